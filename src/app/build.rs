@@ -89,7 +89,6 @@ impl App {
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
-        let verifier = Arc::new(Verifier::new(registry.clone(), verification::settings(config, &registry)));
         let pages = Pages::new(config, &registry, &access, &collector);
         let page = pages.page(config)?;
         pages.take_effect(config, page.as_ref());
@@ -108,6 +107,9 @@ impl App {
             metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;
         let notifier = notifications::notifier(config).await?;
         services.notifier = notifier.clone();
+        let settings = verification::settings(config, &registry);
+        let sink = notifier.as_ref().map(notifications::own_events);
+        let verifier = Arc::new(Verifier::new(registry.clone(), settings, sink));
 
         let state = AppState::new(registry.clone(), access.controller(), options, services);
         let limits = network::options(config, network::file_limit());

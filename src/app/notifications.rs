@@ -9,11 +9,12 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 use prometheus::core::Collector;
 use sampan_config::{Config, EndpointConfig, ListenAddress, Node};
 use sampan_driver_filesystem::FilesystemConfig;
+use sampan_engine::EventSink;
 use sampan_shown_url::ShownUrl;
 use tokio::time::{sleep, timeout};
 
 use super::AppError;
-use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings};
+use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings, RequestRecord, RequestSink};
 use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
 /// How long a registry that stops still sends events. Events on disk stay there.
@@ -38,6 +39,12 @@ pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, A
         source: source(config),
     };
     Ok(Some(Arc::new(Notifier::open(settings).await?)))
+}
+
+/// Receives the events that no request causes.
+pub(super) fn own_events(notifier: &Arc<Notifier>) -> Arc<dyn EventSink> {
+    let notifier = notifier.clone();
+    Arc::new(RequestSink { notifier, request: RequestRecord::default(), user: None, base: String::new() })
 }
 
 /// Sends events for as long as it is polled.

@@ -62,7 +62,7 @@ section! {
     pub struct IgnoreConfig {
         /// Media types without events.
         pub mediatypes: Vec<String>,
-        /// Actions without events: `pull`, `push`, `mount`, `delete`.
+        /// Actions without events: `pull`, `push`, `mount`, `delete`, `damage`.
         pub actions: Vec<String>,
     }
 }

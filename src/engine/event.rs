@@ -1,4 +1,4 @@
-//! `Event`: a change or a pull of content. The engine emits a change once it is durable.
+//! `Event`: a change, a pull or damage of content. The engine emits a change once it is durable.
 //!
 //! A [`Repository`](crate::Repository) without a sink creates no events.
 
@@ -41,6 +41,8 @@ pub enum EventKind {
     },
     /// A request deleted a blob.
     BlobDeleted(Digest),
+    /// A verification found that the content of a blob or manifest is damaged, missing or unreadable.
+    ContentDamaged(Digest),
 }
 
 /// The manifest of an event.

@@ -7,6 +7,7 @@
 //! which content is garbage, and why deleting it is safe; the engine decides that.
 
 mod background;
+mod damage_events;
 mod history;
 mod purge_uploads;
 mod runner;

@@ -1,19 +1,21 @@
 //! `Verifier`: looks for damaged content in the running registry, a part at a time.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sampan_config::DailyWindow;
-use sampan_engine::Registry;
 use sampan_engine::verify::{
     Ending, Options, Problem, Progress, Report, Start, VerificationTurn, verify_in_turn,
 };
+use sampan_engine::{EventSink, Registry};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::VerifyState;
 use super::background::in_background;
+use super::damage_events::DamageEvents;
 use super::verify_state::VerifyRecord;
 
 /// Verifies the store while the registry runs. One of the replicas over a store verifies each part.
@@ -24,6 +26,7 @@ pub struct Verifier {
     /// A plain mutex: held to read or add.
     totals: Mutex<VerifyTotals>,
     record: VerifyRecord,
+    events: DamageEvents,
 }
 
 /// How the running registry verifies its store.
@@ -114,13 +117,18 @@ impl VerifySettings {
 }
 
 impl Verifier {
-    /// Creates a verifier; it does not run yet. Without settings it waits for them.
-    pub fn new(registry: Registry, settings: Option<VerifySettings>) -> Self {
+    /// Creates a verifier; it does not run yet. Without settings it waits for them. `sink` receives the damage that it finds.
+    pub fn new(
+        registry: Registry,
+        settings: Option<VerifySettings>,
+        sink: Option<Arc<dyn EventSink>>,
+    ) -> Self {
         Self {
             registry,
             settings: watch::Sender::new(settings),
             totals: Mutex::default(),
             record: VerifyRecord::default(),
+            events: DamageEvents::new(sink),
         }
     }
 
@@ -253,6 +261,7 @@ impl Verifier {
             totals.moved += report.moved();
         }
         report.problems.iter().for_each(log);
+        self.events.emit(report);
         if report.more_problems > 0 {
             tracing::error!("verification: {} more files have problems", report.more_problems);
         }
@@ -288,8 +297,6 @@ fn log(problem: &Problem) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use sampan_driver::{PutMode, StorageDriver};
     use sampan_driver_inmemory::InMemoryDriver;
     use sampan_engine::layout::Entry;
@@ -344,14 +351,14 @@ mod tests {
             driver.put_content(&path, content.into(), PutMode::Overwrite).await.unwrap();
         }
         let registry = Registry::builder(driver).build();
-        let verifier = Verifier::new(registry.clone(), None);
+        let verifier = Verifier::new(registry.clone(), None, None);
         let settings = VerifySettings { grace: Duration::ZERO, ..settings(true) };
         let now = |part: u32| SystemTime::now() + part * settings.interval();
         // The loop sleeps between these; the registry's clock goes on beside them.
         let mut parts = 0;
         while verifier.totals().last_cycle.is_none() {
             let registry = at(&registry, now(parts));
-            let verifier_then = Verifier::new(registry, None);
+            let verifier_then = Verifier::new(registry, None, None);
             verifier_then.verify_part(&settings, now(parts)).await;
             let found = verifier_then.totals();
             let mut totals = verifier.totals.lock();

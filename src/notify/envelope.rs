@@ -98,6 +98,9 @@ impl<'a> Record<'a> {
             EventKind::ManifestDeleted(digest) | EventKind::BlobDeleted(digest) => {
                 target("delete", Target { digest: digest.to_string(), ..Target::default() })
             }
+            EventKind::ContentDamaged(digest) => {
+                target("damage", Target { digest: digest.to_string(), ..Target::default() })
+            }
             EventKind::TagDeleted(tag) => {
                 target("delete", Target { tag: Some(tag.to_string()), ..Target::default() })
             }

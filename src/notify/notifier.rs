@@ -84,6 +84,7 @@ impl Notifier {
             EventKind::BlobDeleted(_)
             | EventKind::BlobMounted { .. }
             | EventKind::BlobPushed(_)
+            | EventKind::ContentDamaged(_)
             | EventKind::ManifestDeleted(_)
             | EventKind::ManifestPushed(_)
             | EventKind::TagDeleted(_) => Wait::UntilWritten,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::notifier::Notifier;
 
-/// The request that caused an event.
+/// The request that caused an event; empty if none did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RequestRecord {
     /// The request's id, as in the log and in `X-Request-Id`.

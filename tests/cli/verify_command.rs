@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::debug_listener::{debug, get};
 use super::support::{Ended, binary, end};
-use crate::clients::support::{filesystem_config, registry};
+use crate::clients::support::{Receiver, filesystem_config, registry};
 use crate::support::StoreFiles;
 
 /// Two repositories with a common layer, and the path and digest of its data.
@@ -199,4 +199,60 @@ fn the_debug_page_says_what_the_verification_does_and_found() {
     assert_eq!(problem["needed_by"][1]["tags"], serde_json::json!(["v1"]), "{found}");
     let cycle = &found["last_cycle"];
     assert_eq!((&cycle["blobs"], &cycle["damaged"], &cycle["healed"]), (&7.into(), &1.into(), &0.into()));
+}
+
+#[test]
+fn damage_is_sent_to_the_endpoints_that_want_it() {
+    let (site, digest, path) = site();
+    let (portal, deaf) = (Receiver::start(), Receiver::start());
+    let endpoints = format!(
+        "notifications: {{endpoints: [{{name: portal, url: '{}'}}, {{name: deaf, url: '{}', ignore: {{actions: [damage]}}}}]}}\n",
+        portal.url(),
+        deaf.url()
+    );
+    let config = filesystem_config(&site.path().join("data"))
+        .replace("http: {", "http: {debug: {addr: '127.0.0.1:0'}, ")
+        + &endpoints;
+    let registry = registry(site.path(), &config);
+    let debug = debug(&registry);
+    let done = |number: usize| {
+        // Each run is another part, which hashes what is left of a cycle that began long ago.
+        let progress = site.path().join("data").join(&Entry::Verification.path().as_str()[1..]);
+        fs::create_dir_all(progress.parent().unwrap()).unwrap();
+        fs::write(&progress, br#"{"cycle":{"begun_ms":1000000}}"#).unwrap();
+        _ = fs::remove_dir_all(progress.with_file_name("turns"));
+        let verify = format!("{config}verify: {{enabled: true, cycle: {}h}}\n", 23 + number);
+        fs::write(site.path().join("sampan.yml"), verify).unwrap();
+        let before = serde_json::from_str::<Value>(&get(debug, "/debug/verify")).unwrap()["last"].clone();
+        registry.process.signal("HUP");
+        loop {
+            let state: Value = serde_json::from_str(&get(debug, "/debug/verify")).unwrap();
+            if state["running"].is_null() && state["last"] != before {
+                assert_eq!(state["last"]["outcome"], "done", "{state}");
+                break;
+            }
+        }
+    };
+    done(1);
+    fs::write(&path, "short").unwrap();
+    done(2);
+    let blob = format!("/v2/other/blobs/{digest}");
+    assert_eq!(registry.wire().send("HEAD", &blob, &[], b"").status, 404);
+    let location = registry.wire().send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    let put = format!(
+        "{location}{}digest={}",
+        if location.contains('?') { '&' } else { '?' },
+        Digest::sha256_of(b"x")
+    );
+    assert_eq!(registry.wire().send("PUT", &put, &[], b"x").status, 201);
+    // The push is behind everything that the verifications sent.
+    let events = portal.events(3);
+    let target = |event: &Value| event["target"].clone();
+    for (event, repository) in events.iter().zip(["other", "team/app"]) {
+        assert_eq!(event["action"], "damage", "{event}");
+        assert_eq!(target(event), serde_json::json!({ "digest": digest, "repository": repository }));
+        let empty = serde_json::json!({ "id": "", "method": "", "useragent": "" });
+        assert_eq!((&event["request"], &event["actor"]), (&empty, &serde_json::json!({})));
+    }
+    assert_eq!((&events[2]["action"], &deaf.events(1)[0]["action"]), (&"push".into(), &"push".into()));
 }
