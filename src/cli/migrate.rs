@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, parse_size};
-use sampan_engine::migrate::{Migration, Options, Progress};
+use sampan_engine::migrate::{Finish, Migration, Options, Pass, Progress};
 use sampan_transfer::Selector;
+use serde_json::Value;
 
-use super::migrate_report as report;
+use super::args::ReportFormat;
 use super::terminal::{count, say, warn};
 use super::transfer::{INCOMPLETE, until_interrupted};
 use super::{check, selected};
+use super::{migrate_json as json_report, migrate_report as report};
 use crate::app::{self, MigrationAccess, MigrationStores};
 use crate::drivers::Drivers;
 
@@ -55,6 +57,10 @@ pub(super) struct MigrateArgs {
     /// Add to a target that holds other content: a tag of the same name is replaced, and nothing is removed
     #[arg(long)]
     merge: bool,
+
+    /// The output format; with `--watch`, JSON is one document a line for each pass
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
 
     /// Print only results
     #[arg(short, long)]
@@ -136,24 +142,43 @@ async fn passes(migration: &Migration, args: &MigrateArgs) -> Result<ExitCode, B
         let begun = Instant::now();
         let pass = migration.pass().await?;
         let took = begun.elapsed();
-        let verb = if args.dry_run { "would copy" } else { "copied" };
-        say(format!(
-            "pass {number}: {verb} {} in {:.1} s",
-            report::amounts(&pass.copied),
-            took.as_secs_f64()
-        ));
         let is_last = !args.watch || took <= SHORT_PASS || pass.copied.files() <= FEW_FILES;
+        match args.format {
+            ReportFormat::Json => print_pass_as_json(&pass, number, took, args)?,
+            ReportFormat::Text => print_pass(&pass, number, took, is_last, args),
+        }
         if !is_last {
             continue;
         }
-        report::print_findings(&pass);
-        if args.watch {
-            say(
-                "the difference is small: make the source read-only, and run the same command with `--finish`",
-            );
-        }
         return Ok(if pass.is_whole() { ExitCode::SUCCESS } else { INCOMPLETE.into() });
     }
+}
+
+fn print_pass(pass: &Pass, number: u64, took: Duration, is_last: bool, args: &MigrateArgs) {
+    let verb = if args.dry_run { "would copy" } else { "copied" };
+    let (amounts, secs) = (report::amounts(&pass.copied), took.as_secs_f64());
+    say(format!("pass {number}: {verb} {amounts} in {secs:.1} s"));
+    if !is_last {
+        return;
+    }
+    report::print_findings(pass);
+    if args.watch {
+        say("the difference is small: make the source read-only, and run the same command with `--finish`");
+    }
+}
+
+fn print_pass_as_json(
+    pass: &Pass,
+    number: u64,
+    took: Duration,
+    args: &MigrateArgs,
+) -> serde_json::Result<()> {
+    let mut document = json_report::pass(pass);
+    document["kind"] = Value::from(if args.dry_run { "dry_run" } else { "pass" });
+    document["number"] = Value::from(number);
+    document["duration_secs"] = Value::from(took.as_secs_f64());
+    say(if args.watch { document.to_string() } else { serde_json::to_string_pretty(&document)? });
+    Ok(())
 }
 
 async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<ExitCode, Box<dyn Error>> {
@@ -162,26 +187,45 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
     if finish.comparison.source.repositories == 0 && !args.repository.is_empty() {
         return Err(selected::none(&args.repository).into());
     }
-    say(format!(
-        "copied {}, removed {} in {:.1} s",
-        report::amounts(&finish.pass.copied),
-        report::amounts(&finish.removed),
-        begun.elapsed().as_secs_f64()
-    ));
+    let took = begun.elapsed();
+    // The findings are the way to an equal target, so they come before the source is marked.
+    if args.format == ReportFormat::Text {
+        print_finish(&finish, took);
+    }
+    let is_done = finish.comparison.is_equal() && finish.pass.is_whole();
+    let is_moved = is_done && args.repository.is_empty();
+    if is_moved {
+        migration.close(to).await?;
+    }
+    match args.format {
+        ReportFormat::Json => {
+            let mut document = json_report::pass(&finish.pass);
+            document["kind"] = Value::from("finish");
+            document["removed"] = json_report::amounts(&finish.removed);
+            document["comparison"] = json_report::comparison(&finish.comparison);
+            document["is_moved"] = Value::from(is_moved);
+            document["duration_secs"] = Value::from(took.as_secs_f64());
+            say(serde_json::to_string_pretty(&document)?);
+        }
+        ReportFormat::Text => say(match (is_done, is_moved) {
+            (false, _) => {
+                "the stores differ: mend or delete at the source what is listed, and run this again"
+                    .to_owned()
+            }
+            (true, true) => {
+                format!("the stores are equal: serve {to} now; the source is marked as moved")
+            }
+            (true, false) => "the repositories are equal in both stores".to_owned(),
+        }),
+    }
+    Ok(if is_done { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+}
+
+fn print_finish(finish: &Finish, took: Duration) {
+    let (copied, removed) = (report::amounts(&finish.pass.copied), report::amounts(&finish.removed));
+    say(format!("copied {copied}, removed {removed} in {:.1} s", took.as_secs_f64()));
     report::print_findings(&finish.pass);
     report::print_comparison(&finish.comparison);
-    if !finish.comparison.is_equal() || !finish.pass.is_whole() {
-        say("the stores differ: mend or delete at the source what is listed, and run this again");
-        return Ok(INCOMPLETE.into());
-    }
-    match args.repository.is_empty() {
-        true => {
-            migration.close(to).await?;
-            say(format!("the stores are equal: serve {to} now; the source is marked as moved"));
-        }
-        false => say("the repositories are equal in both stores"),
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Shows the progress of `work` every ten seconds.

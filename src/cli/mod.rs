@@ -28,6 +28,7 @@ mod import_input;
 mod inventory;
 mod login;
 mod migrate;
+mod migrate_json;
 mod migrate_report;
 mod missing;
 mod progress;

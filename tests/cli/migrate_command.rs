@@ -10,6 +10,7 @@ use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
 use sampan_engine::layout::Entry;
 use sampan_engine::migrate::{Migration, Options};
+use serde_json::Value;
 
 use super::support::{Ended, binary, end, expect};
 use crate::support::StoreFiles;
@@ -79,6 +80,60 @@ fn damage_is_named_with_its_images() {
     assert!(named.contains("hashes to sha256:") && named.contains("team/app:v2"), "{named}");
     assert!(ended.stdout.contains("only in the source"), "{ended:?}");
     assert!(!store.path(&Entry::Moved).exists(), "a store is marked that was not moved whole");
+}
+
+#[test]
+fn the_reports_are_json_for_scripts() {
+    let (site, store) = site();
+    let at = site.path();
+    let json = |arguments: &str, code: i32| -> Vec<Value> {
+        let ended = migrate(at, &format!("{arguments} --format json"));
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let documents: Result<_, _> = serde_json::Deserializer::from_str(&ended.stdout).into_iter().collect();
+        documents.unwrap_or_else(|error| panic!("{error}: {ended:?}"))
+    };
+    let planned = json("--from a.yml --to b.yml --dry-run", 0);
+    let [planned] = &planned[..] else { panic!("{planned:?}") };
+    assert_eq!((&planned["kind"], &planned["copied"]["blobs"]), (&"dry_run".into(), &7.into()), "{planned}");
+    let layer = store.blob("v2".repeat(50_000));
+    let data = store.path(&Entry::Blob(layer.clone()));
+    fs::write(&data, "v3".repeat(50_000)).unwrap();
+    let watched = migrate(at, "--from a.yml --to b.yml --watch --format json");
+    assert_eq!(watched.code, Some(3), "{watched:?}");
+    let lines: Vec<Value> = watched.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [pass] = &lines[..] else { panic!("a pass is a line: {watched:?}") };
+    assert_eq!(
+        (&pass["kind"], &pass["number"], &pass["is_whole"]),
+        (&"pass".into(), &1.into(), &false.into())
+    );
+    assert_eq!(pass["damaged"]["count"], 1);
+    assert_eq!(pass["damaged"]["first"][0]["digest"], layer.to_string());
+    // The manifest itself, and its tag.
+    for (broken, tag) in pass["broken"]["first"].as_array().unwrap().iter().zip([Value::Null, "v2".into()]) {
+        assert_eq!((&broken["repository"], &broken["tag"]), (&"team/app".into(), &tag), "{pass}");
+    }
+    assert_eq!(pass["broken"]["count"], 2, "{pass}");
+    assert!(pass["duration_secs"].as_f64().unwrap() > 0.0);
+
+    let open = &json("--from read-only.yml --to b.yml --finish", 3)[0];
+    assert_eq!(
+        (&open["comparison"]["is_equal"], &open["is_moved"]),
+        (&false.into(), &false.into()),
+        "{open}"
+    );
+    assert_eq!(open["comparison"]["differences"]["first"][0]["how"], "only_in_source", "{open}");
+    fs::write(&data, "v2".repeat(50_000)).unwrap();
+    let link = Entry::TagCurrent("other".parse().unwrap(), "v1".parse().unwrap());
+    fs::remove_file(store.path(&link)).unwrap();
+    let end = json("--from read-only.yml --to b.yml --finish", 0);
+    let [end] = &end[..] else { panic!("{end:?}") };
+    assert_eq!((&end["kind"], &end["removed"]["tags"]), (&"finish".into(), &1.into()), "{end}");
+    assert_eq!((&end["comparison"]["is_equal"], &end["is_moved"]), (&true.into(), &true.into()), "{end}");
+    assert_eq!(end["comparison"]["source"], end["comparison"]["target"]);
+    assert_eq!(end["comparison"]["target"]["tags"], 2);
+    for kind in ["damaged", "broken", "unreadable", "dangling", "foreign", "unseen"] {
+        assert!(end[kind]["count"].is_u64() && end[kind]["first"].is_array(), "{kind}: {end}");
+    }
 }
 
 #[test]

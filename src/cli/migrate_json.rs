@@ -1,0 +1,74 @@
+//! The reports of a migration as JSON.
+
+use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass};
+use serde_json::{Value, json};
+
+/// What a pass has copied or found.
+pub(super) fn pass(pass: &Pass) -> Value {
+    let Pass { copied, damaged, broken, unreadable, dangling, foreign, unseen } = pass;
+    let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
+    json!({
+        "copied": amounts(copied),
+        "damaged": named(damaged, |it| json!({ "digest": it.digest, "reason": it.reason })),
+        "broken": named(broken, |Broken { repository, manifest, tag, because }| json!({
+            "repository": repository.as_str(),
+            "manifest": manifest,
+            "tag": tag.as_ref().map(ToString::to_string),
+            "because": because,
+        })),
+        "unreadable": named(unreadable, path),
+        "dangling": named(dangling, path),
+        "foreign": named(foreign, path),
+        "unseen": named(unseen, |it| json!({ "path": it.path.as_str(), "reason": it.reason })),
+        "is_whole": pass.is_whole(),
+    })
+}
+
+/// Numbers of files, by kind, and their bytes.
+pub(super) fn amounts(amounts: &Amounts) -> Value {
+    let Amounts { tags, history, revisions, layer_links, blobs, bytes, others } = *amounts;
+    json!({
+        "tags": tags,
+        "history": history,
+        "manifests": revisions,
+        "layer_links": layer_links,
+        "blobs": blobs,
+        "bytes": bytes,
+        "others": others,
+    })
+}
+
+/// What both stores hold, and where they differ.
+pub(super) fn comparison(comparison: &Comparison) -> Value {
+    let Comparison { source, target, differences } = comparison;
+    json!({
+        "source": holdings(source),
+        "target": holdings(target),
+        "differences": named(differences, |it| json!({
+            "path": it.path.as_str(),
+            "how": match it.how {
+                How::Missing => "only_in_source",
+                How::Extra => "only_in_target",
+                How::Other => "other_content",
+            },
+        })),
+        "is_equal": comparison.is_equal(),
+    })
+}
+
+fn holdings(holdings: &Holdings) -> Value {
+    let Holdings { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
+    json!({
+        "repositories": repositories,
+        "tags": tags,
+        "manifests": revisions,
+        "layer_links": layer_links,
+        "blobs": blobs,
+        "bytes": bytes,
+    })
+}
+
+/// The number of all, and the first of them.
+fn named<T>(named: &Named<T>, item: impl Fn(&T) -> Value) -> Value {
+    json!({ "count": named.count, "first": named.items.iter().map(item).collect::<Vec<_>>() })
+}
