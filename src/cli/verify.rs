@@ -14,9 +14,9 @@ use sampan_config::{ByteSize, GoDuration};
 use sampan_driver::{BoxError, HumanSize};
 use sampan_engine::oci::Reference;
 use sampan_engine::verify::{
-    DataReport, Ending, HealSource, Observer, Options, Problem, Report, Start, Wanted, verify,
+    DataReport, Ending, HealSource, Observer, Options, Problem, Report, Start, Wanted, acknowledge, verify,
 };
-use sampan_engine::{Body, Selection};
+use sampan_engine::{Body, Registry, Selection};
 use sampan_transfer::{Progress, Selector, Source};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
 use super::{check, misunderstood, selected, store};
 use crate::drivers::Drivers;
+use crate::error_chain::chain;
 
 /// The exit code of a verification that found something.
 const DAMAGED: u8 = 3;
@@ -92,7 +93,8 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
         options.login.refuse_without("--heal-from with a registry")?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(verified(drivers, &options, selection))?;
+    let Verified { report, registry, engine_options } =
+        runtime.block_on(verified(drivers, &options, selection))?;
     let is_nothing = report.structure.is_some_and(|structure| structure.repositories == 0);
     if is_nothing && report.ending == Ending::Finished && !options.repository.is_empty() {
         return Err(selected::none(&options.repository).into());
@@ -101,14 +103,23 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
         ReportFormat::Json => say(serde_json::to_string_pretty(&report)?),
         ReportFormat::Text => print(&report, options.repair),
     }
+    if let Err(error) = runtime.block_on(acknowledge(&registry, &engine_options, &report)) {
+        warn(format!("the next run reports the same again: {}", chain(&error)));
+    }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+struct Verified {
+    report: Report,
+    registry: Registry,
+    engine_options: Options,
 }
 
 async fn verified(
     drivers: &Drivers,
     args: &VerifyOptions,
     selection: Selection,
-) -> Result<Report, Box<dyn std::error::Error>> {
+) -> Result<Verified, Box<dyn std::error::Error>> {
     let loaded = check::find(drivers, args.config.clone())?;
     store::refuse_in_memory(&loaded, "no other process can verify it; set `verify.enabled`")?;
     let registry = match args.repair {
@@ -149,17 +160,19 @@ async fn verified(
     };
     let mode = if args.quick { ProgressMode::None } else { args.progress };
     let shown = show(mode, progress, Whole::UNKNOWN);
-    let work = verify(&registry, &options);
-    tokio::pin!(work);
-    let report = tokio::select! {
-        report = &mut work => report?,
-        _ = tokio::signal::ctrl_c() => {
-            stop.cancel();
-            work.await?
+    let report = {
+        let work = verify(&registry, &options);
+        tokio::pin!(work);
+        tokio::select! {
+            report = &mut work => report?,
+            _ = tokio::signal::ctrl_c() => {
+                stop.cancel();
+                work.await?
+            }
         }
     };
     drop(shown);
-    Ok(report)
+    Ok(Verified { report, registry, engine_options: options })
 }
 
 /// Prints a report for people; without `repair` it says how.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use sampan_config::DailyWindow;
 use sampan_engine::verify::{
-    Ending, Options, Problem, Progress, Report, Start, VerificationTurn, verify_in_turn,
+    Ending, Options, Problem, Progress, Report, Start, VerificationTurn, acknowledge, verify_in_turn,
 };
 use sampan_engine::{EventSink, Registry};
 use tokio::sync::watch;
@@ -216,11 +216,18 @@ impl Verifier {
             ..Options::default()
         };
         let registry = self.registry.clone();
-        let work = async move { verify_in_turn(&registry, &options, interval).await };
+        let part_options = options.clone();
+        let work = async move { verify_in_turn(&registry, &part_options, interval).await };
         match in_background(work).await {
             Ok(Ok(VerificationTurn::Done(report))) => {
                 self.take(&report);
                 part.done(&report);
+                if let Err(error) = acknowledge(&self.registry, &options, &report).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "verification: what was logged is logged again"
+                    );
+                }
                 if let Ok(progress) = Progress::read(&self.registry).await {
                     self.note_cycle(&progress);
                 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
+use sampan_engine::verify::{Cycle, Progress};
 use serde_json::Value;
 
 use super::debug_listener::{debug, get};
@@ -78,6 +80,51 @@ fn damage_is_named_with_its_images_and_moved_aside_for_a_push() {
     assert_eq!(fs::read(site.path().join("data").join(&aside[1..])).unwrap(), bad);
     let missing = verify(site.path(), "--quick");
     assert!(missing.code == Some(3) && missing.stdout.contains(" is missing\n"), "{missing:?}");
+}
+
+/// Each run is killed when it has written down that it got further than the one before.
+#[test]
+fn a_run_that_is_killed_three_times_counts_each_blob_once_and_loses_no_damage() {
+    let (site, ..) = site();
+    let store = StoreFiles::new(&site.path().join("data"));
+    let mut blobs: Vec<Digest> = (0..600).map(|number| store.blob(format!("{number:01000}"))).collect();
+    blobs.sort();
+    // The first one that is hashed.
+    fs::write(store.path(&Entry::Blob(blobs[0].clone())), "short").unwrap();
+    let progress = || -> Progress {
+        let content = fs::read(store.path(&Entry::Verification)).unwrap_or_default();
+        serde_json::from_slice(&content).unwrap_or_default()
+    };
+    let mut hashed = 0;
+    let mut begun = 0;
+    for _ in 0..3 {
+        let arguments = "verify --rate 100KiB --progress none config.yml".split(' ');
+        let mut run = binary(site.path()).args(arguments).stdout(Stdio::null()).spawn().unwrap();
+        while progress().cycle.blobs <= hashed {
+            assert_eq!(run.try_wait().unwrap(), None, "it ended before it could be killed");
+            std::thread::yield_now();
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let cycle = progress().cycle;
+        assert!(begun == 0 || cycle.begun_ms == begun, "a cycle has begun anew");
+        (hashed, begun) = (cycle.blobs, cycle.begun_ms);
+    }
+    assert!(hashed < 600, "{hashed}");
+    let report = json(site.path(), "");
+    let data = &report["data"];
+    assert_eq!((data["blobs_before"].as_u64(), data["of_blobs"].as_u64()), (Some(hashed), Some(607)));
+    assert_eq!(data["blobs"].as_u64(), Some(607 - hashed), "{report}");
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{report}");
+    assert_eq!(
+        (&problems[0]["problem"], &problems[0]["digest"]),
+        (&"damaged".into(), &blobs[0].to_string().into())
+    );
+    let ended = progress();
+    let last = ended.last.unwrap();
+    assert_eq!((last.begun_ms, last.blobs, last.damaged), (begun, 607, 1), "{ended:?}");
+    assert_eq!((ended.cycle, ended.unreported), (Cycle::default(), Vec::new()));
 }
 
 #[test]

@@ -38,8 +38,9 @@ pub(super) enum State {
     Stopped,
 }
 
-/// How often a run writes down how far it has come.
-const WRITE_INTERVAL: Duration = Duration::from_secs(60);
+/// A run writes down how far it has come after each tenth of its time, within these limits. So a run that is killed repeats
+/// at most a tenth of its work, and a long one writes once a minute.
+const WRITE_INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// A piece of work for a thread: small data come together.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -60,6 +61,9 @@ pub(super) async fn hash_all(
         blobs_before: progress.cycle.blobs,
         ..DataReport::default()
     };
+    if !look_at_unreported(registry, pace, progress, findings).await? {
+        return Ok((report, false));
+    }
     let rest = sizes.after(progress.position().as_ref());
     let wanted = rest.partition_point(|(hash, _)| place(hash) <= options.up_to);
     let wanted = rest.get(..wanted).unwrap_or_default();
@@ -75,7 +79,8 @@ pub(super) async fn hash_all(
         }
     });
     let mut done = stream::iter(work).buffered(options.threads.max(1));
-    let mut written = Instant::now();
+    let (begun, [shortest, longest]) = (Instant::now(), WRITE_INTERVALS);
+    let mut written = begun;
     while let Some(piece) = done.try_next().await? {
         for (hash, size_bytes, state) in piece {
             if state == State::Stopped {
@@ -88,6 +93,7 @@ pub(super) async fn hash_all(
             progress.after = Some(digest(&hash));
             if let Some(problem) = problem(&hash, state) {
                 progress.cycle.damaged += 1;
+                progress.note_unreported(digest(&hash));
                 findings.add(problem);
             }
             options.emit(size_bytes);
@@ -97,7 +103,7 @@ pub(super) async fn hash_all(
             return Ok((report, false));
         }
         if options.selection.is_everything()
-            && written.elapsed() >= WRITE_INTERVAL
+            && written.elapsed() >= (begun.elapsed() / 10).clamp(shortest, longest)
             && registry.check_writable().is_ok()
         {
             progress.write(registry).await?;
@@ -105,6 +111,26 @@ pub(super) async fn hash_all(
         }
     }
     Ok((report, true))
+}
+
+/// Looks once more at what a killed run of this cycle found. Returns whether the run goes on.
+async fn look_at_unreported(
+    registry: &Registry,
+    pace: &Pace,
+    progress: &mut Progress,
+    findings: &mut Findings,
+) -> Result<bool> {
+    for digest in progress.unreported.clone() {
+        let state = look_twice(&**registry.driver(), &digest, Some(pace)).await?;
+        if state == State::Stopped {
+            return Ok(false);
+        }
+        match digest.canonical_hash().and_then(|hash| problem(&hash, state)) {
+            Some(problem) => findings.add(problem),
+            None => progress.unreported.retain(|known| *known != digest),
+        }
+    }
+    Ok(true)
 }
 
 /// The problem that a state is.

@@ -53,4 +53,4 @@ pub use options::{Observer, Options, Start};
 pub use problem::{Need, Outcome, Problem, ProblemKind};
 pub use progress::{Cycle, Progress};
 pub use report::{DataReport, Ending, Report, StructureReport};
-pub use run::{VerificationTurn, verify, verify_in_turn};
+pub use run::{VerificationTurn, acknowledge, verify, verify_in_turn};

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use sampan_driver::{PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
-use super::Result;
 use super::sizes::{Hash, place};
+use super::{MAX_MOVED, Result};
 use crate::Registry;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
@@ -24,7 +24,14 @@ pub struct Progress {
     pub structure_ms: Option<u64>,
     /// The last cycle that came to its end.
     pub last: Option<Cycle>,
+    /// Data that were damaged or unreadable when a run hashed them, and that it has not reported and repaired yet. The next run
+    /// looks at them first if it was killed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreported: Vec<Digest>,
 }
+
+/// A run with more damage than it may move stops, and finds at most a few more in what it has begun.
+const MAX_UNREPORTED: usize = 2 * MAX_MOVED as usize;
 
 /// One pass over all data.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -101,6 +108,17 @@ impl Progress {
         if anew || self.cycle.begun_ms == 0 {
             self.cycle = Cycle { begun_ms: millis(now), ..Cycle::default() };
             self.after = None;
+        }
+        // Such a run, or another of its cycle, finds them again.
+        if anew {
+            self.unreported.clear();
+        }
+    }
+
+    /// Notes data that are damaged or unreadable.
+    pub(super) fn note_unreported(&mut self, digest: Digest) {
+        if self.unreported.len() < MAX_UNREPORTED && !self.unreported.contains(&digest) {
+            self.unreported.push(digest);
         }
     }
 

@@ -45,7 +45,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         users: Users::default(),
         is_complete: true,
         cycle: Cycle::default(),
-        own: None,
+        begins_with: 0,
         has_users: false,
         healed: 0,
     };
@@ -68,7 +68,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         _ => None,
     };
     // A part of a cycle is small, so the whole of it counts as well: an ill disk must not be emptied part by part.
-    let looked_at = data.map_or(all, |data| data.blobs);
+    let looked_at = data.map_or(all, |data| data.blobs + run.begins_with);
     let is_ill =
         is_too_much(run.findings.damaged(), looked_at) || is_too_much(run.cycle.damaged, run.cycle.blobs);
     let ending = match is_ill {
@@ -86,9 +86,33 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
             }
         }
     }
-    run.note_outcome().await?;
     let (problems, more_problems) = run.findings.into_parts();
     Ok(Report { structure, data, ending, problems, more_problems })
+}
+
+/// Writes down what a run has healed, and that its caller has shown `report`: the next run passes over what is in it, but for
+/// damaged data that were to be moved aside and could not be. Without this call it finds all of it again.
+///
+/// # Errors
+///
+/// Any error of the store.
+pub async fn acknowledge(registry: &Registry, options: &Options, report: &Report) -> Result<()> {
+    let keeps = options.selection.is_everything() && registry.check_writable().is_ok();
+    if !keeps || report.data.is_none() {
+        return Ok(());
+    }
+    let mut progress = Progress::read(registry).await?;
+    let before = progress.clone();
+    progress.add_healed(report.mended());
+    let is_to_move = |problem: &Problem| {
+        let is_left = matches!(problem.outcome, Outcome::Reported | Outcome::Left(_));
+        options.repair && is_left && matches!(problem.kind, ProblemKind::Damaged { .. })
+    };
+    let again: HashSet<_> =
+        report.problems.iter().filter(|it| is_to_move(it)).filter_map(|it| it.digest.clone()).collect();
+    let is_ill = report.ending == Ending::TooMuch;
+    progress.unreported.retain(|digest| !is_ill && again.contains(digest));
+    if progress != before { progress.write(registry).await } else { Ok(()) }
 }
 
 /// Whose turn a part of a verification is.
@@ -129,8 +153,8 @@ struct Run<'a> {
     has_users: bool,
     /// The cycle of which this run is a part, as far as it has come.
     cycle: Cycle,
-    /// The progress that this run has written; `None` if it keeps none.
-    own: Option<Progress>,
+    /// How many blobs a run hashed that was killed, and whose findings are among those of this run.
+    begins_with: u64,
     /// How many manifests were healed.
     healed: usize,
     /// Whether everything so far came to its end.
@@ -162,6 +186,7 @@ impl Run<'_> {
             false => Progress::default(),
         };
         own.begin(now, start == Start::Beginning);
+        self.begins_with = if own.unreported.is_empty() { 0 } else { own.cycle.blobs };
         let hashed =
             hash_all(self.registry, self.options, self.pace, &self.sizes, &mut own, &mut self.findings).await;
         let (report, is_complete) = hashed?;
@@ -172,17 +197,8 @@ impl Run<'_> {
                 own.end(self.registry.clock().now());
             }
             own.write(self.registry).await?;
-            self.own = Some(own);
         }
         Ok(report)
-    }
-
-    /// Writes down what the repair has done.
-    async fn note_outcome(&mut self) -> Result<()> {
-        let healed = self.findings.problems_mut().filter(|problem| problem.is_mended()).count();
-        let Some(own) = self.own.as_mut().filter(|_| healed > 0) else { return Ok(()) };
-        own.add_healed(healed as u64);
-        own.write(self.registry).await
     }
 
     async fn pass(

@@ -9,7 +9,10 @@ use find::{
     an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
     much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
 };
-use progress::{a_run_that_was_stopped_goes_on_where_it_was, of_several_registries_one_verifies_a_part};
+use progress::{
+    a_run_that_was_stopped_goes_on_where_it_was, damage_that_a_killed_run_found_is_reported_by_the_next,
+    of_several_registries_one_verifies_a_part,
+};
 use repair::{
     a_collection_keeps_what_a_moved_manifest_needs, a_crash_of_a_repair_loses_nothing,
     a_push_anywhere_heals_what_was_moved_aside, a_push_that_meets_a_short_blob_heals_it,
@@ -26,6 +29,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     links_are_written_and_memory_heals_manifests,
     content_of_another_place_is_compared_before_it_heals,
     a_run_that_was_stopped_goes_on_where_it_was,
+    damage_that_a_killed_run_found_is_reported_by_the_next,
     much_damage_moves_nothing,
     an_unreadable_file_is_reported_and_stays,
     what_a_push_brings_meanwhile_is_not_lost,

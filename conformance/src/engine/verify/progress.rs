@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
-    Ending, Observer, Options, Progress, Start, VerificationTurn, verify, verify_in_turn,
+    Ending, Observer, Options, Progress, Report, Start, VerificationTurn, acknowledge, verify, verify_in_turn,
 };
 use sampan_engine::{Clock, Registry};
 
 use super::seed::{damage, files, options, seeded};
 use crate::check::{ensure, equal};
+use crate::faulty::{Fault, Faulty};
 use crate::{Context, Failed};
 
 pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) -> Result<(), Failed> {
@@ -47,6 +50,42 @@ pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) ->
     let second = verify(&client.registry, &Options { data: Some(Start::Continue), ..options(false) }).await?;
     let second = second.data.map_or(0, |data| data.blobs);
     ensure(first > 0 && second > 0 && first + second == 11, format_args!("{first} and {second}"))
+}
+
+/// At every call of the driver: what a part of a cycle has found is in its report, or in that of the next run.
+pub(super) async fn damage_that_a_killed_run_found_is_reported_by_the_next(
+    ctx: Context,
+) -> Result<(), Failed> {
+    let (client, [image, _]) = seeded(&ctx).await?;
+    let digest = damage(&ctx, &image.layers[1]).await?;
+    let is_in = |report: &Report| report.problems.iter().any(|it| it.digest.as_ref() == Some(&digest));
+    let mut has_failed = false;
+    for fails_at in ctx.moments(Fault::CrashAfter) {
+        ctx.delete_tree(Entry::Verification.path().as_str()).await?;
+        let faulty = Arc::new(Faulty::new(ctx.driver().clone(), Fault::CrashAfter, fails_at));
+        let killed = Registry::builder(faulty.clone()).build();
+        let part = Options { structure: false, up_to: up_to(&digest), ..options(false) };
+        let first = verify(&killed, &part).await;
+        if let Ok(report) = &first {
+            ensure(is_in(report), format_args!("{report:?}"))?;
+            acknowledge(&client.registry, &part, report).await?;
+        }
+        let rest = Options { structure: false, data: Some(Start::Continue), ..options(false) };
+        let second = verify(&client.registry, &rest).await?;
+        let data = second.data.unwrap_or_default();
+        equal(is_in(&second), first.is_err(), format_args!("killed at operation {fails_at}: {second:?}"))?;
+        equal(data.blobs + data.blobs_before, 11, "the blobs of both runs")?;
+        if !faulty.has_failed() {
+            break;
+        }
+        has_failed = true;
+    }
+    ensure(has_failed, "the verification does nothing")
+}
+
+/// The end of the part of a cycle that has this digest last.
+fn up_to(digest: &Digest) -> u64 {
+    u64::from_str_radix(&digest.hex()[..16], 16).unwrap_or(u64::MAX)
 }
 
 pub(super) async fn of_several_registries_one_verifies_a_part(ctx: Context) -> Result<(), Failed> {
