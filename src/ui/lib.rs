@@ -23,6 +23,7 @@ mod reply;
 mod session;
 mod settings;
 mod shown;
+mod tag_sizes;
 #[cfg(test)]
 mod tests;
 mod texts;

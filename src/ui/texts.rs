@@ -87,6 +87,8 @@ texts! {
     kind(): "Type", "類型";
     tag_count(count: usize): "Tags: {count}", "標籤數目：{count}";
     no_tags(): "No tag is here. Images may still be there by digest.", "沒有標籤，但仍可能有只以摘要存取的映像檔。";
+    sizes_unknown(count: usize): "Tags whose size is not known yet: {count}. They come last; the first page learns more each time.",
+        "大小尚未得知的標籤：{count}，排在最後；每次查看第一頁會得知更多。";
     same_image(tags: &str): "Same image as {tags}", "與 {tags} 為同一映像檔";
     and_more(count: usize): "and {count} more", "及另外 {count} 項";
     unknown(): "unknown", "不明";

@@ -19,6 +19,7 @@ use super::place::{NoPlace, Place};
 use super::reply::{self, Reply};
 use super::session::SessionKey;
 use super::settings::UiSettings;
+use super::tag_sizes::TagSizes;
 use super::tokens::AccessTokens;
 use super::visit::{UiRequest, Visit};
 
@@ -43,13 +44,15 @@ struct Inner {
     housekeeping: Option<Arc<dyn Housekeeping>>,
     tokens: Option<Arc<dyn AccessTokens>>,
     figures: Arc<Figures>,
+    tag_sizes: Arc<TagSizes>,
 }
 
 impl Ui {
     /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
     pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
-        let figures = Arc::default();
-        let inner = Inner { registry, gate, settings, key, housekeeping: None, tokens: None, figures };
+        let (figures, tag_sizes) = Default::default();
+        let inner =
+            Inner { registry, gate, settings, key, housekeeping: None, tokens: None, figures, tag_sizes };
         Self { inner: Arc::new(inner) }
     }
 
@@ -164,6 +167,11 @@ impl Scene<'_> {
     /// The last survey of the store.
     pub(crate) async fn survey(&self) -> Option<Arc<Survey>> {
         self.ui.figures.survey(&self.ui.registry).await
+    }
+
+    /// The sizes of tagged images.
+    pub(crate) fn tag_sizes(&self) -> &TagSizes {
+        &self.ui.tag_sizes
     }
 
     pub(crate) fn housekeeping(&self) -> Option<&dyn Housekeeping> {

@@ -75,7 +75,7 @@ for (const javaScriptEnabled of [true, false]) {
       assert.deepEqual(await rows(page), ["v1.10.0"]);
     });
 
-    visit("tags sort by push, version and name", async (page) => {
+    visit("tags sort by push, version, name and size", async (page) => {
       await page.goto(registry.page("/team/app/-/tags"));
       const sorted = async () => [await page.locator("th[aria-sort]").innerText(), await rows(page)];
       assert.deepEqual(await sorted(), ["Pushed", ["dev", "latest", "v1.10.0", "v1.2.0"]]);
@@ -83,6 +83,11 @@ for (const javaScriptEnabled of [true, false]) {
       assert.deepEqual(await sorted(), ["Version", ["v1.10.0", "v1.2.0", "latest", "dev"]]);
       await page.locator("thead").getByRole("link", { name: "Tag" }).click();
       assert.deepEqual(await sorted(), ["Tag", ["dev", "latest", "v1.10.0", "v1.2.0"]]);
+      await page.locator("thead").getByRole("link", { name: "Size" }).click();
+      const [column, tags] = await sorted();
+      assert.equal(column, "Size");
+      // Two tags of one index, which has more than each image.
+      assert.deepEqual(tags.slice(0, 2).sort(), ["latest", "v1.10.0"]);
     });
 
     visit("the same image and what is attached are seen in the list", async (page) => {

@@ -81,7 +81,7 @@ pub enum Gap {
 
 impl ImageSummary {
     /// Whether the summary will stay as it is: what is missing or damaged may be pushed again.
-    pub(crate) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         self.gaps.iter().all(|gap| match gap {
             Gap::ManifestDamaged | Gap::ConfigMissing | Gap::ConfigDamaged | Gap::ChildrenMissing(_) => false,
             Gap::ManifestUnreadable(_)

@@ -18,6 +18,7 @@ mod repository_row;
 pub(crate) mod restore;
 pub(crate) mod storage;
 mod stored_image;
+mod tag_order;
 pub(crate) mod tags;
 pub(crate) mod tokens;
 

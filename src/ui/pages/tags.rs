@@ -1,4 +1,4 @@
-//! The tags of a repository, by push, version or name.
+//! The tags of a repository, by push, version, name or size.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,21 +8,22 @@ use askama::Template;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
-use sampan_engine::{Error, ImageKind, ImageSummary, Pointed, ReferrersQuery, Repository};
+use sampan_engine::{ImageKind, ImageSummary, Pointed, ReferrersQuery, Repository};
 use serde::Serialize;
 
 use super::commands::commands;
 use super::delete::may_delete;
 use super::fitting::{Fitting, Room};
+use super::tag_order::{TagOrder, sort_by_size};
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_damage, kind_name, platforms, referrer_kind};
-use crate::order::VersionKey;
 use crate::pages::{Column, Problem, Step, crumbs};
 use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
 use crate::shown::{self, Moment};
+use crate::tag_sizes::tagged_image;
 use crate::ui::Scene;
 
 /// The tags of a page.
@@ -95,6 +96,9 @@ struct Badge {
 struct Listing<'a> {
     name: &'a str,
     tags: Vec<Listed<'a>>,
+    /// The number of tags that come last because their size is not known yet, if the list is sorted by size.
+    #[serde(rename = "sizesUnknown", skip_serializing_if = "Option::is_none")]
+    sizes_unknown: Option<usize>,
     /// The query of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
@@ -109,40 +113,6 @@ struct Listed<'a> {
     kind: ImageKind,
     platforms: &'a [String],
     size: u64,
-}
-
-/// An order of the list.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Sort {
-    Pushed,
-    Version,
-    Name,
-}
-
-impl Sort {
-    fn of_code(code: &str) -> Option<Self> {
-        [Self::Pushed, Self::Version, Self::Name].into_iter().find(|sort| sort.code() == code)
-    }
-
-    fn code(self) -> &'static str {
-        match self {
-            Self::Pushed => "pushed",
-            Self::Version => "version",
-            Self::Name => "name",
-        }
-    }
-
-    /// The newest first; tags of the same time by version.
-    fn sort(self, tags: &mut [Pointed<Tag>]) {
-        let version = |a: &Pointed<Tag>, b: &Pointed<Tag>| {
-            VersionKey::of(a.what.as_str()).cmp(&VersionKey::of(b.what.as_str()))
-        };
-        match self {
-            Self::Name => tags.sort_unstable_by(|a, b| a.what.as_str().cmp(b.what.as_str())),
-            Self::Version => tags.sort_unstable_by(version),
-            Self::Pushed => tags.sort_unstable_by(|a, b| b.at.cmp(&a.at).then_with(|| version(a, b))),
-        }
-    }
 }
 
 /// What a row shows, read from the store.
@@ -164,13 +134,21 @@ pub(crate) async fn show(
     let fields = &scene.visit.query;
     let q = fields.get("q").unwrap_or_default().trim();
     let wanted = fields.get("sort");
-    let sort = wanted.and_then(Sort::of_code).unwrap_or(Sort::Pushed);
+    let sort = wanted.and_then(TagOrder::of_code).unwrap_or(TagOrder::Pushed);
     let after = fields.get("after");
     let times = repository.tags().times().await?;
     let mut tags = times.items;
     let (count, needle) = (tags.len(), q.to_lowercase());
     tags.retain(|it| it.what.as_str().to_lowercase().contains(&needle));
-    sort.sort(&mut tags);
+    let mut sizes_unknown = None;
+    match sort {
+        // Later pages read no more sizes, so the list stays as the first page had it.
+        TagOrder::Size => {
+            let sizes = scene.tag_sizes().of(&repository, &tags, after.is_none()).await?;
+            sizes_unknown = Some(sort_by_size(&mut tags, &sizes));
+        }
+        _ => sort.sort(&mut tags),
+    }
     // A tag that is gone meanwhile begins the list anew.
     let start =
         after.and_then(|after| tags.iter().position(|it| it.what.as_str() == after)).map_or(0, |at| at + 1);
@@ -181,8 +159,8 @@ pub(crate) async fn show(
 
     let f = scene.frame(Some(visitor));
     let t = f.t;
-    let link = |sort: Sort, after: &str| {
-        let sort = if sort == Sort::Pushed { "" } else { sort.code() };
+    let link = |sort: TagOrder, after: &str| {
+        let sort = if sort == TagOrder::Pushed { "" } else { sort.code() };
         query(&[("q", q), ("sort", sort), ("after", after)])
     };
     let next = |last: Option<&Read>, has_more: bool| {
@@ -193,12 +171,15 @@ pub(crate) async fn show(
         let tags = reads.iter().map(listed).collect();
         return Ok(reply::json(
             StatusCode::OK,
-            &Listing { name: name.as_str(), tags, next: next.as_deref() },
+            &Listing { name: name.as_str(), tags, sizes_unknown, next: next.as_deref() },
         ));
     }
     let mut notes = Vec::new();
-    if let Some(wanted) = wanted.filter(|it| Sort::of_code(it).is_none()) {
+    if let Some(wanted) = wanted.filter(|it| TagOrder::of_code(it).is_none()) {
         notes.push(t.unknown_sort(&shown::text(wanted)));
+    }
+    if let Some(count) = sizes_unknown.filter(|count| *count > 0) {
+        notes.push(t.sizes_unknown(count));
     }
     if times.left_out > 0 {
         notes.push(t.not_shown(usize::try_from(times.left_out).unwrap_or(usize::MAX)));
@@ -211,12 +192,12 @@ pub(crate) async fn show(
         (row, length)
     });
     let next = next(reads[..rows.items.len()].last(), has_more || rows.others > 0);
-    let column = |name: String, of: Option<Sort>, is_number: bool| Column {
+    let column = |name: String, of: Option<TagOrder>, is_number: bool| Column {
         name,
         link: of.filter(|it| *it != sort).map(|it| format!("{list}{}", link(it, ""))),
         is_number,
         is_sorted: of == Some(sort),
-        direction: if sort == Sort::Name { "ascending" } else { "descending" },
+        direction: if sort == TagOrder::Name { "ascending" } else { "descending" },
     };
     let page = TagsPage {
         crumbs: crumbs(&f, name, false),
@@ -225,11 +206,11 @@ pub(crate) async fn show(
         notes,
         count,
         columns: vec![
-            column(t.tag(), Some(Sort::Name), false),
-            column(t.version(), Some(Sort::Version), false),
-            column(t.pushed(), Some(Sort::Pushed), false),
+            column(t.tag(), Some(TagOrder::Name), false),
+            column(t.version(), Some(TagOrder::Version), false),
+            column(t.pushed(), Some(TagOrder::Pushed), false),
             column(t.kind(), None, false),
-            column(t.size(), None, true),
+            column(t.size(), Some(TagOrder::Size), true),
             column(t.image(), None, false),
             column(t.pull(), None, false),
         ],
@@ -246,15 +227,7 @@ pub(crate) async fn show(
 
 async fn read(repository: &Repository, pointed: Pointed<Tag>) -> Result<Read, Problem> {
     let Pointed { at: pushed, what: tag } = pointed;
-    let found = match repository.manifests().digest(&Reference::Tag(tag.clone())).await {
-        Ok(digest) => match repository.summary(&digest).await {
-            Ok(summary) => Some((digest, summary)),
-            Err(Error::ManifestUnknown(..)) => None,
-            Err(error) => return Err(error.into()),
-        },
-        Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let found = tagged_image(repository, &tag).await?;
     let mut referrer_types = Vec::new();
     if let Some((digest, _)) = &found {
         let query = ReferrersQuery { limit: MAX_BADGES, max_bytes: 256 << 10, ..ReferrersQuery::default() };

@@ -7,4 +7,5 @@ mod hostile;
 mod login;
 mod pages;
 mod store;
+mod tag_sizes;
 mod tokens;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use sampan_engine::gc;
+use sampan_engine::oci::{Digest, Reference};
 use serde_json::json;
 
 use super::store::{INDEX, Store};
@@ -88,6 +89,57 @@ async fn tags_are_sorted_and_say_which_are_the_same_image() {
         (&found["tags"][0]["kind"], &found["tags"][0]["platforms"][0]),
         (&json!("image"), &json!("linux/amd64"))
     );
+}
+
+#[tokio::test]
+async fn tags_are_sorted_by_size_the_largest_first() {
+    let store = Store::open();
+    for (tag, bytes) in [("small", 10), ("large", 5000), ("middle", 700)] {
+        store.image("app", Some(tag), &json!({}), &[&"x".repeat(bytes)]).await;
+    }
+    let tags = async |query: &str| {
+        let (status, list) = store.json(&format!("/ui/app/-/tags{query}")).await;
+        assert_eq!(status, StatusCode::OK, "{list}");
+        let tags = list["tags"].as_array().unwrap().iter().map(|it| it["tag"].as_str().unwrap().to_owned());
+        (tags.collect::<Vec<_>>().join(" "), list["sizesUnknown"].clone())
+    };
+    assert_eq!(tags("?sort=size").await, ("large middle small".to_owned(), json!(0)));
+    assert_eq!(tags("?sort=size&q=m").await, ("middle small".to_owned(), json!(0)));
+    assert_eq!(tags("?sort=name").await, ("large middle small".to_owned(), json!(null)));
+    // A tag that is pushed again has its new size.
+    store.image("app", Some("small"), &json!({}), &[&"y".repeat(9000)]).await;
+    assert_eq!(tags("?sort=size").await.0, "small large middle");
+    let page = store.get("/ui/app/-/tags?sort=size").await;
+    assert!(page.text.contains(r#"class="number" aria-sort="descending">Size"#), "{}", page.text);
+    assert!(
+        store.get("/ui/app/-/tags").await.text.contains(r#"<a href="/ui/app/-/tags?sort=size">Size</a>"#)
+    );
+    assert!(!page.text.contains("not known yet"), "{}", page.text);
+}
+
+/// The clock stands still, so the number of sizes alone bounds what a list learns.
+#[tokio::test(start_paused = true)]
+async fn tags_whose_size_is_not_known_yet_come_last() {
+    let store = Store::open();
+    // They are pushed before all others, so they are read last.
+    store.image("app", Some("first"), &json!({}), &[&"x".repeat(5000)]).await;
+    store.image("app", Some("second"), &json!({}), &[&"x".repeat(6000)]).await;
+    let small = store.image("app", None, &json!({}), &["small"]).await;
+    let digest: Digest = small["digest"].as_str().unwrap().parse().unwrap();
+    let repository = store.registry.repository("app".parse().unwrap());
+    let bytes = repository.manifests().get(&Reference::Digest(digest)).await.unwrap().bytes;
+    let manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    for number in 0..1000 {
+        store.manifest("app", Some(&format!("t{number:03}")), &manifest).await;
+    }
+    let (_, first) = store.json("/ui/app/-/tags?sort=size").await;
+    assert_eq!((&first["sizesUnknown"], &first["tags"][0]["tag"]), (&json!(2), &json!("t999")));
+    let page = store.get("/ui/app/-/tags?sort=size").await;
+    assert!(page.text.contains("Tags whose size is not known yet: 2."), "{}", page.text);
+    // The end of the list.
+    let (_, last) = store.json("/ui/app/-/tags?sort=size&after=t000").await;
+    let tags: Vec<_> = last["tags"].as_array().unwrap().iter().map(|it| it["tag"].clone()).collect();
+    assert_eq!(tags, [json!("second"), json!("first")]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ export const PAGES = {
   "no repository found": "/?q=none-of-them",
   tags: "/team/app/-/tags",
   "tags by version": "/team/app/-/tags?sort=version",
+  "tags by size": "/team/app/-/tags?sort=size",
   "no order": "/team/app/-/tags?sort=odd",
   index: "/team/app/-/tags/v1.10.0",
   image: "/team/app/-/tags/dev",

@@ -1,0 +1,56 @@
+//! `TagOrder`: an order of the tags of a repository.
+
+use sampan_engine::Pointed;
+use sampan_engine::oci::Tag;
+
+use crate::order::VersionKey;
+
+/// An order of the list of tags.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum TagOrder {
+    Pushed,
+    Version,
+    Name,
+    Size,
+}
+
+impl TagOrder {
+    pub(super) fn of_code(code: &str) -> Option<Self> {
+        [Self::Pushed, Self::Version, Self::Name, Self::Size].into_iter().find(|sort| sort.code() == code)
+    }
+
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Pushed => "pushed",
+            Self::Version => "version",
+            Self::Name => "name",
+            Self::Size => "size",
+        }
+    }
+
+    /// The newest first; tags of the same time by version. Without sizes, [`Size`](Self::Size) is that order too.
+    pub(super) fn sort(self, tags: &mut [Pointed<Tag>]) {
+        match self {
+            Self::Name => tags.sort_unstable_by(|a, b| a.what.as_str().cmp(b.what.as_str())),
+            Self::Version => tags.sort_unstable_by(by_version),
+            Self::Pushed | Self::Size => {
+                tags.sort_unstable_by(|a, b| b.at.cmp(&a.at).then_with(|| by_version(a, b)));
+            }
+        }
+    }
+}
+
+/// Sorts tags by their sizes, which are in the same order as the tags: the largest first, and those of one size by push. Returns
+/// the number of tags without a size, which come last.
+pub(super) fn sort_by_size(tags: &mut Vec<Pointed<Tag>>, sizes: &[Option<u64>]) -> usize {
+    let mut sized: Vec<(Option<u64>, Pointed<Tag>)> = sizes.iter().copied().zip(tags.drain(..)).collect();
+    sized.sort_unstable_by(|(size, a), (other, b)| {
+        other.cmp(size).then_with(|| b.at.cmp(&a.at)).then_with(|| by_version(a, b))
+    });
+    tags.extend(sized.into_iter().map(|(_, tag)| tag));
+    sizes.iter().filter(|size| size.is_none()).count()
+}
+
+fn by_version(a: &Pointed<Tag>, b: &Pointed<Tag>) -> std::cmp::Ordering {
+    VersionKey::of(a.what.as_str()).cmp(&VersionKey::of(b.what.as_str()))
+}
