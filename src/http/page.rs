@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use sampan_engine::Repository;
 use sampan_engine::oci::RepositoryName;
-use sampan_ui::{Change, Changes, UiRequest};
+use sampan_ui::{Change, Changes, Declined, UiRequest};
 
 use super::context::RequestContext;
 use super::extract::{deleting, observed};
@@ -27,10 +27,36 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Response {
     let body = match parts.method {
         Method::POST => match to_bytes(body, ui.max_form_bytes(parts.uri.path())).await {
             Ok(form) => form,
-            Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+            Err(_) => return declined(state, parts, Declined::TooLarge).await,
         },
         _ => Bytes::new(),
     };
+    let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
+    if let Some(metrics) = &state.services().metrics {
+        parts.extensions.insert(Arc::clone(metrics));
+    }
+    let (response, user) = ui.answer(to_ui(state, parts, body)).await;
+    if let (Some(user), Some(context)) = (user, context) {
+        context.set_user(user);
+    }
+    response.map(Body::from)
+}
+
+/// Answers a browser's request that is declined before it reaches the page; `None` for what is no browser's, or no page's.
+pub(super) async fn declined_browser(state: &AppState, request: Request, why: Declined) -> Option<Response> {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match accept.contains("text/html") && state.services().page.has(request.uri().path()) {
+        true => Some(declined(state, request.into_parts().0, why).await),
+        false => None,
+    }
+}
+
+async fn declined(state: &AppState, parts: Parts, why: Declined) -> Response {
+    let Some(ui) = state.services().page.current() else { return StatusCode::NOT_FOUND.into_response() };
+    ui.decline(to_ui(state, parts, Bytes::new()), why).await.map(Body::from)
+}
+
+fn to_ui(state: &AppState, mut parts: Parts, body: Bytes) -> UiRequest<'_> {
     let peer = parts.extensions.get::<Peer>();
     let called = url_builder::called(state.options(), peer, &parts.headers, &parts.uri);
     let is_secure = called.as_deref().is_some_and(|url| url.starts_with("https://"));
@@ -39,16 +65,9 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Response {
     if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
         parts.headers.insert(HOST, host);
     }
-    if let Some(metrics) = &state.services().metrics {
-        parts.extensions.insert(Arc::clone(metrics));
-    }
-    let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
-    let id = context.as_ref().map(|context| context.id().to_owned()).unwrap_or_default();
-    let (response, user) = ui.answer(UiRequest { parts, body, is_secure, id, changes: state }).await;
-    if let (Some(user), Some(context)) = (user, context) {
-        context.set_user(user);
-    }
-    response.map(Body::from)
+    let context = parts.extensions.get::<Arc<RequestContext>>();
+    let id = context.map(|context| context.id().to_owned()).unwrap_or_default();
+    UiRequest { parts, body, is_secure, id, changes: state }
 }
 
 /// Changes from the page are recorded and notified like those of the API.

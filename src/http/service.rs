@@ -12,12 +12,14 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Method;
+use sampan_ui::Declined;
 use tower::Service;
 
 use super::context::RequestContext;
 use super::dispatch::dispatch;
 use super::error::{ApiError, ErrorCode};
 use super::layers::{self, Exchange, UploadSlots};
+use super::page;
 use super::route::{Endpoint, Route, Unroutable};
 use super::state::AppState;
 use crate::serve::Peer;
@@ -82,9 +84,9 @@ impl Api {
         let is_probe = route.as_ref().is_ok_and(|route| route.endpoint().is_probe());
         if !is_probe && !self.state.services().health.is_healthy() {
             // Distribution's response.
-            return ApiError::new(ErrorCode::Unavailable)
-                .with_detail("health check failed: please see /debug/health")
-                .into_response();
+            let refusal = ApiError::new(ErrorCode::Unavailable)
+                .with_detail("health check failed: please see /debug/health");
+            return self.refuse(request, refusal, Declined::Unhealthy).await;
         }
         let endpoint = match route {
             Ok(route) => route.endpoint(),
@@ -93,9 +95,17 @@ impl Api {
         let _slot =
             match layers::limit_uploads(self.upload_slots.as_ref(), context, endpoint, request.method()) {
                 Ok(slot) => slot,
-                Err(refusal) => return refusal.into_response(),
+                Err(refusal) => return self.refuse(request, refusal, Declined::TooMany).await,
             };
         dispatch(self.state.clone(), endpoint, request).await
+    }
+
+    /// The refusal, or a page that says the same, for a browser at the web page.
+    async fn refuse(&self, request: Request, refusal: ApiError, why: Declined) -> Response {
+        match page::declined_browser(&self.state, request, why).await {
+            Some(page) => page,
+            None => refusal.into_response(),
+        }
     }
 }
 

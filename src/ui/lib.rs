@@ -41,4 +41,4 @@ pub use session::SessionKey;
 pub use settings::UiSettings;
 pub use tokens::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};
 pub use ui::Ui;
-pub use visit::UiRequest;
+pub use visit::{Declined, UiRequest};

@@ -316,6 +316,11 @@ texts! {
     storage_full(): "The store has no space left. Free some space on its disk, or collect garbage.",
         "儲存後端已滿，請騰出磁碟空間或進行垃圾回收。";
     try_again(): "The store is busy or cannot be reached at the moment. Try again in a while.", "儲存後端忙碌或暫時無法連線，請稍後再試。";
+    too_large(): "The form is too large", "表單過大";
+    too_large_remedy(): "Nothing was changed. Go back, and choose or write less at a time.", "沒有任何更改。請返回，每次選擇或填寫較少內容。";
+    too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "您的位址同時傳送太多表單，請稍後再試。";
+    unhealthy(): "A health check of the registry fails, so it takes no requests. Try again in a while.",
+        "登錄的健康檢查失敗，暫不接受要求，請稍後再試。";
     wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
     back_to_repositories(): "Back to the repositories", "返回儲存庫";
     back_to_tags(): "Back to the tags", "返回標籤";

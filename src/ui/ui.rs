@@ -21,7 +21,7 @@ use super::session::SessionKey;
 use super::settings::UiSettings;
 use super::tag_sizes::TagSizes;
 use super::tokens::AccessTokens;
-use super::visit::{UiRequest, Visit};
+use super::visit::{Declined, UiRequest, Visit};
 
 /// The largest form, in bytes: a token's record may have 16 KiB.
 const MAX_FORM_BYTES: usize = 32 << 10;
@@ -112,6 +112,20 @@ impl Ui {
             },
         };
         (answer.unwrap_or_else(|problem| pages::problem(&scene, visitor.as_ref().ok(), problem)), user)
+    }
+
+    /// Answers a request that the caller declines, with an empty body: by a page for browsers, by JSON for others.
+    pub async fn decline(&self, request: UiRequest<'_>, why: Declined) -> Response<Bytes> {
+        let below = request.parts.uri.path().strip_prefix(self.base()).unwrap_or_default();
+        let place = Place::parse(below).unwrap_or(Place::Repositories);
+        let visit = Visit::new(request, &self.inner.settings, &self.inner.key);
+        let visitor = match why {
+            Declined::TooLarge => self.inner.gate.visitor(&visit.parts, visit.session.as_ref()).await.ok(),
+            // It costs no look at users and tokens, which may be what fails.
+            Declined::TooMany | Declined::Unhealthy => None,
+        };
+        let scene = Scene { ui: &self.inner, visit: &visit, place };
+        pages::problem(&scene, visitor.as_ref(), Problem::Declined(why))
     }
 
     fn asset(&self, request: &UiRequest<'_>, name: &str) -> Reply {

@@ -29,6 +29,17 @@ pub struct UiRequest<'a> {
     pub changes: &'a dyn Changes,
 }
 
+/// Why the caller does not hand a request to the page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Declined {
+    /// The form is larger than [`max_form_bytes`](crate::Ui::max_form_bytes).
+    TooLarge,
+    /// The address sends too many forms at once.
+    TooMany,
+    /// A health check of the registry fails.
+    Unhealthy,
+}
+
 /// A request to the page, read once.
 pub(crate) struct Visit<'a> {
     pub(crate) changes: &'a dyn Changes,
@@ -73,6 +84,11 @@ impl<'a> Visit<'a> {
         accept.contains("application/json") && !accept.contains("text/html")
     }
 
+    /// Whether the client is a browser: it says that it takes HTML.
+    pub(crate) fn wants_html(&self) -> bool {
+        wants_html(&self.parts.headers)
+    }
+
     /// The host as the visitor knows it, if it is one.
     pub(crate) fn host(&self) -> Option<&str> {
         let host =
@@ -104,6 +120,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let (key, value) = pair.trim().split_once('=')?;
         (key == name).then_some(value)
     })
+}
+
+/// Whether a client says that it takes HTML.
+fn wants_html(headers: &HeaderMap) -> bool {
+    text(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use sampan_engine::gc;
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::language::Language;
 use crate::place::Place;
 use crate::reply::{self, Reply};
 use crate::ui::{Scene, allow};
+use crate::visit::Declined;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub(crate) enum Problem {
     /// The visitor is refused as a whole.
     #[error(transparent)]
     Refused(Refusal),
+    /// The server declines the request.
+    #[error("{}", declined(Language::English, *.0).2)]
+    Declined(Declined),
     /// The collector could not look at the store.
     #[error(transparent)]
     Collector(gc::Error),
@@ -71,11 +75,15 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
             let title = if status.is_server_error() { t.failed() } else { t.forbidden() };
             (status, title, sentence)
         }
+        Problem::Declined(why) => declined(t, *why),
         Problem::Collector(error) => of_collector(t, error).unwrap_or_else(|| failed(scene, error)),
         Problem::Engine(error) => of_engine(t, error).unwrap_or_else(|| failed(scene, error)),
     };
     let is_failure = status == StatusCode::INTERNAL_SERVER_ERROR;
-    let mut reply = if scene.visit.wants_json() {
+    // A script that sends a form often takes anything.
+    let is_from_script = scene.visit.parts.method == Method::POST && !scene.visit.wants_html();
+    let passes = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE);
+    let mut reply = if scene.visit.wants_json() || (is_from_script && passes) {
         reply::json(status, &json!({ "error": problem_text(&problem), "requestId": scene.visit.id }))
     } else {
         let back = scene
@@ -127,11 +135,21 @@ fn of_collector(t: Language, error: &gc::Error) -> Option<(StatusCode, String, S
     }
 }
 
+/// The same for what the server declines.
+fn declined(t: Language, why: Declined) -> (StatusCode, String, String) {
+    match why {
+        Declined::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, t.too_large(), t.too_large_remedy()),
+        Declined::TooMany => (StatusCode::TOO_MANY_REQUESTS, t.failed(), t.too_many_forms()),
+        Declined::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, t.failed(), t.unhealthy()),
+    }
+}
+
 /// After how many seconds the visitor may try again, for what passes by itself.
 fn retry_after(problem: &Problem) -> Option<&'static str> {
     match problem {
         Problem::Engine(error) if error.is_temporary() => Some("2"),
         Problem::Collector(gc::Error::Busy) => Some("10"),
+        Problem::Declined(Declined::TooMany) => Some("1"),
         _ => None,
     }
 }
