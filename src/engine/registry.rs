@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sampan_driver::StorageDriver;
 use tokio::sync::Semaphore;
 
@@ -11,6 +12,7 @@ use crate::cache::{CacheStatistics, ManifestCache};
 use crate::clock::Clock;
 use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
+use crate::layer_users::LayerUsers;
 use crate::lease::Leases;
 use crate::oci::RepositoryName;
 use crate::referrers::{Builds, KnownManifests};
@@ -50,6 +52,8 @@ pub(crate) struct Inner {
     /// Previews take memory in proportion to what they walk, so one runs at a time.
     pub(crate) previews: Arc<Semaphore>,
     pub(crate) wrong_lengths: WrongLengths,
+    /// A plain mutex: held to take or change the pointer.
+    pub(crate) layer_users: Mutex<Option<Arc<LayerUsers>>>,
 }
 
 impl Registry {
@@ -209,6 +213,7 @@ impl RegistryBuilder {
                 deletions: Arc::default(),
                 previews: Arc::new(Semaphore::new(1)),
                 wrong_lengths: WrongLengths::default(),
+                layer_users: Mutex::default(),
             }),
         }
     }

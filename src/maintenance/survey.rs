@@ -1,4 +1,4 @@
-//! Surveys the store of the running registry between collections.
+//! Surveys the store of the running registry between collections, and learns what its images share.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,13 @@ const SPREAD: Duration = Duration::from_secs(60);
 
 /// Surveys the store repeatedly, until dropped: from one survey to the next it waits for `interval`, whether a collection or any
 /// registry over the store made it. One of the replicas over a store surveys it per interval, and a store whose collections come
-/// at least as often needs no survey.
+/// at least as often needs no survey. Which images share a layer each replica learns for itself, about as often.
 pub async fn survey_store(registry: Registry, interval: Duration) {
     let spread = || SPREAD.min(interval / 10).mul_f64(rand::random_range(0.0..1.0));
     tokio::time::sleep(spread()).await;
     loop {
         let pause = survey_in_turn(&registry, interval).await + spread();
+        learn_layer_users(&registry, interval).await;
         tokio::time::sleep(pause).await;
     }
 }
@@ -54,6 +55,30 @@ async fn survey_in_turn(registry: &Registry, interval: Duration) -> Duration {
         Err(error) => {
             tracing::warn!(%error, "cannot start a thread for a survey of the store");
             interval
+        }
+    }
+}
+
+/// Learns which images share a layer, unless that is known as of half an interval ago. What is known stays after a failure.
+async fn learn_layer_users(registry: &Registry, interval: Duration) {
+    let before = registry.layer_users();
+    let age = before.as_ref().and_then(|known| registry.clock().now().duration_since(known.as_of()).ok());
+    if age.is_some_and(|age| age < interval / 2) {
+        return;
+    }
+    let walking = registry.clone();
+    let work =
+        async move { gc::layer_users(&walking, REST, &CancellationToken::new(), before.as_deref()).await };
+    match in_background(work).await {
+        Ok(Ok(users)) => registry.keep_layer_users(users),
+        Ok(Err(error)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot learn which images share a layer"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot start a thread to learn which images share a layer");
         }
     }
 }
@@ -97,6 +122,18 @@ mod tests {
         let first = next_survey(&registry, None).await;
         next_survey(&registry, Some(&first)).await;
         surveys.abort();
+    }
+
+    #[tokio::test]
+    async fn each_registry_learns_what_images_share_also_one_that_is_read_only() {
+        let registry = Registry::builder(Arc::new(InMemoryDriver::new())).build();
+        registry.set_read_only(true);
+        learn_layer_users(&registry, INTERVAL).await;
+        let first = registry.layer_users().unwrap();
+        learn_layer_users(&registry, INTERVAL).await;
+        assert!(Arc::ptr_eq(&first, &registry.layer_users().unwrap()), "it is young");
+        learn_layer_users(&registry, Duration::ZERO).await;
+        assert!(!Arc::ptr_eq(&first, &registry.layer_users().unwrap()), "it is old");
     }
 
     /// Waits until there is a survey other than `before`.

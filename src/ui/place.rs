@@ -17,6 +17,8 @@ pub(crate) enum Place {
     Tags(RepositoryName),
     /// An image, by tag or digest.
     Image(RepositoryName, Reference),
+    /// The images that have a layer of a repository.
+    Layer(RepositoryName, Digest),
     /// Two images of a repository beside each other.
     Compare(RepositoryName),
     /// Deletion in a repository: its preview, and the act.
@@ -95,6 +97,10 @@ impl Place {
                 let digest: Digest = digest.parse().map_err(|_| NoPlace::Unknown)?;
                 Ok(Self::Image(name, Reference::Digest(digest)))
             }
+            Some(("layers", digest)) => {
+                let digest: Digest = digest.parse().map_err(|_| NoPlace::Unknown)?;
+                Ok(Self::Layer(name, digest))
+            }
             Some(_) => Err(NoPlace::Unknown),
         }
     }
@@ -104,6 +110,7 @@ impl Place {
         match self {
             Self::Tags(name)
             | Self::Image(name, _)
+            | Self::Layer(name, _)
             | Self::Compare(name)
             | Self::Delete(name)
             | Self::Restore(name) => Some(name),
@@ -120,6 +127,7 @@ impl fmt::Display for Place {
             Self::Tags(name) => write!(f, "/{name}/-/tags"),
             Self::Image(name, Reference::Tag(tag)) => write!(f, "/{name}/-/tags/{tag}"),
             Self::Image(name, Reference::Digest(digest)) => write!(f, "/{name}/-/manifests/{digest}"),
+            Self::Layer(name, digest) => write!(f, "/{name}/-/layers/{digest}"),
             Self::Compare(name) => write!(f, "/{name}/-/compare"),
             Self::Delete(name) => write!(f, "/{name}/-/delete"),
             Self::Restore(name) => write!(f, "/{name}/-/restore"),
@@ -156,6 +164,10 @@ mod tests {
                 "/a/-/manifests/sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
                 Place::Image(name("a"), Reference::Digest(DIGEST.parse().unwrap())),
             ),
+            (
+                "/a/-/layers/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                Place::Layer(name("a"), DIGEST.parse().unwrap()),
+            ),
             ("/a/-/delete", Place::Delete(name("a"))),
             ("/-/storage", Place::Storage),
         ] {
@@ -181,6 +193,7 @@ mod tests {
             "/a/../-/tags",
             "/a/-/manifests/sha256:0",
             "/a/-/manifests/v1",
+            "/a/-/layers/v1",
             "/%00/-/tags",
             "/%ff/-/tags",
             "/a%2f%2fb/-/tags",
@@ -201,6 +214,7 @@ mod tests {
                 Place::Tags(name.clone()),
                 Place::Image(name.clone(), Reference::Tag(tag.parse().unwrap())),
                 Place::Image(name.clone(), Reference::Digest(DIGEST.parse().unwrap())),
+                Place::Layer(name.clone(), DIGEST.parse().unwrap()),
                 Place::Compare(name.clone()),
                 Place::Delete(name.clone()),
                 Place::Restore(name),

@@ -140,6 +140,16 @@ texts! {
     config_unread(): "The configuration is too large to show, or not JSON.", "設定過大，或並非 JSON，無法顯示。";
     config_missing(): "The configuration is not in this registry.", "設定不在此登錄。";
 
+    other_images(): "In other images", "其他映像檔";
+    other_images_of(count: u64, layer: &str): "Images that have the layer {layer} too: {count}", "同樣有 {layer} 層的映像檔：{count}";
+    other_images_as_of(): "Other images as of", "其他映像檔統計截至";
+    layer(digest: &str): "Layer {digest}", "層 {digest}";
+    images_with_layer(count: u64): "Images that have this layer: {count}", "有此層的映像檔：{count}";
+    no_images_with_layer(): "No image that you may see has this layer.", "您可檢視的映像檔均沒有此層。";
+    layers_not_known(): "What images share is known some minutes after the registry starts.", "登錄啟動數分鐘後才會得知映像檔共用的層。";
+    images_not_counted(count: u64): "There are so many images that {count} were not looked at.", "映像檔太多，有 {count} 個未有查看。";
+    repository(): "Repository", "儲存庫";
+
     // Comparison.
     compare(): "Compare", "比較";
     compare_with(): "Compare with …", "與其他映像檔比較…";

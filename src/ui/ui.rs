@@ -252,6 +252,7 @@ impl Scene<'_> {
             Place::Image(name, reference) if is_read => {
                 pages::image::show(self, visitor, name, reference).await
             }
+            Place::Layer(name, digest) if is_read => pages::layer::show(self, visitor, name, digest).await,
             Place::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
             Place::Collections if is_read => pages::collections::show(self, visitor),
             Place::Collect if is_post => {
@@ -284,6 +285,7 @@ impl Scene<'_> {
             | Place::Repositories
             | Place::Tags(_)
             | Place::Image(..)
+            | Place::Layer(..)
             | Place::Compare(_) => Err(Problem::Method("GET, HEAD")),
             _ => Err(Problem::NotFound),
         }

@@ -63,6 +63,17 @@ impl ReferenceGraph {
         Self { readings: readings.into_iter().collect(), children: IdHashSet::default() }
     }
 
+    /// Takes the references of a manifest that was read before, so that it is not read again.
+    pub(super) fn know(&mut self, id: Id, references: Box<[Id]>) {
+        self.readings.insert(id, ManifestRefs { references, subject: None, state: State::Parsed });
+    }
+
+    /// What a manifest refers to, if it was parsed in full.
+    pub(super) fn parsed(&self, id: Id) -> Option<&[Id]> {
+        let reading = self.readings.get(&id).filter(|reading| reading.state == State::Parsed)?;
+        Some(&reading.references)
+    }
+
     pub(super) fn get(&self, id: Id) -> Option<&ManifestRefs> {
         self.readings.get(&id)
     }

@@ -11,6 +11,7 @@ use sampan_engine::{Error, ImageSummary, Pointed, Referrer, ReferrersQuery, Repo
 use super::commands::{Command, commands};
 use super::config::{Config, Execution, Known};
 use super::fitting::{Fitting, Room};
+use super::sharing::Sharing;
 use super::stored_image::StoredImage;
 use crate::frame::Frame;
 use crate::gate::Visitor;
@@ -46,6 +47,8 @@ struct ImagePage {
     commands: Vec<Command>,
     children: Fitting<Child>,
     layers: Fitting<Layer>,
+    /// As of when it is known which other images have the layers.
+    layers_as_of: Option<Moment>,
     steps: Fitting<BuildStep>,
     config_note: Option<String>,
     execution: Vec<Fact>,
@@ -94,6 +97,10 @@ struct Layer {
     digest: String,
     media_type: String,
     size: String,
+    /// The number of other images that have it; `None` if that is not known.
+    others: Option<u64>,
+    /// The page that names them.
+    link: String,
 }
 
 struct BuildStep {
@@ -150,6 +157,9 @@ pub(crate) async fn show(
     let execution = config.map(|config| &config.config);
     let environment = execution.map_or(&[][..], |it| &it.env).iter();
     let layers = manifest.as_ref().map_or(&[][..], |manifest| &manifest.layers);
+    let users = scene.registry().layer_users();
+    let sharing = users.as_deref().map(|users| Sharing::new(users, visitor));
+    let others = |layer: &Digest| sharing.as_ref().map(|sharing| sharing.others(layer, name, digest));
     let mut room = Room::of(LIST_BYTES);
     // What matters most comes first, since the lists share their room.
     let mut children = Fitting::of(&mut room, children.into_iter(), Child::with_length);
@@ -157,7 +167,10 @@ pub(crate) async fn show(
     let page = ImagePage {
         referrers: Fitting::of(&mut room, referrers.iter(), |it| attached(&f, name, it)),
         children,
-        layers: Fitting::of(&mut room, layers.iter().enumerate(), layer),
+        layers: Fitting::of(&mut room, layers.iter().enumerate(), |(index, it)| {
+            layer(&f, name, index, it, others(&it.digest))
+        }),
+        layers_as_of: users.as_ref().and_then(|users| Moment::of(users.as_of())),
         environment: Fitting::of(&mut room, environment, |line| {
             let line = shown::text(line);
             let length = shown::escaped_length(&line);
@@ -291,10 +304,20 @@ impl Child {
     }
 }
 
-fn layer((index, layer): (usize, &Descriptor)) -> (Layer, usize) {
+fn layer(
+    f: &Frame,
+    name: &RepositoryName,
+    index: usize,
+    layer: &Descriptor,
+    others: Option<u64>,
+) -> (Layer, usize) {
     let (digest, media_type) = (shown::short(&layer.digest), shown::text(&layer.media_type));
-    let length = digest.len() + shown::escaped_length(&media_type);
-    (Layer { number: index + 1, digest, media_type, size: shown::size(layer.size) }, length)
+    let link = f.to(&Place::Layer(name.clone(), layer.digest.clone()));
+    // A link has its count, and the same for those who listen.
+    let link_length =
+        if others.is_some_and(|others| others > 0) { link.len() + digest.len() + 60 } else { 0 };
+    let length = digest.len() + shown::escaped_length(&media_type) + link_length;
+    (Layer { number: index + 1, digest, media_type, size: shown::size(layer.size), others, link }, length)
 }
 
 /// The steps of the build, each with the layer that it made: those that are not empty have one each, in order.

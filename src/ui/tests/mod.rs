@@ -4,6 +4,7 @@ mod collections;
 mod compare;
 mod delete;
 mod hostile;
+mod layers;
 mod login;
 mod pages;
 mod store;

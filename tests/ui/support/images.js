@@ -9,6 +9,12 @@ const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 const digestOf = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
+/** The content of a layer. */
+const content = (layer, architecture, tag) => `${layer} of ${architecture}, ${tag} `.repeat(20_000);
+
+/** The digest of a layer of `Images.image`. */
+export const layerDigest = (layer, architecture, tag) => digestOf(content(layer, architecture, tag));
+
 export class Images {
   /** Pushes to `registry`, as a user if one is named. */
   constructor(registry, user, password) {
@@ -57,7 +63,7 @@ export class Images {
     };
     const descriptors = [];
     for (const layer of layers) {
-      descriptors.push(await this.blob(name, LAYER, `${layer} of ${architecture}, ${tag} `.repeat(20_000)));
+      descriptors.push(await this.blob(name, LAYER, content(layer, architecture, tag)));
     }
     const configuration = await this.blob(name, CONFIG, JSON.stringify(whole));
     const image = { mediaType: IMAGE, config: configuration, layers: descriptors, ...rest };

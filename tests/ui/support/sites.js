@@ -1,6 +1,6 @@
 // `Sites`: registries whose pages are all of the pages, each by a name and its path below `/ui`.
 
-import { Images } from "./images.js";
+import { Images, layerDigest } from "./images.js";
 import { Registry } from "./registry.js";
 
 /** The pages of a registry with images. */
@@ -15,6 +15,7 @@ export const PAGES = {
   "no order": "/team/app/-/tags?sort=odd",
   index: "/team/app/-/tags/v1.10.0",
   image: "/team/app/-/tags/dev",
+  "images with a layer": `/team/app/-/layers/${layerDigest("one", "amd64", "dev")}`,
   comparison: "/team/app/-/compare?a=v1.2.0&b=v1.10.0",
   "comparison for a platform": "/team/app/-/compare?a=v1.2.0&b=v1.10.0&platform=linux%2Famd64",
   "comparison with nothing": "/team/app/-/compare?a=v1.2.0&b=none",
