@@ -67,9 +67,15 @@ pub enum Error {
         /// The first of them.
         first: Box<TagThere>,
     },
+    /// A collection deletes content of the store that is filled.
+    #[error(
+        "a garbage collection, or a prune, goes on in the store that is filled ({0}): run the same command again after it; if \
+         it was killed, in a quarter of an hour"
+    )]
+    Collecting(DriverPath),
     /// The copy between the stores stopped.
     #[error(transparent)]
-    Copy(#[from] migrate::Error),
+    Copy(migrate::Error),
     /// The lock of the collector could not be had, or was lost; or the collection of a prune stopped.
     #[error(transparent)]
     Collector(#[from] gc::Error),
@@ -85,6 +91,15 @@ pub enum Error {
     /// A snapshot could not be packed.
     #[error("the snapshot could not be packed")]
     Pack(#[source] std::io::Error),
+}
+
+impl From<migrate::Error> for Error {
+    fn from(error: migrate::Error) -> Self {
+        match error {
+            migrate::Error::Collecting { path, .. } => Self::Collecting(path),
+            error => Self::Copy(error),
+        }
+    }
 }
 
 fn describe(wanted: &Option<SnapshotId>, first: &Option<SnapshotId>) -> String {

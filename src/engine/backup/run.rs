@@ -210,7 +210,7 @@ async fn check_undisturbed(backup: &Arc<dyn StorageDriver>, last: &Option<Bytes>
     migrate::check_no_collection(backup, Side::Target).await?;
     if migrate::last_collection(backup).await? != *last {
         let path = Entry::CollectionLast.path();
-        return Err(migrate::Error::Collecting { side: Side::Target, path }.into());
+        return Err(Error::Collecting(path));
     }
     Ok(())
 }
