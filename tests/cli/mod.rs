@@ -27,6 +27,7 @@ mod page_reload;
 mod permissions;
 mod registry_client;
 mod rewritten_indexes;
+mod runbook;
 mod serve_command;
 mod status_command;
 mod strangers;
