@@ -240,7 +240,6 @@ pub(super) const ENGINE: Bitten = &[
             "verify::links_are_written_and_memory_heals_manifests",
             "verify::content_of_another_place_is_compared_before_it_heals",
             "verify::a_run_that_was_stopped_goes_on_where_it_was",
-            "verify::damage_that_a_killed_run_found_is_reported_by_the_next",
             "verify::much_damage_moves_nothing",
             "verify::an_unreadable_file_is_reported_and_stays",
             "verify::what_a_push_brings_meanwhile_is_not_lost",
@@ -313,6 +312,7 @@ pub(super) const ENGINE: Bitten = &[
             "crash::listing_for_the_first_time",
         ],
     ),
+    (Lie::OverwriteKeepsTail, &["verify::damage_that_a_killed_run_found_is_reported_by_the_next"]),
     (Lie::MissesAreFailures, &["referrers_races::a_push_beside_a_deletion_is_listed"]),
     (
         Lie::MissingWalkIsNotFound,
