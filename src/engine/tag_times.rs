@@ -4,16 +4,18 @@
 //! the times of the store that it copied count until the next push ([`TagDates`]). A copy of the store by another program may
 //! give all links the time of the copy.
 
-use std::future::ready;
+use std::future::{pending, ready};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, TryChunksError};
 use futures::{StreamExt, TryStreamExt};
-use sampan_driver::StorageDriverExt;
+use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::on_thread::on_thread;
 use crate::tag_dates::TagDates;
 use crate::{Error, Result, TagStore};
 
@@ -41,7 +43,14 @@ pub(crate) const MAX_TAG_BYTES: usize = 8 << 20;
 /// How many bytes of digests the history of a tag has at most: some 5,000 digests.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
 
-/// How many tags of a directory are looked at concurrently.
+/// How many tags of a directory are looked at together. A list that is longer is looked at on several threads: the stats of ten
+/// thousand tags would keep the thread of a request for a twentieth of a second.
+const TAGS_AT_ONCE: usize = 256;
+
+/// How many threads look at tags.
+const THREADS: usize = 4;
+
+/// How many tags a task looks at concurrently; a thread of its own waits for each.
 const CONCURRENT_STATS: usize = 16;
 
 impl TagStore {
@@ -115,16 +124,42 @@ impl TagStore {
         };
         let times = tags
             .try_filter_map(|tag| ready(Ok(tag.parse::<Tag>().ok())))
-            .map_ok(move |tag| {
-                let (driver, current) = (driver.clone(), Entry::TagCurrent(name.clone(), tag.clone()).path());
+            .try_chunks(TAGS_AT_ONCE)
+            .map_err(|TryChunksError(_, error)| error)
+            .map_ok(move |tags| {
+                let is_long = tags.len() == TAGS_AT_ONCE;
+                let times = times_of(driver.clone(), name.clone(), tags);
                 async move {
-                    // A tag that was removed meanwhile has no time.
-                    let file = driver.stat_if_any(&current).await?;
-                    Ok(file.map(|file| Pointed { at: file.modified, what: tag }))
+                    match is_long {
+                        true => match on_thread(times).await {
+                            Some(times) => times,
+                            // The runtime is shutting down.
+                            None => pending().await,
+                        },
+                        false => times.await,
+                    }
                 }
             })
-            .try_buffered(CONCURRENT_STATS)
-            .try_filter_map(|pointed| ready(Ok(pointed)));
+            .try_buffered(THREADS)
+            .map_ok(|times| futures::stream::iter(times.into_iter().map(Ok)))
+            .try_flatten();
         Ok(times.boxed())
     }
+}
+
+/// When tags were pushed, by their links. A tag that was removed meanwhile has no time.
+async fn times_of(
+    driver: Arc<dyn StorageDriver>,
+    name: RepositoryName,
+    tags: Vec<Tag>,
+) -> Result<Vec<Pointed<Tag>>> {
+    let stats = futures::stream::iter(tags).map(|tag| {
+        let current = Entry::TagCurrent(name.clone(), tag.clone()).path();
+        let driver = driver.clone();
+        async move {
+            let file = driver.stat_if_any(&current).await?;
+            Ok::<_, Error>(file.map(|file| Pointed { at: file.modified, what: tag }))
+        }
+    });
+    stats.buffered(CONCURRENT_STATS).try_filter_map(|pointed| ready(Ok(pointed))).try_collect().await
 }

@@ -139,7 +139,9 @@ pub(crate) async fn show(
     let times = repository.tags().times().await?;
     let mut tags = times.items;
     let (count, needle) = (tags.len(), q.to_lowercase());
-    tags.retain(|it| it.what.as_str().to_lowercase().contains(&needle));
+    if !needle.is_empty() {
+        tags.retain(|it| it.what.as_str().to_lowercase().contains(&needle));
+    }
     let mut sizes_unknown = None;
     match sort {
         // Later pages read no more sizes, so the list stays as the first page had it.
