@@ -151,7 +151,7 @@ impl Htpasswd {
         basic: BasicCredentials,
     ) -> Result<String, Denied> {
         let loaded = self.current().await;
-        let id = loaded.password_id(&basic.user);
+        let id = loaded.password_id(&basic.user).map(str::to_owned);
         self.compare(client, basic, &loaded).await?;
         id.ok_or_else(|| self.challenge(ChallengeReason::Wrong))
     }
@@ -159,7 +159,12 @@ impl Htpasswd {
     /// Identifies the user's present password, the same in every process that reads the same file; `None` for
     /// an unknown user.
     pub async fn password_id(&self, user: &str) -> Option<String> {
-        self.current().await.password_id(user.as_bytes())
+        self.current().await.password_id(user.as_bytes()).map(str::to_owned)
+    }
+
+    /// Whether the user's present password is the one that `id` identifies.
+    pub async fn has_password(&self, user: &str, id: &str) -> bool {
+        self.current().await.password_id(user.as_bytes()) == Some(id)
     }
 
     /// The challenge with this file's realm.

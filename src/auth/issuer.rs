@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::access::Action;
 use super::scope::Scope;
 use super::signing_keys::{SigningKeyError, SigningKeys};
-use super::token::own::{Claims, Jws, KeyHint, LEEWAY_SECS, MAX_TOKEN_BYTES, Refusal, VerifiedTokens};
+use super::token::own::{Claims, Jws, KeyHint, LEEWAY_SECS, MAX_TOKEN_BYTES, Refusal};
 use crate::blocking::on_blocking_pool;
 
 /// Signs and verifies this registry's own tokens.
@@ -130,8 +130,8 @@ impl Issuer {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let (keys, hash) = (self.keys.load(), VerifiedTokens::key(token));
-        if let Some(claims) = keys.verified.get(&hash) {
+        let keys = self.keys.load();
+        if let Some(claims) = keys.verified.get(token) {
             check_time(&claims, now)?;
             return Ok(claims);
         }
@@ -159,7 +159,7 @@ impl Issuer {
             return Err(Refusal::NotOurs);
         }
         let claims = Arc::new(claims);
-        keys.verified.insert(hash, Arc::clone(&claims));
+        keys.verified.insert(token, Arc::clone(&claims));
         Ok(claims)
     }
 }

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -111,9 +109,8 @@ impl PasswordFile {
 
 impl Loaded {
     /// Identifies a user's password, the same in every process that reads the same file; `None` for an unknown user.
-    pub(super) fn password_id(&self, user: &[u8]) -> Option<String> {
-        let hash = self.list.hash_of(user)?;
-        Some(URL_SAFE_NO_PAD.encode(&Sha256::digest(hash.as_str())[..12]))
+    pub(super) fn password_id(&self, user: &[u8]) -> Option<&str> {
+        self.list.id_of(user)
     }
 
     /// Reads the file; keeps the facts in `before` if the content is the same.

@@ -4,7 +4,11 @@
 //! the problem shows when the file is loaded and not when a login fails.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 
 /// Compared for unknown users. It belongs to no password; only the cost matters.
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcde";
@@ -15,8 +19,16 @@ const DEFAULT_COST: u32 = 10;
 /// The users in one state of the file.
 #[derive(Debug)]
 pub(super) struct PasswordList {
-    users: HashMap<Vec<u8>, BcryptHash>,
+    users: HashMap<Vec<u8>, Entry>,
     dummy: BcryptHash,
+}
+
+/// A user's hash.
+#[derive(Debug)]
+struct Entry {
+    hash: BcryptHash,
+    /// Made when it is first asked for, and kept: each request with a bearer token asks.
+    id: OnceLock<Box<str>>,
 }
 
 /// A well-formed bcrypt hash, `$2y$05$…`.
@@ -77,15 +89,22 @@ impl PasswordList {
                 remarks.push(Remark { line, message });
             }
         }
+        let entry = |hash| Entry { hash, id: OnceLock::new() };
         let users: HashMap<_, _> =
-            seen.into_iter().filter_map(|(user, (_, hash))| Some((user, hash?))).collect();
-        let dummy = BcryptHash::dummy(most_common_cost(users.values()));
+            seen.into_iter().filter_map(|(user, (_, hash))| Some((user, entry(hash?)))).collect();
+        let dummy = BcryptHash::dummy(most_common_cost(users.values().map(|entry| &entry.hash)));
         Ok((Self { users, dummy }, remarks))
     }
 
     /// The hash of `user`; `None` for an unknown user.
     pub(super) fn hash_of(&self, user: &[u8]) -> Option<&BcryptHash> {
-        self.users.get(user)
+        self.users.get(user).map(|entry| &entry.hash)
+    }
+
+    /// Identifies a user's password, the same in every process that reads the same file; `None` for an unknown user.
+    pub(super) fn id_of(&self, user: &[u8]) -> Option<&str> {
+        let entry = self.users.get(user)?;
+        Some(entry.id.get_or_init(|| entry.hash.id().into()))
     }
 
     /// A hash that no password matches, with the cost of most hashes in the list.
@@ -112,6 +131,10 @@ impl BcryptHash {
             && salt_and_digest.len() == 53
             && salt_and_digest.bytes().all(alphabet);
         well_formed.then(|| Self(Arc::from(text)))
+    }
+
+    fn id(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(self.as_str())[..12])
     }
 
     fn dummy(cost: u32) -> Self {

@@ -109,7 +109,7 @@ impl Guard {
             // The certificate counts where the token was issued; it lives no longer than the token.
             None if credential == CERTIFICATE && !self.certificates.is_empty() => Some(user()),
             Some(("password", id)) => match &self.passwords {
-                Some(passwords) => (passwords.password_id(name).await.as_deref() == Some(id)).then(user),
+                Some(passwords) => passwords.has_password(name, id).await.then(user),
                 None => None,
             },
             Some(("token", id)) => {

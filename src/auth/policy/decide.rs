@@ -10,6 +10,7 @@ use sampan_engine::oci::RepositoryName;
 use super::super::{Access, Action, Identity, Resource};
 use super::PolicyTooLarge;
 use super::actions::ActionSet;
+use super::decisions::Decisions;
 use super::pattern_set::PatternSet;
 use super::rule::{Client, CompiledRule, Members};
 
@@ -24,6 +25,7 @@ struct Compiled {
     rules: Vec<CompiledRule>,
     on: PatternSet,
     except: PatternSet,
+    decisions: Decisions,
 }
 
 impl Policy {
@@ -40,7 +42,8 @@ impl Policy {
         let except =
             numbered().flat_map(|(index, rule)| rule.except.iter().map(move |pattern| (index, pattern)));
         let (on, except) = (PatternSet::new(on)?, PatternSet::new(except)?);
-        Ok(Self(Arc::new(Compiled { source, groups, rules, on, except })))
+        let decisions = Decisions::default();
+        Ok(Self(Arc::new(Compiled { source, groups, rules, on, except, decisions })))
     }
 
     /// Whether the rules, or the rights of a robot, allow an access.
@@ -113,8 +116,10 @@ impl Policy {
 impl Compiled {
     /// The actions that the rules give a client on a repository.
     fn granted_to(&self, client: Client<'_>, name: &RepositoryName) -> ActionSet {
-        let actions = self.matching(client, name).into_iter().map(|index| self.rules[index as usize].actions);
-        actions.fold(ActionSet::NONE, BitOr::bitor)
+        self.decisions.get_or(client.name(), name.as_str(), || {
+            let rules = self.matching(client, name).into_iter();
+            rules.map(|index| self.rules[index as usize].actions).fold(ActionSet::NONE, BitOr::bitor)
+        })
     }
 
     /// The rules, by index and in order, that are for a client and for a repository.

@@ -7,6 +7,7 @@
 mod actions;
 mod check;
 mod decide;
+mod decisions;
 mod explain;
 mod explanation;
 mod glob;

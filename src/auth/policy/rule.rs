@@ -27,6 +27,14 @@ impl<'a> Client<'a> {
         Self::User { name, is_component }
     }
 
+    /// The name of a user.
+    pub(super) fn name(self) -> Option<&'a str> {
+        match self {
+            Self::User { name, .. } => Some(name),
+            Self::Anybody => None,
+        }
+    }
+
     /// The name for `${user}`.
     pub(super) fn component(self) -> Option<&'a str> {
         match self {

@@ -1,12 +1,13 @@
 //! `VerifiedTokens`: recently verified tokens, because a pull sends the same token with every layer.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use quick_cache::sync::Cache;
-use sha2::{Digest, Sha256};
+use quick_cache::{Equivalent, Weighter};
 use tokio::time::Instant;
 
 use super::claims::Claims;
@@ -23,8 +24,19 @@ const ENTRY_BYTES: u64 = 128;
 /// long a certificate of the chain may already have expired, and does not exceed the leeway of dates.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
-/// Verified tokens, by the hash of all their bytes.
-pub(in crate::auth) struct VerifiedTokens(Cache<[u8; 32], Verified, ByBytes>);
+/// The end of a token that is hashed to find it: the larger part of its signature, which no other token has.
+const HASHED_BYTES: usize = 64;
+
+/// Verified tokens, by all their bytes.
+pub(in crate::auth) struct VerifiedTokens(Cache<Kept, Verified, ByBytes>);
+
+/// A token as a key. It is found by its end, and counts as the same if all bytes are: a hash of all bytes that no other token
+/// can have would cost more than all other look-ups of a request.
+#[derive(Clone)]
+struct Kept(Box<[u8]>);
+
+/// A token that is looked for.
+struct Wanted<'a>(&'a [u8]);
 
 #[derive(Clone)]
 struct Verified {
@@ -36,9 +48,36 @@ struct Verified {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<[u8; 32], Verified> for ByBytes {
-    fn weight(&self, _: &[u8; 32], verified: &Verified) -> u64 {
-        ENTRY_BYTES + verified.claims.size_bytes() as u64
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0[self.0.len().saturating_sub(HASHED_BYTES)..].hash(state);
+    }
+}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Wanted(&self.0).hash(state);
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        Wanted(&self.0).equivalent(other)
+    }
+}
+
+impl Eq for Kept {}
+
+impl Equivalent<Kept> for Wanted<'_> {
+    /// Takes the same time for each token of one length.
+    fn equivalent(&self, kept: &Kept) -> bool {
+        verify_slices_are_equal(self.0, &kept.0).is_ok()
+    }
+}
+
+impl Weighter<Kept, Verified> for ByBytes {
+    fn weight(&self, token: &Kept, verified: &Verified) -> u64 {
+        ENTRY_BYTES + token.0.len() as u64 + verified.claims.size_bytes() as u64
     }
 }
 
@@ -49,17 +88,13 @@ impl Default for VerifiedTokens {
 }
 
 impl VerifiedTokens {
-    pub(in crate::auth) fn key(token: &[u8]) -> [u8; 32] {
-        Sha256::digest(token).into()
-    }
-
-    pub(in crate::auth) fn get(&self, key: &[u8; 32]) -> Option<Arc<Claims>> {
-        let verified = self.0.get(key)?;
+    pub(in crate::auth) fn get(&self, token: &[u8]) -> Option<Arc<Claims>> {
+        let verified = self.0.get(&Wanted(token))?;
         (verified.at.elapsed() < BELIEVED_FOR).then_some(verified.claims)
     }
 
-    pub(in crate::auth) fn insert(&self, key: [u8; 32], claims: Arc<Claims>) {
-        self.0.insert(key, Verified { claims, at: Instant::now() });
+    pub(in crate::auth) fn insert(&self, token: &[u8], claims: Arc<Claims>) {
+        self.0.insert(Kept(token.into()), Verified { claims, at: Instant::now() });
     }
 }
 
@@ -84,11 +119,24 @@ mod tests {
         // The text's size is a lower bound of its size as lists of strings.
         assert!(claims.size_bytes() > text.len(), "{} bytes", claims.size_bytes());
         for number in 0..1000_u32 {
-            verified.insert(VerifiedTokens::key(&number.to_be_bytes()), Arc::new(claims.clone()));
+            verified.insert(&number.to_be_bytes(), Arc::new(claims.clone()));
         }
         assert!(verified.0.weight() <= MAX_BYTES);
         let small = Arc::new(Claims::parse(b"{}").unwrap());
-        verified.insert(VerifiedTokens::key(b"small"), small);
-        assert!(verified.get(&VerifiedTokens::key(b"small")).is_some());
+        verified.insert(b"small", small);
+        assert!(verified.get(b"small").is_some());
+    }
+
+    #[test]
+    fn a_token_with_the_end_of_another_is_another() {
+        let verified = VerifiedTokens::default();
+        let signature = "s".repeat(86);
+        let token = |payload: &str| format!("header.{payload}.{signature}").into_bytes();
+        verified.insert(&token("payload"), Arc::new(Claims::parse(b"{}").unwrap()));
+        assert!(verified.get(&token("payload")).is_some());
+        for other in ["PAYLOAD", "payloae", "payloa", "payloadx", ""] {
+            assert!(verified.get(&token(other)).is_none(), "{other}");
+        }
+        assert!(verified.get(signature.as_bytes()).is_none() && verified.get(b"").is_none());
     }
 }

@@ -8,7 +8,6 @@ use http::HeaderValue;
 use rustls::pki_types::UnixTime;
 use sampan_config::SigningAlgorithm;
 
-use super::cached::VerifiedTokens;
 use super::claims::Claims;
 use super::error::TokenError;
 use super::jws::{Jws, MAX_TOKEN_BYTES};
@@ -113,13 +112,13 @@ impl Token {
         }
         let now = UnixTime::now();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let (keyring, hash) = (self.keys.current(), VerifiedTokens::key(token));
-        if let Some(claims) = keyring.verified.get(&hash) {
+        let keyring = self.keys.current();
+        if let Some(claims) = keyring.verified.get(token) {
             claims.check_time(seconds)?;
             return Ok(claims);
         }
-        let token = std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?;
-        let jws = Jws::parse(token)?;
+        let text = std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?;
+        let jws = Jws::parse(text)?;
         if !self.algorithms.contains(&jws.algorithm) {
             return Err(Refusal::Algorithm(Shown::new(jws.algorithm.as_str())));
         }
@@ -140,7 +139,7 @@ impl Token {
             }
             verified => verified.map(|()| keyring)?,
         };
-        keyring.verified.insert(hash, Arc::clone(&claims));
+        keyring.verified.insert(token, Arc::clone(&claims));
         Ok(claims)
     }
 

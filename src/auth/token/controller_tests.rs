@@ -327,7 +327,7 @@ async fn a_verified_token_still_expires() {
     let shown = fixture.with_claims(&claims);
     fixture.judge(&shown).await.unwrap();
     let keyring = fixture.token.keys.current();
-    let known = keyring.verified.get(&VerifiedTokens::key(shown.as_bytes())).unwrap();
+    let known = keyring.verified.get(shown.as_bytes()).unwrap();
     let expires = claims["exp"].as_i64().unwrap();
     assert_eq!(known.check_time(expires + 60), Ok(()));
     assert_eq!(known.check_time(expires + 61), Err(Refusal::Expired(61)));
