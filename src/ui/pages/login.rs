@@ -52,6 +52,9 @@ pub(crate) async fn log_in(scene: &Scene<'_>) -> Result<Reply, Problem> {
     }
     let login = match scene.gate().log_in(&scene.visit.parts, user, password).await {
         Ok(login) => login,
+        Err(Refusal::Unavailable) if !scene.visit.wants_html() => {
+            return Err(Problem::Refused(Refusal::Unavailable));
+        }
         Err(refusal) => {
             // A form that was filled in is not missing.
             let refusal = if refusal == Refusal::LoginNeeded { Refusal::Wrong } else { refusal };

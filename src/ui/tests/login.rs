@@ -29,6 +29,29 @@ async fn store() -> Store {
 }
 
 #[tokio::test]
+async fn a_login_that_cannot_be_checked_is_answered_by_a_page_or_json() {
+    let store = Store::with_users();
+    let token = store.get("/ui/-/login").await.token("/ui/-/login");
+    let form = [("token", &*token), ("user", "away"), ("password", "x")];
+    let send = async |accept: &str| {
+        let request = Request::post("/ui/-/login").header("sec-fetch-site", "same-origin");
+        store.send_with(request.header("accept", accept), &form).await
+    };
+    let page = send("text/html").await;
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (StatusCode::SERVICE_UNAVAILABLE, "text/html; charset=utf-8")
+    );
+    assert!(page.text.contains("Logins cannot be checked") && page.text.contains("away"), "{}", page.text);
+    let json = send("*/*").await;
+    assert_eq!(
+        (json.status, json.header("content-type")),
+        (StatusCode::SERVICE_UNAVAILABLE, "application/json")
+    );
+    assert!(json.text.contains("logins cannot be checked"), "{}", json.text);
+}
+
+#[tokio::test]
 async fn a_login_shows_what_the_user_may_see() {
     let store = store().await;
     assert_eq!(store.get("/ui/").await.rows(), [["public"]]);

@@ -230,6 +230,7 @@ impl Gate for TestGate {
             ("bob", "secret") => Ok(Login { user: user.to_owned(), credential: "password:1".to_owned() }),
             ("robot", "secret") => Ok(Login { user: user.to_owned(), credential: "token:1".to_owned() }),
             ("old", _) => Ok(Login { user: user.to_owned(), credential: "password:0".to_owned() }),
+            ("away", _) => Err(Refusal::Unavailable),
             ("busy", _) => Err(Refusal::TooMany { retry_after: Duration::from_secs(7) }),
             _ => Err(Refusal::Wrong),
         }
