@@ -25,7 +25,7 @@ struct Section {
     after: &'static str,
 }
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 6] = [
     Section {
         heading: "A disk is dying",
         prepare: |site| {
@@ -55,6 +55,24 @@ const SECTIONS: [Section; 4] = [
         after: "refused grep 'collected garbage' server.log; listed config.yml",
     },
     Section {
+        heading: "A repository was deleted, and there are backups",
+        prepare: |site| {
+            save(site);
+            delete_everything(site);
+        },
+        served: "config.yml",
+        after: "registry verify --since-start config.yml; listed config.yml",
+    },
+    Section {
+        heading: "A machine is lost",
+        prepare: |site| {
+            save(site);
+            fs::remove_dir_all(site.join("old")).unwrap();
+        },
+        served: "config.yml",
+        after: "registry verify --since-start config.yml; listed config.yml",
+    },
+    Section {
         heading: "A bucket is moved",
         prepare: |site| _ = seed(&site.join("old")),
         served: "old.yml",
@@ -71,6 +89,18 @@ fn seed(root: &Path) -> Vec<Digest> {
         store.tag(repository, "v1", &image);
     }
     layers.iter().map(|layer| Digest::sha256_of(layer.as_bytes())).collect()
+}
+
+/// Seeds the store, and makes a backup of it.
+fn save(site: &Path) {
+    seed(&site.join("old"));
+    let config = |name: &str| {
+        let path = site.join(format!("of-{name}.yml"));
+        fs::write(&path, filesystem_config(&site.join(name))).unwrap();
+        path
+    };
+    let mut command = tool(env!("CARGO_BIN_EXE_registry"));
+    run(command.args(["backup", "run", "--quiet", "--to"]).arg(config("backups")).arg(config("old")));
 }
 
 /// Deletes the image of `team/app` by its digest, as clients delete a repository.
@@ -141,6 +171,7 @@ fn walk(number: usize) {
         ("old", "old", ""),
         ("new", "new", ""),
         ("copy", "copy", ""),
+        ("backup", "backups", ""),
     ] {
         let config = format!(
             "version: 0.1\nhttp: {{addr: '127.0.0.1:0'}}\n{collects}storage:\n  filesystem: {{rootdirectory: {root}}}\n  \
@@ -179,6 +210,16 @@ fn a_deleted_repository_comes_back_as_the_runbook_says() {
 }
 
 #[test]
-fn a_bucket_is_moved_as_the_runbook_says() {
+fn a_deleted_repository_comes_back_from_a_backup_as_the_runbook_says() {
     walk(3);
+}
+
+#[test]
+fn a_lost_machine_is_replaced_as_the_runbook_says() {
+    walk(4);
+}
+
+#[test]
+fn a_bucket_is_moved_as_the_runbook_says() {
+    walk(5);
 }

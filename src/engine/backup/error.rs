@@ -76,7 +76,12 @@ pub enum Error {
     /// The copy between the stores stopped.
     #[error(transparent)]
     Copy(migrate::Error),
-    /// The lock of the collector could not be had, or was lost; or the collection of a prune stopped.
+    /// The lock of the collector was lost.
+    #[error(
+        "the restore was halted for too long, or the store did not answer: run it again, it goes on from what is there"
+    )]
+    Lost,
+    /// The lock of the collector could not be had; or the collection of a prune stopped.
     #[error(transparent)]
     Collector(#[from] gc::Error),
     /// The verification stopped.

@@ -153,12 +153,15 @@ async fn locked(
         };
         tokio::select! {
             copied = copy => copied,
-            error = keep(&mut lock) => Err(error.into()),
+            error = keep(&mut lock) => Err(match error {
+                gc::Error::Lost => Error::Lost,
+                error => error.into(),
+            }),
         }
     };
     match &copied {
         // A lock that was lost belongs to others.
-        Err(Error::Collector(gc::Error::Lost)) => {}
+        Err(Error::Lost) => {}
         _ => lock.release().await?,
     }
     copied
