@@ -1,6 +1,7 @@
 //! What a store held is kept in a second one, and comes back as it was: also beside pushes, deletions, collections and crashes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -117,6 +118,54 @@ async fn each_snapshot_comes_back_as_it_was(ctx: Context) -> Result<(), Failed> 
     // The second store can be served, and has the tags of the last snapshot.
     equal(tags(&stores.backup, "image").await?, tags(&later, "image").await?, "the tags of the backups")?;
     stores.backup.pulls("image", &Image::new(3), tag("three")).await?;
+    is_valid(stores.backup.registry.driver()).await
+}
+
+/// Each snapshot has what was acknowledged before it, and nothing that was deleted before it.
+async fn snapshots_that_are_taken_beside_pushes_come_back(ctx: Context) -> Result<(), Failed> {
+    let stores = Stores::of(ctx.driver());
+    let (done, pushed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let push = async {
+        let source = &stores.source;
+        while !done.load(Ordering::Relaxed) {
+            let number = pushed.load(Ordering::Relaxed);
+            source.put_image("image", &Image::new(number), &format!("v{number}")).await?;
+            source.push_manifest("image", &Image::new(number).manifest, tag("moving"), &[]).await?;
+            if number % 3 == 2 {
+                let old = Image::new(number - 1).digest();
+                source.repository("image").manifests().delete(&old.into()).await?;
+            }
+            pushed.fetch_add(1, Ordering::Relaxed);
+            // The runtime of a clause may have one thread.
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, Failed>(())
+    };
+    let count = if ctx.pace() == Pace::Local { 10 } else { 3 };
+    let run = async {
+        let mut runs = Vec::new();
+        while runs.len() < count {
+            let before = pushed.load(Ordering::Relaxed);
+            let run = stores.run().await?;
+            runs.push((run.snapshot, before));
+        }
+        done.store(true, Ordering::Relaxed);
+        Ok::<_, Failed>(runs)
+    };
+    let ((), runs) = futures::try_join!(push, run)?;
+    for (snapshot, before) in runs {
+        let restored = stores.restored(ctx.driver(), snapshot.id).await?;
+        let there = tags(&restored, "image").await?;
+        for number in 0..before {
+            let (name, was_deleted) = (format!("v{number}"), number % 3 == 1);
+            if was_deleted && number + 1 < before {
+                ensure(!there.contains(&name), format_args!("{name} was deleted before {}", snapshot.id))?;
+            } else if !was_deleted {
+                restored.pulls("image", &Image::new(number), tag(&name)).await?;
+            }
+        }
+        listed_tags_can_be_pulled(&restored).await?;
+    }
     is_valid(stores.backup.registry.driver()).await
 }
 
@@ -512,6 +561,7 @@ async fn access_tokens_come_back_as_they_were_last(ctx: Context) -> Result<(), F
 /// The clauses.
 pub(crate) const CLAUSES: &[Clause] = table!["engine::backup":
     each_snapshot_comes_back_as_it_was,
+    snapshots_that_are_taken_beside_pushes_come_back,
     an_unchanged_store_costs_a_snapshot_and_no_more,
     times_of_pushes_come_back,
     a_prune_keeps_what_the_snapshots_have,

@@ -338,6 +338,7 @@ pub(super) const ENGINE: Bitten = &[
             "migrate::a_store_of_distribution_is_copied",
             "migrate::a_collection_of_the_target_stops_a_pass",
             "backup::each_snapshot_comes_back_as_it_was",
+            "backup::snapshots_that_are_taken_beside_pushes_come_back",
             "backup::an_unchanged_store_costs_a_snapshot_and_no_more",
             "backup::times_of_pushes_come_back",
             "backup::a_prune_keeps_what_the_snapshots_have",
