@@ -89,11 +89,6 @@ impl App {
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
-        let pages = Pages::new(config, &registry, &access, &collector);
-        let page = pages.page(config)?;
-        pages.take_effect(config, page.as_ref());
-        services.page = PageSlot::new(page);
-        let page = services.page.clone();
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,
@@ -110,6 +105,11 @@ impl App {
         let settings = verification::settings(config, &registry);
         let sink = notifier.as_ref().map(notifications::own_events);
         let verifier = Arc::new(Verifier::new(registry.clone(), settings, sink));
+        let pages = Pages::new(config, &registry, &access, &collector, &verifier);
+        let page = pages.page(config)?;
+        pages.take_effect(config, page.as_ref());
+        services.page = PageSlot::new(page);
+        let page = services.page.clone();
 
         let state = AppState::new(registry.clone(), access.controller(), options, services);
         let limits = network::options(config, network::file_limit());

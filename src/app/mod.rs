@@ -20,6 +20,7 @@ mod network;
 mod notifications;
 mod opened;
 mod page_collections;
+mod page_verifications;
 mod reload;
 mod run;
 mod settings;

@@ -12,13 +12,14 @@ use tokio::sync::watch;
 use super::{Access, AppError};
 use crate::auth::OwnTokens;
 use crate::http::{PageGate, Prefix};
-use crate::maintenance::{Collector, survey_store};
+use crate::maintenance::{Collector, Verifier, survey_store};
 
 /// The parts of the registry that the page shows, for each configuration of the page.
 pub(super) struct Pages {
     registry: Registry,
     access: Access,
     collector: Arc<Collector>,
+    verifier: Arc<Verifier>,
     tokens: Option<Arc<OwnTokens>>,
     /// The key of sessions without a file of signing keys.
     key: SessionKey,
@@ -33,13 +34,15 @@ impl Pages {
         registry: &Registry,
         access: &Access,
         collector: &Arc<Collector>,
+        verifier: &Arc<Verifier>,
     ) -> Self {
         let tokens = access.guard().zip(config.access.as_ref()).map(|(guard, access)| {
             Arc::new(OwnTokens::new(Arc::clone(guard), registry.clone(), access.tokens.longest))
         });
-        let (registry, access, collector) = (registry.clone(), access.clone(), Arc::clone(collector));
+        let (registry, access) = (registry.clone(), access.clone());
+        let (collector, verifier) = (Arc::clone(collector), Arc::clone(verifier));
         let survey = watch::Sender::new(None);
-        Self { registry, access, collector, tokens, key: key_without_file(config), survey }
+        Self { registry, access, collector, verifier, tokens, key: key_without_file(config), survey }
     }
 
     /// Surveys the store while there is a page, as its present configuration says; never ends.
@@ -106,6 +109,7 @@ impl Pages {
         let gate: Arc<dyn Gate> = Arc::new(gate);
         let ui = Ui::new(self.registry.clone(), gate, settings, self.session_key());
         let ui = ui.with_housekeeping(Arc::clone(&self.collector) as _);
+        let ui = ui.with_verifications(Arc::clone(&self.verifier) as _);
         Ok(Some(match &self.tokens {
             Some(tokens) => ui.with_access_tokens(Arc::clone(tokens) as _),
             None => ui,

@@ -8,6 +8,7 @@
 
 mod background;
 mod damage_events;
+mod found_problems;
 mod history;
 mod purge_uploads;
 mod runner;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::VerifyState;
 use super::background::in_background;
 use super::damage_events::DamageEvents;
+use super::found_problems::FoundProblems;
 use super::verify_state::VerifyRecord;
 
 /// Verifies the store while the registry runs. One of the replicas over a store verifies each part.
@@ -27,6 +28,7 @@ pub struct Verifier {
     totals: Mutex<VerifyTotals>,
     record: VerifyRecord,
     events: DamageEvents,
+    pub(super) found: FoundProblems,
 }
 
 /// How the running registry verifies its store.
@@ -129,6 +131,7 @@ impl Verifier {
             totals: Mutex::default(),
             record: VerifyRecord::default(),
             events: DamageEvents::new(sink),
+            found: FoundProblems::default(),
         }
     }
 
@@ -144,6 +147,11 @@ impl Verifier {
     /// What was found so far.
     pub fn totals(&self) -> VerifyTotals {
         *self.totals.lock()
+    }
+
+    /// Whether there are settings.
+    pub fn is_enabled(&self) -> bool {
+        self.settings.borrow().is_some()
     }
 
     /// What it does and has found, and how far the store's cycle is.
@@ -269,6 +277,7 @@ impl Verifier {
         }
         report.problems.iter().for_each(log);
         self.events.emit(report);
+        self.found.add(&report.problems);
         if report.more_problems > 0 {
             tracing::error!("verification: {} more files have problems", report.more_problems);
         }

@@ -29,6 +29,7 @@ mod tests;
 mod texts;
 mod tokens;
 mod ui;
+mod verifications;
 mod visit;
 
 pub use changes::{Change, Changes};
@@ -41,4 +42,5 @@ pub use session::SessionKey;
 pub use settings::UiSettings;
 pub use tokens::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};
 pub use ui::Ui;
+pub use verifications::{FoundProblem, Verifications};
 pub use visit::{Declined, UiRequest};

@@ -264,6 +264,24 @@ texts! {
     gc_is_running(): "A collection is already running, or about to begin.", "已有回收進行中或即將開始。";
     gc_read_only(): "The registry is read-only: only dry runs are possible.", "登錄為唯讀，只能試行。";
     gc_shutting_down(): "The registry is shutting down.", "登錄正在關閉。";
+    // Verification.
+    verification(): "Verification", "驗證";
+    verified_last(): "Last verified as a whole", "最近完整驗證";
+    verified_never(): "Not to the end yet", "尚未完整驗證";
+    verified_off(): "This registry does not verify its store by itself. The key verify.enabled makes it.",
+        "此登錄不會自行驗證儲存後端，可用 verify.enabled 開啟。";
+    verified_now(): "Now", "目前進度";
+    verified_since(): "since", "開始於";
+    verified_numbers(blobs: u64, size: &str, damaged: u64): "blobs and manifests: {blobs}, {size}; damaged or unreadable: {damaged}",
+        "Blob 及資訊清單：{blobs}，{size}；損壞或無法讀取：{damaged}";
+    verified_structure(): "Tags and manifests last read", "最近讀取標籤及資訊清單";
+    problems_found(): "Problems that this process has found", "此程序發現的問題";
+    problems_none(): "None since it started.", "啟動以來沒有發現問題。";
+    problem_found_at(): "Found", "發現時間";
+    problem(): "Problem", "問題";
+    needed_by(): "Images that need it", "需要它的映像檔";
+    needed_by_nothing(): "No image that is known", "沒有已知的映像檔";
+
     unit_days(): "d", "日";
     unit_hours(): "h", "小時";
     unit_minutes(): "min", "分鐘";

@@ -21,6 +21,7 @@ use super::session::SessionKey;
 use super::settings::UiSettings;
 use super::tag_sizes::TagSizes;
 use super::tokens::AccessTokens;
+use super::verifications::Verifications;
 use super::visit::{Declined, UiRequest, Visit};
 
 /// The largest form, in bytes: a token's record may have 16 KiB.
@@ -42,6 +43,7 @@ struct Inner {
     settings: UiSettings,
     key: SessionKey,
     housekeeping: Option<Arc<dyn Housekeeping>>,
+    verifications: Option<Arc<dyn Verifications>>,
     tokens: Option<Arc<dyn AccessTokens>>,
     figures: Arc<Figures>,
     tag_sizes: Arc<TagSizes>,
@@ -50,9 +52,17 @@ struct Inner {
 impl Ui {
     /// The page of `registry`. `gate` decides who may see what, and `key` seals sessions.
     pub fn new(registry: Registry, gate: Arc<dyn Gate>, settings: UiSettings, key: SessionKey) -> Self {
-        let (figures, tag_sizes) = Default::default();
-        let inner =
-            Inner { registry, gate, settings, key, housekeeping: None, tokens: None, figures, tag_sizes };
+        let inner = Inner {
+            registry,
+            gate,
+            settings,
+            key,
+            housekeeping: None,
+            verifications: None,
+            tokens: None,
+            figures: Arc::default(),
+            tag_sizes: Arc::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -61,6 +71,13 @@ impl Ui {
     pub fn with_housekeeping(self, housekeeping: Arc<dyn Housekeeping>) -> Self {
         let inner = Arc::unwrap_or_clone(self.inner);
         Self { inner: Arc::new(Inner { housekeeping: Some(housekeeping), ..inner }) }
+    }
+
+    /// The same with what verifications have found, on the page of garbage collections.
+    #[must_use]
+    pub fn with_verifications(self, verifications: Arc<dyn Verifications>) -> Self {
+        let inner = Arc::unwrap_or_clone(self.inner);
+        Self { inner: Arc::new(Inner { verifications: Some(verifications), ..inner }) }
     }
 
     /// The same with a page of the visitor's access tokens.
@@ -192,6 +209,10 @@ impl Scene<'_> {
         self.ui.housekeeping.as_deref()
     }
 
+    pub(crate) fn verifications(&self) -> Option<&dyn Verifications> {
+        self.ui.verifications.as_deref()
+    }
+
     pub(crate) fn access_tokens(&self) -> Option<&dyn AccessTokens> {
         self.ui.tokens.as_deref()
     }
@@ -254,10 +275,10 @@ impl Scene<'_> {
             }
             Place::Layer(name, digest) if is_read => pages::layer::show(self, visitor, name, digest).await,
             Place::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
-            Place::Collections if is_read => pages::collections::show(self, visitor),
+            Place::Collections if is_read => pages::collections::show(self, visitor).await,
             Place::Collect if is_post => {
                 self.check_form()?;
-                pages::collections::begin(self, visitor)
+                pages::collections::begin(self, visitor).await
             }
             Place::Collect => Err(Problem::Method("POST")),
             Place::Tokens if is_read => pages::tokens::show(self, visitor).await,

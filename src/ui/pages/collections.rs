@@ -1,10 +1,11 @@
-//! Garbage collections: when they run, what the last ones did, and one now.
+//! Garbage collections: when they run, what the last ones did, and one now; and the verification of the store.
 
 use askama::Template;
 use http::StatusCode;
 use sampan_engine::gc::Report;
 use serde_json::{Value, json};
 
+use super::verification::{Section, Verification};
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::housekeeping::{CannotCollect, Collection, CollectionEnd, Collections};
@@ -33,6 +34,7 @@ struct CollectionsPage {
     may_collect: bool,
     read_only: bool,
     runs: Vec<Run>,
+    verification: Option<Section>,
 }
 
 struct Run {
@@ -58,12 +60,12 @@ fn may_collect(visitor: &Visitor) -> bool {
 }
 
 /// Shows the collections.
-pub(crate) fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
-    page(scene, visitor, StatusCode::OK, None)
+pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+    page(scene, visitor, StatusCode::OK, None).await
 }
 
 /// Begins a collection, or a dry run.
-pub(crate) fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     let housekeeping = scene.housekeeping().filter(|_| may_see(scene, visitor)).ok_or(Problem::NotFound)?;
     if !may_collect(visitor) {
         return Err(Problem::Forbidden);
@@ -77,12 +79,12 @@ pub(crate) fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Probl
     match begun {
         Ok(()) => Ok(reply::see_other(&scene.frame(None).to(&Place::Collections))),
         Err(refusal) => {
-            page(scene, visitor, StatusCode::CONFLICT, Some(sentence(scene.visit.language, refusal)))
+            page(scene, visitor, StatusCode::CONFLICT, Some(sentence(scene.visit.language, refusal))).await
         }
     }
 }
 
-fn page(
+async fn page(
     scene: &Scene<'_>,
     visitor: &Visitor,
     status: StatusCode,
@@ -90,8 +92,11 @@ fn page(
 ) -> Result<Reply, Problem> {
     let housekeeping = scene.housekeeping().filter(|_| may_see(scene, visitor)).ok_or(Problem::NotFound)?;
     let state = housekeeping.collections();
+    let verification = Verification::read(scene).await?;
     if scene.visit.wants_json() {
-        return Ok(reply::json(status, &twin(&state)));
+        let mut twin = twin(&state);
+        twin["verification"] = verification.as_ref().map_or(Value::Null, Verification::twin);
+        return Ok(reply::json(status, &twin));
     }
     let f = scene.frame(Some(visitor));
     let t = f.t;
@@ -113,6 +118,7 @@ fn page(
         may_collect: may_collect(visitor),
         read_only: state.read_only,
         runs: state.last.iter().map(|run| self::run(t, run)).collect(),
+        verification: verification.as_ref().map(|it| it.section(&f)),
         f: f.titled(t.collections()),
     };
     Ok(reply::page(status, &page))

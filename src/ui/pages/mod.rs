@@ -23,6 +23,7 @@ mod stored_image;
 mod tag_order;
 pub(crate) mod tags;
 pub(crate) mod tokens;
+mod verification;
 
 use column::Column;
 use crumbs::{Step, crumbs, steps};

@@ -3,7 +3,7 @@
 use askama::Template;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
-use sampan_engine::gc;
+use sampan_engine::{gc, verify};
 use serde_json::json;
 
 use super::login;
@@ -42,6 +42,9 @@ pub(crate) enum Problem {
     /// The collector could not look at the store.
     #[error(transparent)]
     Collector(gc::Error),
+    /// The progress of verifications cannot be read.
+    #[error(transparent)]
+    Verification(verify::Error),
     /// The engine could not do it.
     #[error(transparent)]
     Engine(#[from] sampan_engine::Error),
@@ -77,6 +80,7 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
         }
         Problem::Declined(why) => declined(t, *why),
         Problem::Collector(error) => of_collector(t, error).unwrap_or_else(|| failed(scene, error)),
+        Problem::Verification(error) => failed(scene, error),
         Problem::Engine(error) => of_engine(t, error).unwrap_or_else(|| failed(scene, error)),
     };
     let is_failure = status == StatusCode::INTERNAL_SERVER_ERROR;
@@ -192,6 +196,7 @@ fn problem_text(problem: &Problem) -> String {
             Some((_, _, sentence)) => sentence,
             None => STORE_FAILED.to_owned(),
         },
+        Problem::Verification(_) => STORE_FAILED.to_owned(),
         other => other.to_string(),
     }
 }

@@ -6,9 +6,14 @@ use std::time::{Duration, SystemTime};
 use http::{Request, StatusCode};
 use parking_lot::Mutex;
 use sampan_engine::gc::Report;
+use sampan_engine::oci::Digest;
+use sampan_engine::verify::{self, Need, Outcome, Problem, ProblemKind, Start};
 
 use super::store::Store;
-use crate::{CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping};
+use crate::{
+    CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, FoundProblem, Housekeeping,
+    Verifications,
+};
 
 const PAGE: &str = "/ui/-/collections";
 const RUN: &str = "/ui/-/collections/run";
@@ -114,4 +119,69 @@ async fn a_view_of_a_part_has_no_collections() {
     let without = Store::open();
     assert_eq!(without.get(PAGE).await.status, StatusCode::NOT_FOUND);
     assert!(!without.get("/ui/").await.text.contains(PAGE));
+    let mut verified = Store::with_users();
+    verified.ui =
+        verified.ui.with_housekeeping(Arc::new(Asked::default())).with_verifications(Arc::new(Found));
+    let (status, twin) = verified.json(PAGE).await;
+    assert!(status == StatusCode::NOT_FOUND && twin["verification"].is_null(), "{twin}");
+}
+
+/// A verifier that has found one problem.
+#[derive(Debug)]
+struct Found;
+
+impl Verifications for Found {
+    fn is_enabled(&self) -> bool {
+        false
+    }
+
+    fn problems(&self) -> Vec<FoundProblem> {
+        let need = |repository: &str, tags: &[&str]| Need {
+            repository: repository.to_owned(),
+            manifest: Digest::sha256_of(b"manifest"),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        };
+        let problem = Problem {
+            path: "/docker/<b>".to_owned(),
+            kind: ProblemKind::Missing,
+            digest: Some(Digest::sha256_of(b"layer")),
+            needed_by: vec![need("app", &["v1", "v2"]), need("other", &[]), need("../odd", &[])],
+            outcome: Outcome::Left("there is no other copy".to_owned()),
+        };
+        vec![FoundProblem { at: SystemTime::UNIX_EPOCH, problem }]
+    }
+}
+
+#[tokio::test]
+async fn the_last_verification_and_what_is_damaged_are_shown() {
+    let mut store = Store::open();
+    store.ui = store.ui.with_housekeeping(Arc::new(Asked::default()));
+    assert!(!store.get(PAGE).await.text.contains("Verification"));
+    store.ui = store.ui.with_verifications(Arc::new(Found));
+    let text = super::store::text_of(&store.get(PAGE).await.text);
+    for part in ["Last verified as a whole Not to the end yet", "does not verify its store by itself"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    store.image("app", Some("v1"), &serde_json::json!({}), &["layer"]).await;
+    let options =
+        verify::Options { structure: true, data: Some(Start::Beginning), ..verify::Options::default() };
+    verify::verify(&store.registry, &options).await.unwrap();
+    let page = store.get(PAGE).await;
+    let text = super::store::text_of(&page.text);
+    for part in [
+        "blobs and manifests: 3,",
+        "damaged or unreadable: 0",
+        "/docker/&#60;b&#62;",
+        "there is no other copy",
+        "other@",
+        "../odd@",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(page.text.contains(r#"<a href="/ui/app/-/tags/v1">app:v1</a>"#), "{}", page.text);
+    let (_, twin) = store.json(PAGE).await;
+    let verification = &twin["verification"];
+    assert_eq!((&verification["last"]["blobs"], &verification["last"]["damaged"]), (&3.into(), &0.into()));
+    assert!(verification["last"]["ended"].is_string() && verification["present"].is_null(), "{twin}");
+    assert_eq!(verification["problems"][0]["problem"]["needed_by"][0]["repository"], "app");
 }

@@ -1,0 +1,15 @@
+//! The verifier as the web page sees it.
+
+use sampan_ui::{FoundProblem, Verifications};
+
+use crate::maintenance::Verifier;
+
+impl Verifications for Verifier {
+    fn is_enabled(&self) -> bool {
+        self.is_enabled()
+    }
+
+    fn problems(&self) -> Vec<FoundProblem> {
+        self.found().into_iter().map(|(at, problem)| FoundProblem { at, problem }).collect()
+    }
+}

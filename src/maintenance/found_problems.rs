@@ -1,0 +1,82 @@
+//! `FoundProblems`: the problems that verifications of this process found last. The store keeps none.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use sampan_engine::verify::Problem;
+
+use super::Verifier;
+
+/// The most problems that are kept, and the most images that need each: less than a mebibyte together.
+const MAX_KEPT: usize = 100;
+const MAX_KEPT_IMAGES: usize = 20;
+
+/// The problems that were found last, each file once, the latest first.
+#[derive(Debug, Default)]
+pub(super) struct FoundProblems {
+    /// A plain mutex: held to copy or add.
+    found: Mutex<VecDeque<(SystemTime, Problem)>>,
+}
+
+impl FoundProblems {
+    /// Adds what was found now, with some of the images that need it.
+    pub(super) fn add(&self, problems: &[Problem]) {
+        let (now, mut found) = (SystemTime::now(), self.found.lock());
+        for problem in problems.iter().take(MAX_KEPT) {
+            found.retain(|(_, known)| known.path != problem.path);
+            let mut problem = problem.clone();
+            problem.needed_by.truncate(MAX_KEPT_IMAGES);
+            problem.needed_by.iter_mut().for_each(|need| need.tags.truncate(1));
+            found.push_front((now, problem));
+        }
+        found.truncate(MAX_KEPT);
+    }
+
+    /// All of them, the latest first.
+    pub(super) fn all(&self) -> Vec<(SystemTime, Problem)> {
+        self.found.lock().iter().cloned().collect()
+    }
+}
+
+impl Verifier {
+    /// The problems that were found last, each file once, the latest first, with some of the images that need each.
+    pub fn found(&self) -> Vec<(SystemTime, Problem)> {
+        self.found.all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_engine::oci::Digest;
+    use sampan_engine::verify::{Need, Outcome, ProblemKind};
+
+    use super::*;
+
+    #[test]
+    fn the_problems_that_were_found_last_are_kept() {
+        let kept = FoundProblems::default();
+        let need = Need {
+            repository: "app".to_owned(),
+            manifest: Digest::sha256_of(b""),
+            tags: vec!["v1".to_owned(); 20],
+        };
+        let problem = |number: usize, outcome: &str| Problem {
+            path: format!("/{number}"),
+            kind: ProblemKind::Missing,
+            digest: None,
+            needed_by: vec![need.clone(); 100],
+            outcome: Outcome::Left(outcome.to_owned()),
+        };
+        for number in 0..MAX_KEPT + 1 {
+            kept.add(&[problem(number, "first")]);
+        }
+        kept.add(&[problem(7, "again")]);
+        let found: Vec<Problem> = kept.all().into_iter().map(|(_, problem)| problem).collect();
+        assert_eq!((found.len(), found[0].path.as_str()), (MAX_KEPT, "/7"));
+        assert_eq!(found[0].outcome, Outcome::Left("again".to_owned()));
+        assert_eq!(found[1].path, format!("/{MAX_KEPT}"));
+        assert!(found.iter().all(|problem| problem.path != "/0"), "the first one has no room");
+        assert_eq!((found[0].needed_by.len(), found[0].needed_by[0].tags.len()), (MAX_KEPT_IMAGES, 1));
+    }
+}
