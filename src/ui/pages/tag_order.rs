@@ -29,10 +29,10 @@ impl TagOrder {
     }
 
     /// The newest first; tags of the same time by version. Without sizes, [`Size`](Self::Size) is that order too.
-    pub(super) fn sort(self, tags: &mut [Pointed<Tag>]) {
+    pub(super) fn sort(self, tags: &mut Vec<Pointed<Tag>>) {
         match self {
             Self::Name => tags.sort_unstable_by(|a, b| a.what.as_str().cmp(b.what.as_str())),
-            Self::Version => tags.sort_unstable_by(by_version),
+            Self::Version => sort_by_version(tags),
             Self::Pushed | Self::Size => {
                 tags.sort_unstable_by(|a, b| b.at.cmp(&a.at).then_with(|| by_version(a, b)));
             }
@@ -49,6 +49,16 @@ pub(super) fn sort_by_size(tags: &mut Vec<Pointed<Tag>>, sizes: &[Option<u64>]) 
     });
     tags.extend(sized.into_iter().map(|(_, tag)| tag));
     sizes.iter().filter(|size| size.is_none()).count()
+}
+
+/// Parses each version once: a comparison of two that parses both takes longer than all else of a sort.
+fn sort_by_version(tags: &mut Vec<Pointed<Tag>>) {
+    let mut keys: Vec<(VersionKey<'_>, usize)> =
+        tags.iter().enumerate().map(|(place, tag)| (VersionKey::of(tag.what.as_str()), place)).collect();
+    keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let order: Vec<usize> = keys.into_iter().map(|(_, place)| place).collect();
+    let mut unsorted: Vec<Option<Pointed<Tag>>> = tags.drain(..).map(Some).collect();
+    tags.extend(order.into_iter().filter_map(|place| unsorted.get_mut(place)?.take()));
 }
 
 fn by_version(a: &Pointed<Tag>, b: &Pointed<Tag>) -> std::cmp::Ordering {
