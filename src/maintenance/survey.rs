@@ -59,7 +59,7 @@ async fn survey_in_turn(registry: &Registry, interval: Duration) -> Duration {
     }
 }
 
-/// Learns which images share a layer, unless that is known as of half an interval ago. What is known stays after a failure.
+/// Learns which images share a layer, unless that is known as of half an interval ago. A failure leaves the former result.
 async fn learn_layer_users(registry: &Registry, interval: Duration) {
     let before = registry.layer_users();
     let age = before.as_ref().and_then(|known| registry.clock().now().duration_since(known.as_of()).ok());
