@@ -15,7 +15,7 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::copier::Copier;
 use super::digest_set::DigestSet;
 use super::error::At;
-use super::recorder::{Recorded, RecordedTag, gone};
+use super::recorder::{Recorded, gone};
 use super::report::{Amounts, Broken};
 use super::repositories::{Files, InBoth, TagInBoth};
 use super::{CONCURRENCY, Result};
@@ -29,10 +29,10 @@ pub(super) struct RepositoryCopy {
     pub(super) copier: Arc<Copier>,
     pub(super) name: RepositoryName,
     /// A plain mutex: held only for a lookup.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     /// The layers that the target links.
     layers: DigestSet,
     /// The manifests that the target linked before the pass.
@@ -41,7 +41,7 @@ struct State {
     wanted_layers: DigestSet,
     wanted_revisions: DigestSet,
     /// The manifests that were looked at in this pass.
-    settled: HashMap<Digest, Part>,
+    pub(super) settled: HashMap<Digest, Part>,
 }
 
 /// Where a part of an image is.
@@ -341,46 +341,6 @@ impl RepositoryCopy {
             self.copier.find(|pass| pass.unreadable.push(path));
         }
         Ok(digest)
-    }
-
-    /// The manifests of the source that the target has whole, in order: those of the walk, and those that came meanwhile.
-    fn whole(&self, here: &DigestSet) -> Vec<Digest> {
-        let mut whole: Vec<Digest> =
-            here.iter().filter(|digest| self.settled(digest) == Some(Part::There)).collect();
-        let state = self.state.lock();
-        let settled = state.settled.iter().filter(|(_, part)| **part == Part::There);
-        whole.extend(settled.map(|(digest, _)| digest).filter(|digest| !here.contains(digest)).cloned());
-        drop(state);
-        whole.sort();
-        whole
-    }
-
-    /// The tags that are `there`, each with its time and the digest that it was pushed by.
-    async fn record_tags(
-        &self,
-        dates: Vec<TagDate>,
-        there: &HashSet<Tag>,
-        digests: &[TagInBoth],
-        manifests: &[Digest],
-    ) -> Result<Vec<RecordedTag>> {
-        let mut pushed_as = HashMap::new();
-        for tag in digests.iter().filter(|digest| digest.source.is_some()).map(|digest| &digest.tag) {
-            let path = Entry::TagDigest(self.name.clone(), tag.clone()).path();
-            let content = self.copier.source.get_content_if_any(&path).await.at_source()?;
-            let digest = content.as_deref().and_then(parse);
-            if let Some(digest) = digest.filter(|digest| manifests.binary_search(digest).is_ok()) {
-                pushed_as.insert(tag, digest);
-            }
-        }
-        let current = dates.into_iter().filter(|date| date.is_current && there.contains(&date.tag));
-        let mut tags: Vec<RecordedTag> = current
-            .map(|TagDate { tag, digest, pushed, .. }| {
-                let pushed_as = pushed_as.get(&tag).cloned();
-                RecordedTag { tag, digest, pushed, pushed_as }
-            })
-            .collect();
-        tags.sort_by(|a, b| a.tag.cmp(&b.tag));
-        Ok(tags)
     }
 
     pub(super) fn settled(&self, digest: &Digest) -> Option<Part> {
