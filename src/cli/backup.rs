@@ -181,17 +181,28 @@ impl FromStr for At {
 
 pub(super) fn run(drivers: &Drivers, command: BackupCommand) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (stop, is_restore) = (CancellationToken::new(), matches!(command, BackupCommand::Restore(_)));
     runtime.block_on(async {
         let work = async {
             match command {
                 BackupCommand::Run(args) => save(drivers, args).await,
                 BackupCommand::List(args) => list(drivers, args).await,
-                BackupCommand::Restore(args) => restore(drivers, args).await,
+                BackupCommand::Restore(args) => restore(drivers, args, &stop).await,
                 BackupCommand::Prune(args) => prune(drivers, args).await,
                 BackupCommand::Verify(args) => verify_all(drivers, args).await,
             }
         };
-        until_interrupted(work).await?
+        let mut work = std::pin::pin!(work);
+        match until_interrupted(&mut work).await {
+            Ok(done) => done,
+            Err(interrupted) if is_restore => {
+                // The lock of the collector is given back.
+                stop.cancel();
+                work.await?;
+                Err(interrupted.into())
+            }
+            Err(interrupted) => Err(interrupted.into()),
+        }
     })
 }
 
@@ -241,15 +252,16 @@ async fn list(drivers: &Drivers, args: ListArgs) -> Result<ExitCode, Box<dyn Err
     Ok(complete(is_whole))
 }
 
-async fn restore(drivers: &Drivers, args: RestoreArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn restore(
+    drivers: &Drivers,
+    args: RestoreArgs,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Box<dyn Error>> {
     let selection = selected::repositories(&args.repository, "only repositories can be restored")?;
     let (from, to) = (find(drivers, Some(args.from))?, find(drivers, Some(args.to))?);
     let BackupStores { source, target, .. } =
         app::backup_stores(&from.config, &to.config, drivers, args.dry_run).await?;
     let progress = Arc::new(Progress::default());
-    let stop = CancellationToken::new();
-    // The lock of the collector is given back if the command ends while it waits for it.
-    let _stop = stop.clone().drop_guard();
     let options = RestoreOptions {
         selection,
         replace: args.replace,
@@ -257,7 +269,7 @@ async fn restore(drivers: &Drivers, args: RestoreArgs) -> Result<ExitCode, Box<d
         rate: args.common.rate,
         grace: to.config.gc.grace_period(),
         progress: progress.clone(),
-        stop,
+        stop: stop.clone(),
     };
     let begun = Instant::now();
     let restored = async {

@@ -76,6 +76,9 @@ pub enum Error {
     /// The copy between the stores stopped.
     #[error(transparent)]
     Copy(migrate::Error),
+    /// The caller stopped the restore.
+    #[error("the restore was stopped; another one goes on from what is there")]
+    Stopped,
     /// The lock of the collector was lost.
     #[error(
         "the restore was halted for too long, or the store did not answer: run it again, it goes on from what is there"

@@ -34,7 +34,7 @@ pub struct RestoreOptions {
     pub grace: Duration,
     /// How far the restore is.
     pub progress: Arc<Progress>,
-    /// Ends the restore before it begins to copy.
+    /// Ends the restore: it gives the lock of the collector back, and what was copied stays.
     pub stop: CancellationToken,
 }
 
@@ -153,6 +153,7 @@ async fn locked(
         };
         tokio::select! {
             copied = copy => copied,
+            () = options.stop.cancelled() => Err(Error::Stopped),
             error = keep(&mut lock) => Err(match error {
                 gc::Error::Lost => Error::Lost,
                 error => error.into(),

@@ -4,7 +4,7 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, BACKUP, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
+    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
     REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own,
     path, referrer_directory, revision_directory,
 };
@@ -99,7 +99,7 @@ impl Entry {
             Self::AccessTokenEnds(id) => format!("{ACCESS_TOKENS}/{id}/ends"),
             Self::AccessTokenRecord(id) => format!("{ACCESS_TOKENS}/{id}/record"),
             Self::AccessTokenUsed(id) => format!("{ACCESS_TOKENS}/{id}/used"),
-            Self::BackupOf => BACKUP.to_owned(),
+            Self::BackupOf => format!("{SNAPSHOTS}/of"),
             Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),

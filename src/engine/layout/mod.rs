@@ -30,7 +30,7 @@
 //! /docker/registry/sampan/migration/begun                    a migration fills this store
 //! /docker/registry/sampan/migration/staged/<uuid>            a blob that it copies
 //! /docker/registry/sampan/moved                              this store was moved elsewhere
-//! /docker/registry/sampan/backup                             this store holds backups of another
+//! /docker/registry/sampan/snapshots/of                       this store holds backups of another
 //! /docker/registry/sampan/snapshots/<seconds>                what that held at this time: repositories, manifests, tags
 //! ```
 //!
@@ -63,7 +63,6 @@ const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";
 const VERIFICATION: &str = "/docker/registry/sampan/verify";
 const DAMAGED: &str = "/docker/registry/sampan/damaged";
-const BACKUP: &str = "/docker/registry/sampan/backup";
 const SNAPSHOTS: &str = "/docker/registry/sampan/snapshots";
 const PURGES: &str = "/docker/registry/sampan/purge";
 

@@ -8,7 +8,6 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
     debug_assert!(OWN.ends_with('/'), "a path below it begins with a name");
     match rest.split_once('/') {
         None => match rest {
-            "backup" => Some(Entry::BackupOf),
             "moved" => Some(Entry::Moved),
             "survey" => Some(Entry::Survey),
             _ => None,
@@ -18,6 +17,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("gc", "run")) => Some(Entry::CollectionRun),
         Some(("gc", name)) => of_run(name),
         Some(("purge", number)) => parse_number(number).map(Entry::UploadPurge),
+        Some(("snapshots", "of")) => Some(Entry::BackupOf),
         Some(("snapshots", seconds)) => parse_number(seconds).map(Entry::Snapshot),
         Some(("surveys", number)) => parse_number(number).map(Entry::SurveyTurn),
         Some(("verify", "state")) => Some(Entry::Verification),

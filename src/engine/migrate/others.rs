@@ -1,4 +1,4 @@
-//! Small files beside the repositories: access tokens, and the records of removed tags.
+//! Files beside the repositories: access tokens, the records of removed tags, and snapshots of another store.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{CONCURRENCY, Result};
 use crate::Selection;
 use crate::layout::{self, Entry};
 
-/// A larger file is not one of these.
+/// A larger file is not one of these, but for snapshots.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Copies a small file unless the target has the same content.
@@ -29,8 +29,9 @@ pub(super) async fn copy(copier: &Copier, path: &DriverPath) -> Result<()> {
 }
 
 /// The directories of these files.
-pub(super) fn roots() -> [DriverPath; 2] {
-    [layout::access_tokens_root(), layout::removed_root()]
+pub(super) fn roots() -> [DriverPath; 3] {
+    // Snapshots need the content that was copied before.
+    [layout::access_tokens_root(), layout::removed_root(), layout::snapshots_root()]
 }
 
 /// Whether a file of these directories goes along.
@@ -39,20 +40,23 @@ pub(super) fn goes_along(path: &DriverPath, selection: &Selection) -> bool {
         Some(Entry::AccessTokenEnds(_) | Entry::AccessTokenRecord(_) | Entry::AccessTokenUsed(_)) => {
             selection.is_everything()
         }
+        Some(Entry::BackupOf | Entry::Snapshot(_)) => selection.is_everything(),
         Some(Entry::RemovedTag(name, ..)) => selection.has(&name),
         _ => false,
     }
 }
 
 /// Whether the file has to be read to know that both stores have the same: a record of a removed tag says everything in its
-/// name, but when a token was used last changes without a change of length.
+/// name, and a snapshot is never changed, but when a token was used last changes without a change of length.
 pub(super) fn may_change(path: &DriverPath) -> bool {
-    !matches!(Entry::parse(path), Some(Entry::RemovedTag(..)))
+    !matches!(Entry::parse(path), Some(Entry::RemovedTag(..) | Entry::Snapshot(_)))
 }
 
 /// Copies all of them. The end of a token comes before its record: a token that has ended is never valid at the target.
 pub(super) async fn copy_all(copier: &Arc<Copier>, selection: &Selection) -> Result<()> {
-    for root in roots() {
+    // A backup makes snapshots of its own.
+    let is_backup = copier.manner.recorder.is_some();
+    for root in roots().into_iter().filter(|root| !is_backup || *root != layout::snapshots_root()) {
         let merged = Merged::new(&copier.source, &copier.target, &root);
         let files = stream::try_unfold(merged, |mut merged| async move {
             let next = merged.next().await?;
@@ -74,7 +78,11 @@ pub(super) async fn copy_all(copier: &Arc<Copier>, selection: &Selection) -> Res
 async fn copy_one(copier: &Copier, pair: &Pair, selection: &Selection) -> Result<()> {
     let Some(source) = &pair.source else { return Ok(()) };
     let is_due = pair.differs() || may_change(&pair.path);
-    if !is_due || source.size_bytes > MAX_BYTES || !goes_along(&pair.path, selection) {
+    let max_bytes = match Entry::parse(&pair.path) {
+        Some(Entry::Snapshot(_)) => u64::MAX,
+        _ => MAX_BYTES,
+    };
+    if !is_due || source.size_bytes > max_bytes || !goes_along(&pair.path, selection) {
         return Ok(());
     }
     copy(copier, &pair.path).await

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sampan_driver::StorageDriver;
 use sampan_engine::backup::{self, Error, Keep, RestoreOptions, Restored, Run, RunOptions, SnapshotId};
 use sampan_engine::layout;
+use sampan_engine::migrate::Migration;
 use sampan_engine::{gc, verify};
 
 use prune::{
@@ -126,7 +127,20 @@ async fn each_snapshot_comes_back_as_it_was(ctx: Context) -> Result<(), Failed> 
     // The second store can be served, and has the tags of the last snapshot.
     equal(tags(&stores.backup, "image").await?, tags(&later, "image").await?, "the tags of the backups")?;
     stores.backup.pulls("image", &Image::new(3), tag("three")).await?;
-    is_valid(stores.backup.registry.driver()).await
+    is_valid(stores.backup.registry.driver()).await?;
+
+    // The backups move to another place, and nothing of another store's backups goes into one's own.
+    let moved = Below::at(ctx.driver(), "/moved");
+    let driver = stores.backup.registry.driver().clone();
+    let migration = Migration::begin(driver, moved.clone(), "the backups", Default::default()).await?;
+    ensure(migration.finish().await?.comparison.is_equal(), "the backups are not moved whole")?;
+    let moved = Stores { backup: Client::new(&moved), ..stores };
+    equal(backup::list(&moved.backup.registry).await?, listed.clone(), "the snapshots that were moved")?;
+    moved.restored(ctx.driver(), listed[0]).await?.pulls("image", &Image::new(2), tag("two")).await?;
+    let twice = Client::new(&Below::at(ctx.driver(), "/twice"));
+    let options = RunOptions::default();
+    backup::run(&moved.backup.registry, &twice.registry, "the backups", &options).await?;
+    equal(backup::list(&twice.registry).await?.len(), 1, "the snapshots of backups of backups")
 }
 
 /// Each snapshot has what was acknowledged before it, and nothing that was deleted before it.
