@@ -36,6 +36,12 @@ pub(crate) struct Look<'a> {
     pub(crate) findings: &'a mut Findings,
 }
 
+impl<'a> Look<'a> {
+    pub(crate) fn new(client: &'a Client, library: &'a Library, findings: &'a mut Findings) -> Self {
+        Self { client, library, served: BTreeMap::new(), findings }
+    }
+}
+
 impl Look<'_> {
     /// Whether the registry serves content; wrong bytes and errors are findings.
     pub(crate) fn serves(&mut self, key: &Key) -> bool {

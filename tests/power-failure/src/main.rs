@@ -40,6 +40,9 @@ enum Command {
         /// Recordings on each file system, of different clients
         #[arg(long, default_value_t = 4)]
         recordings: usize,
+        /// Record `verify --repair` and `migrate` beside clients, instead of clients and collectors
+        #[arg(long)]
+        maintenance: bool,
         /// Keep all recordings here, and not only those with findings in the directory for temporary files
         #[arg(long)]
         keep: Option<PathBuf>,
@@ -119,8 +122,9 @@ fn try_main() -> Result<ExitCode> {
         return Ok(code);
     }
     let (violations, must_bite) = match cli.command {
-        Command::Power { common, file_systems, points, recordings, keep, mutant } => {
-            let options = power::Options { file_systems, points, recordings, seed: common.seed, keep };
+        Command::Power { common, file_systems, points, recordings, maintenance, keep, mutant } => {
+            let options =
+                power::Options { file_systems, points, recordings, maintenance, seed: common.seed, keep };
             (power::run(&common.subject(mutant)?, &options)?, common.must_bite)
         }
         Command::Replay { common, directory, cuts, points } => {
@@ -128,6 +132,7 @@ fn try_main() -> Result<ExitCode> {
                 file_systems: Vec::new(),
                 points,
                 recordings: 1,
+                maintenance: false,
                 seed: common.seed,
                 keep: None,
             };

@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     /// The grace period of the built-in collector; `None` runs no collector.
     pub(crate) grace: Option<Duration>,
     pub(crate) mutated: bool,
+    pub(crate) is_read_only: bool,
 }
 
 impl Subject {
@@ -101,7 +102,7 @@ impl Subject {
         if !root.join("docker").exists() {
             return Ok((0, String::new()));
         }
-        let config = write_config(root, scratch, 1, Setup::default())?;
+        let config = self.config(root, scratch, Setup::default())?;
         let mut command = Command::new(&self.binary);
         command.arg("garbage-collect");
         if is_dry {
@@ -117,6 +118,21 @@ impl Subject {
         let text = [output.stdout, output.stderr].concat();
         let code = output.status.code().unwrap_or(-1);
         Ok((code, String::from_utf8_lossy(&text).into_owned()))
+    }
+}
+
+impl Subject {
+    /// Writes a configuration of the store `root` for a command, and returns its path.
+    pub(crate) fn config(&self, root: &Path, scratch: &Path, setup: Setup) -> Result<String> {
+        Ok(write_config(root, scratch, 1, setup)?.display().to_string())
+    }
+
+    /// Runs a command of the registry to its end; returns the exit code and the output.
+    pub(crate) fn command(&self, scratch: &Path, arguments: &[&str]) -> Result<(i32, String)> {
+        let mut command = Command::new(&self.binary);
+        let output = command.args(arguments).current_dir(scratch).stdin(Stdio::null()).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
     }
 }
 
@@ -163,8 +179,9 @@ fn write_config(root: &Path, scratch: &Path, port: u16, setup: Setup) -> Result<
     });
     let config = format!(
         "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n{gc}  \
-         maintenance: {{uploadpurging: {{enabled: false}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: power-failure}}\n",
-        root.display()
+         maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: power-failure}}\n",
+        root.display(),
+        setup.is_read_only
     );
     let path = scratch.join(format!("config-{}.yml", next_number()));
     fs::write(&path, config).with_context(|| path.display().to_string())?;

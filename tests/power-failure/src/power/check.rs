@@ -1,12 +1,12 @@
 //! The checks of one disk after a power failure.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::ledger::{Expectation, Ledger};
+use super::ledger::{Expectation, Ledger, Victim};
+use super::maintenance::{VICTIMS, check_migration, check_repair, check_victims};
 use crate::client::{Way, blob_path, manifest_path};
 use crate::content::digest;
 use crate::look::{Findings, Key, Look};
@@ -27,6 +27,8 @@ pub(crate) fn check(
     let expected = ledger.expectation(position);
     let mut findings = Findings::default();
     expire_lease(root)?;
+    check_victims(root, ledger, "power failure", &mut findings);
+    check_migration(subject, root, scratch, ledger, &expected, &mut findings)?;
     if !subject.is_peer {
         collect(subject, root, scratch, true, !expected.torn_tags.is_empty(), &mut findings)?;
     }
@@ -38,12 +40,7 @@ pub(crate) fn check(
             return Ok(findings);
         }
     };
-    let mut look = Look {
-        client: &registry.client,
-        library: &ledger.library,
-        served: BTreeMap::new(),
-        findings: &mut findings,
-    };
+    let mut look = Look::new(&registry.client, &ledger.library, &mut findings);
     look.at_everything(&expected, ledger.is_collected);
     for upload in expected.uploads.values().take(MAX_RESUMED) {
         look.resume(upload);
@@ -58,17 +55,16 @@ pub(crate) fn check(
         return Ok(findings);
     }
 
+    check_repair(subject, root, scratch, ledger, &mut findings)?;
     collect(subject, root, scratch, false, false, &mut findings)?;
     let registry = subject.start(root, scratch, Setup::default()).context("after the collection")?;
-    let mut look = Look {
-        client: &registry.client,
-        library: &ledger.library,
-        served: BTreeMap::new(),
-        findings: &mut findings,
-    };
+    let mut look = Look::new(&registry.client, &ledger.library, &mut findings);
     look.at_tags(&expected, "collected");
     for key in &pushed {
         look.at_image(key, "collected");
+    }
+    for Victim { image, .. } in &ledger.victims {
+        look.heal(VICTIMS, image, "healed");
     }
     registry.kill()?;
     Ok(findings)
@@ -110,10 +106,14 @@ fn collect(
 }
 
 impl Look<'_> {
-    fn at_everything(&mut self, expected: &Expectation, is_collected: bool) {
+    pub(super) fn at_everything(&mut self, expected: &Expectation, is_collected: bool) {
         for key in &expected.known {
             let is_required = expected.blobs.contains(key) || expected.manifests.contains(key);
             self.findings.required += usize::from(is_required);
+            // Nothing is expected of a damaged blob, until a push of it is acknowledged.
+            if key.0 == VICTIMS && !is_required {
+                continue;
+            }
             let is_there = self.serves(key);
             if is_required && !is_there {
                 let kind =

@@ -14,8 +14,21 @@ pub(crate) struct Ledger {
     pub(crate) events: Vec<Event>,
     /// Whether a collector was running: then only what a tag reaches must be there.
     pub(crate) is_collected: bool,
+    /// Images that were pushed before the recording; a repair has some of their layers damaged during it.
+    #[serde(default)]
+    pub(crate) victims: Vec<Victim>,
+    /// Whether the store was migrated meanwhile.
+    #[serde(default)]
+    pub(crate) is_migrated: bool,
     /// The position at which the clients stopped.
     pub(crate) end: u64,
+}
+
+/// An image that was pushed before the recording, and its layer that may be damaged during it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Victim {
+    pub(crate) image: String,
+    pub(crate) layer: String,
 }
 
 /// A request, or a push of several requests.
@@ -72,6 +85,12 @@ pub(crate) enum Deed {
         repository: String,
         location: String,
     },
+    /// The data of a blob were damaged.
+    Damage {
+        digest: String,
+    },
+    /// A repair, or a pass of a migration.
+    Maintenance,
 }
 
 /// The content that must be there, and the content that may be.
@@ -177,6 +196,8 @@ impl Ledger {
             Deed::DeleteBlob { .. }
             | Deed::DeleteManifest { .. }
             | Deed::DeleteTag { .. }
+            | Deed::Damage { .. }
+            | Deed::Maintenance
             | Deed::Finish { .. } => {}
         }
     }

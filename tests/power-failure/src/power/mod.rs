@@ -4,6 +4,7 @@ mod check;
 mod device;
 mod disk;
 mod ledger;
+mod maintenance;
 mod record;
 mod recording;
 mod run;

@@ -12,6 +12,7 @@ use rustix::fs::Advice;
 
 use super::device::FileSystem;
 use super::disk::{Disk, FILE};
+use super::maintenance::Beside;
 use super::recording::{Recording, copy_sparsely};
 use super::workload::{Worker, World};
 use crate::registry::{Setup, Subject};
@@ -23,24 +24,57 @@ pub(crate) struct Variant {
     workers: u64,
     grace: Option<Duration>,
     duration: Duration,
+    beside: Beside,
 }
 
 const GRACE: Option<Duration> = Some(Duration::from_secs(3));
 
 pub(crate) const VARIANTS: [Variant; 4] = [
-    Variant { name: "one client", workers: 1, grace: None, duration: Duration::from_secs(5) },
+    Variant {
+        name: "one client",
+        workers: 1,
+        grace: None,
+        duration: Duration::from_secs(5),
+        beside: Beside::Nothing,
+    },
     Variant {
         name: "three clients and a collector",
         workers: 3,
         grace: GRACE,
         duration: Duration::from_secs(24),
+        beside: Beside::Nothing,
     },
-    Variant { name: "three clients", workers: 3, grace: None, duration: Duration::from_secs(6) },
+    Variant {
+        name: "three clients",
+        workers: 3,
+        grace: None,
+        duration: Duration::from_secs(6),
+        beside: Beside::Nothing,
+    },
     Variant {
         name: "one client and a collector",
         workers: 1,
         grace: GRACE,
         duration: Duration::from_secs(24),
+        beside: Beside::Nothing,
+    },
+];
+
+/// Maintenance beside clients.
+pub(crate) const MAINTENANCE: [Variant; 2] = [
+    Variant {
+        name: "two clients and a repair",
+        workers: 2,
+        grace: None,
+        duration: Duration::from_secs(8),
+        beside: Beside::Repair,
+    },
+    Variant {
+        name: "two clients and a migration",
+        workers: 2,
+        grace: None,
+        duration: Duration::from_secs(8),
+        beside: Beside::Migration,
     },
 ];
 
@@ -65,17 +99,23 @@ pub(crate) fn record(
     // A separate process, like everything that may wait for the recording disk, which this process serves.
     let made = Command::new("mkdir").arg(&root).status()?;
     anyhow::ensure!(made.success(), "{} cannot be made", root.display());
-    let registry = subject.start(&root, scratch, Setup { grace: variant.grace, mutated: true })?;
+    let registry =
+        subject.start(&root, scratch, Setup { grace: variant.grace, mutated: true, is_read_only: false })?;
     let write_out = WriteOut::start(&root)?;
     let world = World::new(registry.client.clone(), disk.position(), variant.grace);
+    if variant.beside != Beside::Nothing {
+        world.push_victims(seed)?;
+    }
     let deadline = Instant::now() + variant.duration;
-    thread::scope(|scope| {
+    let beside = thread::scope(|scope| {
         for number in 0..variant.workers {
             let mut worker = Worker::new(&world, seed.wrapping_mul(31).wrapping_add(number));
             scope.spawn(move || worker.run(deadline));
         }
+        variant.beside.run(&world, subject, &root, scratch, deadline)
     });
-    let ledger = world.into_ledger();
+    beside.context(variant.name)?;
+    let ledger = world.into_ledger(variant.beside == Beside::Migration);
     drop(write_out);
     registry.kill()?;
     mount.unmount()?;

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use super::check::check;
 use super::device::FileSystem;
-use super::record::{VARIANTS, record};
+use super::record::{MAINTENANCE, VARIANTS, Variant, record};
 use super::recording::{Cut, MODES, Mode, Rebuilder, Recording, sore_positions};
 use crate::isolation::WORK;
 use crate::look::Findings;
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) points: usize,
     /// The number of recordings on each file system, each of another variant.
     pub(crate) recordings: usize,
+    /// Whether a repair and a migration are recorded beside clients, instead of clients and collectors.
+    pub(crate) maintenance: bool,
     pub(crate) seed: u64,
     /// Where to keep all recordings; `None` keeps only those with findings, in the directory for temporary files.
     pub(crate) keep: Option<PathBuf>,
@@ -89,7 +91,8 @@ fn run_file_system(file_system: FileSystem, subject: &Subject, options: &Options
     let mut summary = Summary::default();
     let recordings = options.recordings.clamp(1, options.points.max(1));
     for number in 0..recordings {
-        let variant = VARIANTS[number % VARIANTS.len()];
+        let variants: &[Variant] = if options.maintenance { &MAINTENANCE } else { &VARIANTS };
+        let variant = variants[number % variants.len()];
         let seed = options.seed.wrapping_add(number as u64 * 1000);
         let scratch = Path::new(WORK).join(format!("{}-{number}", file_system.name));
         fs::create_dir_all(&scratch)?;

@@ -10,12 +10,16 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::disk::Position;
-use super::ledger::{Deed, Event, Ledger};
+use super::ledger::{Deed, Event, Ledger, Victim};
+use super::maintenance::VICTIMS;
 use crate::client::{Answer, Client, Way, blob_path, manifest_path};
 use crate::content::Blob;
 
 const REPOSITORIES: [&str; 4] = ["alpha/one", "alpha/two", "beta", "gamma/x/y"];
 const TAGS: [&str; 4] = ["latest", "v1", "v2", "v3"];
+
+/// How many images there are at the beginning beside maintenance.
+const MAX_VICTIMS: usize = 24;
 
 /// The registry keeps no hash of an upload below this size.
 const LARGE: usize = 1 << 20;
@@ -44,9 +48,10 @@ impl World {
         Self { client, position, clock: AtomicU64::new(0), shared, grace }
     }
 
-    pub(crate) fn into_ledger(self) -> Ledger {
+    pub(crate) fn into_ledger(self, is_migrated: bool) -> Ledger {
         let end = self.position.get();
         let mut ledger = self.shared.into_inner().unwrap_or_else(PoisonError::into_inner).ledger;
+        ledger.is_migrated = is_migrated;
         ledger.is_collected = self.grace.is_some();
         ledger.end = end;
         ledger
@@ -54,6 +59,39 @@ impl World {
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pushes the images with which a recording of maintenance begins, and of which a repair has the layers damaged.
+    pub(crate) fn push_victims(&self, seed: u64) -> Result<()> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        for number in 0..MAX_VICTIMS {
+            let mut blob = || Blob { seed: rng.random(), len: rng.random_range(200..100_000) };
+            let (config, layer) = (blob(), blob());
+            let mut shared = self.shared();
+            let library = &mut shared.ledger.library;
+            let (config, layer) = (library.add_blob(config), library.add_blob(layer));
+            let image = library.add_image(&config, std::slice::from_ref(&layer));
+            let library = library.clone();
+            shared.ledger.victims.push(Victim { image: image.clone(), layer });
+            drop(shared);
+            self.client.push_image(&library, VICTIMS, &image, &format!("v{number}"))?;
+        }
+        Ok(())
+    }
+
+    /// The images with a layer to damage.
+    pub(crate) fn victims(&self) -> Vec<Victim> {
+        self.shared().ledger.victims.clone()
+    }
+
+    /// Does something that is no request, and records it.
+    pub(crate) fn note(&self, deed: Deed, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let (before, began) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
+        work()?;
+        let (after, ended) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
+        let event = Event { before, after, began, ended, is_acknowledged: true, is_slow: false, deed };
+        self.shared().ledger.events.push(event);
+        Ok(())
     }
 
     /// Makes a request and records its result.
@@ -101,6 +139,9 @@ impl<'a> Worker<'a> {
     /// Works until `deadline`.
     pub(crate) fn run(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
+            if self.rng.random_bool(0.2) {
+                self.push_victim();
+            }
             match self.rng.random_range(0..100) {
                 0..45 => self.push_new_image(),
                 45..53 => self.push_again(),
@@ -193,6 +234,15 @@ impl<'a> Worker<'a> {
         self.world.record(since, deed, || {
             self.world.client.put_manifest(repository, reference, &manifest.text, &manifest.media_type)
         });
+    }
+
+    /// Pushes a layer again that a repair has moved aside.
+    fn push_victim(&mut self) {
+        let victims = self.world.victims();
+        let Some(Victim { layer, .. }) = victims.choose(&mut self.rng) else { return };
+        if !self.world.client.has_blob(VICTIMS, layer).unwrap_or(true) {
+            self.push_blob(Instant::now(), VICTIMS, layer);
+        }
     }
 
     fn try_mount(&mut self, since: Instant, repository: &str, digest: &str) -> bool {
