@@ -10,6 +10,7 @@ impl Verifications for Verifier {
     }
 
     fn problems(&self) -> Vec<FoundProblem> {
-        self.found().into_iter().map(|(at, problem)| FoundProblem { at, problem }).collect()
+        let found = self.found().into_iter();
+        found.map(|found| FoundProblem { at: found.at, problem: found.problem }).collect()
     }
 }

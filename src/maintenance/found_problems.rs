@@ -8,41 +8,60 @@ use sampan_engine::verify::Problem;
 
 use super::Verifier;
 
-/// The most problems that are kept, and the most images that need each: less than a mebibyte together.
+/// The most problems that are kept, images that need each, and tags of an image: about a mebibyte together.
 const MAX_KEPT: usize = 100;
-const MAX_KEPT_IMAGES: usize = 20;
+const MAX_IMAGES: usize = 10;
+const MAX_TAGS: usize = 5;
 
 /// The problems that were found last, each file once, the latest first.
 #[derive(Debug, Default)]
 pub(super) struct FoundProblems {
     /// A plain mutex: held to copy or add.
-    found: Mutex<VecDeque<(SystemTime, Problem)>>,
+    found: Mutex<VecDeque<Found>>,
+}
+
+/// A problem that a verification has found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// When.
+    pub at: SystemTime,
+    /// The problem, with some of the images that need the content.
+    pub problem: Problem,
+    /// Further images.
+    pub more_images: u64,
 }
 
 impl FoundProblems {
-    /// Adds what was found now, with some of the images that need it.
+    /// Adds what was found now.
     pub(super) fn add(&self, problems: &[Problem]) {
         let (now, mut found) = (SystemTime::now(), self.found.lock());
         for problem in problems.iter().take(MAX_KEPT) {
-            found.retain(|(_, known)| known.path != problem.path);
-            let mut problem = problem.clone();
-            problem.needed_by.truncate(MAX_KEPT_IMAGES);
-            problem.needed_by.iter_mut().for_each(|need| need.tags.truncate(1));
-            found.push_front((now, problem));
+            found.retain(|known| known.problem.path != problem.path);
+            found.push_front(Found::of(problem, now));
         }
         found.truncate(MAX_KEPT);
     }
 
     /// All of them, the latest first.
-    pub(super) fn all(&self) -> Vec<(SystemTime, Problem)> {
+    pub(super) fn all(&self) -> Vec<Found> {
         self.found.lock().iter().cloned().collect()
     }
 }
 
+impl Found {
+    fn of(problem: &Problem, at: SystemTime) -> Self {
+        let mut problem = problem.clone();
+        let more_images = problem.needed_by.len().saturating_sub(MAX_IMAGES) as u64;
+        problem.needed_by.truncate(MAX_IMAGES);
+        problem.needed_by.iter_mut().for_each(|need| need.tags.truncate(MAX_TAGS));
+        Self { at, problem, more_images }
+    }
+}
+
 impl Verifier {
-    /// The problems that were found last, each file once, the latest first, with some of the images that need each.
-    pub fn found(&self) -> Vec<(SystemTime, Problem)> {
-        self.found.all()
+    /// The problems that were found last, each file once, the latest first.
+    pub fn found(&self) -> Vec<Found> {
+        self.record.found.all()
     }
 }
 
@@ -72,11 +91,13 @@ mod tests {
             kept.add(&[problem(number, "first")]);
         }
         kept.add(&[problem(7, "again")]);
-        let found: Vec<Problem> = kept.all().into_iter().map(|(_, problem)| problem).collect();
+        let more_images = kept.all()[0].more_images;
+        let found: Vec<Problem> = kept.all().into_iter().map(|found| found.problem).collect();
         assert_eq!((found.len(), found[0].path.as_str()), (MAX_KEPT, "/7"));
         assert_eq!(found[0].outcome, Outcome::Left("again".to_owned()));
         assert_eq!(found[1].path, format!("/{MAX_KEPT}"));
         assert!(found.iter().all(|problem| problem.path != "/0"), "the first one has no room");
-        assert_eq!((found[0].needed_by.len(), found[0].needed_by[0].tags.len()), (MAX_KEPT_IMAGES, 1));
+        let need = (found[0].needed_by.len(), found[0].needed_by[0].tags.len(), more_images);
+        assert_eq!(need, (MAX_IMAGES, MAX_TAGS, 90));
     }
 }

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::VerifyState;
 use super::background::in_background;
 use super::damage_events::DamageEvents;
-use super::found_problems::FoundProblems;
 use super::verify_state::VerifyRecord;
 
 /// Verifies the store while the registry runs. One of the replicas over a store verifies each part.
@@ -26,9 +25,8 @@ pub struct Verifier {
     settings: watch::Sender<Option<VerifySettings>>,
     /// A plain mutex: held to read or add.
     totals: Mutex<VerifyTotals>,
-    record: VerifyRecord,
+    pub(super) record: VerifyRecord,
     events: DamageEvents,
-    pub(super) found: FoundProblems,
 }
 
 /// How the running registry verifies its store.
@@ -131,7 +129,6 @@ impl Verifier {
             totals: Mutex::default(),
             record: VerifyRecord::default(),
             events: DamageEvents::new(sink),
-            found: FoundProblems::default(),
         }
     }
 
@@ -277,7 +274,6 @@ impl Verifier {
         }
         report.problems.iter().for_each(log);
         self.events.emit(report);
-        self.found.add(&report.problems);
         if report.more_problems > 0 {
             tracing::error!("verification: {} more files have problems", report.more_problems);
         }

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::VerifySettings;
+use super::found_problems::{Found, FoundProblems};
 
 /// The state of the verification. Times are in RFC 3339.
 #[derive(Debug, Serialize)]
@@ -37,8 +38,8 @@ pub struct VerifyState {
     progress_error: Option<String>,
     /// The last part of this process.
     last: Option<Part>,
-    /// The last problems that this process has found.
-    found: Option<Found>,
+    /// The problems that this process has found, the latest first.
+    found: Vec<FoundState>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,27 +78,15 @@ enum PartOutcome {
     Failed { error: String },
 }
 
-/// Problems of one part.
-#[derive(Clone, Debug, Serialize)]
-struct Found {
+/// A problem that this process has found.
+#[derive(Debug, Serialize)]
+struct FoundState {
     at: Option<String>,
-    problems: Vec<FoundProblem>,
-    /// Further problems that are not in the list.
-    more_problems: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct FoundProblem {
     #[serde(flatten)]
     problem: Problem,
     /// Further images that need it.
     more_images: u64,
 }
-
-/// The most problems to remember, images of a problem, and tags of an image: together about a megabyte.
-const MAX_PROBLEMS: usize = 100;
-const MAX_IMAGES: usize = 10;
-const MAX_TAGS: usize = 5;
 
 /// How long a request waits for the progress in the store. Then it gets the last one that this process knows.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -107,6 +96,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct VerifyRecord {
     /// A plain mutex: held to read or update, never across an await.
     known: Mutex<Known>,
+    pub(super) found: FoundProblems,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +104,6 @@ struct Known {
     progress: Progress,
     running: Option<(SystemTime, Arc<Hashed>)>,
     last: Option<Part>,
-    found: Option<Found>,
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +166,7 @@ impl VerifyRecord {
             structure_read: progress.structure_ms.and_then(text_of_millis),
             progress_error,
             last: known.last.clone(),
-            found: known.found.clone(),
+            found: self.found.all().into_iter().map(FoundState::from).collect(),
         }
     }
 }
@@ -196,9 +185,7 @@ impl RunningPart<'_> {
     pub(super) fn done(self, report: &Report) {
         let Report { ending, structure, data, .. } = *report;
         self.end(PartOutcome::Done { ending, structure, data, problems: report.count() });
-        if report.count() > 0 {
-            self.record.known.lock().found = Some(Found::new(report));
-        }
+        self.record.found.add(&report.problems);
     }
 
     /// Ends the part with an error.
@@ -226,22 +213,9 @@ impl CycleState {
     }
 }
 
-impl Found {
-    fn new(report: &Report) -> Self {
-        let problems: Vec<FoundProblem> =
-            report.problems.iter().take(MAX_PROBLEMS).map(FoundProblem::new).collect();
-        let more_problems = report.count() - problems.len() as u64;
-        Self { at: text(SystemTime::now()), problems, more_problems }
-    }
-}
-
-impl FoundProblem {
-    fn new(problem: &Problem) -> Self {
-        let mut problem = problem.clone();
-        let more_images = problem.needed_by.len().saturating_sub(MAX_IMAGES) as u64;
-        problem.needed_by.truncate(MAX_IMAGES);
-        problem.needed_by.iter_mut().for_each(|need| need.tags.truncate(MAX_TAGS));
-        Self { problem, more_images }
+impl From<Found> for FoundState {
+    fn from(Found { at, problem, more_images }: Found) -> Self {
+        Self { at: text(at), problem, more_images }
     }
 }
 
@@ -259,7 +233,7 @@ fn text_of_millis(millis: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use sampan_engine::oci::Digest;
-    use sampan_engine::verify::{Need, Outcome, ProblemKind};
+    use sampan_engine::verify::{Outcome, ProblemKind};
     use serde_json::{Value, json};
 
     use super::*;
@@ -292,29 +266,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_problems_have_a_bound() {
-        let digest = Digest::sha256_of(b"");
-        let need =
-            Need { repository: "app".to_owned(), manifest: digest.clone(), tags: vec!["t".to_owned(); 20] };
+    async fn the_problems_of_a_part_are_remembered() {
         let problem = Problem {
             path: "/x".to_owned(),
             kind: ProblemKind::Missing,
-            digest: Some(digest),
-            needed_by: vec![need; 100],
+            digest: Some(Digest::sha256_of(b"")),
+            needed_by: Vec::new(),
             outcome: Outcome::Reported,
         };
         let report = Report { problems: vec![problem; 1000], more_problems: 5, ..Report::default() };
         let record = VerifyRecord::default();
         record.begin(SystemTime::UNIX_EPOCH).done(&report);
+        record.begin(SystemTime::UNIX_EPOCH).done(&Report::default());
         let state = state(&record, Progress::default()).await;
-        let found = &state["found"];
+        assert_eq!(state["found"].as_array().unwrap().len(), 1, "each file once");
         assert_eq!(
-            (found["problems"].as_array().unwrap().len(), &found["more_problems"]),
-            (100, &905.into())
+            (&state["found"][0]["path"], &state["found"][0]["more_images"]),
+            (&"/x".into(), &0.into())
         );
-        let first = &found["problems"][0];
-        assert_eq!((first["needed_by"].as_array().unwrap().len(), &first["more_images"]), (10, &90.into()));
-        assert_eq!(first["needed_by"][0]["tags"].as_array().unwrap().len(), 5);
-        assert_eq!((&state["last"]["outcome"], &state["last"]["problems"]), (&"done".into(), &1005.into()));
+        assert_eq!((&state["last"]["outcome"], &state["last"]["problems"]), (&"done".into(), &0.into()));
     }
 }

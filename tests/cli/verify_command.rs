@@ -207,7 +207,7 @@ fn the_debug_page_says_what_the_verification_does_and_found() {
     let state = || serde_json::from_str::<Value>(&get(debug, "/debug/verify")).unwrap();
     let idle = state();
     assert_eq!((&idle["enabled"], &idle["read_only"]), (&false.into(), &false.into()), "{idle}");
-    for nothing in ["running", "cycle", "last_cycle", "structure_read", "progress_error", "last", "found"] {
+    for nothing in ["running", "cycle", "last_cycle", "structure_read", "progress_error", "last"] {
         assert_eq!(idle[nothing], Value::Null, "{idle}");
     }
     // The progress of a command is that of the store.
@@ -239,7 +239,7 @@ fn the_debug_page_says_what_the_verification_does_and_found() {
     };
     assert_eq!((&found["enabled"], &found["repair"]), (&true.into(), &true.into()), "{found}");
     assert_eq!((&found["last"]["outcome"], &found["last"]["ending"]), (&"done".into(), &"finished".into()));
-    let problem = &found["found"]["problems"][0];
+    let problem = &found["found"][0];
     assert_eq!((&problem["problem"], &problem["digest"]), (&"damaged".into(), &digest.to_string().into()));
     assert!(problem["outcome"]["moved_aside"].is_string(), "{found}");
     assert_eq!(problem["needed_by"][1]["repository"], "team/app", "{found}");
