@@ -47,8 +47,8 @@ struct Linked {
     hash: Hash,
 }
 
-/// The memory for all manifests and references, in bytes: those of some 150,000 images.
-const MAX_BYTES: usize = 64 << 20;
+/// The memory for all manifests and references, in bytes: those of some 37,000 images.
+const MAX_BYTES: usize = 16 << 20;
 
 /// The memory that a reference takes at most, in bytes.
 const REFERENCE_BYTES: usize = size_of::<Hash>() + 2 * size_of::<u32>();
