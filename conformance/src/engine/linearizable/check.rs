@@ -235,4 +235,41 @@ mod tests {
         assert!(reads(Outcome::Found(0), Outcome::Found(0)));
         assert!(!reads(Outcome::Found(0), Outcome::Unknown));
     }
+
+    /// A tag that leads nowhere can be deleted, while the push that has set it has not noticed.
+    #[test]
+    fn a_push_whose_manifest_and_reference_are_deleted_came_before_both() {
+        let calls = |second_deletion| {
+            [
+                (PUSH_A, Some(Outcome::Done)),
+                (PUSH_INDEX, Some(Outcome::Done)),
+                (Request::Push { manifest: 2, tag: Some(1) }, Some(Outcome::Done)),
+                (Request::Delete(2), Some(Outcome::Done)),
+                (second_deletion, Some(Outcome::Done)),
+                (Request::DeleteTag(1), Some(Outcome::Done)),
+                (Request::Delete(2), Some(Outcome::Unknown)),
+            ]
+        };
+        let order = [
+            (0, false),
+            (0, true),
+            (1, false),
+            (1, true),
+            (2, false),
+            (3, false),
+            (3, true),
+            (4, false),
+            (4, true),
+            (5, false),
+            (5, true),
+            (2, true),
+            (6, false),
+            (6, true),
+        ];
+        assert!(is_explained(&order, &calls(Request::Delete(0))));
+        assert!(
+            !is_explained(&order, &calls(Request::DeleteTag(0))),
+            "the push has to store the manifest again"
+        );
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A request is a few atomic steps, taken at any time between its call and its answer. Most are one step. These are not:
 //!
-//! - a push by tag stores the manifest, and then sets the tag; it may write again what a concurrent deletion removes;
+//! - a push by tag stores the manifest, and then sets the tag; it writes again what a concurrent deletion removes, unless a
+//!   reference is gone as well: then it removes its tag;
 //! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all remaining tags;
 //! - a deletion sees what it deletes, and then removes what is there at that time;
 //! - a listing reads each tag separately; it may or may not list a tag that a pending request changes.
@@ -227,6 +228,15 @@ impl Steps {
             }
             None => {}
             Some(tag) => {
+                if again && !state.has(manifest) {
+                    // The deletion came before the tag was set, which then leads nowhere until the push notices.
+                    let mut tagged = state;
+                    tagged.tags[usize::from(tag)] = manifest;
+                    self.add(tagged, progress & !DONE, Removed::default());
+                    if needs.is_some_and(|child| !state.has(child)) {
+                        self.give_up(manifest, tag);
+                    }
+                }
                 if progress & STORED == 0 || again {
                     // After a loss the push must set the tag again, too.
                     let kept = if again { progress & !DONE } else { progress };
@@ -245,6 +255,17 @@ impl Steps {
                 }
             }
         }
+    }
+
+    /// Ends a push whose manifest and a reference of that were deleted meanwhile: as if it had come before all deletions. It
+    /// removes its tag.
+    fn give_up(&mut self, manifest: u8, tag: u8) {
+        let mut without = self.state;
+        let tag = &mut without.tags[usize::from(tag)];
+        if *tag == manifest {
+            *tag = ABSENT;
+        }
+        self.add(without, (self.pending.progress | DONE) & !LOST, Removed::default());
     }
 
     /// Removes any one of the tags that point at the manifest.
