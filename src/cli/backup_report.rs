@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sampan_driver::HumanSize;
 use sampan_engine::backup::{Check, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals};
-use sampan_engine::migrate::{Amounts, Named};
+use sampan_engine::migrate::Named;
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
+use super::migrate_json;
 use super::migrate_report::{amounts, list, print_findings};
 use super::terminal::{count, printable, say, warn};
 
@@ -15,9 +16,8 @@ pub(super) fn print_run(run: &Run, took: Duration, format: ReportFormat) {
     match format {
         ReportFormat::Json => {
             let mut fields = summary(&run.snapshot);
-            fields["copied"] = copied(&run.pass.copied);
-            fields["left_out"] = run.pass.broken.count.into();
-            fields["seconds"] = took.as_secs_f64().into();
+            fields["pass"] = migrate_json::pass(&run.pass);
+            fields["duration_secs"] = took.as_secs_f64().into();
             say(fields.to_string());
         }
         ReportFormat::Text => {
@@ -58,14 +58,12 @@ pub(super) fn print_list(found: &[(SnapshotId, Result<Summary, String>)], format
 pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration, format: ReportFormat) {
     let Restored { id, totals, pass, replaced, newer, tokens } = restored;
     if format == ReportFormat::Json {
-        let names = |tags: &Named<TagThere>| {
-            let tag = |tag: &TagThere| json!({"repository": tag.repository.as_str(), "tag": tag.tag.as_str(), "digest": tag.digest});
-            json!({"count": tags.count, "tags": tags.items.iter().map(tag).collect::<Vec<_>>()})
-        };
+        let tag = |it: &TagThere| json!({"repository": it.repository.as_str(), "tag": it.tag.as_str(), "digest": it.digest});
+        let names = |tags: &Named<TagThere>| migrate_json::named(tags, tag);
         let fields = json!({
             "snapshot": id.to_string(), "dry_run": dry_run, "repositories": totals.repositories, "tags": totals.tags,
-            "manifests": totals.manifests, "copied": copied(&pass.copied), "left_out": pass.broken.count,
-            "replaced": names(replaced), "newer": names(newer), "seconds": took.as_secs_f64(),
+            "manifests": totals.manifests, "pass": migrate_json::pass(pass), "replaced": names(replaced), "newer": names(newer),
+            "duration_secs": took.as_secs_f64(),
         });
         say(fields.to_string());
         return;
@@ -107,11 +105,6 @@ pub(super) fn print_pruned(pruned: &Pruned, dry_run: bool, format: ReportFormat)
         warn(format!(
             "{young} ({size}) that no snapshot has are younger than the grace period: a later prune deletes them"
         ));
-    }
-    if collection.unseen > 0 {
-        warn(
-            "a part of the store cannot be seen, or has vanished, so nothing in it was deleted: mount what is missing",
-        );
     }
 }
 
@@ -167,8 +160,4 @@ fn summary(Summary { id, from, is_everything, totals }: &Summary) -> Value {
         "snapshot": id.to_string(), "from": from, "everything": is_everything, "repositories": totals.repositories,
         "tags": totals.tags, "manifests": totals.manifests,
     })
-}
-
-fn copied(amounts: &Amounts) -> Value {
-    json!({"files": amounts.files(), "blobs": amounts.blobs, "bytes": amounts.bytes})
 }

@@ -69,6 +69,7 @@ fn holdings(holdings: &Holdings) -> Value {
 }
 
 /// The number of all, and the first of them.
-fn named<T>(named: &Named<T>, item: impl Fn(&T) -> Value) -> Value {
+/// The first of many things, and how many there are.
+pub(super) fn named<T>(named: &Named<T>, item: impl Fn(&T) -> Value) -> Value {
     json!({ "count": named.count, "first": named.items.iter().map(item).collect::<Vec<_>>() })
 }

@@ -54,7 +54,7 @@ fn a_store_comes_back_as_it_was_at_each_of_its_snapshots() {
     fs::remove_dir_all(at.join("data/docker/registry/v2/repositories/other")).unwrap();
     let second = json(at, "run --to backup.yml config.yml");
     assert_eq!((&second["repositories"], &second["tags"]), (&1.into(), &2.into()));
-    assert_eq!(second["copied"]["blobs"], 3, "{second}");
+    assert_eq!(second["pass"]["copied"]["blobs"], 3, "{second}");
 
     let listed = json(at, "list backup.yml");
     assert_eq!(listed.as_array().unwrap().len(), 2);
@@ -67,7 +67,7 @@ fn a_store_comes_back_as_it_was_at_each_of_its_snapshots() {
     let planned = json(at, &format!("restore --from backup.yml --at {first} --to new.yml --dry-run"));
     assert!(!at.join("new").exists(), "a dry run writes");
     let restored = json(at, &format!("restore --from backup.yml --at {first} --to new.yml"));
-    assert_eq!(planned["copied"]["blobs"], restored["copied"]["blobs"]);
+    assert_eq!(planned["pass"]["copied"]["blobs"], restored["pass"]["copied"]["blobs"]);
     let tags = end(binary(at).args(["ls", "--format", "json", "-c", "new.yml"]), "");
     assert!(tags.stdout.contains("other") && tags.stdout.contains("team/app"), "{tags:?}");
 
@@ -111,6 +111,16 @@ fn snapshots_go_and_what_only_they_had() {
     let restored = json(at, "restore --from backup.yml --at latest --to new.yml");
     assert_eq!(restored["tags"], 3, "{restored}");
     assert_eq!(backup(at, "verify backup.yml").code, Some(0));
+    // Blobs that cannot be seen are not gone, and no snapshot goes with them.
+    let blobs = at.join("backups/docker/registry/v2/blobs");
+    assert_eq!(backup(at, "run --to backup.yml config.yml --quiet").code, Some(0));
+    fs::rename(&blobs, at.join("elsewhere")).unwrap();
+    for more in ["", "--dry-run"] {
+        let unseen = backup(at, &format!("prune --last 1 --grace 0 {more} backup.yml"));
+        assert!(unseen.code == Some(1) && unseen.stderr.contains("mount what is missing"), "{unseen:?}");
+    }
+    assert_eq!(json(at, "list backup.yml").as_array().unwrap().len(), 2);
+    fs::rename(at.join("elsewhere"), &blobs).unwrap();
     // A collection of the store of the backups keeps what the snapshots have.
     let collected =
         end(binary(at).args(["garbage-collect", "--delete-untagged", "--grace", "0", "backup.yml"]), "");
@@ -177,6 +187,7 @@ fn what_cannot_be_meant_is_refused() {
         (1, "verify config.yml", "holds no backups"),
         (1, "restore --from config.yml --at latest --to new.yml", "there is no snapshot in this store"),
         (2, "restore --from config.yml --at 2026-01-31 --to new.yml", "registry backup list"),
+        (2, "restore --from config.yml --at 2026-13-01T00:00:00Z --to new.yml", "registry backup list"),
         (2, "restore --from config.yml --to new.yml", "--at"),
         (2, "prune --last few config.yml", "invalid value"),
     ] {

@@ -41,27 +41,29 @@ pub async fn check(backup: &Registry, options: &verify::Options) -> Result<Check
         return Err(Error::NoBackup);
     }
     let mut check = Check::default();
-    // The snapshots of each manifest, by their places among those that can be read.
-    let mut holders: HashMap<(RepositoryName, Digest), Vec<usize>> = HashMap::new();
+    // The snapshots that have each manifest of a repository, by their places among those that can be read.
+    let mut holders: HashMap<RepositoryName, HashMap<Digest, Vec<usize>>> = HashMap::new();
     for id in snapshots::list(driver).await? {
-        match snapshots::read(driver, id).await {
+        match snapshots::read(driver, id).await? {
             // A prune has deleted it meanwhile.
-            Ok(None) => {}
-            Ok(Some(snapshot)) => {
+            None => {}
+            Some(Ok(snapshot)) => {
                 let place = check.snapshots.len();
                 check.snapshots.push(snapshot.summary);
                 for (name, held) in snapshot.repositories {
-                    for digest in held.manifests {
-                        holders.entry((name.clone(), digest)).or_default().push(place);
-                    }
+                    let holders = holders.entry(name).or_default();
+                    held.manifests
+                        .into_iter()
+                        .for_each(|digest| holders.entry(digest).or_default().push(place));
                 }
             }
-            Err(Error::Damaged { reason, .. }) => check.damaged.push((id, reason)),
-            Err(error) => return Err(error),
+            Some(Err(reason)) => check.damaged.push((id, reason)),
         }
     }
     let mut hurt: HashMap<usize, u64> = HashMap::new();
-    let lookups = stream::iter(&holders).map(|((name, digest), places)| async move {
+    let manifests =
+        holders.iter().flat_map(|(name, of)| of.iter().map(move |(digest, at)| (name, digest, at)));
+    let lookups = stream::iter(manifests).map(|(name, digest, places)| async move {
         let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
         let is_there = driver.exists(&link).await?;
         Ok::<_, Error>((!is_there).then_some((name, digest, places)))
@@ -79,7 +81,7 @@ pub async fn check(backup: &Registry, options: &verify::Options) -> Result<Check
     for problem in check.report.problems.iter().filter(|problem| !problem.is_mended()) {
         for need in &problem.needed_by {
             let Ok(name) = need.repository.parse::<RepositoryName>() else { continue };
-            for place in holders.get(&(name, need.manifest.clone())).into_iter().flatten() {
+            for place in holders.get(&name).and_then(|of| of.get(&need.manifest)).into_iter().flatten() {
                 *hurt.entry(*place).or_default() += 1;
             }
         }

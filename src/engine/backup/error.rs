@@ -47,6 +47,12 @@ pub enum Error {
         /// The damage.
         reason: String,
     },
+    /// A part of the store of the backups cannot be seen.
+    #[error(
+        "a part of the store cannot be seen, or repositories have vanished since the last prune, so nothing was deleted: mount \
+         what is missing; if it is gone, confirm that with `--yes`"
+    )]
+    Unseen,
     /// No repository is selected.
     #[error("no repository matches the selection")]
     NothingSelected,
@@ -81,12 +87,12 @@ pub enum Error {
     Stopped,
     /// The lock of the collector was lost.
     #[error(
-        "the restore was halted for too long, or the store did not answer: run it again, it goes on from what is there"
+        "the process was halted for too long, or the store did not answer: run the same command again, it goes on from what is there"
     )]
     Lost,
     /// The lock of the collector could not be had; or the collection of a prune stopped.
     #[error(transparent)]
-    Collector(#[from] gc::Error),
+    Collector(gc::Error),
     /// The verification stopped.
     #[error(transparent)]
     Verification(#[from] verify::Error),
@@ -106,6 +112,16 @@ impl From<migrate::Error> for Error {
         match error {
             migrate::Error::Collecting { path, .. } => Self::Collecting(path),
             error => Self::Copy(error),
+        }
+    }
+}
+
+impl From<gc::Error> for Error {
+    fn from(error: gc::Error) -> Self {
+        match error {
+            gc::Error::Snapshot { path, reason } => Self::Damaged { path, reason },
+            gc::Error::Lost => Self::Lost,
+            error => Self::Collector(error),
         }
     }
 }

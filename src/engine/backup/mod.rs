@@ -43,6 +43,7 @@ pub(crate) use snapshots::{list as list_snapshots, read as read_snapshot};
 use std::time::SystemTime;
 
 use crate::Registry;
+use crate::layout::Entry;
 
 /// The snapshots of a store, the oldest first.
 ///
@@ -76,5 +77,6 @@ pub async fn at(backup: &Registry, time: Option<SystemTime>) -> Result<SnapshotI
 
 async fn read(backup: &Registry, id: SnapshotId) -> Result<Snapshot> {
     let found = snapshots::read(backup.driver(), id).await?;
-    found.ok_or(Error::NoSnapshot { wanted: Some(id), first: None })
+    let found = found.ok_or(Error::NoSnapshot { wanted: Some(id), first: None })?;
+    found.map_err(|reason| Error::Damaged { path: Entry::Snapshot(id.0).path(), reason })
 }

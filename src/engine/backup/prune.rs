@@ -20,8 +20,8 @@ pub struct Pruned {
 ///
 /// # Errors
 ///
-/// `NoBackup` if the store holds no backups; errors of the [collection](gc::collect), which the next prune repeats; any error of
-/// the store. Nothing is deleted while a snapshot cannot be read.
+/// `NoBackup` if the store holds no backups; `Unseen` if a part of it cannot be seen; errors of the [collection](gc::collect), which the next prune repeats; any error of
+/// the store. Only a collection that stops half-way leaves something deleted.
 pub async fn prune(backup: &Registry, keep: &Keep, options: gc::Options) -> Result<Pruned> {
     let driver = backup.driver();
     if super::run::recorded(driver).await?.is_none() {
@@ -30,14 +30,18 @@ pub async fn prune(backup: &Registry, keep: &Keep, options: gc::Options) -> Resu
     let all = super::list(backup).await?;
     let kept = keep.of(&all);
     let deleted: Vec<SnapshotId> = all.iter().copied().filter(|id| !kept.contains_key(id)).collect();
-    if !options.dry_run {
-        backup.check_writable()?;
-        for id in kept.keys() {
-            super::read(backup, *id).await?;
-        }
-        snapshots::delete(driver, &deleted).await?;
-    }
     let options = gc::Options { delete_untagged: true, without_snapshots: deleted.clone(), ..options };
+    // What cannot be seen is not gone, and a snapshot without its content is worth nothing: a look comes first.
+    let look = gc::Options { dry_run: true, ..options.clone() };
+    let collection = gc::collect(backup, &look).await?;
+    if collection.unseen > 0 {
+        return Err(Error::Unseen);
+    }
+    if options.dry_run {
+        return Ok(Pruned { kept, deleted, collection });
+    }
+    backup.check_writable()?;
+    snapshots::delete(driver, &deleted).await?;
     let collection = gc::collect(backup, &options).await?;
     Ok(Pruned { kept, deleted, collection })
 }

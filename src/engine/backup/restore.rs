@@ -120,7 +120,7 @@ pub async fn restore(
             progress: options.progress.clone(),
             ..migrate::Options::default()
         },
-        Manner { recorder: None, trusts_links: false, only_repositories: true },
+        Manner::Restore,
     );
     let (pass, tokens) = match options.dry_run {
         true => (migrate::pass(&migration).await?, 0),
@@ -154,10 +154,7 @@ async fn locked(
         tokio::select! {
             copied = copy => copied,
             () = options.stop.cancelled() => Err(Error::Stopped),
-            error = keep(&mut lock) => Err(match error {
-                gc::Error::Lost => Error::Lost,
-                error => error.into(),
-            }),
+            error = keep(&mut lock) => Err(error.into()),
         }
     };
     match &copied {

@@ -95,7 +95,7 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
             progress: options.progress.clone(),
             ..migrate::Options::default()
         },
-        Manner { recorder: Some(recorder), trusts_links: true, only_repositories: false },
+        Manner::Save(recorder),
     );
     let pass = migrate::pass(&migration).await?;
     migrate::check_seen(pass.unseen.items.clone())?;
@@ -146,6 +146,8 @@ async fn claim(backup: &Arc<dyn StorageDriver>, from: &str, source_moved: bool) 
     let path = Entry::BackupOf.path();
     match recorded(backup).await? {
         Some(recorded) if recorded == from => return Ok(()),
+        // A power failure has left an empty marker.
+        Some(recorded) if recorded.is_empty() => {}
         Some(recorded) if !source_moved => {
             return Err(Error::OtherSource { recorded, given: from.to_owned() });
         }
@@ -160,10 +162,9 @@ async fn claim(backup: &Arc<dyn StorageDriver>, from: &str, source_moved: bool) 
     Ok(backup.put_content(&path, content.into(), PutMode::Overwrite).await?)
 }
 
-/// The store whose backups a store holds, if it holds any.
+/// The store whose backups a store holds, if it holds any; empty if the marker cannot be understood.
 pub(super) async fn recorded(backup: &Arc<dyn StorageDriver>) -> Result<Option<String>> {
     let content = backup.get_content_if_any(&Entry::BackupOf.path()).await?;
-    // A power failure may have left an empty file.
     let from =
         |content: Bytes| serde_json::from_slice(&content).map_or(String::new(), |it: BackupOf| it.from);
     Ok(content.map(from))
@@ -181,7 +182,7 @@ async fn check_source(
         return Ok(());
     }
     // A damaged snapshot is no reason to make no further one.
-    let had = snapshots::read(backup, last).await.ok().flatten();
+    let had = snapshots::read(backup, last).await?.and_then(std::result::Result::ok);
     match had.map_or(0, |snapshot| snapshot.summary.totals.repositories) {
         0 => Ok(()),
         count => Err(Error::EmptySource(last, count)),

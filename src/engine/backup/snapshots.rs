@@ -24,12 +24,14 @@ pub(crate) async fn list(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Resu
     Ok(found)
 }
 
-/// Reads a snapshot; `None` if there is none of this name.
-pub(crate) async fn read(driver: &Arc<dyn StorageDriver>, id: SnapshotId) -> Result<Option<Snapshot>> {
-    let path = Entry::Snapshot(id.0).path();
-    let Some(content) = driver.get_content_if_any(&path).await? else { return Ok(None) };
-    let decoded = off_thread(move || Snapshot::decode(id, &content)).await;
-    decoded.map(Some).map_err(|reason| Error::Damaged { path, reason })
+/// Reads a snapshot, or why its file is not whole; `None` if there is none of this name.
+pub(crate) async fn read(
+    driver: &Arc<dyn StorageDriver>,
+    id: SnapshotId,
+) -> sampan_driver::Result<Option<std::result::Result<Snapshot, String>>> {
+    let content = driver.get_content_if_any(&Entry::Snapshot(id.0).path()).await?;
+    let Some(content) = content else { return Ok(None) };
+    Ok(Some(off_thread(move || Snapshot::decode(id, &content)).await))
 }
 
 /// Writes a new snapshot. Fails with [`Error::Exists`] if there is one of this name.

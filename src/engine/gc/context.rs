@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sampan_driver::{DriverPath, StorageDriver};
 
 use super::Result;
+use super::caution::check_sight;
 use super::cutoff::Cutoff;
 use super::interner::DigestInterner;
-use super::inventory::Inventory;
+use super::inventory::{Inventory, everything};
 use super::options::Options;
 use super::pacer::Pacer;
 use super::parallelism::Parallelism;
@@ -26,6 +27,12 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(super) fn new(registry: &'a Registry, options: &'a Options, cutoff: Cutoff, pacer: Pacer) -> Self {
         Self { registry, options, cutoff, pacer, ids: DigestInterner::default() }
+    }
+
+    /// For a look without a lock.
+    pub(super) fn looking(registry: &'a Registry, options: &'a Options) -> Self {
+        let cutoff = Cutoff::new(registry.clock(), options.grace);
+        Self::new(registry, options, cutoff, Pacer::new(None, options))
     }
 
     pub(super) fn driver(&self) -> &'a Arc<dyn StorageDriver> {
@@ -55,6 +62,13 @@ impl<'a> Context<'a> {
     pub(super) fn purge_options(&self) -> Option<PurgeOptions> {
         let older_than = self.registry.clock().ago(self.options.upload_age?);
         Some(PurgeOptions { older_than, dry_run: self.options.dry_run })
+    }
+
+    /// Walks the whole store; fails if a part of it cannot be seen.
+    pub(super) async fn walk_everything(&mut self) -> Result<Inventory> {
+        let inventory = self.walk(&everything()).await?;
+        check_sight(&inventory)?;
+        Ok(inventory)
     }
 
     /// Walks every file below some roots.

@@ -3,14 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Result;
-use super::caution::check_sight;
 use super::context::Context;
-use super::cutoff::Cutoff;
 use super::graph::{ReadOptions, ReferenceGraph};
 use super::interner::Id;
-use super::inventory::everything;
 use super::options::Options;
-use super::pacer::Pacer;
 use crate::Registry;
 use crate::layer_users::{LayerUsers, LayerUsersBuilder};
 
@@ -29,10 +25,8 @@ pub async fn layer_users(
 ) -> Result<LayerUsers> {
     let options = Options { rest, stop: stop.clone(), ..Options::default() };
     let as_of = registry.clock().now();
-    let cutoff = Cutoff::new(registry.clock(), options.grace);
-    let mut cx = Context::new(registry, &options, cutoff, Pacer::new(None, &options));
-    let mut inventory = cx.walk(&everything()).await?;
-    check_sight(&inventory)?;
+    let mut cx = Context::looking(registry, &options);
+    let mut inventory = cx.walk_everything().await?;
     let mut data = std::mem::take(&mut inventory.data);
     let mut graph = ReferenceGraph::default();
     for (manifest, references) in before.into_iter().flat_map(LayerUsers::manifests) {

@@ -1,19 +1,21 @@
 //! `Snapshots`: the manifests that the snapshots in the store have, which stay whatever else refers to them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::context::Context;
 use super::interner::IdHashSet;
 use super::inventory::Inventory;
 use super::{Error, Result};
-use crate::backup::{self, SnapshotId, list_snapshots, read_snapshot};
+use crate::backup::{SnapshotId, list_snapshots, read_snapshot};
+use crate::layout::Entry;
 use crate::oci::RepositoryName;
 
 /// The manifests of all snapshots.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     read: HashSet<SnapshotId>,
-    manifests: HashMap<RepositoryName, IdHashSet>,
+    manifests: HashMap<RepositoryName, Arc<IdHashSet>>,
 }
 
 impl Snapshots {
@@ -28,19 +30,15 @@ impl Snapshots {
             if cx.options.without_snapshots.contains(&id) || self.read.contains(&id) {
                 continue;
             }
-            let snapshot = match read_snapshot(&driver, id).await {
-                Ok(snapshot) => snapshot,
-                Err(backup::Error::Damaged { path, reason }) => return Err(Error::Snapshot { path, reason }),
-                Err(backup::Error::Driver(error)) => return Err(error.into()),
-                Err(error) => {
-                    let path = crate::layout::Entry::Snapshot(id.0).path();
-                    return Err(Error::Snapshot { path, reason: error.to_string() });
-                }
-            };
+            let snapshot = read_snapshot(&driver, id).await?.transpose();
+            let snapshot = snapshot.map_err(|reason| {
+                let path = Entry::Snapshot(id.0).path();
+                Error::Snapshot { path, reason }
+            })?;
             cx.pacer.tick().await?;
             self.read.insert(id);
             for (name, held) in snapshot.into_iter().flat_map(|snapshot| snapshot.repositories) {
-                let manifests = self.manifests.entry(name).or_default();
+                let manifests = Arc::make_mut(self.manifests.entry(name).or_default());
                 let canonical = held.manifests.iter().filter(|digest| digest.is_canonical());
                 manifests.extend(canonical.map(|digest| cx.ids.intern(digest)));
             }

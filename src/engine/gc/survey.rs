@@ -4,14 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::caution::{Gone, check_sight, missing_data};
+use super::caution::{Gone, missing_data};
 use super::context::Context;
-use super::cutoff::Cutoff;
 use super::dates;
 use super::interner::{DigestInterner, Id, IdHashSet};
-use super::inventory::{Contents, Data, Inventory, everything};
+use super::inventory::{Contents, Data, Inventory};
 use super::options::Options;
-use super::pacer::Pacer;
 use super::plan::Plan;
 use super::{Error, Result, Unreadable};
 use crate::clock::millis;
@@ -28,10 +26,8 @@ use crate::{Registry, RepositoryFigures, RepositorySurvey, Survey};
 pub async fn survey(registry: &Registry, rest: f32, stop: &CancellationToken) -> Result<Survey> {
     let options = Options { rest, stop: stop.clone(), ..Options::default() };
     let as_of = registry.clock().now();
-    let cutoff = Cutoff::new(registry.clock(), options.grace);
-    let mut cx = Context::new(registry, &options, cutoff, Pacer::new(None, &options));
-    let mut inventory = cx.walk(&everything()).await?;
-    check_sight(&inventory)?;
+    let mut cx = Context::looking(registry, &options);
+    let mut inventory = cx.walk_everything().await?;
     if let Some(Unreadable { path, reason }) = missing_data(&inventory, &inventory.data) {
         return Err(Error::Unseen { path, reason });
     }

@@ -172,7 +172,7 @@ impl RepositoryCopy {
 
     /// Whether a link to the manifest has to be written. Where links are trusted, one that is there is not looked at again.
     fn has_to_link(&self, digest: &Digest) -> bool {
-        self.copier.manner.trusts_links || !self.is_linked(digest)
+        self.copier.manner.trusts_links() || !self.is_linked(digest)
     }
 
     /// Records the outcome for a manifest.
@@ -197,7 +197,7 @@ impl RepositoryCopy {
     /// Copies the data of a blob and its layer link.
     pub(super) async fn layer(&self, digest: &Digest) -> Result<Part> {
         let is_linked = self.has_layer(digest);
-        if is_linked && self.copier.manner.trusts_links {
+        if is_linked && self.copier.manner.trusts_links() {
             return Ok(Part::There);
         }
         let entry = Entry::LayerLink(self.name.clone(), digest.clone());

@@ -77,15 +77,29 @@ pub struct Migration {
     manner: Manner,
 }
 
-/// How a pass differs for a backup.
+/// What a pass is for.
 #[derive(Clone, Debug)]
-pub(crate) struct Manner {
-    /// Receives the content of each repository.
-    pub(crate) recorder: Option<Recorder>,
-    /// Links of the target are a proof that their content is there; otherwise it is looked for.
-    pub(crate) trusts_links: bool,
-    /// Nothing is copied that no repository needs.
-    pub(crate) only_repositories: bool,
+pub(crate) enum Manner {
+    /// A migration.
+    Migrate,
+    /// A backup; the recorder receives the content of each repository.
+    Save(Recorder),
+    /// A restore: the links of the target are no proof that their content is there, and nothing is copied that no repository
+    /// needs.
+    Restore,
+}
+
+impl Manner {
+    fn recorder(&self) -> Option<&Recorder> {
+        match self {
+            Self::Save(recorder) => Some(recorder),
+            Self::Migrate | Self::Restore => None,
+        }
+    }
+
+    fn trusts_links(&self) -> bool {
+        !matches!(self, Self::Restore)
+    }
 }
 
 /// The end of a migration.
@@ -116,8 +130,7 @@ impl Migration {
             guard::check_apart(&source, &target).await?;
         }
         options.merge = guard::claim(&target, from, options.merge, options.dry_run).await?;
-        let manner = Manner { recorder: None, trusts_links: true, only_repositories: false };
-        Ok(Self { source, target, options, manner })
+        Ok(Self { source, target, options, manner: Manner::Migrate })
     }
 
     /// A migration whose stores the caller has checked.

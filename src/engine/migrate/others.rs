@@ -55,7 +55,7 @@ pub(super) fn may_change(path: &DriverPath) -> bool {
 /// Copies all of them. The end of a token comes before its record: a token that has ended is never valid at the target.
 pub(super) async fn copy_all(copier: &Arc<Copier>, selection: &Selection) -> Result<()> {
     // A backup makes snapshots of its own.
-    let is_backup = copier.manner.recorder.is_some();
+    let is_backup = copier.manner.recorder().is_some();
     for root in roots().into_iter().filter(|root| !is_backup || *root != layout::snapshots_root()) {
         let merged = Merged::new(&copier.source, &copier.target, &root);
         let files = stream::try_unfold(merged, |mut merged| async move {

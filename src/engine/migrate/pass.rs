@@ -9,7 +9,7 @@ use super::copier::Copier;
 use super::merged::Merged;
 use super::report::{Pass, Unseen};
 use super::repositories::Repositories;
-use super::{CONCURRENCY, Migration, Result, others, repository};
+use super::{CONCURRENCY, Manner, Migration, Result, others, repository};
 use crate::layout::{self, Entry};
 use crate::oci::Digest;
 
@@ -21,7 +21,7 @@ pub(crate) async fn pass(migration: &Migration) -> Result<Pass> {
     let Migration { source, target, options, manner } = migration;
     let copier = Arc::new(Copier::new(source, target, options, manner.clone()));
     copy_repositories(migration, &copier).await?;
-    if manner.only_repositories {
+    if matches!(manner, Manner::Restore) {
         return Ok(copier.finish());
     }
     if options.selection.is_everything() {

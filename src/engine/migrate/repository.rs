@@ -73,15 +73,15 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
         newest,
         ..
     } = repository;
-    let recorder = copier.manner.recorder.clone();
+    let recorder = copier.manner.recorder().cloned();
     let is_done = tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty();
-    if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links)) {
+    if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links())) {
         if let Some(recorder) = recorder {
             recorder.record(Recorded::gone(name, &tags));
         }
         return Ok(());
     }
-    let revisions = match copier.manner.trusts_links {
+    let revisions = match copier.manner.trusts_links() {
         true => missing.revisions,
         false => revisions_here.iter().collect(),
     };
@@ -345,7 +345,7 @@ impl RepositoryCopy {
 
     pub(super) fn settled(&self, digest: &Digest) -> Option<Part> {
         let state = self.state.lock();
-        let is_trusted = self.copier.manner.trusts_links;
+        let is_trusted = self.copier.manner.trusts_links();
         if is_trusted && state.revisions.contains(digest) && !state.wanted_revisions.contains(digest) {
             return Some(Part::There);
         }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sampan_driver::StorageDriver;
+use bytes::Bytes;
+use sampan_driver::{PutMode, StorageDriver};
 use sampan_engine::backup::{self, Error, Keep, RestoreOptions, Restored, Run, RunOptions, SnapshotId};
-use sampan_engine::layout;
+use sampan_engine::layout::{self, Entry};
 use sampan_engine::migrate::Migration;
 use sampan_engine::{gc, verify};
 
@@ -279,6 +280,10 @@ async fn what_is_no_backup_is_left_alone(ctx: Context) -> Result<(), Failed> {
     ensure(matches!(other, Err(Error::OtherSource { .. })), "the backups of two stores are mixed")?;
     let moved = RunOptions { source_moved: true, ..RunOptions::default() };
     backup::run(source, &stores.backup.registry, "elsewhere", &moved).await?;
+    // A power failure has emptied the marker.
+    let mark = Entry::BackupOf.path();
+    stores.backup.registry.driver().put_content(&mark, Bytes::new(), PutMode::Overwrite).await?;
+    backup::run(source, &stores.backup.registry, "the source", &options).await?;
     let inside = Client::new(&Below::at(ctx.driver(), "/source/inside")).registry;
     let inside = backup::run(source, &inside, "the source", &options).await;
     ensure(inside.is_err(), "a store is saved into itself")?;

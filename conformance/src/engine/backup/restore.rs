@@ -97,7 +97,7 @@ pub(super) async fn a_restore_mends_what_is_there_and_replaces_no_tag_unasked(
     target.put_image("other", &Image::new(6), "v1").await?;
     let refused = stores.restore(id, RestoreOptions::default()).await;
     let Err(Error::WouldReplace { count, first }) = refused else {
-        return Err(Failed::new("a tag is replaced, and nobody asked"));
+        return Err(Failed::new("a tag is replaced without `replace`"));
     };
     equal((count, first.tag), (1, tag("two")), "the tags that would be replaced")?;
     let dry = RestoreOptions { dry_run: true, replace: true, ..RestoreOptions::default() };

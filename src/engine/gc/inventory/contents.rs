@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sampan_driver::FileInfo;
@@ -36,7 +37,7 @@ pub(in crate::gc) struct Contents {
     /// Links that stay, whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
     kept: [IdHashSet; 2],
     /// Manifests that a snapshot has.
-    pub(in crate::gc) in_snapshots: IdHashSet,
+    pub(in crate::gc) in_snapshots: Arc<IdHashSet>,
     /// An unreadable file may refer to anything in the repository.
     pub(in crate::gc) obscure: bool,
 }
@@ -140,7 +141,7 @@ impl Contents {
             uploads: BTreeMap::new(),
             odd: Vec::new(),
             kept: Default::default(),
-            in_snapshots: IdHashSet::default(),
+            in_snapshots: Arc::default(),
             obscure: false,
         }
     }
