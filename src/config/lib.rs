@@ -37,6 +37,7 @@ mod origin;
 mod parse;
 mod policy;
 mod policy_file;
+mod proxy;
 mod redis;
 mod renew;
 mod root;
@@ -87,6 +88,10 @@ pub use policy::{
     RepositoryPolicy, TagsConfig, UrlsConfig, ValidationConfig,
 };
 pub use policy_file::{LoadedPolicy, MAX_POLICY_BYTES, PolicyFileError, load_policy_file, parse_policy};
+pub use proxy::{
+    ProxyConfig, ProxyExecConfig, UpstreamConfig, UpstreamRepositories, UpstreamTags, UpstreamTimeouts,
+    WhenGone,
+};
 pub use redis::{RedisConfig, RedisTls};
 pub use root::Config;
 pub use secret::Secret;

@@ -1,14 +1,12 @@
 //! `Config`: the whole file.
 
-use std::time::Duration;
-
 use super::findings::Findings;
-use super::key::{Key, Kind, Unserved};
+use super::key::{Key, Kind};
 use super::section::{Value, section};
 use super::{
     AccessConfig, AuditConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig,
     HealthConfig, HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig,
-    RedisConfig, Secret, StorageConfig, TagsConfig, UiConfig, ValidationConfig, VerifyConfig, Version,
+    ProxyConfig, RedisConfig, StorageConfig, TagsConfig, UiConfig, ValidationConfig, VerifyConfig, Version,
 };
 
 section! {
@@ -52,27 +50,14 @@ section! {
         pub catalog: CatalogConfig,
         /// Listings of tags.
         pub tags: TagsConfig,
-        key Key::new("proxy", Kind::Optional(PROXY)).meaning("error if there is a remote").unserved(Unserved {
-            below: "remoteurl",
-            asks: |_| true,
-            message: "this version has no pull-through cache; remove `proxy`",
-        }),
+        /// Caches of other registries.
+        pub proxy: Option<ProxyConfig>,
         /// The rules for manifests.
         pub validation: ValidationConfig,
         /// The rules for repositories.
         pub policy: PolicyConfig,
     }
 }
-
-const PROXY: &[Key] = &[
-    Key::of::<Option<String>>("remoteurl"),
-    Key::of::<Option<String>>("username"),
-    Key::of::<Option<Secret<String>>>("password"),
-    Key::new("exec", Kind::Optional(EXEC)),
-    Key::of::<Duration>("ttl").or("168h"),
-    Key::of::<Duration>("cachewritetimeout").or("5m"),
-];
-const EXEC: &[Key] = &[Key::of::<Option<String>>("command"), Key::of::<Duration>("lifetime").or("0s")];
 
 /// The kind of the whole file.
 pub(crate) const ROOT: Kind = <Config as Value>::KIND;
@@ -103,6 +88,9 @@ impl Config {
             middleware.check(&mut found);
         }
         self.check_cache(&mut found);
+        if let Some(proxy) = &self.proxy {
+            proxy.check(&mut found);
+        }
         self.tags.check(&mut found);
         self.validation.check(&mut found);
         (found.mistakes, found.warnings)

@@ -1,0 +1,171 @@
+//! The section `proxy`: caches of other registries.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Secret;
+use super::findings::Findings;
+use super::section::section;
+use super::values::{ByteSize, ExternalUrl, Pattern, RepositoryPattern, words};
+
+section! {
+    /// The registries whose content is fetched when clients ask for it, and kept.
+    pub struct ProxyConfig {
+        /// The one registry that the whole registry is a cache of; pushes are then refused. Excludes `upstreams`.
+        pub remoteurl: Option<ExternalUrl>,
+        /// The account at `remoteurl`.
+        pub username: Option<String>,
+        /// Its password.
+        pub password: Option<Secret<String>>,
+        /// A credential helper of docker, in place of both.
+        pub exec: Option<ProxyExecConfig>,
+        /// A cached image that was not pulled for so long is forgotten; `0s` keeps it.
+        pub ttl: Duration = "168h",
+        /// How long one write to the store may take.
+        pub cachewritetimeout: Duration = "5m",
+        /// Answers from the store only.
+        pub offline: bool = "false"; ours,
+        /// The name of the upstream for names that are below no prefix and not `local`.
+        pub default: Option<String>; ours,
+        /// Repositories that `default` is never asked for.
+        pub local: Vec<RepositoryPattern>; ours,
+        /// The most that all caches keep; a collection then forgets what was not pulled for longest. `0` is no bound.
+        pub maxsize: ByteSize = "0"; ours,
+        /// A directory for transfers over a store whose files cannot be read before they are complete: an object store.
+        pub spool: Option<PathBuf>; ours; default_meaning("the directory for temporary files"),
+        /// The registries, each with a place of its own in the names of repositories.
+        pub upstreams: Vec<UpstreamConfig>; ours,
+    }
+}
+
+section! {
+    /// `exec` of `proxy` or of an upstream: a credential helper of docker.
+    pub struct ProxyExecConfig {
+        /// The program; it is called with `get` and reads the registry's host from its input.
+        pub command: Option<String>; default_meaning("required"),
+        /// How long its answer is used. Unset, until the upstream refuses it; `0s`, for one request.
+        pub lifetime: Option<Duration>,
+    }
+}
+
+section! {
+    /// An entry of `proxy.upstreams`.
+    pub struct UpstreamConfig {
+        /// A name for `default`, the log and the metrics.
+        pub name: Option<String>; default_meaning("required"),
+        /// The registry.
+        pub url: Option<ExternalUrl>; default_meaning("required"),
+        /// Where its repositories are among ours: `docker.io` makes `library/nginx` there `docker.io/library/nginx` here.
+        pub prefix: Option<String>; default_meaning("the host of `url`; for Docker Hub `docker.io`"),
+        /// The registries that clients mean by it in the parameter `ns`.
+        pub ns: Vec<String>; default_meaning("`prefix` and the host of `url`"),
+        /// Names of this registry under which it is a cache of the upstream alone, without the prefix.
+        pub hosts: Vec<String>,
+        /// Adds `library/` to names of one component.
+        pub library: Option<bool>; default_meaning("`true` for Docker Hub, else `false`"),
+        /// The path there below which all its repositories are.
+        pub path: Option<String>,
+        /// The account there.
+        pub username: Option<String>,
+        /// Its password.
+        pub password: Option<Secret<String>>,
+        /// A file with its password.
+        pub passwordfile: Option<PathBuf>,
+        /// A credential helper of docker, in place of an account.
+        pub exec: Option<ProxyExecConfig>,
+        /// A `config.json` of docker or an `auth.json` of podman, in place of an account.
+        pub dockerconfig: Option<PathBuf>,
+        /// Confirms that all clients may read what this account can read.
+        pub public: bool = "false",
+        /// Hosts of token servers in other domains that get the credentials.
+        pub realms: Vec<String>,
+        /// Hosts at private addresses that it may redirect to.
+        pub redirects: Vec<String>,
+        /// A PEM file of authorities to trust besides those of the system.
+        pub ca: Option<PathBuf>,
+        /// A PEM file with a client certificate.
+        pub clientcertificate: Option<PathBuf>,
+        /// A PEM file with its key.
+        pub clientkey: Option<PathBuf>; default_meaning("the file of the certificate"),
+        /// Which of its repositories may be asked for, by their names there.
+        pub repositories: UpstreamRepositories,
+        /// How long what it said of tags is used.
+        pub tags: UpstreamTags,
+        /// The most that this cache keeps; `0` is no bound.
+        pub maxsize: ByteSize = "0",
+        /// The most requests at a time.
+        pub connections: usize = "16",
+        /// The most requests in a second; `0` is no bound.
+        pub requests: u32 = "0",
+        /// The most bytes in a second; `0` is no bound.
+        pub bandwidth: ByteSize = "0",
+        /// How long it may be silent.
+        pub timeouts: UpstreamTimeouts,
+    }
+}
+
+section! {
+    /// `repositories` of an upstream. Patterns as those of `access`, without `${user}`.
+    pub struct UpstreamRepositories {
+        /// None means all.
+        pub allow: Vec<RepositoryPattern>,
+        /// Exceptions.
+        pub deny: Vec<RepositoryPattern>,
+    }
+}
+
+section! {
+    /// `tags` of an upstream.
+    pub struct UpstreamTags {
+        /// A tag is not compared with the upstream again within this time.
+        pub fresh: Duration = "30s",
+        /// How long a tag is served while the upstream is away; unset, for ever.
+        pub stale: Option<Duration>,
+        /// A tag that the upstream has no more.
+        pub deleted: WhenGone = "keep",
+        /// A tag for which the upstream refuses the configured account.
+        pub refused: WhenGone = "forget",
+        /// Tags that never change.
+        pub immutable: Vec<Pattern>,
+        /// How long "not found" is remembered.
+        pub missing: Duration = "30s",
+    }
+}
+
+words! {
+    /// What happens to a stored tag that the upstream no longer gives.
+    pub enum WhenGone {
+        /// It is served.
+        Keep = "keep",
+        /// It is removed.
+        Forget = "forget",
+    }
+}
+
+section! {
+    /// `timeouts` of an upstream.
+    pub struct UpstreamTimeouts {
+        /// To connect, TLS included.
+        pub connect: Duration = "5s",
+        /// From a request to the headers of its answer.
+        pub answer: Duration = "30s",
+        /// Between two pieces of a body.
+        pub stall: Duration = "60s",
+    }
+}
+
+impl ProxyConfig {
+    /// Whether any registry is cached.
+    pub fn is_cache(&self) -> bool {
+        self.remoteurl.is_some() || !self.upstreams.is_empty()
+    }
+
+    pub(crate) fn check(&self, found: &mut Findings<'_>) {
+        if self.is_cache() {
+            found.mistake("proxy", "this version has no pull-through cache; remove `proxy`");
+        }
+        if self.remoteurl.is_some() && !self.upstreams.is_empty() {
+            found.mistake("proxy.remoteurl", "excludes `upstreams`: make it one of them, with a prefix");
+        }
+    }
+}
