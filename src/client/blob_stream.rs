@@ -10,7 +10,7 @@ use crate::blobs::content_range;
 use crate::error::{ClientError, Problem};
 use crate::hasher::Hasher;
 use crate::repository::RepositoryClient;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, RetryPolicy};
 use crate::transport::{Answer, PROGRESS_BYTES};
 
 /// The bytes of a blob in order.
@@ -49,7 +49,7 @@ impl BlobStream {
         size_bytes: Option<u64>,
         offset: u64,
     ) -> Result<Option<Self>, ClientError> {
-        let attempts = repository.connection().attempts();
+        let attempts = repository.attempts();
         let hasher = (offset == 0).then(|| HasherOf(Hasher::new(digest.algorithm())));
         let mut stream = Self {
             repository,
@@ -72,6 +72,13 @@ impl BlobStream {
                 Err(error) => stream.wait(error).await?,
             }
         }
+    }
+
+    /// The same stream, which from here on asks again by another policy: opening it was another matter.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.attempts = self.repository.connection().attempts(Some(retry));
+        self
     }
 
     /// The blob's length in bytes, if the descriptor or the registry says it.

@@ -10,7 +10,7 @@ use crate::auth::{Authenticator, Scope};
 use crate::error::{ClientError, Problem, is_transient, shown_url};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, RetryPolicy};
 use crate::transport::{Answer, Payload, Request, Transport, join};
 
 /// A registry to talk to.
@@ -29,6 +29,8 @@ pub(crate) struct Call {
     scope: Scope,
     headers: HeaderMap,
     body: Bytes,
+    /// `None`: the connection's.
+    pub(crate) retry: Option<RetryPolicy>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,12 +50,20 @@ impl Call {
             scope,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            retry: None,
         }
     }
 
     /// A request for a URL that the registry gave.
     pub(crate) fn at(method: Method, url: Url, scope: Scope) -> Self {
-        Self { method, target: Target::Url(url), scope, headers: HeaderMap::new(), body: Bytes::new() }
+        Self {
+            method,
+            target: Target::Url(url),
+            scope,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            retry: None,
+        }
     }
 
     /// With a header. A value that is none is left out.
@@ -61,6 +71,12 @@ impl Call {
         if let Ok(value) = HeaderValue::try_from(value) {
             self.headers.insert(name, value);
         }
+        self
+    }
+
+    /// Repeated by another policy than the connection's; `None` changes nothing.
+    pub(crate) fn retried(mut self, retry: Option<RetryPolicy>) -> Self {
+        self.retry = retry.or(self.retry);
         self
     }
 
@@ -78,8 +94,9 @@ impl Connection {
         Ok(Self { options, transport, auth })
     }
 
-    pub(crate) fn attempts(&self) -> Attempts {
-        Attempts::new(self.options.retry, self.options.clock.clone())
+    /// Attempts by a policy, or by the connection's.
+    pub(crate) fn attempts(&self, retry: Option<RetryPolicy>) -> Attempts {
+        Attempts::new(retry.unwrap_or(self.options.retry), self.options.clock.clone())
     }
 
     /// Waits before another attempt; the error, if it is final or no time is left.
@@ -90,7 +107,7 @@ impl Connection {
     /// Sends a request, logs in if asked to, and repeats it while its failures are transient. An answer that is not a
     /// success is the caller's to judge, except for 401.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, ClientError> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts(call.retry);
         loop {
             let failed = match self.once(call).await {
                 Ok(answer) if is_transient(answer.status()) => self.error(answer).await,
@@ -108,7 +125,7 @@ impl Connection {
         limit: u64,
         what: &'static str,
     ) -> Result<(Answer, Bytes), ClientError> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts(call.retry);
         loop {
             let failed = match self.once(call).await {
                 Ok(answer) if is_transient(answer.status()) => self.error(answer).await,

@@ -37,7 +37,7 @@ pub(crate) async fn list<T: DeserializeOwned, K>(
     // Hashes: the server chooses how long its URLs are.
     let (state, mut seen) = (RandomState::new(), HashSet::new());
     let mut bytes_left = limits.list_bytes;
-    let mut call = first;
+    let (retry, mut call) = (first.retry, first);
     loop {
         let (answer, body) =
             connection.document(&call, limits.page_bytes.min(bytes_left), "a list, in bytes,").await?;
@@ -66,7 +66,7 @@ pub(crate) async fn list<T: DeserializeOwned, K>(
         if seen.len() as u64 >= u64::from(limits.pages) {
             return Err(at(Problem::TooLarge { what: "the number of pages", limit: limits.pages.into() }));
         }
-        call = Call::at(Method::GET, next, scope.clone());
+        call = Call::at(Method::GET, next, scope.clone()).retried(retry);
     }
 }
 

@@ -95,7 +95,7 @@ impl ChunkedUpload {
     pub async fn finish(mut self, digest: &Digest) -> Result<(), ClientError> {
         let rest = self.buffer.split().freeze();
         self.send(rest).await?;
-        let mut attempts = self.repository.connection().attempts();
+        let mut attempts = self.repository.attempts();
         let length = self.session.offset;
         loop {
             let empty = Payload::Bytes(Bytes::new());
@@ -131,7 +131,7 @@ impl ChunkedUpload {
     /// Sends a chunk until the registry has acknowledged all of it.
     async fn send(&mut self, chunk: Bytes) -> Result<(), ClientError> {
         let (start, end) = (self.session.offset, self.session.offset + chunk.len() as u64);
-        let mut attempts = self.repository.connection().attempts();
+        let mut attempts = self.repository.attempts();
         let mut piece_bytes = chunk.len().max(1);
         let mut furthest = start;
         while self.session.offset < end {

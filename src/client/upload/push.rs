@@ -66,7 +66,7 @@ impl RepositoryClient {
             },
             None => self.start_upload().await?,
         };
-        let mut attempts = self.connection().attempts();
+        let mut attempts = self.attempts();
         let mut manner = Manner::Whole;
         // A registry that kept wrong bytes of a broken request gets one more chance, from the beginning.
         let (mut is_fresh, mut may_restart) = (true, true);
