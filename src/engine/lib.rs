@@ -72,7 +72,7 @@ pub use descriptors::{CachedDescriptor, DescriptorCache};
 pub use error::{Error, Result};
 pub use event::{BlobEvent, Event, EventKind, EventSink, ManifestEvent};
 pub use layer_users::{LayerUser, LayerUsers};
-pub use manifest_store::{ManifestStore, PutManifest, PutOutcome, Stored, StoredInfo};
+pub use manifest_store::{CachedPut, ManifestStore, PutManifest, PutOutcome, Stored, StoredInfo};
 pub use purge::{PurgeOptions, PurgeReport};
 pub use purge_turn::PurgeTurn;
 pub use referrers::{MAX_LISTED_BYTES, Referrer, Referrers, ReferrersPage, ReferrersQuery};

@@ -6,10 +6,12 @@ mod commit;
 mod data;
 mod delete;
 mod put;
+mod put_cached;
 mod read;
 mod references;
 mod store;
 
 pub use put::{PutManifest, PutOutcome};
+pub use put_cached::CachedPut;
 pub use read::{Stored, StoredInfo};
 pub use store::ManifestStore;

@@ -47,7 +47,7 @@ enum Loss {
 }
 
 /// Checks that every list of the subject can carry the manifest's annotations and artifact type.
-fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
+pub(super) fn check_listed(manifest: &Manifest) -> Result<(), ManifestProblem> {
     let annotations = manifest.annotations.iter().map(|(key, value)| key.len() + value.len());
     let artifact_type = manifest.effective_artifact_type().map_or(0, str::len);
     let size_bytes = annotations.sum::<usize>() + artifact_type;
@@ -95,13 +95,7 @@ impl ManifestStore {
         let new = NewManifest::new(&manifest, &put.bytes, &canonical, &digest, &references);
         self.store_and_tag(&new, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;
-        if manifest.subject.is_some() {
-            self.repository.referrers().remember(&canonical, &manifest, size_bytes);
-        }
-        let media_type = MediaType::from(manifest.kind);
-        let cached = CachedManifest { media_type: media_type.clone(), bytes: put.bytes };
-        registry.inner.manifests.insert(&canonical, &cached);
-        self.note(&canonical, CachedDescriptor { media_type: media_type.clone(), size_bytes }).await;
+        let media_type = self.note_stored(&canonical, &manifest, put.bytes).await;
 
         if let Some(bytes) = told {
             let tags = put.tags.iter().chain(put.reference.tag());
@@ -110,8 +104,26 @@ impl ManifestStore {
         Ok(PutOutcome { digest, subject: manifest.subject.map(|subject| subject.digest), tags: put.tags })
     }
 
+    /// Tells the caches of a stored manifest. Returns its type.
+    pub(super) async fn note_stored(
+        &self,
+        canonical: &Digest,
+        manifest: &Manifest,
+        bytes: Bytes,
+    ) -> MediaType {
+        let registry = &self.repository.registry;
+        let (media_type, size_bytes) = (MediaType::from(manifest.kind), bytes.len() as u64);
+        if manifest.subject.is_some() {
+            self.repository.referrers().remember(canonical, manifest, size_bytes);
+        }
+        let cached = CachedManifest { media_type: media_type.clone(), bytes };
+        registry.inner.manifests.insert(canonical, &cached);
+        self.note(canonical, CachedDescriptor { media_type: media_type.clone(), size_bytes }).await;
+        media_type
+    }
+
     /// Stores the manifest and then sets the tags; repeats this when a deletion removed one of them meanwhile.
-    async fn store_and_tag(&self, new: &NewManifest<'_>, tags: &[&Tag]) -> Result<()> {
+    pub(super) async fn store_and_tag(&self, new: &NewManifest<'_>, tags: &[&Tag]) -> Result<()> {
         let (canonical, digest) = (new.canonical, new.digest);
         self.store(new).await?;
         for _ in 0..MAX_ROUNDS {

@@ -33,6 +33,11 @@ impl References {
         Ok(Self { of_index: manifest.kind.is_index(), digests })
     }
 
+    /// Nothing is required: what a cache lacks is fetched.
+    pub(super) fn none(manifest: &Manifest) -> Self {
+        Self { of_index: manifest.kind.is_index(), digests: Vec::new() }
+    }
+
     /// Checks that everything exists, renews the lease files, and returns the canonical digests.
     pub(super) async fn check(
         &self,
