@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Deadline, DirEntry, DriverError, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    RedirectRequest, Result, StagedView, StorageDriver, WriteMode,
 };
 use url::Url;
 
@@ -156,6 +156,14 @@ impl FileWriter for WriterBelow {
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.inner.write(chunk).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.inner.flush().await
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        self.inner.view()
     }
 
     async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {

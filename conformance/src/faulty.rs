@@ -10,7 +10,8 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Condition, Deadline, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StagedView, StorageDriver, WriteMode,
+    put_one_by_one,
 };
 use url::Url;
 
@@ -240,6 +241,14 @@ impl FileWriter for FaultyWriter {
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.plan.attempt(self.driver, Operation::Write, &self.path, self.inner.write(chunk)).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.plan.attempt(self.driver, Operation::Write, &self.path, self.inner.flush()).await
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        self.inner.view()
     }
 
     fn note(&self) -> Option<Bytes> {

@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, Operation,
-    PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
+    PutMode, RedirectRequest, Result, StagedView, StorageDriver, WriteMode, put_one_by_one,
 };
 use url::Url;
 
@@ -176,6 +176,15 @@ impl<H: Hook> FileWriter for HookedWriter<H> {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.hook.before(Operation::Write, &self.path).await?;
         self.inner.write(chunk).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.hook.before(Operation::Write, &self.path).await?;
+        self.inner.flush().await
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        self.inner.view()
     }
 
     fn note(&self) -> Option<Bytes> {

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use sampan_driver::{
     ByteRange, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader, FileWriter, PutMode,
-    RedirectRequest, Result, StorageDriver, WriteMode,
+    RedirectRequest, Result, StagedView, StorageDriver, WriteMode,
 };
 use tracing::{Instrument, Span};
 use url::Url;
@@ -159,6 +159,14 @@ impl FileWriter for TracedWriter {
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.inner.write(chunk).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.inner.flush().await
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        self.inner.view()
     }
 
     fn note(&self) -> Option<Bytes> {

@@ -56,6 +56,7 @@ mod put_all;
 mod reader;
 mod size;
 mod sorted_keys;
+mod view;
 mod walk;
 mod writer;
 
@@ -73,5 +74,6 @@ pub use put_all::put_one_by_one;
 pub use reader::{FileReader, LocalFile};
 pub use size::{ByteSize, HumanSize, parse_size};
 pub use sorted_keys::list_sorted_keys;
+pub use view::StagedView;
 pub use walk::walk_fallback;
 pub use writer::{FileWriter, MAX_NOTE_BYTES};

@@ -1,11 +1,12 @@
 //! `FileWriter`: writes a file.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{DriverPath, Result};
+use crate::{DriverPath, Result, StagedView};
 
 /// Writes a staged file. Its four final methods consume it, so an "already closed" state does not exist.
 ///
@@ -29,6 +30,18 @@ pub trait FileWriter: fmt::Debug + Send {
     /// Accepts `chunk`. The write may happen later; this or a later call reports its error. After an error,
     /// only `close`, `cancel` and `revert` are useful.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
+
+    /// Makes all accepted bytes readable in the [`view`](Self::view), which may cost a small write; nothing becomes
+    /// durable. Does nothing if the file has no view. After an error, as after one of `write`.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A view of the file, for reading what is written already; `None` if the driver has no views, or none of
+    /// this file: a file that is appended to need not have one.
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        None
+    }
 
     /// Keeps everything for a later [`WriteMode::Append`](crate::WriteMode::Append), unpublished, and returns
     /// the size. `note` replaces the previous note. A driver may drop notes longer than [`MAX_NOTE_BYTES`].

@@ -63,6 +63,7 @@ mod store;
 mod sync_counts;
 mod sync_rule;
 mod trouble;
+mod view;
 mod walk;
 mod workers;
 mod writeback;

@@ -24,6 +24,12 @@ impl Opened {
     pub(crate) fn new(file: Arc<File>) -> Self {
         Self(Some(file))
     }
+
+    /// The file itself.
+    #[expect(clippy::expect_used, reason = "only `drop` removes it")]
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(self.0.as_ref().expect("invariant: the file is set until `drop`"))
+    }
 }
 
 impl Deref for Opened {

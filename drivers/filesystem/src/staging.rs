@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -98,6 +99,8 @@ pub(crate) struct Staged {
     key: Box<str>,
     /// Dropped before the slot, so that the lock is free when the slot is.
     file: OwnedFd,
+    /// The bytes from the start of the file that are written, for its views.
+    written: Arc<AtomicU64>,
     _slot: Arc<Slot>,
 }
 
@@ -110,7 +113,7 @@ impl Staged {
             WriteMode::Create(_) => create(store, key)?,
             WriteMode::Append => append(store, key)?,
         };
-        Ok(Self { key: key.into(), file, _slot: slot })
+        Ok(Self { key: key.into(), file, written: Arc::default(), _slot: slot })
     }
 
     /// The path without its leading slash.
@@ -121,6 +124,11 @@ impl Staged {
     /// The open file.
     pub(crate) fn file(&self) -> &OwnedFd {
         &self.file
+    }
+
+    /// The bytes that [`write`](Self::write) has written from the start of a new file.
+    pub(crate) fn written(&self) -> &Arc<AtomicU64> {
+        &self.written
     }
 
     /// The size really stored, in bytes.
@@ -137,6 +145,7 @@ impl Staged {
                 Ok(0) => return Err(Errno::NOSPC.into()), // Chunks are never empty, so the file accepts no more.
                 Ok(written) => {
                     offset += written as u64;
+                    self.written.store(offset, Ordering::Release);
                     IoSlice::advance_slices(&mut rest, written);
                 }
                 Err(Errno::INTR) => {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{DriverPath, FileWriter, Operation, Result, WriteMode};
+use sampan_driver::{DriverPath, FileWriter, Operation, Result, StagedView, WriteMode};
 
 use crate::error::Failure;
 use crate::notes::Note;
@@ -16,6 +16,7 @@ use crate::pool::Job;
 use crate::publish;
 use crate::staging::{self, Claim, Staged};
 use crate::store::Store;
+use crate::view::FileView;
 use crate::writeback::Writeback;
 
 /// As much as one read of a busy connection yields. Twice as much saves nothing and holds more memory; with
@@ -105,6 +106,21 @@ impl FilesystemWriter {
         self.note(result)?;
         self.under_way = Some(permit.start(move || staged.write(&batch, offset)));
         Ok(())
+    }
+
+    /// Writes all accepted chunks to the page cache.
+    async fn write_queue(&mut self) -> Result<(), Failure> {
+        if self.broken {
+            return Err(Failure::WriterBroken);
+        }
+        self.settle().await?;
+        if self.queue.is_empty() {
+            return Ok(());
+        }
+        let permit = self.store.pool.permit().await?;
+        let (staged, batch, offset) = self.take_queue();
+        self.under_way = Some(permit.start(move || staged.write(&batch, offset)));
+        self.settle().await
     }
 
     /// Waits for the running write.
@@ -260,6 +276,24 @@ impl FileWriter for FilesystemWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         let result = self.take(chunk).await;
         result.map_err(|failure| self.store.error(Operation::Write, &self.path, failure))
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let result = self.write_queue().await;
+        result.map_err(|failure| self.store.error(Operation::Write, &self.path, failure))
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        // The bytes of an appended file may be cut off and written anew, which the view would not notice.
+        if !self.opened.is_new {
+            return None;
+        }
+        let view = FileView::of(&self.store, &self.path, &self.staged);
+        view.inspect_err(
+            |errno| tracing::debug!(path = %self.path, error = %errno, "a staged file has no view"),
+        )
+        .ok()
+        .map(|view| Arc::new(view) as _)
     }
 
     async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {

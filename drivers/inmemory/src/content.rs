@@ -67,11 +67,20 @@ pub(crate) struct Content {
     reservation: Reservation,
 }
 
-#[derive(Debug)]
-struct Chunk {
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
     /// The offset of the first byte after this chunk, for binary search.
-    end: u64,
+    pub(crate) end: u64,
     bytes: Bytes,
+}
+
+/// The first part of `range` that is in one of `chunks`; empty at the end.
+pub(crate) fn first_piece(chunks: &[Chunk], range: Range<u64>) -> Bytes {
+    let index = chunks.partition_point(|chunk| chunk.end <= range.start);
+    let Some(chunk) = chunks.get(index).filter(|_| !range.is_empty()) else { return Bytes::new() };
+    let begin = chunk.end - chunk.bytes.len() as u64;
+    let end = chunk.end.min(range.end);
+    chunk.bytes.slice((range.start - begin) as usize..(end - begin) as usize)
 }
 
 impl Content {
@@ -140,11 +149,12 @@ impl Content {
 
     /// The first part of `range` that is in one chunk; empty at the end.
     pub(crate) fn piece(&self, range: Range<u64>) -> Bytes {
-        let index = self.chunks.partition_point(|chunk| chunk.end <= range.start);
-        let Some(chunk) = self.chunks.get(index).filter(|_| !range.is_empty()) else { return Bytes::new() };
-        let begin = chunk.end - chunk.bytes.len() as u64;
-        let end = chunk.end.min(range.end);
-        chunk.bytes.slice((range.start - begin) as usize..(end - begin) as usize)
+        first_piece(&self.chunks, range)
+    }
+
+    /// The chunks after the first `known`, without bytes that are still being merged.
+    pub(crate) fn chunks_after(&self, known: usize) -> &[Chunk] {
+        self.chunks.get(known..).unwrap_or_default()
     }
 
     fn push_chunk(&mut self, bytes: Bytes) {

@@ -1,7 +1,7 @@
 //! `InMemoryDriver`: the operations of the contract over a [`Store`].
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -118,6 +118,7 @@ impl StorageDriver for InMemoryDriver {
             note,
             added,
             is_new,
+            view: OnceLock::new(),
         }))
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod store;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 pub use config::InMemoryConfig;

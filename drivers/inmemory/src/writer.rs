@@ -3,14 +3,15 @@
 //! New bytes stay in the writer until `close` or `commit` appends them in one step; dropping the writer drops
 //! them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{DriverPath, FileWriter, Operation, Result};
+use sampan_driver::{DriverPath, FileWriter, Operation, Result, StagedView};
 
 use crate::content::Content;
 use crate::store::{StagedId, Store};
+use crate::view::MemoryView;
 
 /// A writer of the staged file `id` at `path`.
 #[derive(Debug)]
@@ -26,6 +27,16 @@ pub(crate) struct InMemoryWriter {
     pub(crate) added: Content,
     /// Whether this writer created the staged file and has not closed it.
     pub(crate) is_new: bool,
+    /// The view of a new file, once there is one.
+    pub(crate) view: OnceLock<Arc<MemoryView>>,
+}
+
+impl InMemoryWriter {
+    fn show(&self) {
+        if let Some(view) = self.view.get() {
+            view.take_over(&self.added);
+        }
+    }
 }
 
 #[async_trait]
@@ -39,10 +50,28 @@ impl FileWriter for InMemoryWriter {
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        match self.added.push(chunk) {
-            true => Ok(()),
-            false => Err(self.store.full().at(Operation::Write, &self.path)),
+        if !self.added.push(chunk) {
+            return Err(self.store.full().at(Operation::Write, &self.path));
         }
+        self.show();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.view.get().is_some() {
+            self.added.seal();
+            self.show();
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        if !self.is_new {
+            return None;
+        }
+        let view = self.view.get_or_init(|| Arc::new(MemoryView::new(self.path.clone())));
+        view.take_over(&self.added);
+        Some(view.clone())
     }
 
     async fn close(self: Box<Self>, note: Bytes) -> Result<u64> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{DriverPath, FileWriter, Result};
+use sampan_driver::{DriverPath, FileWriter, Result, StagedView};
 
 use super::action::Action;
 use super::metrics::DriverMetrics;
@@ -36,6 +36,17 @@ impl FileWriter for MeteredWriter {
         let result = self.inner.write(chunk).await;
         self.metrics.took(Action::Write, begun.elapsed(), &result);
         result
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let result = self.inner.flush().await;
+        self.metrics.took(Action::Write, begun.elapsed(), &result);
+        result
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        self.inner.view()
     }
 
     fn note(&self) -> Option<Bytes> {
