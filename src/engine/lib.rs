@@ -26,6 +26,7 @@ mod descriptors;
 mod error;
 mod event;
 mod everything;
+pub mod fill;
 pub mod gc;
 mod latest;
 mod layer_users;

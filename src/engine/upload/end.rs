@@ -109,7 +109,12 @@ impl UploadStore {
     }
 
     /// Publishes an upload as `digest`, if it matches: layer link, then data.
-    async fn publish(&self, id: &UploadId, staged: UploadWriter, digest: &Digest) -> Result<BlobInfo> {
+    pub(crate) async fn publish(
+        &self,
+        id: &UploadId,
+        staged: UploadWriter,
+        digest: &Digest,
+    ) -> Result<BlobInfo> {
         let size_bytes = staged.writer.size();
         let known =
             staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));
@@ -249,7 +254,7 @@ impl UploadStore {
 
     /// Removes the rest of an upload: its `startedat`, unless the upload `had_bytes` and that file is already gone; and any
     /// other file, unless `is_alone` excludes one. The upload has ended, so a failure only costs space until the next purge.
-    async fn clear(&self, id: &UploadId, is_alone: bool, had_bytes: bool) {
+    pub(crate) async fn clear(&self, id: &UploadId, is_alone: bool, had_bytes: bool) {
         let path = layout::upload(&self.repository.name, id);
         let driver = self.driver();
         let cleared = match (is_alone, had_bytes) {
@@ -274,6 +279,6 @@ async fn revert(staged: UploadWriter) {
 }
 
 /// The path of the blob, if its digest is canonical.
-fn target(digest: &Digest) -> Option<DriverPath> {
+pub(crate) fn target(digest: &Digest) -> Option<DriverPath> {
     digest.is_canonical().then(|| Entry::Blob(digest.clone()).path())
 }

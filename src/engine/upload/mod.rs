@@ -4,12 +4,12 @@
 //! the running hash is a note of that file, and is recomputed from the bytes when the note is missing. `end.rs` ends an
 //! upload.
 
-mod end;
+pub(crate) mod end;
 pub(crate) mod hash;
 mod id;
 pub(crate) mod locks;
 mod note;
-mod writer;
+pub(crate) mod writer;
 
 use std::sync::Arc;
 

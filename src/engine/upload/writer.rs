@@ -25,6 +25,11 @@ impl UploadWriter {
         Self { writer, hash, is_alone, opened_bytes }
     }
 
+    /// A new file of which `hash` covers every byte.
+    pub(crate) fn new_hashed(writer: Box<dyn FileWriter>, hash: UploadHash) -> Self {
+        Self { writer, hash: Some(hash), is_alone: true, opened_bytes: 0 }
+    }
+
     /// Keeps the bytes and their running hash until the next request. Returns the number of bytes.
     pub(crate) async fn close(self) -> sampan_driver::Result<u64> {
         let Self { writer, hash, is_alone, .. } = self;

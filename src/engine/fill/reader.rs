@@ -1,0 +1,99 @@
+//! Readers of a fill: streams and windows of a file that come as bytes are released.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{FileReader, LocalFile, Result};
+use tokio::sync::watch;
+
+use super::FillError;
+use super::client::Client;
+use super::progress::{Place, Progress};
+
+/// A reader of `range` of a blob of `size_bytes`, which is not empty unless the blob is verified.
+pub(super) fn open(
+    client: Arc<Client>,
+    progress: watch::Receiver<Progress>,
+    size_bytes: u64,
+    range: Range<u64>,
+) -> FileReader {
+    let file = match progress.borrow().parts.as_deref() {
+        Some([only]) => match &only.place {
+            Place::Staged(view) => view.file(),
+            Place::Spooled(_) | Place::Stored(..) => None,
+        },
+        _ => None,
+    };
+    let rest = || Rest { client: client.clone(), progress: progress.clone(), range: range.clone() };
+    let stream = chunks(rest());
+    match file {
+        Some(file) => {
+            let windows = windows(rest());
+            FileReader::of_file(size_bytes, range, stream, LocalFile { file, windows })
+        }
+        None => FileReader::new(size_bytes, range, stream),
+    }
+}
+
+/// What a reader has not yielded yet.
+struct Rest {
+    client: Arc<Client>,
+    progress: watch::Receiver<Progress>,
+    range: Range<u64>,
+}
+
+impl Rest {
+    /// Waits for released bytes; returns a reader of those at the beginning of the rest, or `None` at its end.
+    async fn next(&mut self) -> Result<Option<FileReader>, FillError> {
+        if self.range.is_empty() {
+            return Ok(None);
+        }
+        let start = self.range.start;
+        let is_due = |progress: &Progress| progress.failed.is_some() || progress.find(start).is_some();
+        let found = {
+            let progress = self.progress.wait_for(is_due).await.map_err(|_ended| FillError::Stopped)?;
+            match &progress.failed {
+                Some(error) => return Err(error.clone()),
+                None => progress.find(start),
+            }
+        };
+        let Some((place, end)) = found else { return Err(FillError::Stopped) };
+        let end = end.min(self.range.end);
+        let reader = place.reader(start..end).await?;
+        self.range.start = end;
+        Ok(Some(reader))
+    }
+}
+
+fn chunks(rest: Rest) -> BoxStream<'static, Result<bytes::Bytes>> {
+    stream::try_unfold(rest, |mut rest| async move {
+        match rest.next().await {
+            Ok(reader) => Ok(reader.map(|reader| (reader.into_stream(), rest))),
+            Err(error) => Err(error.in_stream(rest.client.digest())),
+        }
+    })
+    .try_flatten()
+    .boxed()
+}
+
+fn windows(rest: Rest) -> BoxStream<'static, Result<Range<u64>>> {
+    stream::try_unfold(rest, |mut rest| async move {
+        let windows = match rest.next().await {
+            Ok(Some(reader)) => reader.into_file().map(|local| local.windows),
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(error.in_stream(rest.client.digest())),
+        };
+        match windows {
+            Ok(windows) => Ok(Some((windows, rest))),
+            // The rest of the blob is in a spool, since the store has failed.
+            Err(_other) => {
+                let unstored = rest.progress.borrow().unstored.clone();
+                Err(unstored.unwrap_or(FillError::Stopped).in_stream(rest.client.digest()))
+            }
+        }
+    })
+    .try_flatten()
+    .boxed()
+}

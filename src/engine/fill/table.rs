@@ -1,0 +1,250 @@
+//! `Fills`: the running transfers of a process, by upstream and digest.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use sampan_driver::BoxError;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::{Client, Fill};
+use super::progress::Progress;
+use super::statistics::Counters;
+use super::transfer::Transfer;
+use super::{FillError, FillSource, FillStatistics};
+use crate::oci::{Digest, RepositoryName};
+use crate::{BlobInfo, Repository};
+
+/// How transfers behave.
+#[derive(Clone, Debug)]
+pub struct FillOptions {
+    /// The directory of spool files; [`std::env::temp_dir`] if `None`.
+    pub spool: Option<PathBuf>,
+    /// The longest call of the store before the transfer goes on without it.
+    pub write_timeout: Duration,
+    /// The most transfers without a client. Of more, the one with the fewest bytes is given up.
+    pub max_orphans: usize,
+}
+
+/// The running transfers of a process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Fills(Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) options: FillOptions,
+    /// A plain mutex: held for look-ups, never across an await.
+    table: Mutex<Table>,
+    pub(super) counters: Counters,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The upstream with its credential, and the blob.
+pub(super) type Key = (Box<str>, Digest);
+
+#[derive(Debug, Default)]
+struct Table {
+    running: HashMap<Key, Running>,
+    /// Blobs of which the upstream sent other content, and when.
+    refused: HashMap<Key, (Instant, FillError)>,
+    last_id: u64,
+}
+
+/// A running transfer.
+#[derive(Debug)]
+struct Running {
+    /// Distinguishes it from a later one of the same blob.
+    id: u64,
+    /// How many handles there are.
+    clients: usize,
+    progress: watch::Receiver<Progress>,
+    received_bytes: Arc<AtomicU64>,
+    stop: CancellationToken,
+    /// The repositories that the blob is for.
+    repositories: Vec<Repository>,
+}
+
+impl Default for FillOptions {
+    fn default() -> Self {
+        Self { spool: None, write_timeout: Duration::from_secs(30), max_orphans: 16 }
+    }
+}
+
+impl Fills {
+    /// No transfers yet.
+    pub fn new(options: FillOptions) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            table: Mutex::default(),
+            counters: Counters::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Joins the running transfer of `digest` from `group`, or starts one with `open`, for `repository`.
+    ///
+    /// `group` names the upstream and its credential: clients of one group may share what it sends. `described_bytes` is the
+    /// length in a stored manifest; the upstream's takes precedence. An upstream that sent other content than `digest` is not
+    /// asked again for a minute.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn join(
+        &self,
+        group: &str,
+        digest: &Digest,
+        repository: &Repository,
+        described_bytes: Option<u64>,
+        open: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn FillSource>, BoxError>> + Send + 'static,
+    ) -> Fill {
+        let key: Key = (group.into(), digest.clone());
+        // A fill emits no events.
+        let repository = repository.registry.repository(repository.name().clone());
+        let mut table = self.0.table.lock();
+        if let Some(error) = self.0.stopped().or_else(|| table.refusal(&key)) {
+            let failed = Progress { failed: Some(error), ..Progress::default() };
+            let client = Client::new(self.0.clone(), key, 0);
+            return Fill::new(client, watch::channel(failed).1, repository);
+        }
+        let running = table.running.get_mut(&key).filter(|running| !running.stop.is_cancelled());
+        if let Some(running) = running {
+            self.0.counters.joined();
+            running.clients += 1;
+            if running.repositories.iter().all(|other| other.name() != repository.name()) {
+                running.repositories.push(repository.clone());
+            }
+            let client = Client::new(self.0.clone(), key, running.id);
+            return Fill::new(client, running.progress.clone(), repository);
+        }
+        self.0.counters.started();
+        table.last_id += 1;
+        let id = table.last_id;
+        let (sender, progress) = watch::channel(Progress::default());
+        let transfer = Transfer {
+            fills: self.0.clone(),
+            key: key.clone(),
+            id,
+            repository: repository.clone(),
+            described_bytes,
+            progress: sender,
+            received_bytes: Arc::default(),
+            stop: self.0.stop.child_token(),
+        };
+        let running = Running {
+            id,
+            clients: 1,
+            progress: progress.clone(),
+            received_bytes: transfer.received_bytes.clone(),
+            stop: transfer.stop.clone(),
+            repositories: vec![repository.clone()],
+        };
+        table.running.insert(key.clone(), running);
+        self.0.tasks.spawn(transfer.run(Box::new(open)));
+        Fill::new(Client::new(self.0.clone(), key, id), progress, repository)
+    }
+
+    /// The number of running transfers.
+    pub fn running(&self) -> usize {
+        self.0.table.lock().running.len()
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> FillStatistics {
+        self.0.counters.read()
+    }
+
+    /// Gives up all transfers, also those that begin later, and waits until their staged files are gone. A transfer whose
+    /// digest is verified is finished instead.
+    pub async fn finish(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    fn stopped(&self) -> Option<FillError> {
+        self.stop.is_cancelled().then_some(FillError::Stopped)
+    }
+
+    /// Counts a handle less. Gives up the transfer that has done least, if too many have no client.
+    pub(super) fn leave(&self, key: &Key, id: u64) {
+        let mut table = self.table.lock();
+        let Some(running) = table.running.get_mut(key).filter(|running| running.id == id) else { return };
+        running.clients -= 1;
+        let is_orphan = |running: &&Running| running.clients == 0 && !running.stop.is_cancelled();
+        if table.running.values().filter(is_orphan).count() > self.options.max_orphans
+            && let Some(least) = table
+                .running
+                .values()
+                .filter(is_orphan)
+                .min_by_key(|running| running.received_bytes.load(Ordering::Relaxed))
+        {
+            least.stop.cancel();
+        }
+    }
+
+    /// Removes a transfer: the next client begins anew.
+    pub(super) fn remove(&self, key: &Key, id: u64) {
+        let mut table = self.table.lock();
+        if table.running.get(key).is_some_and(|running| running.id == id) {
+            table.running.remove(key);
+        }
+    }
+
+    /// Removes a transfer of other content, and keeps clients from repeating it at once.
+    pub(super) fn refuse(&self, key: &Key, id: u64, error: FillError) {
+        self.remove(key, id);
+        let mut table = self.table.lock();
+        if table.refused.len() >= MAX_REFUSED {
+            table.refused.retain(|_, (at, _)| at.elapsed() < REFUSED_FOR);
+        }
+        if table.refused.len() < MAX_REFUSED {
+            table.refused.insert(key.clone(), (Instant::now(), error));
+        }
+    }
+
+    /// A repository that joined and is not in `done`; removes the transfer if there is none.
+    pub(super) fn next_repository<T>(
+        &self,
+        key: &Key,
+        id: u64,
+        done: &HashMap<RepositoryName, Result<BlobInfo, T>>,
+    ) -> Option<Repository> {
+        let mut table = self.table.lock();
+        let running = table.running.get(key).filter(|running| running.id == id)?;
+        let next = running.repositories.iter().find(|repository| !done.contains_key(repository.name()));
+        let next = next.cloned();
+        if next.is_none() {
+            table.running.remove(key);
+        }
+        next
+    }
+}
+
+impl Table {
+    fn refusal(&mut self, key: &Key) -> Option<FillError> {
+        let (at, error) = self.refused.get(key)?;
+        if at.elapsed() < REFUSED_FOR {
+            return Some(error.clone());
+        }
+        self.refused.remove(key);
+        None
+    }
+}
+
+/// How long a blob is not fetched again after the upstream sent other content.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// The most blobs that are remembered for that: some hundred bytes each.
+const MAX_REFUSED: usize = 1024;
