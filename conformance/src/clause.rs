@@ -36,6 +36,8 @@ pub enum Need {
     Process,
     /// `Capabilities::redirect`.
     Redirect,
+    /// The writer of a new file has a view.
+    View,
 }
 
 /// All clauses, in the order of the tables.

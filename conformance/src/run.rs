@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use sampan_driver::Capabilities;
+use sampan_driver::{Capabilities, WriteHint, WriteMode};
 use tracing_subscriber::EnvFilter;
 
+use crate::data::path;
 use crate::driver::executor;
 use crate::last_operation::LastOperation;
 use crate::process::{do_and_die, is_other};
@@ -37,7 +38,7 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
             |clause: &Clause| Trial::test(clause.name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         return clauses().map(ignored).collect();
     }
-    let (capabilities, large_bytes) = match capabilities(fixture).and_then(|can| Ok((can, large_bytes()?))) {
+    let (features, large_bytes) = match features(fixture).and_then(|can| Ok((can, large_bytes()?))) {
         Ok(known) => known,
         Err(failed) => {
             let message = failed.to_string();
@@ -50,7 +51,7 @@ pub fn trials(fixture: &Fixture) -> Vec<Trial> {
     };
     let trial = |clause: &'static Clause| {
         let fixture = fixture.clone();
-        let lacking = lacking(clause.need, capabilities, fixture.is_in_this_process(), large_bytes);
+        let lacking = lacking(clause.need, features, fixture.is_in_this_process(), large_bytes);
         let test = move || {
             run_on(&fixture, clause, large_bytes).map_err(|failed| {
                 let reason = failed.to_string();
@@ -139,14 +140,31 @@ fn say_at_once(clause: &Clause, reason: &str) {
     eprintln!("{} FAILED: {reason}", clause.name);
 }
 
-fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
+/// What a store can do.
+#[derive(Clone, Copy, Debug)]
+struct Features {
+    capabilities: Capabilities,
+    /// The writer of a new file has a view.
+    views: bool,
+}
+
+fn features(fixture: &Fixture) -> Result<Features, Failed> {
     let (last, fixture) = (Arc::default(), fixture.clone());
     let open = move || {
         block_on(async {
             let store = fixture.store()?;
-            let capabilities = store.open().await?.capabilities();
+            let driver = store.open().await?;
+            let capabilities = driver.capabilities();
+            let views = capabilities.read_only.is_none() && {
+                let mode = WriteMode::Create(WriteHint::default());
+                let writer = driver.writer(&path("/staged/data"), mode).await?;
+                let has_view = writer.view().is_some();
+                writer.cancel().await?;
+                has_view
+            };
+            drop(driver);
             store.dispose().await?;
-            Ok(capabilities)
+            Ok(Features { capabilities, views })
         })
     };
     watched("the first opening of a store", Duration::from_secs(OPENING_SECS), &last, open)
@@ -155,10 +173,11 @@ fn capabilities(fixture: &Fixture) -> Result<Capabilities, Failed> {
 /// The missing capability or setting, in words.
 fn lacking(
     need: Need,
-    capabilities: Capabilities,
+    features: Features,
     is_in_this_process: bool,
     large_bytes: Option<u64>,
 ) -> Option<&'static str> {
+    let Features { capabilities, views } = features;
     let (met, lacking) = match need {
         Need::Nothing => (true, ""),
         Need::AtomicRename => (capabilities.atomic_rename, "rename is not atomic"),
@@ -170,6 +189,7 @@ fn lacking(
         Need::Process => (capabilities.durable, "not durable"),
         Need::NoRedirect => (!capabilities.redirect, "it redirects"),
         Need::Redirect => (capabilities.redirect, "no redirects"),
+        Need::View => (views, "no views of staged files"),
     };
     (!met).then_some(lacking)
 }

@@ -13,6 +13,7 @@ mod reader;
 mod redirect;
 mod rename;
 mod stat;
+mod view;
 mod walk;
 mod watch;
 mod writer;
@@ -30,6 +31,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     writer::CLAUSES,
     writer_loss::CLAUSES,
     writer_note::CLAUSES,
+    view::CLAUSES,
     list::CLAUSES,
     rename::CLAUSES,
     delete::CLAUSES,

@@ -192,6 +192,7 @@ impl StorageDriver for Sabotaged {
             counted,
             writes: 0,
             appends,
+            has_ended: Arc::default(),
         }))
     }
 

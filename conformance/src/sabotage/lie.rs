@@ -107,6 +107,18 @@ pub enum Lie {
     NotesOutliveTheirBytes,
     /// `revert` is `close`.
     RevertKeeps,
+    /// A view counts bytes as readable that it does not have yet.
+    ViewPromisesMore,
+    /// A view shows other bytes.
+    ViewShowsOtherBytes,
+    /// A view counts fewer bytes after it was read.
+    ViewShrinks,
+    /// A view without a flush shows what it shows; a flush changes nothing.
+    ViewIsNotFlushed,
+    /// A view is empty once its writer has ended.
+    ViewEndsWithItsWriter,
+    /// A view shows what was staged last at its path.
+    ViewFollowsItsPath,
     /// `cancel` is `close`.
     CancelKeeps,
     /// `cancel` removes the file at the target.

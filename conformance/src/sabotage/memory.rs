@@ -1,12 +1,13 @@
 //! `Memory`: the state that a lie needs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use sampan_driver::DriverPath;
+use sampan_driver::{DriverPath, StagedView};
 
 /// The state that the clones of a sabotaged driver and its writers share.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub(super) struct Notes {
     pub(super) sizes: HashMap<DriverPath, u64>,
     /// The last note for the file staged at a path.
     pub(super) texts: HashMap<DriverPath, Bytes>,
+    /// The view of the file staged last at a path.
+    pub(super) views: HashMap<DriverPath, Arc<dyn StagedView>>,
     pub(super) cache: HashMap<DriverPath, Bytes>,
     /// The file that was published last.
     pub(super) newest: Option<DriverPath>,

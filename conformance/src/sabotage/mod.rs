@@ -11,6 +11,7 @@ mod lie;
 mod memory;
 mod removal;
 mod streams;
+mod view;
 mod waiting;
 mod writer;
 

@@ -1,11 +1,13 @@
 //! The lies of writers.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{DriverPath, FileWriter, PutMode, Result, StorageDriverExt, WriteHint};
+use sampan_driver::{DriverPath, FileWriter, PutMode, Result, StagedView, StorageDriverExt, WriteHint};
 
+use super::view::SabotagedView;
 use super::{Lie, Sabotaged};
 
 /// A writer of a sabotaged driver.
@@ -21,6 +23,7 @@ pub(super) struct SabotagedWriter {
     pub(super) counted: u64,
     pub(super) writes: u64,
     pub(super) appends: bool,
+    pub(super) has_ended: Arc<AtomicBool>,
 }
 
 impl SabotagedWriter {
@@ -39,6 +42,7 @@ impl SabotagedWriter {
     }
 
     fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
         self.driver.memory.open_writers.fetch_sub(1, Ordering::SeqCst);
         self.driver.memory.notes().unfinished.remove(&self.path);
     }
@@ -83,6 +87,24 @@ impl FileWriter for SabotagedWriter {
         let size = self.size();
         self.driver.memory.notes().sizes.insert(self.path.clone(), size);
         written
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        match self.driver.lie {
+            Lie::ViewIsNotFlushed => Ok(()),
+            _ => self.inner.flush().await,
+        }
+    }
+
+    fn view(&self) -> Option<Arc<dyn StagedView>> {
+        let view = self.inner.view()?;
+        self.driver.memory.notes().views.insert(self.path.clone(), view.clone());
+        Some(Arc::new(SabotagedView::new(
+            view,
+            self.driver.clone(),
+            self.path.clone(),
+            self.has_ended.clone(),
+        )))
     }
 
     fn note(&self) -> Option<Bytes> {

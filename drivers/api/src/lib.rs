@@ -26,6 +26,7 @@
 //! | C18 | [`delete_all`](StorageDriver::delete_all) starts no deletion after its [`Deadline`]; a file that yields `Ok` is deleted, and no request for it can still be executed | `delete::all_begins_nothing_too_late`, `delete::all_asks_for_the_deadline_again` |
 //! | C19 | [`list_holding`](StorageDriver::list_holding) lists the same as `list`, except directories without the file | `list::holding_lists_those_with_the_file`, `list::holding_leaves_out_empty_directories` |
 //! | C20 | [`put_all`](StorageDriver::put_all) publishes files in their order: readers, failures and crashes find a beginning of the list, and on return all are durable | `put_all::publishes_every_file`, `put_all::no_file_appears_before_an_earlier_one`, `put_all::a_failure_leaves_a_beginning` |
+//! | C21 | a [`view`](FileWriter::view), where a driver has one, shows the beginning of a staged file while it is written: exactly those bytes, never fewer than before, and also after `commit` | `view::shows_what_was_written`, `view::keeps_its_bytes_after_the_end` |
 //!
 //! C13 is the basis of garbage collection: POSIX `rename` keeps the old timestamp, so an upload that rested
 //! for a day would be published with an old time, and could be collected between its commit and the manifest

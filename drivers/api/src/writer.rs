@@ -37,7 +37,7 @@ pub trait FileWriter: fmt::Debug + Send {
         Ok(())
     }
 
-    /// A view of the file, for reading what is written already; `None` if the driver has no views, or none of
+    /// A view of the file, for reading what is written already (C21); `None` if the driver has no views, or none of
     /// this file: a file that is appended to need not have one.
     fn view(&self) -> Option<Arc<dyn StagedView>> {
         None
