@@ -89,8 +89,8 @@ pub use policy::{
 };
 pub use policy_file::{LoadedPolicy, MAX_POLICY_BYTES, PolicyFileError, load_policy_file, parse_policy};
 pub use proxy::{
-    ProxyConfig, ProxyExecConfig, UpstreamConfig, UpstreamRepositories, UpstreamTags, UpstreamTimeouts,
-    WhenGone,
+    CacheUpstream, ProxyConfig, ProxyExecConfig, UpstreamAccount, UpstreamConfig, UpstreamRepositories,
+    UpstreamTags, UpstreamTimeouts, WhenGone,
 };
 pub use redis::{RedisConfig, RedisTls};
 pub use root::Config;
@@ -105,7 +105,7 @@ pub use suggest::hint;
 pub use ui::{UiConfig, UiLanguage};
 pub use values::{
     ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PageSize, PathPrefix, Pattern,
-    ProxyNetwork, RepositoryPattern,
+    ProxyNetwork, RegistryHost, RegistryUrl, RepositoryPath, RepositoryPattern,
 };
 pub use verify::VerifyConfig;
 pub use version::Version;

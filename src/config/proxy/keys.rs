@@ -1,18 +1,17 @@
-//! The section `proxy`: caches of other registries.
+//! The keys of the section `proxy`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Secret;
-use super::findings::Findings;
-use super::section::section;
-use super::values::{ByteSize, ExternalUrl, Pattern, RepositoryPattern, words};
+use crate::Secret;
+use crate::section::section;
+use crate::values::{ByteSize, Pattern, RegistryHost, RegistryUrl, RepositoryPath, RepositoryPattern, words};
 
 section! {
     /// The registries whose content is fetched when clients ask for it, and kept.
     pub struct ProxyConfig {
         /// The one registry that the whole registry is a cache of; pushes are then refused. Excludes `upstreams`.
-        pub remoteurl: Option<ExternalUrl>,
+        pub remoteurl: Option<RegistryUrl>,
         /// The account at `remoteurl`.
         pub username: Option<String>,
         /// Its password.
@@ -54,17 +53,17 @@ section! {
         /// A name for `default`, the log and the metrics.
         pub name: Option<String>; default_meaning("required"),
         /// The registry.
-        pub url: Option<ExternalUrl>; default_meaning("required"),
+        pub url: Option<RegistryUrl>; default_meaning("required"),
         /// Where its repositories are among ours: `docker.io` makes `library/nginx` there `docker.io/library/nginx` here.
-        pub prefix: Option<String>; default_meaning("the host of `url`; for Docker Hub `docker.io`"),
+        pub prefix: Option<RepositoryPath>; default_meaning("the host of `url`; for Docker Hub `docker.io`"),
         /// The registries that clients mean by it in the parameter `ns`.
-        pub ns: Vec<String>; default_meaning("`prefix` and the host of `url`"),
+        pub ns: Vec<RegistryHost>; default_meaning("`prefix` and the host of `url`"),
         /// Names of this registry under which it is a cache of the upstream alone, without the prefix.
-        pub hosts: Vec<String>,
+        pub hosts: Vec<RegistryHost>,
         /// Adds `library/` to names of one component.
         pub library: Option<bool>; default_meaning("`true` for Docker Hub, else `false`"),
         /// The path there below which all its repositories are.
-        pub path: Option<String>,
+        pub path: Option<RepositoryPath>,
         /// The account there.
         pub username: Option<String>,
         /// Its password.
@@ -78,9 +77,9 @@ section! {
         /// Confirms that all clients may read what this account can read.
         pub public: bool = "false",
         /// Hosts of token servers in other domains that get the credentials.
-        pub realms: Vec<String>,
+        pub realms: Vec<RegistryHost>,
         /// Hosts at private addresses that it may redirect to.
-        pub redirects: Vec<String>,
+        pub redirects: Vec<RegistryHost>,
         /// A PEM file of authorities to trust besides those of the system.
         pub ca: Option<PathBuf>,
         /// A PEM file with a client certificate.
@@ -151,21 +150,5 @@ section! {
         pub answer: Duration = "30s",
         /// Between two pieces of a body.
         pub stall: Duration = "60s",
-    }
-}
-
-impl ProxyConfig {
-    /// Whether any registry is cached.
-    pub fn is_cache(&self) -> bool {
-        self.remoteurl.is_some() || !self.upstreams.is_empty()
-    }
-
-    pub(crate) fn check(&self, found: &mut Findings<'_>) {
-        if self.is_cache() {
-            found.mistake("proxy", "this version has no pull-through cache; remove `proxy`");
-        }
-        if self.remoteurl.is_some() && !self.upstreams.is_empty() {
-            found.mistake("proxy.remoteurl", "excludes `upstreams`: make it one of them, with a prefix");
-        }
     }
 }

@@ -1,0 +1,54 @@
+//! Resolved upstreams, and the messages of mistakes.
+
+mod resolution;
+
+use super::check::NOT_SERVED;
+use crate::defaults::complete;
+use crate::parse::parse;
+use crate::root::ROOT;
+use crate::section::Value;
+use crate::{Config, Diagnostic, Environment, Origin, ProxyConfig, validate};
+
+/// A configuration and what the checks say of it.
+struct Checked {
+    config: Config,
+    mistakes: String,
+    warnings: String,
+}
+
+impl Checked {
+    fn proxy(&self) -> &ProxyConfig {
+        self.config.proxy.as_ref().unwrap()
+    }
+}
+
+/// Reads and checks a file as [`Config::load`] does, and goes on where that stops since nothing serves the section.
+fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
+    let origin = |line, column| Origin::File { file: "config.yml".into(), line, column };
+    let mut tree = parse(file, &origin).unwrap().root;
+    let environment: Environment =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let overlay = environment.apply(&mut tree, &ROOT);
+    let completed = complete(&mut tree, &ROOT);
+    let mut mistakes = [overlay.mistakes, completed.mistakes, validate::mistakes(&tree, &ROOT)].concat();
+    let mut warnings = [overlay.warnings, completed.warnings].concat();
+    let config = match Config::read(&tree) {
+        Ok(config) => {
+            let (contradictions, oddities) = config.check(&tree);
+            mistakes.extend(contradictions.into_iter().filter(|found| found.message != NOT_SERVED));
+            warnings.extend(oddities);
+            config
+        }
+        Err(_) => Config::default(),
+    };
+    Checked { config, mistakes: lines(&mistakes), warnings: lines(&warnings) }
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The third line of a file is the section `proxy`, in flow style.
+fn file(proxy: &str) -> String {
+    format!("version: 0.1\nstorage: inmemory\nproxy: {{ {proxy} }}\n")
+}
