@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sampan_shown_url::ShownUrl;
-use url::{Host, Url};
+use url::Url;
 
-use super::findings::{Findings, is_http_url};
+use super::findings::{Findings, is_http_url, is_this_machine};
 use super::key::{Choice, Key, Kind, Showing};
 use super::section::{Value, section};
 use super::values::{value_from_text, words};
@@ -134,15 +134,6 @@ impl FromStr for KeySetPlace {
             "http" => Err(format!("keys cannot be fetched safely over `http`: use `https`, found `{found}`")),
             _ => Err(expected()),
         }
-    }
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
     }
 }
 

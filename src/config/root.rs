@@ -89,7 +89,7 @@ impl Config {
         }
         self.check_cache(&mut found);
         if let Some(proxy) = &self.proxy {
-            proxy.check(&mut found);
+            proxy.check(self, &mut found);
         }
         self.tags.check(&mut found);
         self.validation.check(&mut found);

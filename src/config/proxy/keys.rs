@@ -18,6 +18,8 @@ section! {
         pub password: Option<Secret<String>>,
         /// A credential helper of docker, in place of both.
         pub exec: Option<ProxyExecConfig>,
+        /// Confirms that all clients may read what the account at `remoteurl` can read.
+        pub public: bool = "false"; ours,
         /// A cached image that was not pulled for so long is forgotten; `0s` keeps it.
         pub ttl: Duration = "168h",
         /// How long one write to the store may take.
@@ -50,19 +52,19 @@ section! {
 section! {
     /// An entry of `proxy.upstreams`.
     pub struct UpstreamConfig {
-        /// A name for `default`, the log and the metrics.
+        /// A name for `default`, the log and the metrics: letters, digits, `-`, `_` and `.`.
         pub name: Option<String>; default_meaning("required"),
-        /// The registry.
+        /// The registry; a path is where its API is, as in `https://host.example/artifactory/api/docker/remote`.
         pub url: Option<RegistryUrl>; default_meaning("required"),
         /// Where its repositories are among ours: `docker.io` makes `library/nginx` there `docker.io/library/nginx` here.
         pub prefix: Option<RepositoryPath>; default_meaning("the host of `url`; for Docker Hub `docker.io`"),
-        /// The registries that clients mean by it in the parameter `ns`.
+        /// The registries that clients mean by it in the parameter `ns`; a default that another entry names is that entry's.
         pub ns: Vec<RegistryHost>; default_meaning("`prefix` and the host of `url`"),
-        /// Names of this registry under which it is a cache of the upstream alone, without the prefix.
+        /// Names of this registry under which it is a cache of the upstream alone, without the prefix; without a port, on any port.
         pub hosts: Vec<RegistryHost>,
         /// Adds `library/` to names of one component.
         pub library: Option<bool>; default_meaning("`true` for Docker Hub, else `false`"),
-        /// The path there below which all its repositories are.
+        /// The components there that its repositories begin with, and that ours leave out: `team` makes `team/app` there `app` here.
         pub path: Option<RepositoryPath>,
         /// The account there.
         pub username: Option<String>,
@@ -76,9 +78,9 @@ section! {
         pub dockerconfig: Option<PathBuf>,
         /// Confirms that all clients may read what this account can read.
         pub public: bool = "false",
-        /// Hosts of token servers in other domains that get the credentials.
+        /// Hosts of token servers in other domains that get the credentials, on any port.
         pub realms: Vec<RegistryHost>,
-        /// Hosts at private addresses that it may redirect to.
+        /// Hosts at private addresses that it may redirect to, on any port.
         pub redirects: Vec<RegistryHost>,
         /// A PEM file of authorities to trust besides those of the system.
         pub ca: Option<PathBuf>,
@@ -92,7 +94,7 @@ section! {
         pub tags: UpstreamTags,
         /// The most that this cache keeps; `0` is no bound.
         pub maxsize: ByteSize = "0",
-        /// The most requests at a time.
+        /// The most requests at a time; 1 at least.
         pub connections: usize = "16",
         /// The most requests in a second; `0` is no bound.
         pub requests: u32 = "0",
@@ -106,9 +108,9 @@ section! {
 section! {
     /// `repositories` of an upstream. Patterns as those of `access`, without `${user}`.
     pub struct UpstreamRepositories {
-        /// None means all.
+        /// These alone; none means all.
         pub allow: Vec<RepositoryPattern>,
-        /// Exceptions.
+        /// Exceptions to `allow`.
         pub deny: Vec<RepositoryPattern>,
     }
 }
@@ -120,9 +122,9 @@ section! {
         pub fresh: Duration = "30s",
         /// How long a tag is served while the upstream is away; unset, for ever.
         pub stale: Option<Duration>,
-        /// A tag that the upstream has no more.
+        /// Whether a tag is served that the upstream has no more: `keep` or `forget`.
         pub deleted: WhenGone = "keep",
-        /// A tag for which the upstream refuses the configured account.
+        /// The same, if the upstream refuses the configured account for it.
         pub refused: WhenGone = "forget",
         /// Tags that never change.
         pub immutable: Vec<Pattern>,

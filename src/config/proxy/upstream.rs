@@ -1,18 +1,19 @@
 //! `CacheUpstream`: a registry whose content is cached, with every default filled in.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 use super::{
-    ProxyConfig, ProxyExecConfig, UpstreamConfig, UpstreamRepositories, UpstreamTags, UpstreamTimeouts,
+    ProxyConfig, UpstreamAccount, UpstreamConfig, UpstreamRepositories, UpstreamTags, UpstreamTimeouts,
     WhenGone,
 };
 use crate::defaults::complete_part;
 use crate::section::Value;
 use crate::values::{RegistryHost, RegistryUrl, RepositoryPath};
-use crate::{Node, Origin, Secret};
+use crate::{Node, Origin};
 
 /// A registry whose content is cached: `proxy.remoteurl`, or an entry of `proxy.upstreams`.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,41 +63,13 @@ pub struct CacheUpstream {
     pub public: bool,
 }
 
-/// The account at an upstream.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum UpstreamAccount {
-    /// None.
-    Anonymous,
-    /// A user with a password.
-    Password {
-        /// The user.
-        user: String,
-        /// The password.
-        password: Secret<String>,
-    },
-    /// A user with a password in a file.
-    PasswordFile {
-        /// The user.
-        user: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A credential helper of docker.
-    Exec {
-        /// The program.
-        command: String,
-        /// How long its answer is used. `None` until the upstream refuses it; zero for one request.
-        lifetime: Option<Duration>,
-    },
-    /// A `config.json` of docker or an `auth.json` of podman.
-    DockerConfig(PathBuf),
-}
-
 /// The upstreams, and the problems of those that are not complete.
 #[derive(Default)]
 pub(super) struct Resolution {
     /// Each with the path of its section, such as `proxy.upstreams[0]`.
     pub(super) upstreams: Vec<(String, CacheUpstream)>,
+    /// The names of all entries of `upstreams`, with those that are not complete.
+    pub(super) names: Vec<Names>,
     /// The path of a key, and a message.
     pub(super) problems: Vec<(String, String)>,
 }
@@ -131,14 +104,18 @@ impl ProxyConfig {
     pub(super) fn resolve(&self) -> Resolution {
         let mut resolution = Resolution::default();
         if let Some(remote) = self.remote() {
-            resolution.add("proxy", &remote, Names { prefix: None, ns: Vec::new() });
+            resolution.add("proxy", &remote, None, &[]);
         }
         for (index, upstream) in self.upstreams.iter().enumerate() {
             let path = format!("proxy.upstreams[{index}]");
-            match self.names(upstream) {
-                Ok(names) => resolution.add(&path, upstream, names),
-                Err(problem) => resolution.problems.push((format!("{path}.prefix"), problem)),
-            }
+            let prefix = upstream.prefix().unwrap_or_else(|problem| {
+                resolution.problems.push((format!("{path}.prefix"), problem));
+                None
+            });
+            let ns = self.ns(upstream, prefix.as_ref());
+            resolution.add(&path, upstream, prefix.as_ref(), &ns);
+            let (name, hosts) = (upstream.name.clone(), upstream.hosts.clone());
+            resolution.names.push(Names { path, name, prefix, ns, hosts });
         }
         resolution
     }
@@ -152,6 +129,7 @@ impl ProxyConfig {
             username: self.username.clone(),
             password: self.password.clone(),
             exec: self.exec.clone(),
+            public: self.public,
             ..UpstreamConfig::with_defaults()
         };
         remote.tags = UpstreamTags {
@@ -165,45 +143,32 @@ impl ProxyConfig {
         Some(remote)
     }
 
-    /// The names of an entry. A default of `ns` that another entry names is that entry's.
-    fn names(&self, upstream: &UpstreamConfig) -> Result<Names, String> {
-        let host = upstream.url.as_ref().map(RegistryUrl::registry);
-        let prefix = match (&upstream.prefix, &host) {
-            (Some(prefix), _) => Some(prefix.clone()),
-            (None, Some(host)) => Some(host.as_str().parse::<RepositoryPath>().map_err(|_| {
-                format!(
-                    "is missing, and its default `{host}`, the host of `url`, cannot begin a repository name: give `prefix`, such \
-                     as `{}`",
-                    suggested_prefix(host)
-                )
-            })?),
-            (None, None) => None,
-        };
-        let mut ns = upstream.ns.clone();
-        if ns.is_empty() {
-            let of_prefix = prefix.as_ref().and_then(|prefix| prefix.as_str().parse::<RegistryHost>().ok());
+    /// The values of `ns` that mean an entry. A default that another entry names is that entry's.
+    fn ns(&self, upstream: &UpstreamConfig, prefix: Option<&RepositoryPath>) -> Vec<RegistryHost> {
+        let mut hosts = upstream.ns.clone();
+        if hosts.is_empty() {
             // The parser also knows other spellings of addresses, such as `10` for `0.0.0.10`.
-            let of_prefix =
-                of_prefix.filter(|host| prefix.as_ref().is_some_and(|it| it.as_str() == host.as_str()));
-            ns.extend(of_prefix);
-            ns.extend(host);
-            ns.retain(|host| !self.upstreams.iter().any(|other| other.ns.contains(host)));
+            let of_prefix = prefix.map(RepositoryPath::as_str).and_then(|prefix| {
+                prefix.parse::<RegistryHost>().ok().filter(|host| host.as_str() == prefix)
+            });
+            hosts.extend(of_prefix);
+            hosts.extend(upstream.url.as_ref().map(RegistryUrl::registry));
+            hosts.retain(|host| !self.upstreams.iter().any(|other| other.ns.contains(host)));
         }
-        let mut seen = Vec::new();
-        ns.retain(|host| {
-            !seen.contains(host) && {
-                seen.push(host.clone());
-                true
-            }
-        });
-        Ok(Names { prefix, ns })
+        let mut seen = BTreeSet::new();
+        hosts.retain(|host| seen.insert(host.clone()));
+        hosts
     }
 }
 
-/// What tells an upstream from the others in requests.
-struct Names {
-    prefix: Option<RepositoryPath>,
-    ns: Vec<RegistryHost>,
+/// The names by which requests mean an entry of `upstreams`.
+pub(super) struct Names {
+    /// Of its section, such as `proxy.upstreams[0]`.
+    pub(super) path: String,
+    pub(super) name: Option<String>,
+    pub(super) prefix: Option<RepositoryPath>,
+    pub(super) ns: Vec<RegistryHost>,
+    pub(super) hosts: Vec<RegistryHost>,
 }
 
 /// A prefix for a host that is none itself.
@@ -217,8 +182,13 @@ fn suggested_prefix(host: &RegistryHost) -> String {
 
 impl Resolution {
     /// Adds the upstream of the section at `path`, or its problems.
-    fn add(&mut self, path: &str, upstream: &UpstreamConfig, names: Names) {
-        let before = self.problems.len();
+    fn add(
+        &mut self,
+        path: &str,
+        upstream: &UpstreamConfig,
+        prefix: Option<&RepositoryPath>,
+        ns: &[RegistryHost],
+    ) {
         let mut problem = |key: &str, message: String| self.problems.push((format!("{path}.{key}"), message));
         if upstream.name.is_none() {
             problem(
@@ -233,16 +203,13 @@ impl Resolution {
             );
         }
         let account = upstream.account().map_err(|(key, message)| problem(key, message));
-        if self.problems.len() > before {
-            return;
-        }
         let (Some(name), Some(url), Ok(account)) = (&upstream.name, &upstream.url, account) else { return };
         let hosts = |list: &[RegistryHost]| list.iter().map(|host| host.host().to_owned()).collect();
         let resolved = CacheUpstream {
             name: name.clone(),
             url: url.as_url().clone(),
-            prefix: names.prefix.map(|prefix| prefix.as_str().to_owned()),
-            ns: names.ns,
+            prefix: prefix.map(|prefix| prefix.as_str().to_owned()),
+            ns: ns.to_vec(),
             hosts: upstream.hosts.clone(),
             library: upstream.library.unwrap_or(url.is_docker_hub()),
             path: upstream.path.as_ref().map(|path| path.as_str().to_owned()),
@@ -274,56 +241,18 @@ impl UpstreamConfig {
         Self::read(&tree).expect("invariant: no key of an upstream is required by its type")
     }
 
-    /// The one account, or the key that is wrong and a message.
-    fn account(&self) -> Result<UpstreamAccount, (&'static str, String)> {
-        let keys = [
-            ("password", self.password.is_some()),
-            ("passwordfile", self.passwordfile.is_some()),
-            ("exec", self.exec.is_some()),
-            ("dockerconfig", self.dockerconfig.is_some()),
-        ];
-        let mut given = keys.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key);
-        if let (Some(first), Some(second)) = (given.next(), given.next()) {
-            return Err((
-                second,
-                format!("is a second way to the account, beside `{first}`: keep one of them"),
-            ));
+    /// Where its repositories are, `None` if that needs a `url`; or what is wrong with the default.
+    fn prefix(&self) -> Result<Option<RepositoryPath>, String> {
+        if self.prefix.is_some() {
+            return Ok(self.prefix.clone());
         }
-        let user = || {
-            let message = "needs `username` beside it".to_owned();
-            self.username.clone().ok_or(message)
-        };
-        let needless = |key: &str| match self.username {
-            Some(_) => {
-                Err(("username", format!("has no use beside `{key}`, which gives the user, too: remove it")))
-            }
-            None => Ok(()),
-        };
-        if let Some(password) = &self.password {
-            let user = user().map_err(|message| ("password", message))?;
-            return Ok(UpstreamAccount::Password { user, password: password.clone() });
-        }
-        if let Some(path) = &self.passwordfile {
-            let user = user().map_err(|message| ("passwordfile", message))?;
-            return Ok(UpstreamAccount::PasswordFile { user, path: path.clone() });
-        }
-        if let Some(ProxyExecConfig { command, lifetime }) = &self.exec {
-            needless("exec")?;
-            let command = command.clone().ok_or_else(|| {
-                (
-                    "exec.command",
-                    "is missing; name a program such as `docker-credential-ecr-login`".to_owned(),
-                )
-            })?;
-            return Ok(UpstreamAccount::Exec { command, lifetime: *lifetime });
-        }
-        if let Some(path) = &self.dockerconfig {
-            needless("dockerconfig")?;
-            return Ok(UpstreamAccount::DockerConfig(path.clone()));
-        }
-        match self.username {
-            Some(_) => Err(("username", "has no password: give `password` beside it".to_owned())),
-            None => Ok(UpstreamAccount::Anonymous),
-        }
+        let Some(host) = self.url.as_ref().map(RegistryUrl::registry) else { return Ok(None) };
+        host.as_str().parse().map(Some).map_err(|_| {
+            format!(
+                "is missing, and its default `{host}`, the host of `url`, cannot begin a repository name: give `prefix`, such as \
+                 `{}`",
+                suggested_prefix(&host)
+            )
+        })
     }
 }

@@ -42,7 +42,7 @@ impl RegistryHost {
     }
 
     /// Host and port of a URL with a host, without the default port of its scheme.
-    pub(super) fn of_url(url: &Url) -> Self {
+    pub(crate) fn of_url(url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default();
         let port = url.port().filter(|port| *port != 443);
         Self(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))

@@ -21,9 +21,12 @@ impl RepositoryPath {
         &self.0
     }
 
-    /// Whether `other` is this path or below it.
-    pub fn holds(&self, other: &Self) -> bool {
-        other.0.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// The components of `other` below this path; empty if both are the same.
+    pub fn rest<'a>(&self, other: &'a Self) -> Option<&'a str> {
+        match other.0.strip_prefix(&self.0)? {
+            "" => Some(""),
+            rest => rest.strip_prefix('/'),
+        }
     }
 }
 
@@ -112,10 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_holds_itself_and_what_is_below() {
-        let holds =
-            |one: &str, other: &str| one.parse::<RepositoryPath>().unwrap().holds(&other.parse().unwrap());
-        assert!(holds("a", "a") && holds("a", "a/b") && holds("a/b", "a/b/c"));
-        assert!(!holds("a", "ab") && !holds("a/b", "a") && !holds("a", "b/a"));
+    fn what_is_below_a_path_is_told_by_whole_components() {
+        for (one, other, expected) in [
+            ("a", "a", Some("")),
+            ("a", "a/b", Some("b")),
+            ("a/b", "a/b/c/d", Some("c/d")),
+            ("a", "a/a", Some("a")),
+            ("a", "ab", None),
+            ("a/b", "a", None),
+            ("a", "b/a", None),
+        ] {
+            let (one, other): (RepositoryPath, RepositoryPath) =
+                (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one.rest(&other), expected, "{one} {other}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Resolved upstreams, and the messages of mistakes.
 
+mod mistakes;
+mod oddities;
 mod resolution;
 
 use super::check::NOT_SERVED;
