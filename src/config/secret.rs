@@ -43,10 +43,10 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// Whether a key with this name holds a secret.
+/// Whether a key with this name holds a secret. The path of a file with one is none.
 pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    TELLTALES.iter().any(|telltale| key.contains(telltale))
+    !key.ends_with("file") && TELLTALES.iter().any(|telltale| key.contains(telltale))
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
         for name in ["secretkey", "accesskey", "AccountKey", "password", "private_key_id", "secret"] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["bucket", "keyid", "keyfile", "rootdirectory", "accountname"] {
+        for name in ["bucket", "keyid", "keyfile", "passwordfile", "rootdirectory", "accountname"] {
             assert!(!is_secret_name(name), "{name}");
         }
     }

@@ -29,7 +29,10 @@ fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Diagno
             (has_secret && matches!(node.origin, Origin::File { .. }))
                 .then(|| Diagnostic::new(&node.origin, path, ""))
         }
-        Content::List(items) => items.iter().find_map(|item| find(item, &kind.item(), showing, path)),
+        Content::List(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| find(item, &kind.item(), showing, &format!("{path}[{index}]"))),
         Content::Map(entries) => {
             let keys = kind.keys();
             entries.iter().find_map(|entry| {

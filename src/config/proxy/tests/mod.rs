@@ -2,6 +2,7 @@
 
 mod mistakes;
 mod oddities;
+mod outside;
 mod resolution;
 
 use super::check::NOT_SERVED;
@@ -9,7 +10,7 @@ use crate::defaults::complete;
 use crate::parse::parse;
 use crate::root::ROOT;
 use crate::section::Value;
-use crate::{Config, Diagnostic, Environment, Origin, ProxyConfig, validate};
+use crate::{Config, Diagnostic, Environment, Node, Origin, ProxyConfig, validate};
 
 /// A configuration and what the checks say of it.
 struct Checked {
@@ -26,24 +27,35 @@ impl Checked {
 
 /// Reads and checks a file as [`Config::load`] does, and goes on where that stops since nothing serves the section.
 fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
+    let stages = stages(file, variables);
+    let mut mistakes = stages.mistakes;
+    let mut warnings = stages.warnings;
+    let config = Config::read(&stages.tree).ok();
+    if let Some(config) = &config {
+        let (contradictions, oddities) = config.check(&stages.tree);
+        mistakes.extend(contradictions.into_iter().filter(|found| found.message != NOT_SERVED));
+        warnings.extend(oddities);
+    }
+    let config = config.unwrap_or_default();
+    Checked { config, mistakes: lines(&mistakes), warnings: lines(&warnings) }
+}
+
+/// A file before the checks across keys.
+struct Stages {
+    tree: Node,
+    mistakes: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+fn stages(file: &str, variables: &[(&str, &str)]) -> Stages {
     let origin = |line, column| Origin::File { file: "config.yml".into(), line, column };
     let mut tree = parse(file, &origin).unwrap().root;
     let environment: Environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let overlay = environment.apply(&mut tree, &ROOT);
     let completed = complete(&mut tree, &ROOT);
-    let mut mistakes = [overlay.mistakes, completed.mistakes, validate::mistakes(&tree, &ROOT)].concat();
-    let mut warnings = [overlay.warnings, completed.warnings].concat();
-    let config = match Config::read(&tree) {
-        Ok(config) => {
-            let (contradictions, oddities) = config.check(&tree);
-            mistakes.extend(contradictions.into_iter().filter(|found| found.message != NOT_SERVED));
-            warnings.extend(oddities);
-            config
-        }
-        Err(_) => Config::default(),
-    };
-    Checked { config, mistakes: lines(&mistakes), warnings: lines(&warnings) }
+    let mistakes = [overlay.mistakes, completed.mistakes, validate::mistakes(&tree, &ROOT)].concat();
+    Stages { tree, mistakes, warnings: [overlay.warnings, completed.warnings].concat() }
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {
