@@ -19,6 +19,7 @@ mod access_token_id;
 mod access_tokens;
 pub mod backup;
 mod cache;
+pub mod caches;
 mod catalog;
 mod clock;
 mod deletions;

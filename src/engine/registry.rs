@@ -9,6 +9,7 @@ use sampan_driver::StorageDriver;
 use tokio::sync::Semaphore;
 
 use crate::cache::{CacheStatistics, ManifestCache};
+use crate::caches::{CachePrefixes, StoredBytes, UseTable};
 use crate::clock::Clock;
 use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
@@ -54,6 +55,9 @@ pub(crate) struct Inner {
     pub(crate) wrong_lengths: WrongLengths,
     /// A plain mutex: held to take or change the pointer.
     pub(crate) layer_users: Mutex<Option<Arc<LayerUsers>>>,
+    caches: CachePrefixes,
+    cache_uses: UseTable,
+    cache_bytes: StoredBytes,
 }
 
 impl Registry {
@@ -67,6 +71,7 @@ impl Registry {
             blob_cache_bytes: SmallBlobs::DEFAULT_BYTES,
             descriptors: None,
             gc_grace: None,
+            caches: CachePrefixes::default(),
             clock: Clock::default(),
         }
     }
@@ -79,6 +84,21 @@ impl Registry {
     /// The store.
     pub fn driver(&self) -> &Arc<dyn StorageDriver> {
         &self.inner.driver
+    }
+
+    /// Which repositories are caches of other registries.
+    pub fn caches(&self) -> &CachePrefixes {
+        &self.inner.caches
+    }
+
+    /// When the manifests of caches were last used. A pull from a cache records itself here.
+    pub fn cache_uses(&self) -> &UseTable {
+        &self.inner.cache_uses
+    }
+
+    /// How many bytes the caches store. A fill of a cache adds its bytes.
+    pub fn cache_bytes(&self) -> &StoredBytes {
+        &self.inner.cache_bytes
     }
 
     /// The present limits.
@@ -136,6 +156,7 @@ pub struct RegistryBuilder {
     blob_cache_bytes: u64,
     descriptors: Option<Arc<dyn DescriptorCache>>,
     gc_grace: Option<Duration>,
+    caches: CachePrefixes,
     clock: Clock,
 }
 
@@ -185,6 +206,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets which repositories are caches of other registries; the default is none.
+    #[must_use]
+    pub fn caches(mut self, caches: CachePrefixes) -> Self {
+        self.caches = caches;
+        self
+    }
+
     /// Sets the clock for ages; the default is the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -206,6 +234,9 @@ impl RegistryBuilder {
                 summaries: Summaries::new(SUMMARY_BYTES),
                 summary_limits: SummaryLimits::default(),
                 descriptors: self.descriptors,
+                cache_uses: UseTable::new(self.clock.clone()),
+                cache_bytes: StoredBytes::new(self.caches.clone()),
+                caches: self.caches,
                 leases: Leases::new(self.gc_grace, self.clock),
                 known_manifests: KnownManifests::default(),
                 referrer_builds: Builds::default(),

@@ -3,8 +3,9 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES, SNAPSHOTS,
-    SURVEYS, VERIFICATION, blob_directory, layer_directory, path, referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, CACHE_USES, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES,
+    SNAPSHOTS, SURVEYS, VERIFICATION, blob_directory, layer_directory, path, referrer_directory,
+    revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -38,6 +39,16 @@ pub fn access_tokens_root() -> DriverPath {
 /// The directory of one access token.
 pub fn access_token(id: &AccessTokenId) -> DriverPath {
     path(format!("{ACCESS_TOKENS}/{id}"))
+}
+
+/// The directory of the records of when caches were used.
+pub fn cache_uses_root() -> DriverPath {
+    path(CACHE_USES.to_owned())
+}
+
+/// The file in which Distribution's cache of another registry keeps when it forgets what. Only Distribution writes it.
+pub fn scheduler_state() -> DriverPath {
+    path("/scheduler-state.json".to_owned())
 }
 
 /// The directory of the records of surveys.

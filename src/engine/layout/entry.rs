@@ -4,7 +4,7 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
+    ACCESS_TOKENS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
     REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own,
     path, referrer_directory, revision_directory,
 };
@@ -26,6 +26,8 @@ pub enum Entry {
     BackupOf,
     /// The bytes of a blob or manifest.
     Blob(Digest),
+    /// When one process last used each manifest of a cache of another registry.
+    CacheUses(Uuid),
     /// The pending deletions of a running collector of an earlier version.
     CollectionDoomed,
     /// When the last completed collection began.
@@ -101,6 +103,7 @@ impl Entry {
             Self::AccessTokenUsed(id) => format!("{ACCESS_TOKENS}/{id}/used"),
             Self::BackupOf => format!("{SNAPSHOTS}/of"),
             Self::Blob(digest) => blob_directory(digest) + "/data",
+            Self::CacheUses(replica) => format!("{CACHE_USES}/{replica}"),
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
             Self::CollectionNotice(run, number) => format!("{COLLECTION}/run-{run}-{number}"),
@@ -269,7 +272,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..35_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..36_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -296,6 +299,7 @@ mod tests {
                 29 => Entry::MigrationStaged(Uuid::from_u128(offset.into())),
                 30 => Entry::Moved,
                 32 => Entry::BackupOf,
+                34 => Entry::CacheUses(Uuid::from_u128(offset.into())),
                 33 => Entry::Snapshot(offset),
                 31 => Entry::TagDates(name),
                 22 => Entry::Survey,
@@ -326,6 +330,7 @@ mod tests {
             "/docker/registry/sampan/purge/007".to_owned(),
             "/docker/registry/sampan/dates/a".to_owned(),
             "/docker/registry/sampan/migration/staged".to_owned(),
+            "/docker/registry/sampan/cache/used/replica".to_owned(),
             format!("/docker/registry/sampan/removed/a/_tags/v1/7-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/a/v1/0000000000007-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/_tags/v1/0000000000007-sha256-{hex}"),

@@ -26,12 +26,14 @@
 //! /docker/registry/sampan/verify/state                       how far the verification of the store has come
 //! /docker/registry/sampan/verify/turns/<number>              a part of a verification, as for purges
 //! /docker/registry/sampan/damaged/<alg>/<hex>/<ms>/{data,note}   damaged data that were moved aside, and why
+//! /docker/registry/sampan/cache/used/<uuid>                  when a process last used each manifest of a cache
 //! /docker/registry/sampan/dates/<name…>/_tags                when tags were pushed in the store that a migration has copied
 //! /docker/registry/sampan/migration/begun                    a migration fills this store
 //! /docker/registry/sampan/migration/staged/<uuid>            a blob that it copies
 //! /docker/registry/sampan/moved                              this store was moved elsewhere
 //! /docker/registry/sampan/snapshots/of                       this store holds backups of another
 //! /docker/registry/sampan/snapshots/<seconds>                what that held at this time: repositories, manifests, tags
+//! /scheduler-state.json                                      when Distribution's cache of another registry forgets what
 //! ```
 //!
 //! Distribution ignores `_sampan` and `sampan`.
@@ -53,6 +55,7 @@ const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 /// The root of the files that belong to no repository and that Distribution ignores.
 const OWN: &str = "/docker/registry/sampan/";
+const CACHE_USES: &str = "/docker/registry/sampan/cache/used";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";
 const REMOVED: &str = "/docker/registry/sampan/removed";

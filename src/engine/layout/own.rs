@@ -28,6 +28,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("access", rest)) => rest.strip_prefix("tokens/").and_then(access_token),
         Some(("removed", rest)) => removed(rest),
         Some(("dates", rest)) => Some(Entry::TagDates(rest.strip_suffix("/_tags")?.parse().ok()?)),
+        Some(("cache", rest)) => rest.strip_prefix("used/").and_then(uuid).map(Entry::CacheUses),
         Some(("migration", "begun")) => Some(Entry::MigrationBegun),
         Some(("migration", rest)) => rest.strip_prefix("staged/").and_then(uuid).map(Entry::MigrationStaged),
         Some(_) => None,

@@ -150,6 +150,7 @@ impl Inventory {
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
             | Entry::BackupOf
+            | Entry::CacheUses(_)
             | Entry::MigrationBegun
             | Entry::MigrationStaged(_)
             | Entry::Moved

@@ -1,0 +1,13 @@
+//! Caches of other registries: which repositories are caches, when their manifests were used, how many bytes they store.
+//!
+//! A collection evicts manifests of caches by these, see [`gc`](crate::gc). Fetching from another registry is not here.
+
+mod prefixes;
+mod scheduler_state;
+mod stored_bytes;
+mod use_file;
+mod use_table;
+
+pub use prefixes::CachePrefixes;
+pub use stored_bytes::StoredBytes;
+pub use use_table::UseTable;
