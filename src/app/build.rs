@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use sampan_cache::Caches;
 use sampan_config::{Environment, Loaded, UploadPurgingConfig};
 use sampan_engine::Registry;
 
@@ -11,8 +12,8 @@ use super::reload::{Reload, Running};
 use super::store::InUse;
 use super::ui::Pages;
 use super::{
-    Access, AppError, Checks, collection, debug, descriptors, engine, exposure, http_options, metrics,
-    middleware, network, notifications, systemd, traces, verification,
+    Access, AppError, Checks, caches, collection, debug, descriptors, engine, exposure, http_options,
+    metrics, middleware, network, notifications, systemd, traces, verification,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
@@ -28,6 +29,7 @@ use crate::telemetry::{access_log, logging};
 pub struct App {
     pub(super) config: Loaded,
     pub(super) registry: Registry,
+    pub(super) caches: Option<Caches>,
     pub(super) server: Server<Api>,
     pub(super) debug: Option<Server<Router>>,
     pub(super) access: Access,
@@ -88,6 +90,8 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
+        let caches = caches::caches_if_configured(config, &registry).await?;
+        services.caches = caches.clone();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
         let listener = match systemd::socket()? {
             Some(socket) => socket,
@@ -145,6 +149,7 @@ impl App {
         Ok(Self {
             config: loaded,
             registry,
+            caches,
             server,
             debug,
             access,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sampan_config::{CacheConfig, Config, PlatformRule, ValidationConfig};
 use sampan_driver::StorageDriver;
+use sampan_engine::caches::CachePrefixes;
 use sampan_engine::{DescriptorCache, IndexChildren, Limits, Registry, UrlRules, Validation};
 
 /// The registry of `config`, over `driver`.
@@ -30,10 +31,21 @@ pub(super) fn registry(
     };
     let builder =
         Registry::builder(driver).limits(limits).validation(validation).gc_grace(config.gc.promised_grace());
-    let builder = builder.descriptors(descriptors);
+    let builder = builder.descriptors(descriptors).caches(caches(config));
     match manifest_cache_bytes(&storage.cache) {
         Some(bytes) => builder.manifest_cache_bytes(bytes).build(),
         None => builder.build(),
+    }
+}
+
+/// The repositories that are caches of other registries.
+pub(super) fn caches(config: &Config) -> CachePrefixes {
+    let upstreams = config.proxy.iter().flat_map(|proxy| proxy.resolved_upstreams());
+    let prefixes: Option<Vec<_>> = upstreams.map(|upstream| upstream.prefix?.parse().ok()).collect();
+    match prefixes {
+        Some(prefixes) => CachePrefixes::below(prefixes),
+        // An upstream without a prefix.
+        None => CachePrefixes::everything(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::CacheSetupError;
 use crate::auth::token::TokenError;
 use crate::auth::{GuardError, HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
@@ -48,6 +49,9 @@ pub enum AppError {
     /// The rules and the tokens.
     #[error(transparent)]
     Access(#[from] GuardError),
+    /// The caches of other registries.
+    #[error("proxy")]
+    Caches(#[from] CacheSetupError),
     /// The record of who did what.
     #[error("audit.file {}: {source}; let this process create and write it", .path.display())]
     Audit {

@@ -4,6 +4,7 @@
 mod access;
 mod backup;
 mod build;
+mod caches;
 mod check;
 mod collection;
 mod commands;
@@ -41,6 +42,7 @@ use self::settings::http_options;
 pub use self::access::{guard_for_command, signing_key};
 pub use self::backup::{BackupStores, backup_stores};
 pub use self::build::App;
+pub use self::caches::CacheSetupError;
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;

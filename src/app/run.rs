@@ -17,8 +17,8 @@ impl App {
     ///
     /// If the process cannot handle signals; the registry has served nothing then.
     pub async fn run(self) -> Result<(), AppError> {
-        let Self { server, debug, registry, access, checks, health, collector, verifier, notifier, .. } =
-            self;
+        let Self { server, debug, registry, caches, access, checks, health, .. } = self;
+        let (collector, verifier, notifier) = (self.collector, self.verifier, self.notifier);
         let mut reload = self.reload;
         let drain_timeout = self.config.config.http.draintimeout;
         let mut signals = Signals::new().map_err(AppError::Signals)?;
@@ -49,6 +49,9 @@ impl App {
                 collector.end();
             };
             let ended = server.run(shutdown).await;
+            if let Some(caches) = &caches {
+                caches.fills().finish().await;
+            }
             // Deletions without a client get the rest of the drain timeout.
             let spent = stopped.await.map_or(Duration::ZERO, |since| since.elapsed());
             if timeout(drain_timeout.saturating_sub(spent), registry.finish_deletions()).await.is_err() {

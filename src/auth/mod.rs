@@ -58,7 +58,7 @@ pub use self::live_policy::{LivePolicy, LivePolicyError};
 pub use self::new_token::{CheckedToken, InvalidToken, NewToken, token_event};
 pub use self::own_tokens::{CannotCreate, OwnToken, OwnTokens};
 pub use self::password_file::HtpasswdError;
-pub use self::policy::{Policy, Rights};
+pub use self::policy::{Policy, PolicyTooLarge, Rights, name_matcher};
 pub use self::policy_file::{PolicyError, PolicyFile};
 pub use self::signing_keys::{SigningKeyError, rotate_signing_key};
 pub use self::silly::Silly;

@@ -33,7 +33,8 @@ impl Clock {
         Self { elapsed: Arc::new(elapsed), wall: Arc::new(wall), sleep: Arc::new(sleep) }
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
+    /// The time since the clock's origin.
+    pub fn elapsed(&self) -> Duration {
         (self.elapsed)()
     }
 
@@ -41,7 +42,8 @@ impl Clock {
         (self.wall)()
     }
 
-    pub(crate) async fn sleep(&self, duration: Duration) {
+    /// Waits.
+    pub async fn sleep(&self, duration: Duration) {
         (self.sleep)(duration).await;
     }
 }

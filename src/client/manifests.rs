@@ -79,6 +79,10 @@ impl RepositoryClient {
             return Err(at(Problem::Schema1));
         }
         let announced = announced_digest(&answer);
+        // A captive portal says 200, too.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(at(Problem::Protocol("it is no JSON object".to_owned())));
+        }
         let wanted = match reference {
             Reference::Digest(digest) => Some(digest.clone()),
             Reference::Tag(_) => announced,

@@ -31,6 +31,12 @@ impl Repository {
         self
     }
 
+    /// The same repository without a sink.
+    #[must_use]
+    pub fn without_events(&self) -> Self {
+        Self { events: None, ..self.clone() }
+    }
+
     /// Whether the repository has a sink.
     pub(crate) fn has_sink(&self) -> bool {
         self.events.is_some()

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue};
+use sampan_cache::Served;
 use uuid::Uuid;
 
 use super::headers::X_REQUEST_ID;
@@ -17,13 +18,14 @@ pub struct RequestContext {
     client: Option<PeerAddress>,
     route: Option<Route>,
     user: OnceLock<String>,
+    served: OnceLock<Served>,
 }
 
 impl RequestContext {
     /// Builds the context of a request. Keeps the id in `X-Request-Id` if it is acceptable, else makes one.
     pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>, route: Option<Route>) -> Self {
         let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
-        Self { id, client, route, user: OnceLock::new() }
+        Self { id, client, route, user: OnceLock::new(), served: OnceLock::new() }
     }
 
     /// The client's address, as far as trusted proxies tell it.
@@ -54,6 +56,16 @@ impl RequestContext {
     /// The authenticated user; `None` before authorization and for anonymous requests.
     pub fn user(&self) -> Option<&str> {
         self.user.get().map(String::as_str)
+    }
+
+    /// How a cache answered; `None` for other repositories.
+    pub(super) fn served(&self) -> Option<Served> {
+        self.served.get().copied()
+    }
+
+    /// Records how a cache answered. The first call wins.
+    pub(super) fn set_served(&self, served: Served) {
+        let _ = self.served.set(served);
     }
 
     /// Records the authenticated user. The first call wins.

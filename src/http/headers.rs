@@ -11,6 +11,8 @@ pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("do
 pub(super) const DOCKER_API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 /// The upload session's id.
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// How a cache answered (RFC 9211).
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The smallest chunk that a client should send, in bytes.
 pub(super) const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 /// The filters applied to a referrers request.

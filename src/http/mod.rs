@@ -6,6 +6,7 @@
 
 pub mod body;
 mod client_address;
+mod content;
 mod context;
 mod credentials;
 mod dispatch;

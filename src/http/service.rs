@@ -68,7 +68,7 @@ impl Api {
         let mut response = layers::catch_panic(self.handle(&context, route, request)).await;
 
         if !is_root {
-            layers::response_headers::add(&options.headers, response.headers_mut());
+            layers::response_headers::add(&options.headers, context.served(), response.headers_mut());
         }
         layers::response_headers::settle_body(&mut response, is_head);
         exchange.answered(response)

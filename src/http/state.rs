@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use sampan_cache::Caches;
 use sampan_engine::Registry;
 use url::Url;
 
@@ -72,6 +73,8 @@ pub type TraceParent = fn(&HeaderMap, &tracing::Span);
 pub struct HttpServices {
     /// The state of the health checks.
     pub health: HealthStatus,
+    /// The caches of other registries, if there are any.
+    pub caches: Option<Caches>,
     /// Issues tokens, if the registry has rules of its own.
     pub guard: Option<Arc<Guard>>,
     /// The web page, if it is enabled.
@@ -90,6 +93,7 @@ impl fmt::Debug for HttpServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpServices")
             .field("health", &self.health)
+            .field("caches", &self.caches)
             .field("guard", &self.guard)
             .field("page", &self.page)
             .field("notifier", &self.notifier)

@@ -26,5 +26,5 @@ pub use self::actions::ActionSet;
 pub use self::check::check;
 pub use self::decide::Policy;
 pub use self::explanation::{Explanation, Membership, Near, Reason};
-pub use self::glob::PolicyTooLarge;
+pub use self::glob::{PolicyTooLarge, name_matcher};
 pub use self::rights::{InvalidRights, Rights};

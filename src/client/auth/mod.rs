@@ -118,7 +118,7 @@ impl Authenticator {
                 return Ok(header);
             }
             // A helper's password may have expired since it was asked.
-            self.credentials.forget();
+            self.credentials.forget().await;
             let renewed = basic(&self.credential(&url, scope).await?).filter(|renewed| *renewed != header);
             return match renewed {
                 Some(renewed) => Ok(renewed),
@@ -197,6 +197,10 @@ impl Authenticator {
             fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted).await;
         entry.fetches.fetch_add(1, Ordering::Relaxed);
         state.failure = fetched.as_ref().err().cloned();
+        if let Some(Problem::LoginRefused { .. }) = state.failure.as_ref().map(ClientError::problem) {
+            // The next request asks a helper again.
+            self.credentials.forget().await;
+        }
         let token = fetched?;
         state.token = Some(token.clone());
         Ok(token.header)

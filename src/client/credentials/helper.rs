@@ -31,16 +31,27 @@ struct Answer {
 ///
 /// The program is missing, fails, or answers something else. The error never shows its output.
 pub(super) async fn get(program: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
+    let is_name = program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !is_name {
+        let problem = "its name must be letters, digits, `-`, `_` and `.`".to_owned();
+        let (program, server) = (program.to_owned(), server.to_owned());
+        return Err(CredentialError::Helper { program, server, problem });
+    }
+    run(program, server).await
+}
+
+/// The same for a program that the configuration names, which may be a path.
+///
+/// # Errors
+///
+/// As [`get`].
+pub(super) async fn run(program: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
     let failed = |problem: String| CredentialError::Helper {
         program: program.to_owned(),
         server: server.to_owned(),
         problem,
     };
-    let is_name = program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !is_name {
-        return Err(failed("its name must be letters, digits, `-`, `_` and `.`".to_owned()));
-    }
-    match tokio::time::timeout(TIMEOUT, run(program, server)).await {
+    match tokio::time::timeout(TIMEOUT, output(program, server)).await {
         Ok(Ok(Run { is_success: true, output })) => {
             let answer: Answer = serde_json::from_slice(&output)
                 .map_err(|_| failed("its answer is not the JSON of a credential".to_owned()))?;
@@ -63,7 +74,7 @@ struct Run {
     output: Vec<u8>,
 }
 
-async fn run(program: &str, server: &str) -> std::io::Result<Run> {
+async fn output(program: &str, server: &str) -> std::io::Result<Run> {
     let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())

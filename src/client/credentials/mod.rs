@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -120,6 +121,19 @@ enum Source {
     Anonymous,
     Fixed(Credential),
     Files(Files),
+    Helper(Program),
+    PasswordFile {
+        user: String,
+        path: PathBuf,
+    },
+}
+
+/// A credential helper that is used for every registry.
+struct Program {
+    path: String,
+    lifetime: Option<Duration>,
+    /// What it said, and when. Held while it is asked, so that it runs once at a time.
+    said: tokio::sync::Mutex<Option<(Instant, Credential)>>,
 }
 
 struct Files {
@@ -144,6 +158,17 @@ impl Credentials {
     /// A user with a password.
     pub fn password(user: impl Into<String>, password: Secret) -> Self {
         Self::fixed(Credential::Password { user: user.into(), password })
+    }
+
+    /// What a credential helper says, by its name or path. Its answer is used for `lifetime`; `None` until a registry refuses
+    /// it, zero for one request.
+    pub fn helper(path: impl Into<String>, lifetime: Option<Duration>) -> Self {
+        Self(Arc::new(Source::Helper(Program { path: path.into(), lifetime, said: Default::default() })))
+    }
+
+    /// A user with the password that is in a file, without the line's end; it may change.
+    pub fn password_file(user: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Source::PasswordFile { user: user.into(), path: path.into() }))
     }
 
     /// The logins in files of docker (`config.json`) or podman (`auth.json`), the first file with one for the registry
@@ -180,6 +205,14 @@ impl Credentials {
             Source::Anonymous => return Ok(Credential::Anonymous),
             Source::Fixed(credential) => return Ok(credential.clone()),
             Source::Files(files) => files,
+            Source::Helper(program) => return program.ask(address.name()).await,
+            Source::PasswordFile { user, path } => {
+                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
+                    CredentialError::Unreadable { path: path.clone(), problem: error.to_string() }
+                })?;
+                let password = Secret::new(text.trim_end_matches(['\r', '\n']));
+                return Ok(Credential::Password { user: user.clone(), password });
+            }
         };
         let read = files.read.get_or_try_init(|| AuthFile::read_all(files.paths.clone())).await?;
         for file in read {
@@ -197,10 +230,26 @@ impl Credentials {
     }
 
     /// Forgets what helpers said, so that they are asked again.
-    pub(crate) fn forget(&self) {
-        if let Source::Files(files) = &*self.0 {
-            files.helped.lock().clear();
+    pub(crate) async fn forget(&self) {
+        match &*self.0 {
+            Source::Files(files) => files.helped.lock().clear(),
+            Source::Helper(program) => *program.said.lock().await = None,
+            Source::Anonymous | Source::Fixed(_) | Source::PasswordFile { .. } => {}
         }
+    }
+}
+
+impl Program {
+    async fn ask(&self, server: &str) -> Result<Credential, CredentialError> {
+        let mut said = self.said.lock().await;
+        if let Some((at, credential)) = &*said
+            && self.lifetime.is_none_or(|lifetime| at.elapsed() < lifetime)
+        {
+            return Ok(credential.clone());
+        }
+        let credential = helper::run(&self.path, server).await?.unwrap_or_default();
+        *said = Some((Instant::now(), credential.clone()));
+        Ok(credential)
     }
 }
 
@@ -223,6 +272,8 @@ impl fmt::Debug for Credentials {
             Source::Anonymous => f.write_str("Anonymous"),
             Source::Fixed(credential) => credential.fmt(f),
             Source::Files(files) => f.debug_tuple("Files").field(&files.paths).finish(),
+            Source::Helper(program) => f.debug_tuple("Helper").field(&program.path).finish(),
+            Source::PasswordFile { path, .. } => f.debug_tuple("PasswordFile").field(path).finish(),
         }
     }
 }

@@ -6,9 +6,6 @@ use super::{ProxyConfig, conflicts};
 use crate::findings::Findings;
 use crate::{Config, suggest};
 
-/// The last of the checks, as long as nothing serves the section.
-pub(super) const NOT_SERVED: &str = "this version has no pull-through cache; remove `proxy`";
-
 impl ProxyConfig {
     /// Checks what no single key can say.
     pub(crate) fn check(&self, config: &Config, found: &mut Findings<'_>) {
@@ -29,8 +26,6 @@ impl ProxyConfig {
             upstream.check(path, config, found);
         }
         self.check_store(config, found);
-        let key = if self.remoteurl.is_some() { "proxy.remoteurl" } else { "proxy.upstreams" };
-        found.mistake(key, NOT_SERVED);
     }
 
     /// `remoteurl` and the account beside it, or `upstreams` with their own.

@@ -153,6 +153,11 @@ impl Fills {
         Fill::new(Client::new(self.0.clone(), key, id), progress, repository)
     }
 
+    /// Whether a transfer of `digest` from `group` is running.
+    pub fn is_running(&self, group: &str, digest: &Digest) -> bool {
+        self.0.table.lock().running.contains_key(&(group.into(), digest.clone()))
+    }
+
     /// The number of running transfers.
     pub fn running(&self) -> usize {
         self.0.table.lock().running.len()

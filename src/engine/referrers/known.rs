@@ -40,7 +40,8 @@ const MAX_BYTES: u64 = 16 << 20;
 const MAX_ENTRY_BYTES: usize = 16 << 10;
 
 impl Referrer {
-    pub(super) fn of(descriptor: &Descriptor) -> Self {
+    /// A manifest in a listing of another registry.
+    pub fn of(descriptor: &Descriptor) -> Self {
         // Strings, numbers and maps of strings always serialize.
         let json = serde_json::to_string(descriptor).unwrap_or_default();
         Self { digest: descriptor.digest.clone(), json: json.into() }
@@ -57,7 +58,8 @@ impl Referrer {
         serde_json::from_str(&self.json).expect("invariant: a descriptor that was written can be read")
     }
 
-    pub(super) fn has_type(&self, artifact_type: &str) -> bool {
+    /// Whether the descriptor has this artifact type.
+    pub fn has_type(&self, artifact_type: &str) -> bool {
         has_type(&self.json, artifact_type)
     }
 }

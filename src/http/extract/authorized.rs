@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
-use http::header::{HOST, USER_AGENT};
+use http::header::{ALLOW, HOST, USER_AGENT};
 use http::request::Parts;
+use sampan_cache::{Asked, CachedName, CachedRepository, LocateError, Upstream};
 use sampan_engine::oci::{InvalidName, RepositoryName};
 use sampan_engine::{Remover, Repository};
 
@@ -18,6 +19,7 @@ use super::params;
 use super::query::Query;
 use super::refusal::refusal;
 use crate::auth::{Access, AuditEvent, Credentials, Denied, Guard, IssuedToken, TokenRequest, View};
+use crate::http::content::Content;
 use crate::http::context::RequestContext;
 use crate::http::credentials::presented;
 use crate::http::error::{ApiError, ErrorCode};
@@ -34,6 +36,9 @@ pub(in crate::http) trait Scope: Send {
 
     /// Whether the handler deletes, which is recorded.
     const DELETES: bool = false;
+
+    /// Fails if the handler changes what only an upstream can change.
+    fn check_cache(upstream: &Upstream) -> Result<(), ApiError>;
 }
 
 /// Reading.
@@ -52,11 +57,19 @@ impl Scope for Pull {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::pull(name.clone())]
     }
+
+    fn check_cache(_: &Upstream) -> Result<(), ApiError> {
+        Ok(())
+    }
 }
 
 impl Scope for Push {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::pull(name.clone()), Access::push(name.clone())]
+    }
+
+    fn check_cache(upstream: &Upstream) -> Result<(), ApiError> {
+        Err(read_only(upstream, "push to the upstream, or to a name that belongs to no upstream"))
     }
 }
 
@@ -66,12 +79,41 @@ impl Scope for Delete {
     fn wanted(name: &RepositoryName) -> Vec<Access> {
         vec![Access::delete(name.clone())]
     }
+
+    /// What is deleted from a cache is forgotten, until a client asks for it again. A registry that is nothing but a cache
+    /// refuses it, as in Distribution.
+    fn check_cache(upstream: &Upstream) -> Result<(), ApiError> {
+        match upstream.prefix() {
+            Some(_) => Ok(()),
+            None => Err(read_only(upstream, "delete it at the upstream")),
+        }
+    }
+}
+
+/// The refusal of a change in a cache.
+fn read_only(upstream: &Upstream, remedy: &str) -> ApiError {
+    let name = upstream.name();
+    ApiError::new(ErrorCode::Unsupported)
+        .with_reason(format!("the repository is a cache of upstream {name}: {remedy}"))
+        .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+}
+
+/// A repository as the client names it: in a cache, several names mean the same.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct AskedName {
+    /// The name in the path.
+    pub(in crate::http) name: RepositoryName,
+    /// The parameter `ns`.
+    pub(in crate::http) ns: Option<String>,
 }
 
 /// The repository in the path, authorized for the scope `P`.
 #[derive(Debug)]
 pub(in crate::http) struct Authorized<P> {
     repository: Repository,
+    cache: Option<CachedRepository>,
+    context: Option<Arc<RequestContext>>,
+    asked: AskedName,
     purpose: PhantomData<P>,
 }
 
@@ -81,17 +123,29 @@ impl<P: Scope> Authorized<P> {
         &self.repository
     }
 
+    /// The name by which the client asked, for answers and links.
+    pub(in crate::http) fn asked(&self) -> &AskedName {
+        &self.asked
+    }
+
     /// The repository's name.
     pub(in crate::http) fn name(&self) -> &RepositoryName {
         self.repository.name()
     }
 
-    fn new(name: RepositoryName, parts: &Parts, state: &AppState) -> Self {
+    fn new(located: Located, parts: &Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Located { name, cached, asked } = located;
+        if let Some(cached) = &cached {
+            P::check_cache(cached.upstream())?;
+        }
         let repository = match P::DELETES {
             true => deleting(name, parts, state),
             false => observed(name, parts, state),
         };
-        Self { repository, purpose: PhantomData }
+        let caches = state.services().caches.as_ref();
+        let cache = caches.zip(cached).map(|(caches, name)| caches.repository(name, repository.clone()));
+        let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
+        Ok(Self { repository, cache, context, asked, purpose: PhantomData })
     }
 }
 
@@ -114,13 +168,20 @@ pub(in crate::http) fn deleting(name: RepositoryName, parts: &Parts, state: &App
     observed(name, parts, state).removing_as(remover)
 }
 
+impl Authorized<Pull> {
+    /// What the repository has.
+    pub(in crate::http) fn content(&self) -> Content {
+        Content::new(self.repository.clone(), self.cache.clone(), self.context.clone())
+    }
+}
+
 impl<P: Scope> FromRequestParts<AppState> for Authorized<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let name = name(parts)?;
-        authorize(parts, state, &P::wanted(&name)).await?;
-        Ok(Self::new(name, parts, state))
+        let located = locate(parts, state)?;
+        authorize(parts, state, &P::wanted(&located.name)).await?;
+        Self::new(located, parts, state)
     }
 }
 
@@ -147,8 +208,8 @@ impl FromRequestParts<AppState> for AuthorizedStart {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let name = name(parts)?;
-        let wanted = Push::wanted(&name);
+        let located = locate(parts, state)?;
+        let wanted = Push::wanted(&located.name);
         let source = match (query.non_empty("mount"), query.non_empty("from").map(str::parse)) {
             (None, _) | (_, Some(Err(_))) => {
                 authorize(parts, state, &wanted).await?;
@@ -164,7 +225,7 @@ impl FromRequestParts<AppState> for AuthorizedStart {
             }
             (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
         };
-        Ok(Self { target: Authorized::new(name, parts, state), source })
+        Ok(Self { target: Authorized::new(located, parts, state)?, source })
     }
 }
 
@@ -214,13 +275,39 @@ impl FromRequestParts<AppState> for Authenticated {
     }
 }
 
-fn name(parts: &Parts) -> Result<RepositoryName, ApiError> {
+/// The repository that a request names, and the upstream that it belongs to.
+struct Located {
+    name: RepositoryName,
+    asked: AskedName,
+    cached: Option<CachedName>,
+}
+
+fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
     let name = params::route(parts).and_then(Route::repository).unwrap_or_default();
     let invalid = |reason| ApiError::new(ErrorCode::NameInvalid).with_reason(reason);
     if name.contains('%') {
         return Err(invalid(format!("invalid repository name {name:?}: a name is never percent-encoded")));
     }
-    name.parse().map_err(|error: InvalidName| invalid(error.to_string()))
+    if let Some(caches) = &state.services().caches {
+        let query = parts.uri.query().map(Query::parse).unwrap_or_default();
+        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let asked = Asked { ns: query.non_empty("ns"), host: host.or_else(|| parts.uri.host()), name };
+        let located = caches.locate(asked).map_err(|error| match error {
+            LocateError::Name(error) => invalid(error.to_string()),
+            LocateError::Mapping(error) => {
+                ApiError::new(ErrorCode::NameUnknown).with_reason(error.to_string())
+            }
+        })?;
+        if let Some(cached) = located {
+            // A name that is valid with its prefix may be none without it: then the answer has the stored one.
+            let asked = name.parse().unwrap_or_else(|_| cached.stored().clone());
+            let asked = AskedName { name: asked, ns: query.non_empty("ns").map(str::to_owned) };
+            return Ok(Located { name: cached.stored().clone(), asked, cached: Some(cached) });
+        }
+    }
+    let name: RepositoryName = name.parse().map_err(|error: InvalidName| invalid(error.to_string()))?;
+    let asked = AskedName { name: name.clone(), ns: None };
+    Ok(Located { name, asked, cached: None })
 }
 
 async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, ApiError> {

@@ -10,12 +10,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_driver::{ByteRange, RedirectRequest};
+use sampan_engine::BlobInfo;
 use sampan_engine::oci::Digest;
-use sampan_engine::{BlobInfo, RepositoryBlobs};
 use sampan_shown_url::ShownUrl;
 
 use super::Reply;
 use crate::http::body::from_reader;
+use crate::http::content::Content;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
     Authorized, BlobDigest, Delete, FromPath, Pull, Ranges, Readers, if_none_match, if_range_allows, ranges,
@@ -37,31 +38,31 @@ pub(in crate::http) async fn get(
     request: Request,
 ) -> Reply {
     let permit = readers.blob().await;
-    let blobs = repo.repository().blobs();
+    let content = repo.content();
     let files = files.map(|Extension(files)| files);
-    let (blob, response) = respond(&state, &blobs, &digest, files, request.headers()).await?;
-    blobs.emit_pulled(&blob);
+    let (blob, response) = respond(&state, &content, &digest, files, request.headers()).await?;
+    content.emit_pulled(&blob);
     Ok(permit.hold(response))
 }
 
 async fn respond(
     state: &AppState,
-    blobs: &RepositoryBlobs,
+    content: &Content,
     digest: &Digest,
     files: Option<FileSender>,
     headers: &HeaderMap,
 ) -> Result<(BlobInfo, Response), ApiError> {
-    if let Some(redirected) = redirected(state, blobs, digest, RedirectRequest::Get).await? {
+    if let Some(redirected) = redirected(state, content, digest, RedirectRequest::Get).await? {
         return Ok(redirected);
     }
     if if_none_match(headers, digest) {
-        let blob = blobs.stat_and_lease(digest).await?;
+        let blob = content.blob_info(digest).await?;
         return Ok((blob, blob_response(StatusCode::NOT_MODIFIED, digest, Body::empty())));
     }
     if headers.contains_key(RANGE) && if_range_allows(headers, digest) {
-        return ranged(blobs, digest, files, headers).await;
+        return ranged(content, digest, files, headers).await;
     }
-    whole(blobs, digest, files).await
+    whole(content, digest, files).await
 }
 
 /// Answers whether the blob exists, with its size.
@@ -71,13 +72,13 @@ pub(in crate::http) async fn head(
     FromPath(digest): BlobDigest,
     request: Request,
 ) -> Reply {
-    let blobs = repo.repository().blobs();
-    if let Some((blob, response)) = redirected(&state, &blobs, &digest, RedirectRequest::Head).await? {
-        blobs.emit_pulled(&blob);
+    let content = repo.content();
+    if let Some((blob, response)) = redirected(&state, &content, &digest, RedirectRequest::Head).await? {
+        content.emit_pulled(&blob);
         return Ok(response);
     }
-    let blob = blobs.stat_and_lease(&digest).await?;
-    blobs.emit_pulled(&blob);
+    let blob = content.blob_info(&digest).await?;
+    content.emit_pulled(&blob);
     if if_none_match(request.headers(), &digest) {
         return Ok(blob_response(StatusCode::NOT_MODIFIED, &digest, Body::empty()));
     }
@@ -95,14 +96,14 @@ pub(in crate::http) async fn delete(repo: Authorized<Delete>, FromPath(digest): 
 /// The redirect to the store, if it is enabled and the store supports it.
 async fn redirected(
     state: &AppState,
-    blobs: &RepositoryBlobs,
+    content: &Content,
     digest: &Digest,
     request: RedirectRequest,
 ) -> Result<Option<(BlobInfo, Response)>, ApiError> {
     if !state.options().redirect {
         return Ok(None);
     }
-    let Some((blob, url)) = blobs.redirect(digest, request).await? else { return Ok(None) };
+    let Some((blob, url)) = content.redirect(digest, request).await? else { return Ok(None) };
     // Without the query, which carries the signature.
     tracing::debug!("redirect: {digest} is at {}", ShownUrl::from(&url));
     let headers =
@@ -111,25 +112,25 @@ async fn redirected(
 }
 
 async fn whole(
-    blobs: &RepositoryBlobs,
+    content: &Content,
     digest: &Digest,
     files: Option<FileSender>,
 ) -> Result<(BlobInfo, Response), ApiError> {
-    let (blob, reader) = blobs.read(digest, ByteRange::ALL).await?;
+    let (blob, reader) = content.blob(digest, ByteRange::ALL).await?;
     let response = with_type(blob_response(StatusCode::OK, digest, from_reader(reader, files)));
     Ok((blob, response))
 }
 
 async fn ranged(
-    blobs: &RepositoryBlobs,
+    content: &Content,
     digest: &Digest,
     files: Option<FileSender>,
     headers: &HeaderMap,
 ) -> Result<(BlobInfo, Response), ApiError> {
-    let blob = blobs.stat_and_lease(digest).await?;
+    let blob = content.blob_to_read(digest).await?;
     let size = blob.size_bytes;
     let mut parts = match ranges(headers, size) {
-        Ranges::Whole => return whole(blobs, digest, files).await,
+        Ranges::Whole => return whole(content, digest, files).await,
         Ranges::Unsatisfiable => {
             let error =
                 ApiError::new(ErrorCode::RangeInvalid).with_reason(format!("the blob has {size} bytes"));
@@ -138,15 +139,17 @@ async fn ranged(
         Ranges::Parts(parts) => parts,
     };
     if parts.len() > 1 {
+        // A cache may answer with the whole (RFC 9110, 14.2): its parts come in the order of the blob.
+        let Some(own) = content.own() else { return whole(content, digest, files).await };
         let multipart = Multipart::new(parts, size);
         let content_type = multipart.content_type();
-        let body = multipart.into_body(blobs.clone(), digest.clone());
+        let body = multipart.into_body(own.blobs(), digest.clone());
         let mut response = blob_response(StatusCode::PARTIAL_CONTENT, digest, body);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         return Ok((blob, response));
     }
     let Range { start, end } = parts.remove(0);
-    let (blob, reader) = blobs.read(digest, ByteRange::new(start, end - start)).await?;
+    let (blob, reader) = content.blob(digest, ByteRange::new(start, end - start)).await?;
     let body = from_reader(reader, files);
     let mut response = with_type(blob_response(StatusCode::PARTIAL_CONTENT, digest, body));
     response.headers_mut().insert(CONTENT_RANGE, visible(format!("bytes {start}-{}/{size}", end - 1)));

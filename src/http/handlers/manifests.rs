@@ -9,11 +9,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sampan_engine::oci::media_type::DOCKER_LIST;
 use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
-use sampan_engine::{ManifestStore, PutManifest, Stored, StoredInfo};
+use sampan_engine::{PutManifest, Stored, StoredInfo};
 use serde_json::Value;
 
 use super::Reply;
 use crate::http::body::read_limited;
+use crate::http::content::Content;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::extract::{
     Authorized, Delete, FromPath, ManifestReference, NewReference, Pull, Push, Query, Readers, if_none_match,
@@ -35,9 +36,9 @@ pub(in crate::http) async fn get(
 ) -> Reply {
     let permit = readers.document().await;
     let headers = request.headers();
-    let manifests = repo.repository().manifests();
+    let content = repo.content();
     let stored =
-        resolve_for_legacy_client(&manifests, &reference, manifests.get(&reference).await?, headers).await?;
+        resolve_for_legacy_client(&content, &reference, content.manifest(&reference).await?, headers).await?;
     if if_none_match(headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
@@ -51,11 +52,11 @@ pub(in crate::http) async fn head(
     request: Request,
 ) -> Reply {
     let headers = request.headers();
-    let manifests = repo.repository().manifests();
-    let mut info = manifests.stat(&reference).await?;
+    let content = repo.content();
+    let mut info = content.manifest_info(&reference).await?;
     if needs_single_manifest(&reference, &info.media_type, headers) {
         let Stored { digest, media_type, bytes } =
-            resolve_for_legacy_client(&manifests, &reference, manifests.get(&reference).await?, headers)
+            resolve_for_legacy_client(&content, &reference, content.manifest(&reference).await?, headers)
                 .await?;
         info = StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 };
     }
@@ -154,7 +155,7 @@ fn needs_single_manifest(reference: &Reference, media_type: &MediaType, headers:
 
 /// The manifest, or for a legacy client the list's child for linux/amd64, as in Distribution.
 async fn resolve_for_legacy_client(
-    manifests: &ManifestStore,
+    content: &Content,
     reference: &Reference,
     stored: Stored,
     headers: &HeaderMap,
@@ -167,7 +168,7 @@ async fn resolve_for_legacy_client(
             "the tag points at a manifest list without a child for linux/amd64, and Accept allows no list",
         )
     })?;
-    Ok(manifests.get(&Reference::Digest(child)).await?)
+    content.manifest(&Reference::Digest(child)).await
 }
 
 /// Reads only the fields it needs; the rest of the list is not validated.

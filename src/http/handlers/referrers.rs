@@ -34,17 +34,19 @@ pub(in crate::http) async fn list(
         limit: page.n.unwrap_or(usize::MAX),
         max_bytes: PAGE_BYTES,
     };
-    let found = repo.repository().referrers().list(&digest.0, &query).await?;
+    let found = repo.content().referrers(&digest.0, &query).await?;
 
     let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index(&found)).into_response();
     if query.artifact_type.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(last) = found.descriptors.last().filter(|_| found.more) {
-        let path = Endpoint::Referrers.path(repo.name().as_str(), &digest.0.to_string());
+        let path = Endpoint::Referrers.path(repo.asked().name.as_str(), &digest.0.to_string());
         let filter = query.artifact_type.as_deref().map(|text| ("artifactType", text));
+        let ns = repo.asked().ns.as_deref().map(|ns| ("ns", ns));
+        let kept: Vec<_> = filter.into_iter().chain(ns).collect();
         let last = last.digest.to_string();
-        let link = link::next(&state.options().prefix, &path, &last, page.n, filter.as_slice());
+        let link = link::next(&state.options().prefix, &path, &last, page.n, &kept);
         response.headers_mut().insert(LINK, link);
     }
     Ok(permit.hold(response))

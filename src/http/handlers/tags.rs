@@ -24,18 +24,25 @@ pub(in crate::http) async fn list(
     repo: Authorized<Pull>,
     query: PageQuery,
 ) -> Reply {
-    let tags = repo.repository().tags();
+    let content = repo.content();
+    let last = query.last.as_deref();
     let Some(n) = query.n else {
-        return all(repo.name(), tags.stream(query.last.as_deref()).await?).await;
+        let tags = match content.own() {
+            Some(own) => own.tags().stream(last).await?,
+            None => stream::iter(content.tags(last, None).await?.items.into_iter().map(Ok)).boxed(),
+        };
+        return all(&repo.asked().name, tags).await;
     };
     let limit = n.min(state.options().tags_max);
-    let page = tags.list(query.last.as_deref(), Some(limit)).await?;
+    let page = content.tags(last, Some(limit)).await?;
+    let asked = repo.asked();
     // With a line end as in Distribution, for users of curl.
-    let body = format!("{}\n", json!({ "name": repo.name().as_str(), "tags": &page.items }));
+    let body = format!("{}\n", json!({ "name": asked.name.as_str(), "tags": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
     if let (true, Some(last)) = (page.more, page.items.last()) {
-        let path = Endpoint::Tags.path(repo.name().as_str(), "");
-        let link = link::next(&state.options().prefix, &path, last, Some(limit), &[]);
+        let path = Endpoint::Tags.path(asked.name.as_str(), "");
+        let ns = asked.ns.as_deref().map(|ns| ("ns", ns));
+        let link = link::next(&state.options().prefix, &path, last, Some(limit), ns.as_slice());
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)

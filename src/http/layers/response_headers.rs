@@ -5,11 +5,15 @@ use axum::response::Response;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
+use sampan_cache::Served;
 
-use crate::http::headers::{DOCKER_API_VERSION, REGISTRY_2_0};
+use crate::http::headers::{CACHE_STATUS, DOCKER_API_VERSION, REGISTRY_2_0};
 
-/// Adds `Docker-Distribution-Api-Version` and the headers of `http.headers`.
-pub(in crate::http) fn add(configured: &HeaderMap, answer: &mut HeaderMap) {
+/// Adds `Docker-Distribution-Api-Version`, the headers of `http.headers`, and how a cache answered.
+pub(in crate::http) fn add(configured: &HeaderMap, served: Option<Served>, answer: &mut HeaderMap) {
+    if let Some(served) = served {
+        answer.insert(CACHE_STATUS, HeaderValue::from_static(served.as_header()));
+    }
     answer.insert(DOCKER_API_VERSION, REGISTRY_2_0);
     for (name, value) in configured {
         answer.append(name, value.clone());

@@ -5,7 +5,6 @@ mod oddities;
 mod outside;
 mod resolution;
 
-use super::check::NOT_SERVED;
 use crate::defaults::complete;
 use crate::parse::parse;
 use crate::root::ROOT;
@@ -25,7 +24,7 @@ impl Checked {
     }
 }
 
-/// Reads and checks a file as [`Config::load`] does, and goes on where that stops since nothing serves the section.
+/// Reads and checks a file .
 fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
     let stages = stages(file, variables);
     let mut mistakes = stages.mistakes;
@@ -33,7 +32,7 @@ fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
     let config = Config::read(&stages.tree).ok();
     if let Some(config) = &config {
         let (contradictions, oddities) = config.check(&stages.tree);
-        mistakes.extend(contradictions.into_iter().filter(|found| found.message != NOT_SERVED));
+        mistakes.extend(contradictions);
         warnings.extend(oddities);
     }
     let config = config.unwrap_or_default();

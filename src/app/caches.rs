@@ -1,0 +1,161 @@
+//! Makes the caches of other registries from the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan_cache::{
+    CacheSettings, Caches, NameRule, TagRule, TagSettings, UpstreamSettings, UseSink, WhenGone,
+};
+use sampan_client::{
+    ClientOptions, Credentials, PlainHttp, RetryPolicy, Secret, Timeouts, TlsOptions, Verification,
+};
+use sampan_config::{
+    CacheUpstream, Config, RegistryHost, RepositoryPattern, UpstreamAccount, UpstreamRepositories,
+};
+use sampan_engine::Registry;
+use sampan_engine::fill::{FillOptions, Fills};
+use sampan_engine::oci::{RepositoryName, Tag};
+
+use super::AppError;
+use crate::auth::{PolicyTooLarge, name_matcher};
+use crate::blocking::on_blocking_pool;
+
+/// Why the caches cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheSetupError {
+    /// Patterns.
+    #[error(transparent)]
+    Patterns(#[from] PolicyTooLarge),
+    /// A name or an address.
+    #[error("upstream {upstream}: {problem}")]
+    Name {
+        /// The upstream's name.
+        upstream: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A certificate.
+    #[error("upstream {upstream}")]
+    Client {
+        /// The upstream's name.
+        upstream: String,
+        /// The cause.
+        source: sampan_client::http_client::HttpClientError,
+    },
+}
+
+/// The caches of `config` in `registry`; `None` if it has none.
+pub(super) async fn caches_if_configured(
+    config: &Config,
+    registry: &Registry,
+) -> Result<Option<Caches>, AppError> {
+    let Some(proxy) = config.proxy.as_ref().filter(|proxy| proxy.is_cache()) else { return Ok(None) };
+    let upstreams = proxy.resolved_upstreams();
+    let upstreams = upstreams.into_iter().map(upstream).collect::<Result<Vec<_>, CacheSetupError>>()?;
+    let settings = CacheSettings {
+        upstreams,
+        default: proxy.default.clone(),
+        local: rule(&proxy.local)?,
+        offline: proxy.offline,
+        used: used(registry.clone()),
+    };
+    let fills = Fills::new(FillOptions {
+        spool: proxy.spool.clone(),
+        write_timeout: proxy.write_timeout(),
+        ..FillOptions::default()
+    });
+    let opened = on_blocking_pool(move || Caches::new(settings, fills)).await;
+    let caches = opened.map_err(|(upstream, source)| CacheSetupError::Client { upstream, source })?;
+    for upstream in caches.upstreams() {
+        let place = upstream.prefix().map_or("everything here".to_owned(), |prefix| format!("{prefix}/"));
+        tracing::info!(upstream = upstream.name(), "{place} is a cache of upstream {}", upstream.name());
+    }
+    Ok(Some(caches))
+}
+
+/// The collector chooses what to forget by uses.
+fn used(registry: Registry) -> UseSink {
+    Arc::new(move |name, digest| registry.cache_uses().note_used(name, digest))
+}
+
+fn upstream(config: CacheUpstream) -> Result<UpstreamSettings, CacheSetupError> {
+    let wrong = |problem: String| CacheSetupError::Name { upstream: config.name.clone(), problem };
+    let name = |text: &String| text.parse::<RepositoryName>().map_err(|error| wrong(error.to_string()));
+    let hosts = |hosts: &[RegistryHost]| hosts.iter().map(|host| host.as_str().to_owned()).collect();
+    let credentials = credentials(&config.account);
+    let immutable = config.tags.immutable.clone();
+    let gone = |rule| match rule {
+        sampan_config::WhenGone::Keep => WhenGone::Keep,
+        sampan_config::WhenGone::Forget => WhenGone::Forget,
+    };
+    Ok(UpstreamSettings {
+        address: config.url.as_str().parse().map_err(|error| wrong(format!("{error}")))?,
+        prefix: config.prefix.as_ref().map(name).transpose()?,
+        ns: hosts(&config.ns),
+        hosts: hosts(&config.hosts),
+        library: config.library,
+        path: config.path.as_ref().map(name).transpose()?,
+        allowed: allowed(&config.repositories)?,
+        tags: TagSettings {
+            fresh: config.tags.fresh,
+            stale: config.tags.stale,
+            deleted: gone(config.tags.deleted),
+            refused: gone(config.tags.refused),
+            immutable: Arc::new(move |tag: &Tag| {
+                immutable.iter().any(|pattern| pattern.as_regex().is_match(tag.as_str()))
+            }) as TagRule,
+            missing: config.tags.missing,
+        },
+        has_account: config.account != UpstreamAccount::Anonymous,
+        client: ClientOptions {
+            credentials,
+            tls: TlsOptions {
+                authorities: config.ca.clone(),
+                client_certificate: config.clientcertificate.clone(),
+                client_key: config.clientkey.clone(),
+                verification: Verification::Full,
+            },
+            plain_http: PlainHttp::WhenNamed,
+            trusted_realms: config.realms.clone(),
+            redirect_hosts: config.redirects.clone(),
+            retry: RetryPolicy::NONE,
+            timeouts: Timeouts {
+                connect: config.timeouts.connect,
+                answer: config.timeouts.answer,
+                stall: config.timeouts.stall,
+                ..Timeouts::default()
+            },
+            ..ClientOptions::default()
+        },
+        connections: config.connections,
+        requests_per_second: config.requests.unwrap_or(0),
+        bytes_per_second: config.bandwidth.unwrap_or(0),
+        name: config.name,
+    })
+}
+
+fn credentials(account: &UpstreamAccount) -> Credentials {
+    match account {
+        UpstreamAccount::Anonymous => Credentials::anonymous(),
+        UpstreamAccount::Password { user, password } => {
+            Credentials::password(user, Secret::new(password.expose()))
+        }
+        UpstreamAccount::PasswordFile { user, path } => Credentials::password_file(user, path),
+        UpstreamAccount::Exec { command, lifetime } => {
+            let lifetime: Option<Duration> = *lifetime;
+            Credentials::helper(command, lifetime)
+        }
+        UpstreamAccount::DockerConfig(path) => Credentials::files(vec![path.clone()]),
+    }
+}
+
+fn rule(patterns: &[RepositoryPattern]) -> Result<NameRule, CacheSetupError> {
+    Ok(Arc::new(name_matcher(patterns)?))
+}
+
+/// Without `allow`, everything that `deny` does not name.
+fn allowed(rules: &UpstreamRepositories) -> Result<NameRule, CacheSetupError> {
+    let (allow, deny) = (rule(&rules.allow)?, rule(&rules.deny)?);
+    let allows_all = rules.allow.is_empty();
+    Ok(Arc::new(move |name| (allows_all || allow(name)) && !deny(name)))
+}

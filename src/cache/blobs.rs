@@ -1,0 +1,252 @@
+//! Blobs: from the store, else from the upstream, in one transfer for all who ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use sampan_client::{BlobStream, RetryPolicy};
+use sampan_driver::{BoxError, ByteRange, FileReader};
+use sampan_engine::fill::{Fill, FillError, FillSource};
+use sampan_engine::oci::Digest;
+use sampan_engine::{BlobInfo, MountOutcome};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::{CacheError, Result, Verdict};
+use crate::repository::{CachedRepository, Served};
+use crate::statistics::Kind;
+use crate::upstream::Upstream;
+
+/// A transfer goes on after the upstream broke off: five attempts or so, apart from those that made progress.
+const RESUME: RetryPolicy = RetryPolicy {
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(30),
+    total: Duration::from_secs(75),
+    total_before_contact: Duration::from_secs(75),
+};
+
+impl CachedRepository {
+    /// Opens a range of a blob. What the store lacks comes as the upstream sends it; its last bytes leave when the whole has
+    /// its digest.
+    ///
+    /// # Errors
+    ///
+    /// It is unknown, the upstream does not give it, or the store fails; a driver error of kind `RangeInvalid` when the range
+    /// begins beyond its end.
+    pub async fn blob(&self, digest: &Digest, range: ByteRange) -> Result<(BlobInfo, FileReader, Served)> {
+        let answer = self.read_or_fetch(digest, range).await;
+        if let Ok((.., how)) = &answer {
+            self.inner.statistics.blobs.note(*how);
+        }
+        answer
+    }
+
+    /// Describes a blob for a client that reads it next: what the store lacks begins to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`blob`](Self::blob).
+    pub async fn blob_to_read(&self, digest: &Digest) -> Result<(BlobInfo, Served)> {
+        match self.repository.blobs().stat_and_lease(digest).await {
+            Ok(info) => return Ok((info, Served::Hit)),
+            Err(sampan_engine::Error::BlobUnknown(..)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (info, _, how) = self.read_or_fetch(digest, ByteRange::ALL).await?;
+        Ok((info, how))
+    }
+
+    /// Describes a blob, as the store or the upstream does; fetches nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`blob`](Self::blob).
+    pub async fn blob_info(&self, digest: &Digest) -> Result<(BlobInfo, Served)> {
+        let answer = self.stat_or_ask(digest).await;
+        if let Ok((_, how)) = &answer {
+            self.inner.statistics.blobs.note(*how);
+        }
+        answer
+    }
+
+    async fn read_or_fetch(
+        &self,
+        digest: &Digest,
+        range: ByteRange,
+    ) -> Result<(BlobInfo, FileReader, Served)> {
+        match self.repository.blobs().read(digest, range).await {
+            Ok((info, reader)) => return Ok((info, reader, Served::Hit)),
+            Err(sampan_engine::Error::BlobUnknown(..)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.check_askable()?;
+        if self.link_if_here(digest).await? {
+            let (info, reader) = self.repository.blobs().read(digest, range).await?;
+            return Ok((info, reader, Served::Hit));
+        }
+        let fill = self.fill(digest).await?;
+        let size = fill.opened().await.map_err(|error| self.fill_error(digest, error))?;
+        let reader = fill.reader(range).await.map_err(|error| self.fill_error(digest, error))?;
+        let size_bytes = size.unwrap_or_else(|| reader.size_bytes());
+        let info = BlobInfo { digest: digest.clone(), canonical: digest.clone(), size_bytes };
+        self.note_holder(digest);
+        Ok((info, reader, Served::Fetched))
+    }
+
+    async fn stat_or_ask(&self, digest: &Digest) -> Result<(BlobInfo, Served)> {
+        match self.repository.blobs().stat_and_lease(digest).await {
+            Ok(info) => return Ok((info, Served::Hit)),
+            Err(sampan_engine::Error::BlobUnknown(..)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.check_askable()?;
+        let size_bytes = self.ask_for_size(digest).await?;
+        let info = BlobInfo { digest: digest.clone(), canonical: digest.clone(), size_bytes };
+        Ok((info, Served::Fetched))
+    }
+
+    /// The length that the upstream says; fails if this repository there does not have the blob.
+    async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
+        let upstream = &self.name.upstream;
+        let unknown = || self.unknown_blob(digest);
+        let asked = upstream.ask(Kind::Blob, self.remote.blob_info(digest)).await;
+        let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
+        let found = found.ok_or_else(unknown)?;
+        found.size_bytes.or_else(|| self.described(digest)).ok_or_else(|| CacheError::Wrong {
+            upstream: upstream.name().to_owned(),
+            reason: "it has no length".to_owned(),
+        })
+    }
+
+    /// Joins the transfer of the blob, or starts it.
+    async fn fill(&self, digest: &Digest) -> Result<Fill> {
+        let upstream = Arc::clone(&self.name.upstream);
+        let described = self.described(digest);
+        let group = upstream.name().to_owned();
+        // The transfer is of another repository there, whose content this one may not have.
+        if described.is_none() && self.inner.fills.is_running(&group, digest) {
+            self.ask_for_size(digest).await?;
+        }
+        let (remote, wanted) = (self.remote.clone(), digest.clone());
+        let open = move || {
+            async move {
+                let Some(permit) = upstream.transfer().await else { return Err(Refusal::Stopped.into()) };
+                let opened = upstream.send(Kind::Blob, remote.blob(&wanted, described)).await;
+                match opened {
+                    Ok(Some(stream)) => {
+                        let stream = stream.unverified().with_retry(RESUME);
+                        Ok(Box::new(Transfer { stream, upstream, _permit: permit }) as Box<dyn FillSource>)
+                    }
+                    Ok(None) => Err(Refusal::Missing.into()),
+                    Err(verdict) => Err(Refusal::Verdict(verdict).into()),
+                }
+            }
+            .boxed()
+        };
+        Ok(self.inner.fills.join(&group, digest, &self.bare(), described, open))
+    }
+
+    /// Links data that are here already through another repository of the same upstream, if a manifest of this one refers to
+    /// them. Data of other upstreams or of ordinary repositories are never linked without a transfer: an upstream could name
+    /// a digest that it does not have.
+    async fn link_if_here(&self, digest: &Digest) -> Result<bool> {
+        let key = (Arc::clone(&self.name.upstream.name), digest.clone());
+        let Some(holder) = self.inner.memory.holders.get(&key).filter(|holder| *holder != self.name.stored)
+        else {
+            return Ok(false);
+        };
+        if self.described(digest).is_none() {
+            return Ok(false);
+        }
+        match self.bare().blobs().mount(digest, Some(&holder)).await {
+            Ok(MountOutcome::Mounted(_)) => Ok(true),
+            Ok(MountOutcome::NotFound) => {
+                self.inner.memory.holders.remove(&key);
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::debug!(%digest, %error, "a cached blob could not be linked and is fetched");
+                Ok(false)
+            }
+        }
+    }
+
+    fn described(&self, digest: &Digest) -> Option<u64> {
+        self.inner.memory.described.get(&(self.name.stored.clone(), digest.clone()))
+    }
+
+    fn note_holder(&self, digest: &Digest) {
+        let key = (Arc::clone(&self.name.upstream.name), digest.clone());
+        self.inner.memory.holders.insert(key, self.name.stored.clone());
+    }
+
+    fn wrong_blob(&self) -> CacheError {
+        let upstream = self.upstream_name().to_owned();
+        CacheError::Wrong { upstream, reason: "its content does not have its digest".to_owned() }
+    }
+
+    fn unknown_blob(&self, digest: &Digest) -> CacheError {
+        CacheError::BlobUnknown(digest.clone(), self.name.stored.clone())
+    }
+
+    fn fill_error(&self, digest: &Digest, error: FillError) -> CacheError {
+        let upstream = &self.name.upstream;
+        let unknown = || self.unknown_blob(digest);
+        if let Some(error) = error.source_error::<sampan_client::ClientError>() {
+            return Verdict::of(error, upstream.settings.has_account).into_error(upstream.name(), unknown);
+        }
+        if let Some(refusal) = error.source_error::<Refusal>() {
+            return match refusal {
+                Refusal::Missing => unknown(),
+                Refusal::Stopped => CacheError::Stopped,
+                Refusal::Verdict(verdict) => verdict.clone().into_error(upstream.name(), unknown),
+            };
+        }
+        match error {
+            FillError::Digest { .. } | FillError::Length { .. } => self.wrong_blob(),
+            FillError::RangeInvalid { .. } => CacheError::Wrong {
+                upstream: upstream.name().to_owned(),
+                reason: "it has another length than before".to_owned(),
+            },
+            FillError::Unstored(reason, _) => CacheError::Wrong {
+                upstream: upstream.name().to_owned(),
+                reason: format!("it does not say how long the blob is, and {reason}"),
+            },
+            FillError::Source(_) | FillError::Stopped => CacheError::Stopped,
+        }
+    }
+}
+
+/// Why a transfer did not begin.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the upstream does not have it")]
+    Missing,
+    #[error("the registry is shutting down")]
+    Stopped,
+    #[error("the upstream does not give it")]
+    Verdict(Verdict),
+}
+
+/// The bytes of a blob from an upstream.
+struct Transfer {
+    stream: BlobStream,
+    upstream: Arc<Upstream>,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl FillSource for Transfer {
+    fn size_bytes(&self) -> Option<u64> {
+        self.stream.size_bytes()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
+        let bytes = self.stream.next().await?;
+        if let Some(bytes) = &bytes {
+            self.upstream.byte_rate.take(bytes.len() as u64).await;
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,182 @@
+//! `Caches`: all caches of a registry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sampan_client::http_client::HttpClientError;
+use sampan_engine::fill::Fills;
+use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+use sampan_engine::{Referrer, Repository, Stored};
+
+use crate::flights::Flights;
+use crate::mapping::{Asked, Mapping, MappingError, Place, Upstreams};
+use crate::memory::{Listed, Memory};
+use crate::repository::CachedRepository;
+use crate::settings::{CacheSettings, UseSink};
+use crate::statistics::CacheStatistics;
+use crate::tag_looks::TagAnswer;
+use crate::upstream::Upstream;
+
+/// The caches of a registry. Cloning is cheap; clones share all state.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) upstreams: Upstreams,
+    mapping: Mapping,
+    pub(crate) fills: Fills,
+    pub(crate) memory: Memory,
+    pub(crate) statistics: CacheStatistics,
+    pub(crate) used: UseSink,
+    offline: AtomicBool,
+    /// By stored name and digest.
+    pub(crate) manifests: Flights<(RepositoryName, Digest), Option<Stored>>,
+    /// By stored name and tag.
+    pub(crate) tag_looks: Flights<(RepositoryName, Tag), TagAnswer>,
+    pub(crate) tag_lists: Flights<RepositoryName, Listed<Tag>>,
+    pub(crate) referrer_lists: Flights<(RepositoryName, Digest), Listed<Referrer>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("upstreams", &self.upstreams).finish_non_exhaustive()
+    }
+}
+
+/// A repository that is cached: the proof that a name belongs to an upstream.
+#[derive(Clone, Debug)]
+pub struct CachedName {
+    pub(crate) upstream: Arc<Upstream>,
+    /// The name here.
+    pub(crate) stored: RepositoryName,
+    /// The name there.
+    pub(crate) remote: RepositoryName,
+    /// Whether the configuration allows to ask for it.
+    pub(crate) is_allowed: bool,
+}
+
+impl CachedName {
+    /// The name here.
+    pub fn stored(&self) -> &RepositoryName {
+        &self.stored
+    }
+
+    /// The upstream.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+/// Why a name has no place: unknown registry, or too long with its prefix.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LocateError {
+    /// The client means a registry that is not configured.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The name is no name, alone or with the prefix.
+    #[error(transparent)]
+    Name(#[from] sampan_engine::oci::InvalidName),
+}
+
+impl Caches {
+    /// The caches of `settings`, whose transfers are in `fills`. It asks no upstream yet; it blocks to read certificates.
+    ///
+    /// # Errors
+    ///
+    /// A certificate cannot be used; with the name of the upstream.
+    pub fn new(settings: CacheSettings, fills: Fills) -> Result<Self, (String, HttpClientError)> {
+        let upstream = |settings: &crate::UpstreamSettings| {
+            let opened = Upstream::new(settings.clone()).map(Arc::new);
+            opened.map_err(|error| (settings.name.clone(), error))
+        };
+        let upstreams = settings.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
+        let (offline, used) = (AtomicBool::new(settings.offline), settings.used.clone());
+        let inner = Inner {
+            upstreams,
+            mapping: Mapping::new(settings),
+            fills,
+            memory: Memory::default(),
+            statistics: CacheStatistics::default(),
+            used,
+            offline,
+            manifests: Flights::default(),
+            tag_looks: Flights::default(),
+            tag_lists: Flights::default(),
+            referrer_lists: Flights::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The upstreams, in the order of the configuration.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.inner.upstreams
+    }
+
+    /// Answers so far.
+    pub fn statistics(&self) -> &CacheStatistics {
+        &self.inner.statistics
+    }
+
+    /// The transfers.
+    pub fn fills(&self) -> &Fills {
+        &self.inner.fills
+    }
+
+    /// Whether no upstream is asked.
+    pub fn is_offline(&self) -> bool {
+        self.inner.offline.load(Ordering::Relaxed)
+    }
+
+    /// Asks no upstream from now on, or asks them again. Running transfers go on.
+    pub fn set_offline(&self, offline: bool) {
+        self.inner.offline.store(offline, Ordering::Relaxed);
+    }
+
+    /// Where a request leads; `None` for an ordinary repository.
+    ///
+    /// # Errors
+    ///
+    /// The registry that the client means is not configured; the name is too long with its prefix.
+    pub fn locate(&self, asked: Asked<'_>) -> Result<Option<CachedName>, LocateError> {
+        match self.inner.mapping.place(asked)? {
+            Some(place) => self.named(&place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The upstream of a repository by its name here; `None` for an ordinary repository.
+    pub fn of_stored(&self, name: &RepositoryName) -> Option<CachedName> {
+        self.named(&self.inner.mapping.of_stored(name.as_str())?).ok()
+    }
+
+    fn named(&self, place: &Place) -> Result<CachedName, LocateError> {
+        let (stored, remote) = place.names()?;
+        let upstream = Arc::clone(&self.inner.upstreams[place.upstream]);
+        Ok(CachedName { upstream, stored, remote, is_allowed: self.inner.mapping.allows(place) })
+    }
+
+    /// The cache in `repository`, which must have the name's stored name.
+    pub fn repository(&self, name: CachedName, repository: Repository) -> CachedRepository {
+        CachedRepository::new(self.inner.clone(), name, repository)
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Relaxed)
+    }
+
+    /// Whether the upstream said a short while ago that it has no such manifest.
+    pub(crate) fn is_missing(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> bool {
+        let said = self.memory.missing.get(&(name.clone(), reference.clone()));
+        let now = upstream.clock().elapsed();
+        said.is_some_and(|at| now.saturating_sub(at) < upstream.settings.tags.missing)
+    }
+}

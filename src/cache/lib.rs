@@ -1,0 +1,40 @@
+//! Caches of other registries: a repository below an upstream's prefix has what the upstream has.
+//!
+//! [`Caches::locate`] finds the upstream of a request; [`CachedRepository`] answers as the engine's repository does, and asks
+//! the upstream for what the store lacks.
+//!
+//! Invariants:
+//!
+//! - content is served only if it has the digest that was asked for, or that the upstream announced for the tag;
+//! - what several clients want at once is asked for once, by a task that outlives each of them;
+//! - data of one upstream are never linked in the repositories of another, or in ordinary ones, without a transfer;
+//! - an upstream that is away, slow or lying costs an answer, never what is stored;
+//! - no header, challenge, cookie or address of an upstream reaches a client.
+//!
+//! Absent on purpose: HTTP on our side, configuration, and what is forgotten when: the collector does that.
+
+mod blobs;
+mod breaker;
+mod caches;
+mod error;
+mod flights;
+mod limits;
+mod lists;
+mod manifests;
+mod mapping;
+mod memory;
+mod repository;
+mod settings;
+mod statistics;
+mod tag_looks;
+#[cfg(test)]
+mod testing;
+mod upstream;
+
+pub use caches::{CachedName, Caches, LocateError};
+pub use error::{CacheError, Result};
+pub use mapping::{Asked, MappingError};
+pub use repository::{CachedRepository, Served};
+pub use settings::{CacheSettings, NameRule, TagRule, TagSettings, UpstreamSettings, UseSink, WhenGone};
+pub use statistics::{Answers, CacheStatistics, Kind, Outcome, UpstreamStatistics};
+pub use upstream::Upstream;

@@ -1,0 +1,143 @@
+//! Manifests by digest: from the store, else from the upstream, fetched once for all who ask.
+
+use std::sync::atomic::Ordering;
+
+use futures::FutureExt;
+use sampan_client::RemoteManifest;
+use sampan_engine::oci::{Digest, Manifest, MediaType, Reference, Tag};
+use sampan_engine::{CachedPut, Stored, StoredInfo};
+
+use crate::error::{CacheError, Result};
+use crate::repository::{CachedRepository, Served};
+use crate::statistics::Kind;
+
+impl CachedRepository {
+    pub(crate) async fn manifest_by_digest(&self, digest: &Digest) -> Result<(Stored, Served)> {
+        let reference = Reference::Digest(digest.clone());
+        match self.repository.manifests().get(&reference).await {
+            Ok(stored) => return Ok((stored, Served::Hit)),
+            Err(error) => self.lacks(error)?,
+        }
+        let fetched = self.fetch(digest).await?;
+        // For its event.
+        match self.repository.manifests().get(&reference).await {
+            Ok(stored) => Ok((stored, Served::Fetched)),
+            Err(_) => Ok((fetched, Served::Fetched)),
+        }
+    }
+
+    pub(crate) async fn info_by_digest(&self, digest: &Digest) -> Result<(StoredInfo, Served)> {
+        match self.repository.manifests().stat(&Reference::Digest(digest.clone())).await {
+            Ok(info) => return Ok((info, Served::Hit)),
+            Err(error) => self.lacks(error)?,
+        }
+        // The client's next request is for the content.
+        let Stored { digest, media_type, bytes } = self.fetch(digest).await?;
+        Ok((StoredInfo { digest, media_type, size_bytes: bytes.len() as u64 }, Served::Fetched))
+    }
+
+    /// Nothing if the store lacks the manifest or has it damaged: then it is fetched.
+    pub(crate) fn lacks(&self, error: sampan_engine::Error) -> Result<()> {
+        match error {
+            sampan_engine::Error::ManifestUnknown(..) => Ok(()),
+            sampan_engine::Error::Corrupt(path, problem) => {
+                tracing::warn!(%path, %problem, "a cached manifest is damaged and is fetched again");
+                Ok(())
+            }
+            error => Err(error.into()),
+        }
+    }
+
+    /// Fetches a manifest and stores it with the tags that wait for it.
+    pub(crate) async fn fetch(&self, digest: &Digest) -> Result<Stored> {
+        let reference = Reference::Digest(digest.clone());
+        let stored_name = &self.name.stored;
+        let unknown = || CacheError::ManifestUnknown(reference.clone(), stored_name.clone());
+        self.check_askable()?;
+        if self.inner.is_missing(&self.name.upstream, stored_name, &reference) {
+            return Err(unknown());
+        }
+        let key = (stored_name.clone(), digest.clone());
+        let fetched = self
+            .inner
+            .manifests
+            .join(&key, || {
+                let (this, digest) = (self.clone(), digest.clone());
+                async move { this.fetch_and_store(&digest).await }.boxed()
+            })
+            .await?;
+        fetched.ok_or_else(unknown)
+    }
+
+    async fn fetch_and_store(&self, digest: &Digest) -> Result<Option<Stored>> {
+        let upstream = &self.name.upstream;
+        let reference = Reference::Digest(digest.clone());
+        let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
+        let asked = upstream.ask(Kind::Manifest, self.remote.manifest(&reference)).await;
+        let Some(manifest) = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))? else {
+            let key = (self.name.stored.clone(), reference);
+            self.inner.memory.missing.insert(key, upstream.clock().elapsed());
+            return Ok(None);
+        };
+        let bytes = manifest.bytes.len() as u64;
+        self.inner.statistics.pulled_manifest_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let key = (self.name.stored.clone(), digest.clone());
+        let tags = self.inner.memory.pending.get(&key).map(|tags| tags.to_vec()).unwrap_or_default();
+        let stored = self.store(manifest, tags).await;
+        self.inner.memory.pending.remove(&key);
+        Ok(Some(stored))
+    }
+
+    /// Stores a manifest. One that cannot be stored is served all the same.
+    async fn store(&self, manifest: RemoteManifest, tags: Vec<Tag>) -> Stored {
+        let RemoteManifest { digest, media_type, bytes } = manifest;
+        self.note_described(&bytes);
+        let served = Stored {
+            digest: digest.clone(),
+            media_type: MediaType::named(&media_type).unwrap_or_else(|| MediaType::of_manifest(&bytes)),
+            bytes: bytes.clone(),
+        };
+        match self.bare().manifests().put_cached(CachedPut { bytes, media_type, digest, tags }).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    repository = %self.name.stored, digest = %served.digest, %error,
+                    "a manifest of an upstream is served without being stored"
+                );
+                served
+            }
+        }
+    }
+
+    /// Points tags at a stored manifest.
+    pub(crate) async fn tag_stored(&self, stored: &Stored, tag: &Tag) {
+        let put = CachedPut {
+            bytes: stored.bytes.clone(),
+            media_type: stored.media_type.as_str().to_owned(),
+            digest: stored.digest.clone(),
+            tags: vec![tag.clone()],
+        };
+        if let Err(error) = self.bare().manifests().put_cached(put).await {
+            self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                repository = %self.name.stored, %tag, digest = %stored.digest, %error,
+                "a tag of an upstream is served without being stored"
+            );
+        }
+    }
+
+    /// Remembers what a manifest of this repository refers to: it may have these blobs.
+    fn note_described(&self, bytes: &[u8]) {
+        let Ok(manifest) = Manifest::parse(bytes, None) else { return };
+        for descriptor in manifest.config.iter().chain(&manifest.layers) {
+            let key = (self.name.stored.clone(), descriptor.digest.clone());
+            self.inner.memory.described.insert(key, descriptor.size);
+        }
+    }
+
+    /// The repository without the events of a request.
+    pub(crate) fn bare(&self) -> sampan_engine::Repository {
+        self.repository.without_events()
+    }
+}

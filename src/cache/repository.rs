@@ -1,0 +1,104 @@
+//! `CachedRepository`: a repository whose content comes from an upstream, as far as the store lacks it.
+
+use std::sync::Arc;
+
+use sampan_client::RepositoryClient;
+use sampan_engine::oci::{Digest, Reference};
+use sampan_engine::{Repository, Stored, StoredInfo};
+
+use crate::caches::{CachedName, Inner};
+use crate::error::{CacheError, Result};
+
+/// How an answer came about (RFC 9211).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Served {
+    /// From the store; no upstream was asked.
+    Hit,
+    /// From the store; the upstream confirmed it.
+    Confirmed,
+    /// From the upstream.
+    Fetched,
+    /// From the store, since the upstream gives no newer answer.
+    Stale,
+}
+
+impl Served {
+    /// The value of `Cache-Status`.
+    pub fn as_header(self) -> &'static str {
+        match self {
+            Self::Hit => "sampan; hit",
+            Self::Confirmed => "sampan; fwd=stale; fwd-status=200; detail=unchanged",
+            Self::Fetched => "sampan; fwd=uri-miss",
+            Self::Stale => "sampan; hit; detail=stale",
+        }
+    }
+}
+
+/// A repository that is cached.
+#[derive(Clone, Debug)]
+pub struct CachedRepository {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) name: CachedName,
+    /// With the events of the request.
+    pub(crate) repository: Repository,
+    pub(crate) remote: RepositoryClient,
+}
+
+impl CachedRepository {
+    pub(crate) fn new(inner: Arc<Inner>, name: CachedName, repository: Repository) -> Self {
+        let remote = name.upstream.repository(name.remote.clone());
+        Self { inner, name, repository, remote }
+    }
+
+    /// The upstream's name.
+    pub fn upstream_name(&self) -> &str {
+        self.name.upstream.name()
+    }
+
+    /// The manifest of a tag or digest.
+    ///
+    /// # Errors
+    ///
+    /// It is unknown, the upstream gives no answer, or the store fails.
+    pub async fn manifest(&self, reference: &Reference) -> Result<(Stored, Served)> {
+        let answer = match reference {
+            Reference::Digest(digest) => self.manifest_by_digest(digest).await,
+            Reference::Tag(tag) => self.manifest_by_tag(tag).await,
+        };
+        if let Ok((stored, how)) = &answer {
+            self.note_used(&stored.digest);
+            self.inner.statistics.manifests.note(*how);
+        }
+        answer
+    }
+
+    /// The same without the bytes, and for a tag without fetching them.
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest`](Self::manifest).
+    pub async fn manifest_info(&self, reference: &Reference) -> Result<(StoredInfo, Served)> {
+        let answer = match reference {
+            Reference::Digest(digest) => self.info_by_digest(digest).await,
+            Reference::Tag(tag) => self.info_by_tag(tag).await,
+        };
+        if let Ok((info, how)) = &answer {
+            self.note_used(&info.digest);
+            self.inner.statistics.manifests.note(*how);
+        }
+        answer
+    }
+
+    /// Fails if the upstream may not be asked for this repository.
+    pub(crate) fn check_askable(&self) -> Result<()> {
+        if !self.name.is_allowed {
+            let (upstream, name) = (self.upstream_name().to_owned(), self.name.remote.to_string());
+            return Err(CacheError::NotAllowed { upstream, name });
+        }
+        if self.inner.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
+    }
+
+    fn note_used(&self, digest: &Digest) {
+        (self.inner.used)(&self.name.stored, digest);
+    }
+}

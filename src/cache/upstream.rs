@@ -1,0 +1,148 @@
+//! `Upstream`: a registry that is cached: its client, its bounds, and whether it is away.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use sampan_client::http_client::HttpClientError;
+use sampan_client::{ClientError, ClientOptions, Clock, RegistryClient, RepositoryClient, RetryPolicy};
+use sampan_engine::oci::RepositoryName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::breaker::Breaker;
+use crate::error::Verdict;
+use crate::limits::Rate;
+use crate::settings::UpstreamSettings;
+use crate::statistics::{Kind, Outcome, UpstreamStatistics};
+
+/// A registry that is cached.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(crate) settings: UpstreamSettings,
+    /// The name, for keys.
+    pub(crate) name: Arc<str>,
+    registry: RegistryClient,
+    breaker: Breaker,
+    /// Transfers of blobs last long, so they have places of their own.
+    transfers: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    request_rate: Rate,
+    pub(crate) byte_rate: Rate,
+    statistics: UpstreamStatistics,
+}
+
+impl Upstream {
+    pub(crate) fn new(settings: UpstreamSettings) -> Result<Self, HttpClientError> {
+        // A client waits for the answer, and what is stored may do: a request is not repeated.
+        let options = ClientOptions { retry: RetryPolicy::NONE, ..settings.client.clone() };
+        let clock = options.clock.clone();
+        let registry = RegistryClient::new(settings.address.clone(), options)?;
+        let for_requests = (settings.connections / 4).max(1);
+        let for_transfers = settings.connections.saturating_sub(for_requests).max(1);
+        Ok(Self {
+            name: settings.name.as_str().into(),
+            registry,
+            breaker: Breaker::default(),
+            transfers: Arc::new(Semaphore::new(for_transfers)),
+            requests: Arc::new(Semaphore::new(for_requests)),
+            request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
+            byte_rate: Rate::new(settings.bytes_per_second, clock),
+            statistics: UpstreamStatistics::default(),
+            settings,
+        })
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Where its repositories are among ours; `None` if all of ours are its.
+    pub fn prefix(&self) -> Option<&RepositoryName> {
+        self.settings.prefix.as_ref()
+    }
+
+    /// Whether it counts as away.
+    pub fn is_away(&self) -> bool {
+        self.breaker.is_away()
+    }
+
+    /// The requests so far.
+    pub fn statistics(&self) -> &UpstreamStatistics {
+        &self.statistics
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.settings.client.clock
+    }
+
+    pub(crate) fn repository(&self, name: RepositoryName) -> RepositoryClient {
+        self.registry.repository(name)
+    }
+
+    /// A place for a transfer; it is free again when the permit is dropped.
+    pub(crate) async fn transfer(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.transfers).acquire_owned().await.ok()
+    }
+
+    /// Sends a request that ends with its answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        kind: Kind,
+        request: impl Future<Output = Result<Option<T>, ClientError>>,
+    ) -> Result<Option<T>, Verdict> {
+        self.check_away()?;
+        let _place = self.requests.acquire().await;
+        self.send(kind, request).await
+    }
+
+    /// Sends the first request of a transfer, whose place the caller has.
+    pub(crate) async fn send<T>(
+        &self,
+        kind: Kind,
+        request: impl Future<Output = Result<Option<T>, ClientError>>,
+    ) -> Result<Option<T>, Verdict> {
+        self.check_away()?;
+        self.request_rate.take(1).await;
+        let began = self.clock().elapsed();
+        let answer = request.await;
+        let now = self.clock().elapsed();
+        let verdict = match answer {
+            Ok(found) => {
+                self.breaker.answered();
+                let outcome = if found.is_some() { Outcome::Found } else { Outcome::Missing };
+                self.statistics.note(kind, outcome, now.saturating_sub(began));
+                return Ok(found);
+            }
+            Err(error) => {
+                let verdict = Verdict::of(&error, self.settings.has_account);
+                tracing::debug!(upstream = self.name(), %error, "a request to an upstream failed");
+                if matches!(verdict, Verdict::Refused) {
+                    tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
+                }
+                match &verdict {
+                    Verdict::Away { .. } if self.breaker.failed(now) => {
+                        tracing::warn!(
+                            upstream = self.name(), %error,
+                            "upstream {} counts as away; what is stored is served", self.name()
+                        );
+                    }
+                    Verdict::Away { .. } => {}
+                    _ => self.breaker.answered(),
+                }
+                verdict
+            }
+        };
+        self.statistics.note(kind, Outcome::of(&verdict), now.saturating_sub(began));
+        match verdict {
+            Verdict::Missing => Ok(None),
+            verdict => Err(verdict),
+        }
+    }
+
+    fn check_away(&self) -> Result<(), Verdict> {
+        self.breaker.admits(self.clock().elapsed()).map_err(|_| Verdict::Away {
+            reason: "failed several times and is left alone for a moment".to_owned(),
+            timed_out: false,
+        })
+    }
+}
