@@ -3,6 +3,7 @@
 mod mistakes;
 mod oddities;
 mod outside;
+mod properties;
 mod resolution;
 
 use crate::defaults::complete;
