@@ -10,7 +10,7 @@ use crate::values::{ByteSize, Pattern, RegistryHost, RegistryUrl, RepositoryPath
 section! {
     /// The registries whose content is fetched when clients ask for it, and kept.
     pub struct ProxyConfig {
-        /// The one registry that the whole registry is a cache of; pushes are then refused. Excludes `upstreams`.
+        /// The registry that this whole registry is a cache of; excludes `upstreams`.
         pub remoteurl: Option<RegistryUrl>,
         /// The account at `remoteurl`.
         pub username: Option<String>,
@@ -20,19 +20,19 @@ section! {
         pub exec: Option<ProxyExecConfig>,
         /// Confirms that all clients may read what the account at `remoteurl` can read.
         pub public: bool = "false"; ours,
-        /// A cached image that was not pulled for so long is forgotten; `0s` keeps it.
+        /// An image that was not pulled for so long is removed from the cache; `0s` keeps it.
         pub ttl: Duration = "168h",
         /// How long one write to the store may take.
         pub cachewritetimeout: Duration = "5m",
-        /// Answers from the store only.
+        /// Answers from the store only, and asks no upstream.
         pub offline: bool = "false"; ours,
-        /// The name of the upstream for names that are below no prefix and not `local`.
+        /// The `name` of the upstream for names of repositories that are below no `prefix` and not `local`.
         pub default: Option<String>; ours,
         /// Repositories that `default` is never asked for.
         pub local: Vec<RepositoryPattern>; ours,
-        /// The most that all caches keep; a collection then forgets what was not pulled for longest. `0` is no bound.
+        /// The most that all caches keep; a collection removes what was not pulled for longest. `0` is no bound.
         pub maxsize: ByteSize = "0"; ours,
-        /// A directory for transfers over a store whose files cannot be read before they are complete: an object store.
+        /// A directory for running transfers, over object stores alone, whose files cannot be read before they are complete.
         pub spool: Option<PathBuf>; ours; default_meaning("the directory for temporary files"),
         /// The registries, each with a place of its own in the names of repositories.
         pub upstreams: Vec<UpstreamConfig>; ours,
@@ -60,11 +60,11 @@ section! {
         pub prefix: Option<RepositoryPath>; default_meaning("the host of `url`; for Docker Hub `docker.io`"),
         /// The registries that clients mean by it in the parameter `ns`; a default that another entry names is that entry's.
         pub ns: Vec<RegistryHost>; default_meaning("`prefix` and the host of `url`"),
-        /// Names of this registry under which it is a cache of the upstream alone, without the prefix; without a port, on any port.
+        /// Hosts under which this registry is a cache of the upstream alone, without the prefix; without a port, on any port.
         pub hosts: Vec<RegistryHost>,
         /// Adds `library/` to names of one component.
         pub library: Option<bool>; default_meaning("`true` for Docker Hub, else `false`"),
-        /// The components there that its repositories begin with, and that ours leave out: `team` makes `team/app` there `app` here.
+        /// The beginning of its repositories' names that ours leave out: `team` makes `team/app` there `PREFIX/app` here.
         pub path: Option<RepositoryPath>,
         /// The account there.
         pub username: Option<String>,
@@ -90,7 +90,7 @@ section! {
         pub clientkey: Option<PathBuf>; default_meaning("the file of the certificate"),
         /// Which of its repositories may be asked for, by their names there.
         pub repositories: UpstreamRepositories,
-        /// How long what it said of tags is used.
+        /// How long its answers about tags are used.
         pub tags: UpstreamTags,
         /// The most that this cache keeps; `0` is no bound.
         pub maxsize: ByteSize = "0",
@@ -100,7 +100,7 @@ section! {
         pub requests: u32 = "0",
         /// The most bytes in a second; `0` is no bound.
         pub bandwidth: ByteSize = "0",
-        /// How long it may be silent.
+        /// How long the upstream may be silent.
         pub timeouts: UpstreamTimeouts,
     }
 }
@@ -126,7 +126,7 @@ section! {
         pub deleted: WhenGone = "keep",
         /// The same, if the upstream refuses the configured account for it.
         pub refused: WhenGone = "forget",
-        /// Tags that never change.
+        /// Tags that never change, as regular expressions: a stored one is not compared with the upstream again.
         pub immutable: Vec<Pattern>,
         /// How long "not found" is remembered.
         pub missing: Duration = "30s",
