@@ -1,6 +1,7 @@
 //! Mistakes, each with its place and its remedy.
 
 use super::{checked, file};
+use crate::{Config, ConfigError, Environment, Source};
 
 /// An entry of `upstreams` with a name and a URL.
 fn quay(keys: &str) -> String {
@@ -246,4 +247,27 @@ fn values_without_a_meaning_are_refused() {
             "config.yml:3:10: proxy.upstream: unknown key; did you mean `upstreams`?",
         ),
     ]);
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_not_reported_as_missing_too() {
+    let text = "\
+version: 0.1
+storage: inmemory
+proxy:
+  default: hub
+  upstreams:
+    - { name: hub, url: docker.io, username: u, password: hush }
+    - { name: quay, url: https://quay.io, prefix: Quay }
+";
+    let source = Source::Text { name: "config.yml".to_owned(), text: text.to_owned() };
+    let Err(ConfigError::Invalid { mistakes, .. }) = Config::load(source, &Environment::default()) else {
+        panic!("it was accepted");
+    };
+    assert_eq!(
+        super::lines(&mistakes),
+        "config.yml:6:25: proxy.upstreams[0].url: expected the full URL of a registry such as \
+         `https://registry-1.docker.io`, found `docker.io`\n\
+         config.yml:7:51: proxy.upstreams[1].prefix: `Quay` cannot begin a repository name: names are in lower case"
+    );
 }

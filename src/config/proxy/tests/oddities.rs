@@ -17,6 +17,7 @@ fn plain_sections_cause_no_warning() {
         "upstreams: [{ name: quay, url: 'https://quay.io' }], default: quay, local: ['team/**']",
         "upstreams: [{ name: a, url: 'https://a.example' }, { name: b, url: 'https://b.example', prefix: a.example-b }]",
         "upstreams: []",
+        "remoteurl: '', username: '', password: '', ttl: 24h",
     ] {
         warns(&file(proxy), "");
     }
