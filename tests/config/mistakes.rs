@@ -113,8 +113,9 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
              ES256, ES384, ES512, PS256, PS384, PS512, found `none`",
         ),
         (
-            "proxy: { remoteurl: https://registry-1.docker.io }",
-            "config.yml:3:21: proxy.remoteurl: this version has no pull-through cache; remove `proxy`",
+            "proxy: { remoteurl: registry-1.docker.io }",
+            "config.yml:3:21: proxy.remoteurl: expected the full URL of a registry such as `https://registry-1.docker.io`, found \
+             `registry-1.docker.io`",
         ),
         (
             "notifications: { endpoints: [{ name: a, url: portal.example.com }] }",

@@ -25,7 +25,7 @@ impl Checked {
     }
 }
 
-/// Reads and checks a file .
+/// Reads and checks a file as [`Config::load`] does, and gives the configuration in spite of contradictions.
 fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
     let stages = stages(file, variables);
     let mut mistakes = stages.mistakes;
