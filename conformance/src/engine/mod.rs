@@ -5,6 +5,7 @@ mod client;
 mod crash;
 mod damaged;
 mod delete;
+mod fill;
 pub(crate) mod hooks;
 mod linearizable;
 mod migrate;
@@ -45,4 +46,5 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     linearizable::CLAUSES,
     migrate::CLAUSES,
     backup::CLAUSES,
+    fill::CLAUSES,
 ];

@@ -99,9 +99,9 @@ impl Fill {
         let mut receiver = self.progress.clone();
         let progress = receiver.wait_for(|progress| progress.failed.is_some() || is_so(progress)).await;
         let progress = progress.map_err(|_ended| FillError::Stopped)?.clone();
-        match &progress.failed {
-            Some(error) if !is_so(&progress) => Err(error.clone()),
-            _ => Ok(progress),
+        match progress.failed {
+            Some(error) => Err(error),
+            None => Ok(progress),
         }
     }
 }
