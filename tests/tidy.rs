@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-bench", &[]),
     ("sampan-bundle", &["sampan-engine"]),
     ("sampan-bundle-store", &["sampan-bundle", "sampan-driver", "sampan-engine"]),
+    ("sampan-cache", &["sampan-client", "sampan-driver", "sampan-engine"]),
     ("sampan-client", &["sampan-engine", "sampan-shown-url"]),
     ("sampan-config", &["sampan-driver", "sampan-shown-url"]),
     ("sampan-driver", &[]),
@@ -37,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "sampan",
         &[
             "sampan-bench",
+            "sampan-cache",
             "sampan-client",
             "sampan-config",
             "sampan-bundle",

@@ -13,7 +13,7 @@ use super::store::InUse;
 use super::ui::Pages;
 use super::{
     Access, AppError, Checks, caches, collection, debug, descriptors, engine, exposure, http_options,
-    metrics, middleware, network, notifications, systemd, traces, verification,
+    metrics, metrics_caches, middleware, network, notifications, systemd, traces, verification,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
@@ -130,9 +130,13 @@ impl App {
             metrics.register(metrics::of_collections(&collector)?)?;
             metrics.register(metrics::of_verifications(&verifier)?)?;
             metrics.register(metrics::of_rules(access.guard())?)?;
+            if let Some(caches) = &caches {
+                metrics.register(metrics_caches::of_caches(caches)?)?;
+            }
         }
+        let (collecting, verifying) = (collector.clone(), verifier.clone());
         let debug =
-            debug::server(&loaded, health.clone(), metrics, collector.clone(), verifier.clone()).await?;
+            debug::server(&loaded, health.clone(), metrics, collecting, verifying, caches.clone()).await?;
         let running = Running {
             registry: registry.clone(),
             access: access.clone(),
@@ -142,6 +146,7 @@ impl App {
             verifier: verifier.clone(),
             pages,
             page,
+            caches: caches.clone(),
         };
         let reload = Reload::new(&loaded, environment, running);
         let purging =

@@ -31,7 +31,7 @@ pub enum CacheSetupError {
     Name {
         /// The upstream's name.
         upstream: String,
-        /// What is wrong.
+        /// The fault.
         problem: String,
     },
     /// A certificate.

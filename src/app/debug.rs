@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use sampan_cache::Caches;
 use sampan_config::{DebugConfig, HttpConfig, ListenAddress, Loaded};
 use tokio::sync::oneshot;
 
@@ -21,13 +22,15 @@ pub(super) async fn server(
     metrics: Option<Metrics>,
     collector: Arc<Collector>,
     verifier: Arc<Verifier>,
+    caches: Option<Caches>,
 ) -> Result<Option<Server<Router>>, AppError> {
     let Some(debug) = &loaded.config.http.debug else { return Ok(None) };
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
-    let parts = Parts { health, metrics, config: sampan_config::show(loaded), collector, verifier, hosts };
+    let parts =
+        Parts { health, metrics, config: sampan_config::show(loaded), collector, verifier, caches, hosts };
     // Its pages are small, so the shutdown does not wait for longer answers.
     let options = ServeOptions {
         max_connections: 64,

@@ -15,6 +15,7 @@ mod error;
 mod exposure;
 mod health;
 mod metrics;
+mod metrics_caches;
 mod middleware;
 mod migrate;
 mod network;

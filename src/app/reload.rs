@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sampan_cache::Caches;
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
 use sampan_engine::Registry;
 use sampan_ui::Ui;
@@ -34,6 +35,7 @@ pub(super) struct Running {
     pub(super) pages: Pages,
     /// The page that requests see.
     pub(super) page: PageSlot,
+    pub(super) caches: Option<Caches>,
 }
 
 impl Reload {
@@ -78,6 +80,7 @@ impl Reload {
         taken.extend(self.take_verification(&new));
         taken.extend(self.take_rules(&new).await);
         taken.extend(self.take_page(&new));
+        taken.extend(self.take_offline(&new));
         let pending = differences(&self.config, &new);
         for key in &pending {
             tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
@@ -203,6 +206,16 @@ impl Reload {
         is_new.then(|| format!("read-only mode is {}", if read_only { "on" } else { "off" }))
     }
 
+    /// Whether upstreams are asked.
+    fn take_offline(&mut self, new: &Config) -> Option<String> {
+        let (caches, new, old) =
+            (self.running.caches.as_ref()?, new.proxy.as_ref()?, self.config.proxy.as_mut()?);
+        let is_new = caches.is_offline() != new.offline;
+        caches.set_offline(new.offline);
+        old.offline = new.offline;
+        is_new.then(|| format!("upstreams are {}", if new.offline { "not asked" } else { "asked again" }))
+    }
+
     /// Replaces the page. With a way of authentication that has no page, the change waits for a restart, like that of the way.
     fn take_page(&mut self, new: &Config) -> Option<String> {
         if new.ui == self.config.ui {
@@ -270,6 +283,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("tags", old.tags != new.tags),
         ("validation", old.validation != new.validation),
         ("policy", old.policy != new.policy),
+        ("proxy", old.proxy != new.proxy),
         ("redis", old.redis != new.redis),
         ("middleware", old.middleware != new.middleware),
         ("ui", old.ui != new.ui),

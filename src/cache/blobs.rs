@@ -36,8 +36,8 @@ impl CachedRepository {
     /// begins beyond its end.
     pub async fn blob(&self, digest: &Digest, range: ByteRange) -> Result<(BlobInfo, FileReader, Served)> {
         let answer = self.read_or_fetch(digest, range).await;
-        if let Ok((.., how)) = &answer {
-            self.inner.statistics.blobs.note(*how);
+        if let Ok((_, reader, how)) = &answer {
+            self.inner.statistics.blobs.note(*how, reader.len());
         }
         answer
     }
@@ -65,7 +65,7 @@ impl CachedRepository {
     pub async fn blob_info(&self, digest: &Digest) -> Result<(BlobInfo, Served)> {
         let answer = self.stat_or_ask(digest).await;
         if let Ok((_, how)) = &answer {
-            self.inner.statistics.blobs.note(*how);
+            self.inner.statistics.blobs.note(*how, 0);
         }
         answer
     }

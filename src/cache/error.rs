@@ -61,7 +61,7 @@ pub enum CacheError {
     Wrong {
         /// The upstream's name.
         upstream: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The store failed.

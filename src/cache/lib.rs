@@ -11,7 +11,7 @@
 //! - an upstream that is away, slow or lying costs an answer, never what is stored;
 //! - no header, challenge, cookie or address of an upstream reaches a client.
 //!
-//! Absent on purpose: HTTP on our side, configuration, and what is forgotten when: the collector does that.
+//! Absent on purpose: HTTP on our side, configuration, and the choice of what to forget, which is the collector's.
 
 mod blobs;
 mod breaker;

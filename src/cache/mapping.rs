@@ -37,7 +37,7 @@ pub enum MappingError {
     UnknownNamespace {
         /// What the client said.
         ns: String,
-        /// What is known.
+        /// The known ones.
         known: Vec<String>,
     },
 }

@@ -67,7 +67,7 @@ impl CachedRepository {
         };
         if let Ok((stored, how)) = &answer {
             self.note_used(&stored.digest);
-            self.inner.statistics.manifests.note(*how);
+            self.inner.statistics.manifests.note(*how, stored.bytes.len() as u64);
         }
         answer
     }
@@ -84,7 +84,7 @@ impl CachedRepository {
         };
         if let Ok((info, how)) = &answer {
             self.note_used(&info.digest);
-            self.inner.statistics.manifests.note(*how);
+            self.inner.statistics.manifests.note(*how, 0);
         }
         answer
     }

@@ -24,7 +24,7 @@ macro_rules! counted {
 }
 
 counted! {
-    /// What is asked for.
+    /// The kind of a request.
     pub enum Kind {
         /// The headers or the content of a manifest.
         Manifest = "manifest",
@@ -105,16 +105,28 @@ pub struct Answers {
     hits: AtomicU64,
     misses: AtomicU64,
     stale: AtomicU64,
+    sent_bytes: AtomicU64,
 }
 
 impl Answers {
-    pub(crate) fn note(&self, how: crate::Served) {
+    pub(crate) fn note(&self, how: crate::Served, sent_bytes: u64) {
+        self.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
         let counter = match how {
             crate::Served::Hit | crate::Served::Confirmed => &self.hits,
             crate::Served::Fetched => &self.misses,
             crate::Served::Stale => &self.stale,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.hits() + self.misses() + self.stale()
+    }
+
+    /// The bytes of these answers, as far as clients read them.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// From the store.

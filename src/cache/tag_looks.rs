@@ -163,7 +163,7 @@ impl CachedRepository {
         }
     }
 
-    /// What is stored, if it is not older than the rule allows.
+    /// The stored tag, if it is not older than the rule allows.
     async fn stored_instead(
         &self,
         tag: &Tag,

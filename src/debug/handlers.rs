@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde_json::json;
+use sampan_cache::{Caches, Upstream};
+use serde_json::{Value, json};
 
 use crate::health::HealthStatus;
 use crate::maintenance::{self, Collector, Refusal, Verifier, VerifyState};
@@ -78,6 +79,37 @@ pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Respons
 /// The state of the verification, and its last problems.
 pub(super) async fn show_verify(State(verifier): State<Arc<Verifier>>) -> Json<VerifyState> {
     Json(verifier.state().await)
+}
+
+/// The upstreams, and whether they are asked.
+pub(super) async fn show_cache(State(caches): State<Caches>) -> Json<Value> {
+    let upstream = |upstream: &Arc<Upstream>| {
+        json!({
+            "name": upstream.name(),
+            "prefix": upstream.prefix().map(|prefix| prefix.as_str()),
+            "away": upstream.is_away(),
+        })
+    };
+    let upstreams: Vec<_> = caches.upstreams().iter().map(upstream).collect();
+    Json(json!({
+        "offline": caches.is_offline(),
+        "transfers": caches.fills().running(),
+        "upstreams": upstreams,
+    }))
+}
+
+/// Asks no upstream from now on.
+pub(super) async fn go_offline(state: State<Caches>) -> Json<Value> {
+    state.set_offline(true);
+    tracing::info!("offline: upstreams are not asked until `DELETE /debug/offline`, SIGHUP or a restart");
+    show_cache(state).await
+}
+
+/// Asks upstreams again.
+pub(super) async fn go_online(state: State<Caches>) -> Json<Value> {
+    state.set_offline(false);
+    tracing::info!("online: upstreams are asked again");
+    show_cache(state).await
 }
 
 /// The page in Prometheus' text format.

@@ -11,6 +11,7 @@ mod routes;
 use std::sync::Arc;
 
 use axum::Router;
+use sampan_cache::Caches;
 
 use crate::health::HealthStatus;
 use crate::maintenance::{Collector, Verifier};
@@ -29,6 +30,8 @@ pub struct Parts {
     pub collector: Arc<Collector>,
     /// The verification of the store.
     pub verifier: Arc<Verifier>,
+    /// The caches of other registries.
+    pub caches: Option<Caches>,
     /// The host names of this listener, besides addresses and `localhost`.
     pub hosts: Vec<String>,
 }

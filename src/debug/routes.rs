@@ -7,13 +7,13 @@ use axum::routing::get;
 use super::Parts;
 use super::guard::{self, Guard};
 use super::handlers::{
-    index_text, livez, not_found, readyz, show_config, show_gc, show_health, show_index, show_metrics,
-    show_verify, start_gc,
+    go_offline, go_online, index_text, livez, not_found, readyz, show_cache, show_config, show_gc,
+    show_health, show_index, show_metrics, show_verify, start_gc,
 };
 
 /// The routes of all pages.
 pub(super) fn table(parts: Parts) -> Router {
-    let Parts { health, metrics, config, collector, verifier, hosts } = parts;
+    let Parts { health, metrics, config, collector, verifier, caches, hosts } = parts;
     let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/debug/verify", "/livez", "/readyz"];
     let mut router = Router::new()
         .route("/debug/health", get(show_health).with_state(health.clone()))
@@ -22,6 +22,13 @@ pub(super) fn table(parts: Parts) -> Router {
         .route("/debug/config", get(show_config).with_state(config))
         .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector))
         .route("/debug/verify", get(show_verify).with_state(verifier));
+    if let Some(caches) = caches {
+        pages.extend(["/debug/cache", "/debug/offline"]);
+        let offline = get(show_cache).post(go_offline).delete(go_online);
+        router = router
+            .route("/debug/cache", get(show_cache).with_state(caches.clone()))
+            .route("/debug/offline", offline.with_state(caches));
+    }
     if let Some(page) = &metrics {
         pages.push(&page.path);
         router = router.route(&page.path, get(show_metrics).with_state(page.metrics.clone()));

@@ -80,7 +80,7 @@ impl Scope for Delete {
         vec![Access::delete(name.clone())]
     }
 
-    /// What is deleted from a cache is forgotten, until a client asks for it again. A registry that is nothing but a cache
+    /// A cache forgets deleted content until a client asks for it again. A registry that is nothing but a cache
     /// refuses it, as in Distribution.
     fn check_cache(upstream: &Upstream) -> Result<(), ApiError> {
         match upstream.prefix() {
