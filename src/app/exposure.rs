@@ -117,6 +117,17 @@ fn secret_files(loaded: &Loaded) -> Vec<SecretFile> {
     if let Some(path) = &signing_key {
         add("access.tokens.signingkey", path);
     }
+    for (index, upstream) in config.proxy.iter().flat_map(|proxy| proxy.upstreams.iter().enumerate()) {
+        for (key, path) in [
+            ("passwordfile", &upstream.passwordfile),
+            ("dockerconfig", &upstream.dockerconfig),
+            ("clientkey", &upstream.clientkey),
+        ] {
+            if let Some(path) = path {
+                add(&format!("proxy.upstreams[{index}].{key}"), path);
+            }
+        }
+    }
     if let Some(path) = loaded.tree.at("storage.gcs.keyfile").and_then(Node::as_text) {
         add("storage.gcs.keyfile", Path::new(path));
     }
@@ -195,6 +206,36 @@ mod tests {
             &format!("{htpasswd}\nhttp: {{ trustedproxies: [10.0.0.0/8] }}"),
         ] {
             assert_eq!(texts(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_accounts_at_upstreams_that_everybody_may_read_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let text = format!(
+            "storage: inmemory\nauth: none\nproxy:\n  upstreams:\n    - {{ name: a, url: 'https://a.example', username: u, \
+             passwordfile: {}, clientcertificate: /c, clientkey: {} }}\n    - {{ name: b, url: 'https://b.example', \
+             dockerconfig: {} }}",
+            path("password").display(),
+            path("key").display(),
+            path("config.json").display()
+        );
+        for mode in [0o644, 0o640] {
+            for name in ["password", "key", "config.json"] {
+                fs::write(path(name), "").unwrap();
+                fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let found = texts(&text);
+            let keys = ["upstreams[0].passwordfile", "upstreams[0].clientkey", "upstreams[1].dockerconfig"];
+            let expected = if mode == 0o644 { &keys[..] } else { &[] };
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (diagnostic, key) in found.iter().zip(expected) {
+                assert!(
+                    diagnostic.contains(&format!("proxy.{key}: the file can be read by every user")),
+                    "{diagnostic}"
+                );
+            }
         }
     }
 
