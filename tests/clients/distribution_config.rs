@@ -109,6 +109,20 @@ health:
 notifications:
   endpoints: [{{ name: portal, url: 'http://127.0.0.1:9/', secret: hush }}]
   queue: {{ directory: {data}/notifications, maxsize: 64MiB }}
+proxy:
+  offline: true
+  default: a
+  local: ['team/**']
+  maxsize: 1GiB
+  ttl: 720h
+  upstreams:
+    - {{ name: a, url: 'https://a.example', prefix: a, ns: [a.example], hosts: [m.example], library: true, path: b,
+        username: u, passwordfile: /p, public: true, realms: [b.example], redirects: [c.example], ca: /ca, clientcertificate: /c,
+        clientkey: /k, repositories: {{ allow: ['**'], deny: [x] }}, maxsize: 1MiB, connections: 1, requests: 1, bandwidth: 1,
+        tags: {{ fresh: 1s, stale: 1h, deleted: forget, refused: keep, immutable: [a], missing: 1s }},
+        timeouts: {{ connect: 1s, answer: 1s, stall: 1s }} }}
+    - {{ name: b, url: 'https://b.example', exec: {{ command: c, lifetime: 0s }} }}
+    - {{ name: c, url: 'https://c.example', dockerconfig: /c.json }}
 ",
         data = site.text("data"),
         certificate = site.text("certs/domain.crt"),
