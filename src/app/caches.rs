@@ -45,10 +45,11 @@ pub enum CacheSetupError {
 }
 
 /// The caches of `config` in `registry`; `None` if it has none.
-pub(super) async fn caches_if_configured(
-    config: &Config,
-    registry: &Registry,
-) -> Result<Option<Caches>, AppError> {
+///
+/// # Errors
+///
+/// A pattern, an address or a certificate cannot be used.
+pub async fn caches_if_configured(config: &Config, registry: &Registry) -> Result<Option<Caches>, AppError> {
     let Some(proxy) = config.proxy.as_ref().filter(|proxy| proxy.is_cache()) else { return Ok(None) };
     let upstreams = proxy.resolved_upstreams();
     let upstreams = upstreams.into_iter().map(upstream).collect::<Result<Vec<_>, CacheSetupError>>()?;

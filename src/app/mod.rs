@@ -43,7 +43,7 @@ use self::settings::http_options;
 pub use self::access::{guard_for_command, signing_key};
 pub use self::backup::{BackupStores, backup_stores};
 pub use self::build::App;
-pub use self::caches::CacheSetupError;
+pub use self::caches::{CacheSetupError, caches_if_configured as caches};
 pub use self::check::{Files, check};
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;

@@ -120,7 +120,7 @@ impl CachedRepository {
     }
 
     /// Joins the transfer of the blob, or starts it.
-    async fn fill(&self, digest: &Digest) -> Result<Fill> {
+    pub(crate) async fn fill(&self, digest: &Digest) -> Result<Fill> {
         let upstream = Arc::clone(&self.name.upstream);
         let described = self.described(digest);
         let group = upstream.name().to_owned();
@@ -150,7 +150,7 @@ impl CachedRepository {
     /// Links data that are here already through another repository of the same upstream, if a manifest of this one refers to
     /// them. Data of other upstreams or of ordinary repositories are never linked without a transfer: an upstream could name
     /// a digest that it does not have.
-    async fn link_if_here(&self, digest: &Digest) -> Result<bool> {
+    pub(crate) async fn link_if_here(&self, digest: &Digest) -> Result<bool> {
         let key = (Arc::clone(&self.name.upstream.name), digest.clone());
         let Some(holder) = self.inner.memory.holders.get(&key).filter(|holder| *holder != self.name.stored)
         else {
@@ -190,7 +190,7 @@ impl CachedRepository {
         CacheError::BlobUnknown(digest.clone(), self.name.stored.clone())
     }
 
-    fn fill_error(&self, digest: &Digest, error: FillError) -> CacheError {
+    pub(crate) fn fill_error(&self, digest: &Digest, error: FillError) -> CacheError {
         let upstream = &self.name.upstream;
         let unknown = || self.unknown_blob(digest);
         if let Some(error) = error.source_error::<sampan_client::ClientError>() {

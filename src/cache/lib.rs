@@ -16,6 +16,7 @@
 mod blobs;
 mod breaker;
 mod caches;
+mod complete;
 mod error;
 mod flights;
 mod limits;
@@ -32,6 +33,7 @@ mod testing;
 mod upstream;
 
 pub use caches::{CachedName, Caches, LocateError};
+pub use complete::{CompleteOptions, Completion, Lack};
 pub use error::{CacheError, Result};
 pub use mapping::{Asked, MappingError};
 pub use repository::{CachedRepository, Served};

@@ -13,6 +13,7 @@ use super::access_args::AccessCommand;
 use super::backup::BackupCommand;
 use super::bench::BenchOptions;
 use super::bundle::BundleCommand;
+use super::cache::CacheCommand;
 use super::copy::CopyArgs;
 use super::export_args::ExportArgs;
 use super::import::ImportArgs;
@@ -109,6 +110,10 @@ pub(super) enum Command {
     /// List the tags that deletions removed, and restore them
     #[command(subcommand)]
     Tag(TagCommand),
+
+    /// Manage caches of other registries
+    #[command(subcommand)]
+    Cache(CacheCommand),
 
     /// Examine a configuration without serving it
     #[command(subcommand)]

@@ -13,6 +13,7 @@ mod bench;
 mod bundle;
 mod bundle_serve;
 mod bundle_verify;
+mod cache;
 mod certificate;
 mod check;
 mod copy;
@@ -80,6 +81,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Migrate(args)) => return exit(migrate::run(&drivers, *args)),
         Some(Command::Backup(command)) => return exit(backup::run(&drivers, command)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
+        Some(Command::Cache(command)) => return exit(cache::run(&drivers, command)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),

@@ -1,0 +1,253 @@
+//! Completing: fetches what cached images lack, such as the layers that every client of theirs had already.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sampan_engine::Registry;
+use sampan_engine::oci::media_type::is_nondistributable;
+use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
+
+use crate::caches::Caches;
+use crate::error::{CacheError, Result};
+use crate::repository::CachedRepository;
+
+/// Which images are completed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct CompleteOptions {
+    /// Only children for these platforms, such as `linux/amd64`; empty for all.
+    pub platforms: Vec<String>,
+    /// Only lists.
+    pub dry_run: bool,
+    /// How many blobs are fetched at a time; at least one.
+    pub jobs: usize,
+}
+
+/// Content that a cached image lacks.
+#[derive(Clone, Debug)]
+pub struct Lack {
+    /// The repository here.
+    pub repository: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+    /// The manifest or blob.
+    pub digest: Digest,
+    /// Its length in bytes, if a manifest says it.
+    pub size_bytes: Option<u64>,
+    /// Whether it is here now; otherwise why not. `None` for a dry run.
+    pub fetched: Option<Result<()>>,
+}
+
+/// The outcome.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Completion {
+    /// Tags that were looked at.
+    pub tags: u64,
+    /// Manifests and blobs that were missing.
+    pub missing: u64,
+    /// The length of the missing blobs.
+    pub missing_bytes: u64,
+    /// Of these, how many are missing still.
+    pub left: u64,
+}
+
+impl Caches {
+    /// Looks at all cached tags of the repositories that `selects` names, and fetches what they lack. `tell` hears of each.
+    ///
+    /// # Errors
+    ///
+    /// The store fails. What an upstream does not give is no error.
+    pub async fn complete(
+        &self,
+        registry: &Registry,
+        options: &CompleteOptions,
+        selects: impl Fn(&RepositoryName) -> bool + Send + Sync,
+        mut tell: impl FnMut(&Lack) + Send,
+    ) -> Result<Completion> {
+        let mut completion = Completion::default();
+        let mut last = String::new();
+        loop {
+            let shows = |name: &RepositoryName| selects(name) && self.of_stored(name).is_some();
+            let page = registry.catalog_of(Some(&last), 100, shows).await?;
+            for name in &page.items {
+                let Ok(name) = name.parse::<RepositoryName>() else { continue };
+                let mut tags = match registry.repository(name.clone()).tags().stream(None).await {
+                    Ok(tags) => tags,
+                    Err(sampan_engine::Error::RepositoryUnknown(_)) => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                while let Some(tag) = tags.try_next().await? {
+                    let Ok(tag) = tag.parse::<Tag>() else { continue };
+                    self.complete_tag(registry, options, &name, &tag, &mut completion, &mut tell).await?;
+                }
+            }
+            match page.items.last() {
+                Some(name) if page.more => last.clone_from(name),
+                _ => return Ok(completion),
+            }
+        }
+    }
+
+    /// The same for one tag, which need not be cached yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`complete`](Self::complete); also a repository that belongs to no upstream.
+    pub async fn complete_tag(
+        &self,
+        registry: &Registry,
+        options: &CompleteOptions,
+        name: &RepositoryName,
+        tag: &Tag,
+        completion: &mut Completion,
+        tell: &mut (impl FnMut(&Lack) + Send),
+    ) -> Result<()> {
+        let Some(cached) = self.of_stored(name) else {
+            return Err(CacheError::RepositoryUnknown(name.clone()));
+        };
+        let cache = self.repository(cached, registry.repository(name.clone()));
+        let mut walk = Walk { cache: &cache, tag, options, completion, tell, seen: HashSet::new() };
+        walk.completion.tags += 1;
+        walk.run().await
+    }
+}
+
+/// The walk over one image.
+struct Walk<'a, T> {
+    cache: &'a CachedRepository,
+    tag: &'a Tag,
+    options: &'a CompleteOptions,
+    completion: &'a mut Completion,
+    tell: &'a mut T,
+    seen: HashSet<Digest>,
+}
+
+impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
+    async fn run(&mut self) -> Result<()> {
+        let stored = self.cache.bare().manifests();
+        let top = match stored.digest(&Reference::Tag(self.tag.clone())).await {
+            Ok(digest) => digest,
+            Err(sampan_engine::Error::ManifestUnknown(..)) => match self.fetch_tag().await? {
+                Some(digest) => digest,
+                None => return Ok(()),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        let mut todo = vec![top];
+        while let Some(digest) = todo.pop() {
+            if !self.seen.insert(digest.clone()) {
+                continue;
+            }
+            let Some(manifest) = self.manifest(&digest).await? else { continue };
+            let children = manifest.manifests.iter().filter(|child| self.is_wanted(child));
+            todo.extend(children.map(|child| child.digest.clone()));
+            self.blobs(&manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a child of an index is for a wanted platform. One without a platform is.
+    fn is_wanted(&self, child: &Descriptor) -> bool {
+        let platform = child.platform.as_ref().and_then(|platform| platform.text());
+        let wanted = &self.options.platforms;
+        platform.is_none_or(|platform| {
+            wanted.is_empty()
+                || wanted
+                    .iter()
+                    .any(|wanted| platform == *wanted || platform.starts_with(&format!("{wanted}/")))
+        })
+    }
+
+    async fn fetch_tag(&mut self) -> Result<Option<Digest>> {
+        if self.options.dry_run {
+            return Ok(None);
+        }
+        match self.cache.manifest(&Reference::Tag(self.tag.clone())).await {
+            Ok((stored, _)) => Ok(Some(stored.digest)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn manifest(&mut self, digest: &Digest) -> Result<Option<Manifest>> {
+        let reference = Reference::Digest(digest.clone());
+        let bytes = match self.cache.bare().manifests().get(&reference).await {
+            Ok(stored) => Some(stored.bytes),
+            Err(error) => {
+                self.cache.lacks(error)?;
+                let fetched = match self.options.dry_run {
+                    true => None,
+                    false => Some(self.cache.manifest(&reference).await),
+                };
+                let bytes = fetched.as_ref().and_then(|fetched| fetched.as_ref().ok());
+                let bytes = bytes.map(|(stored, _)| stored.bytes.clone());
+                self.note(digest, None, fetched.map(|fetched| fetched.map(drop)));
+                bytes
+            }
+        };
+        // What is no manifest that we know refers to nothing.
+        Ok(bytes.and_then(|bytes| Manifest::parse(&bytes, None).ok()))
+    }
+
+    async fn blobs(&mut self, manifest: &Manifest) -> Result<()> {
+        let needed = manifest.config.iter().chain(&manifest.layers);
+        let needed = needed.filter(|blob| blob.urls.is_empty() || !is_nondistributable(&blob.media_type));
+        let new: Vec<Descriptor> =
+            needed.filter(|blob| self.seen.insert(blob.digest.clone())).cloned().collect();
+        let (cache, is_dry) = (self.cache, self.options.dry_run);
+        let found: Vec<Option<Lack>> = stream::iter(new)
+            .map(|blob| async move {
+                if cache.has_blob(&blob.digest).await? {
+                    return Ok(None);
+                }
+                let fetched = if is_dry { None } else { Some(cache.fetch_blob(&blob).await) };
+                Ok::<_, CacheError>(Some((blob, fetched)))
+            })
+            .buffer_unordered(self.options.jobs.max(1))
+            .map_ok(|found| found.map(|(blob, fetched)| self.lack(&blob.digest, Some(blob.size), fetched)))
+            .try_collect()
+            .await?;
+        for lack in found.into_iter().flatten() {
+            self.count(lack);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, digest: &Digest, size_bytes: Option<u64>, fetched: Option<Result<()>>) {
+        let lack = self.lack(digest, size_bytes, fetched);
+        self.count(lack);
+    }
+
+    fn lack(&self, digest: &Digest, size_bytes: Option<u64>, fetched: Option<Result<()>>) -> Lack {
+        let repository = self.cache.name.stored.clone();
+        Lack { repository, tag: self.tag.clone(), digest: digest.clone(), size_bytes, fetched }
+    }
+
+    fn count(&mut self, lack: Lack) {
+        self.completion.missing += 1;
+        self.completion.missing_bytes += lack.size_bytes.unwrap_or(0);
+        self.completion.left += u64::from(!matches!(lack.fetched, Some(Ok(()))));
+        (self.tell)(&lack);
+    }
+}
+
+impl CachedRepository {
+    /// Whether the store has a blob.
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        match self.bare().blobs().stat_and_lease(digest).await {
+            Ok(_) => Ok(true),
+            Err(sampan_engine::Error::BlobUnknown(..)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fetches a blob, and waits until the store has it.
+    pub(crate) async fn fetch_blob(&self, blob: &Descriptor) -> Result<()> {
+        self.check_askable()?;
+        self.inner.memory.described.insert((self.name.stored.clone(), blob.digest.clone()), blob.size);
+        if self.link_if_here(&blob.digest).await? {
+            return Ok(());
+        }
+        let fill = self.fill(&blob.digest).await?;
+        let stored = fill.stored().await;
+        stored.map(drop).map_err(|error| self.fill_error(&blob.digest, error))
+    }
+}

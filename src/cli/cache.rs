@@ -1,0 +1,159 @@
+//! `registry cache`: caches of other registries, from the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sampan_cache::{CacheError, CompleteOptions, Completion, Lack};
+use sampan_driver::HumanSize;
+use sampan_engine::oci::{RepositoryName, Tag};
+use sampan_transfer::{Platform, Selector};
+use serde_json::json;
+
+use super::args::ReportFormat;
+use super::terminal::{count, say};
+use super::{check, misunderstood, selected, store};
+use crate::app;
+use crate::drivers::Drivers;
+
+/// Manage caches of other registries
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum CacheCommand {
+    /// Fetch what cached images lack, such as before a site goes offline: an image that clients pulled in part stays so
+    ///
+    /// Exits with 3 if something is lacking still.
+    Complete(CompleteArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompleteArgs {
+    /// The configuration, whether or not a registry runs on it
+    #[arg(value_name = "FILE")]
+    config: PathBuf,
+
+    /// Only these repositories: `docker.io/library/*`, `quay.io/**`
+    #[arg(long, value_name = "GLOB")]
+    repository: Vec<Selector>,
+
+    /// An image to fetch although it is not cached yet, by its name here: `docker.io/library/nginx:1.27`. Without
+    /// `--repository`, only these are fetched
+    #[arg(long, value_name = "IMAGE")]
+    image: Vec<String>,
+
+    /// Only images for these platforms, such as `linux/amd64`
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
+    /// How many blobs are fetched at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    jobs: usize,
+
+    /// Only show what is lacking
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+pub(super) fn run(drivers: &Drivers, command: CacheCommand) -> Result<ExitCode, Failure> {
+    let CacheCommand::Complete(args) = command;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(complete(drivers, args))
+}
+
+async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Failure> {
+    let selection = selected::repositories(&args.repository, "an image to fetch is `--image`")?;
+    let images = args.image.iter().map(|text| image(text)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = check::find(drivers, Some(args.config.clone()))?;
+    store::refuse_in_memory(&loaded, "nothing can be fetched into it by another process")?;
+    let registry = match args.dry_run {
+        true => store::open_to_read(drivers, &loaded).await?,
+        false => store::open_to_write(drivers, &loaded).await?,
+    };
+    let caches = app::caches(&loaded.config, &registry).await?;
+    let caches = caches.ok_or_else(|| format!("{}: `proxy` names no registry to cache", loaded.source))?;
+    let options = CompleteOptions {
+        platforms: args.platform.iter().map(ToString::to_string).collect(),
+        dry_run: args.dry_run,
+        jobs: args.jobs,
+    };
+    let mut lacks = Vec::new();
+    let mut tell = |lack: &Lack| match args.format {
+        ReportFormat::Text => say(line(lack)),
+        ReportFormat::Json => lacks.push(as_json(lack)),
+    };
+    let mut completion = Completion::default();
+    if images.is_empty() || !args.repository.is_empty() {
+        completion = caches.complete(&registry, &options, |name| selection.has(name), &mut tell).await?;
+    }
+    for image in &images {
+        let (name, tag) = image;
+        let completed = caches.complete_tag(&registry, &options, name, tag, &mut completion, &mut tell);
+        completed.await.map_err(|error| match error {
+            CacheError::RepositoryUnknown(name) => {
+                format!("{name} is below the prefix of no upstream").into()
+            }
+            error => Failure::from(error),
+        })?;
+    }
+    caches.fills().finish().await;
+    match args.format {
+        ReportFormat::Text => say(summary(&completion, args.dry_run)),
+        ReportFormat::Json => say(serde_json::to_string_pretty(&json!({
+            "tags": completion.tags,
+            "missing": completion.missing,
+            "missing_bytes": completion.missing_bytes,
+            "left": completion.left,
+            "content": lacks,
+        }))?),
+    }
+    Ok(if completion.left == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// An image by its name here and its tag.
+fn image(text: &str) -> Result<(RepositoryName, Tag), clap::Error> {
+    let wrong = |problem: String| misunderstood(format!("--image {text}: {problem}"));
+    let (name, tag) = match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (text, "latest"),
+    };
+    let repository = name.parse::<RepositoryName>().map_err(|error| wrong(error.to_string()))?;
+    let tag = tag.parse::<Tag>().map_err(|error| wrong(error.to_string()))?;
+    Ok((repository, tag))
+}
+
+fn line(lack: &Lack) -> String {
+    let size = lack.size_bytes.map(|size| format!(" ({})", HumanSize(size))).unwrap_or_default();
+    let outcome = match &lack.fetched {
+        None => "lacks".to_owned(),
+        Some(Ok(())) => "fetched".to_owned(),
+        Some(Err(error)) => format!("lacks, {error}:"),
+    };
+    format!("{}:{} {outcome} {}{size}", lack.repository, lack.tag, lack.digest)
+}
+
+fn summary(completion: &Completion, is_dry: bool) -> String {
+    let Completion { tags, missing, missing_bytes, left } = *completion;
+    let tags = count(tags, "tag");
+    match (missing, is_dry) {
+        (0, _) => format!("{tags}: nothing is lacking"),
+        (_, true) => {
+            format!("{tags}: {missing} manifests and blobs are lacking, {}", HumanSize(missing_bytes))
+        }
+        _ => format!("{tags}: {} fetched, {left} lacking", missing - left),
+    }
+}
+
+fn as_json(lack: &Lack) -> serde_json::Value {
+    json!({
+        "repository": lack.repository.as_str(),
+        "tag": lack.tag.as_str(),
+        "digest": lack.digest.to_string(),
+        "size_bytes": lack.size_bytes,
+        "fetched": matches!(lack.fetched, Some(Ok(()))),
+        "error": lack.fetched.as_ref().and_then(|fetched| fetched.as_ref().err()).map(ToString::to_string),
+    })
+}
