@@ -58,6 +58,8 @@ pub(crate) enum Stale<'a> {
     PointsAt(&'a Digest),
     /// Tags that point at the manifest, if it has no link any more.
     PointsAtDeleted(&'a Digest),
+    /// Tags of a cache that point at the manifest. They leave no record.
+    Evicted(&'a Digest),
     /// Tags that point at no manifest of the repository.
     Dangling,
 }
@@ -90,7 +92,7 @@ impl TagStore {
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
-        if !matches!(stale, Stale::Dangling) {
+        if !matches!(stale, Stale::Dangling | Stale::Evicted(_)) {
             self.record_removal(tag).await?;
         }
         if self.pushed_digest(tag).await?.is_some() {
@@ -161,7 +163,7 @@ impl TagStore {
         };
         let manifests = self.repository.manifests();
         match (stale, target) {
-            (Stale::PointsAt(digest), target) => Ok(target.as_ref() == Some(digest)),
+            (Stale::PointsAt(digest) | Stale::Evicted(digest), target) => Ok(target.as_ref() == Some(digest)),
             (Stale::PointsAtDeleted(digest), Some(target)) if target == *digest => {
                 Ok(!manifests.is_linked(digest).await?)
             }

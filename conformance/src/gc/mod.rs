@@ -8,6 +8,7 @@ mod concurrent;
 mod cost;
 mod crash;
 mod dry_run;
+mod evicts;
 mod keeps_live;
 pub mod model;
 mod preview;
@@ -24,6 +25,7 @@ use crate::Clause;
 pub(crate) const TOPICS: &[&[Clause]] = &[
     keeps_live::CLAUSES,
     sweeps_dead::CLAUSES,
+    evicts::CLAUSES,
     referrers::CLAUSES,
     dry_run::CLAUSES,
     crash::CLAUSES,

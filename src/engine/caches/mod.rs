@@ -11,3 +11,4 @@ mod use_table;
 pub use prefixes::CachePrefixes;
 pub use stored_bytes::StoredBytes;
 pub use use_table::UseTable;
+pub(crate) use use_table::hour_of;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::CachePrefixes;
+use crate::gc::CacheSize;
 use crate::oci::RepositoryName;
 
 /// How many bytes the caches store: those that the last collection has counted, and those that were fetched since.
@@ -53,6 +54,19 @@ impl StoredBytes {
     /// The bytes that were added since the last collection, to all caches.
     pub fn added(&self) -> u64 {
         self.all_counts().added.load(Ordering::Relaxed)
+    }
+
+    /// What was added until now, before a collection counts.
+    pub(crate) fn begin(&self) -> Vec<u64> {
+        self.counts.iter().map(|count| count.added.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Takes over what a collection has counted, for each prefix and for all together, and forgets what was added before it.
+    pub(crate) fn counted(&self, sizes: &[CacheSize], before: &[u64]) {
+        for ((count, size), before) in self.counts.iter().zip(sizes).zip(before) {
+            count.counted.store(size.bytes, Ordering::Relaxed);
+            count.added.fetch_sub(*before, Ordering::Relaxed);
+        }
     }
 
     fn all_counts(&self) -> &Count {

@@ -65,8 +65,13 @@ impl UseTable {
 
     /// When the manifest was last used, to the hour; `None` if that is not recorded.
     pub fn last_used(&self, name: &RepositoryName, digest: &Digest) -> Option<SystemTime> {
+        self.hour(name, digest).map(time_of)
+    }
+
+    /// The same, in hours since 1970.
+    pub(crate) fn hour(&self, name: &RepositoryName, digest: &Digest) -> Option<u32> {
         let key = key(name.as_str(), digest);
-        self.shard(&key).lock().get(&key).map(|hour| time_of(*hour))
+        self.shard(&key).lock().get(&key).copied()
     }
 
     /// When the recording began, in any process: a manifest without a row was not used since, or the row had to go.
@@ -154,7 +159,7 @@ pub(super) fn shortened(hash: &[u8; 32]) -> Key {
 }
 
 /// The hour since 1970 that a time is in.
-pub(super) fn hour_of(time: SystemTime) -> u32 {
+pub(crate) fn hour_of(time: SystemTime) -> u32 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs() / HOUR.as_secs()).unwrap_or(u32::MAX)
 }

@@ -16,6 +16,7 @@ use sampan_driver::{DriverError, ErrorKind, StorageDriverExt};
 use serde::Serialize;
 
 use super::context::Context;
+use super::eviction::Victims;
 use super::interner::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Data, Inventory, Link, data_path};
 use super::options::Options;
@@ -130,9 +131,17 @@ pub(super) async fn forget_names(
 }
 
 /// Returns the amount if the plan needs confirmation.
-pub(super) async fn too_much(cx: &mut Context<'_>, plan: &Plan, data: &Data) -> Result<Option<TooMuch>> {
+///
+/// What `victims` need is not counted: their bounds are the user's.
+pub(super) async fn too_much(
+    cx: &mut Context<'_>,
+    plan: &Plan,
+    data: &Data,
+    victims: &Victims,
+) -> Result<Option<TooMuch>> {
     let percent = cx.options.max_delete_percent;
-    let bytes: u64 = plan.blobs.iter().map(|(_, size_bytes)| size_bytes).sum();
+    let garbage = plan.blobs.iter().filter(|(id, _)| victims.reason_of_data(*id).is_none());
+    let bytes: u64 = garbage.map(|(_, size_bytes)| size_bytes).sum();
     if cx.options.confirmed || percent >= 100 || bytes < UNASKED_BYTES {
         return Ok(None);
     }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::caution::{self, Sight};
 use super::context::Context;
-use super::cutoff::Cutoff;
 use super::dates;
+use super::eviction::Scope;
 use super::inventory::Inventory;
 use super::last_run::LastRun;
 use super::lock::CollectorLock;
@@ -34,10 +34,17 @@ use crate::Registry;
 /// `Running` when another collection has the lock; any error of the store; `Stopped`; `Lost`.
 pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    let this = LastRun::beginning(registry.clock().now(), options);
+    let last = match registry.caches().is_empty() {
+        true => None,
+        false => LastRun::of(registry).await?,
+    };
+    let this = LastRun::beginning(registry.clock().now(), options, last.as_ref());
+    if let Some(evict) = &options.evict {
+        registry.cache_uses().load_all(registry.driver(), evict.ttl.unwrap_or_default()).await?;
+    }
     // Before the lock: a lease file of a registry that knows of the run is younger than this cutoff by at least half the
     // grace period.
-    let cutoff = Cutoff::new(registry.clock(), options.grace);
+    let cutoff = options.cutoff(registry.clock());
     let lock = match options.dry_run {
         true => None,
         false => {
@@ -59,13 +66,14 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
 
 /// Scans, reads, marks, plans and sweeps. Returns the names below which repositories stay, see [`LastRun`].
 async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<String, u64>> {
-    let as_of = cx.registry.clock().now();
+    let (as_of, added) = (cx.registry.clock().now(), cx.registry.cache_bytes().begin());
     let mut inventory = scan(cx).await?;
     report.files = inventory.files;
     report.repositories = inventory.repositories.len() as u64;
 
     let mut references = References::new(std::mem::take(&mut inventory.data));
     report.unreadable = references.read(cx, &mut inventory).await?;
+    references.choose_victims(cx, &mut inventory).await?;
     if cx.is_quick() {
         recheck(cx, &mut inventory, &mut references, &mut report.unreadable).await?;
     }
@@ -78,6 +86,9 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         Some(bare) => bare,
         None => bare_repositories(cx, &inventory).await?,
     });
+    if cx.options.scope == Scope::Caches {
+        plan.leave_others(|name| cx.registry.caches().contains(name));
+    }
     report.young = plan.young;
     if cx.is_quick() {
         look_for_foreign(cx, &mut inventory, &plan.repositories).await?;
@@ -93,24 +104,39 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
     inventory.foreign.iter().for_each(|path| report.add_foreign(path));
     observe(cx, &inventory, &references.graph, &marks, &plan, report);
 
-    let too_much = caution::too_much(cx, &plan, &references.data).await?;
+    let too_much = caution::too_much(cx, &plan, &references.data, &references.victims).await?;
+    let sizes = std::mem::take(&mut references.victims.sizes);
     if cx.options.dry_run {
         report.too_much = too_much;
-        report.add_plan(&plan);
+        report.caches = sizes;
+        report.add_plan(&plan, &references.victims);
         purge(cx, &plan, report).await;
         return Ok(names);
     }
     if let Some(too_much) = too_much {
+        if plan.tags.is_empty() && references.victims.is_empty() {
+            return Err(Error::TooMuch(too_much));
+        }
+        // The garbage asks for confirmation, the eviction does not.
+        plan.leave_garbage(&references.victims, |name| cx.registry.caches().contains(name));
+        Sweep::new(cx, references, report).run(&plan).await?;
+        cx.registry.cache_bytes().counted(&sizes, &added);
         return Err(Error::TooMuch(too_much));
     }
     caution::forget_names(cx, last, &names).await?;
-    prune_records(cx, &references, &mut inventory, report).await?;
+    if cx.options.scope == Scope::All {
+        prune_records(cx, &references, &mut inventory, report).await?;
+    }
     // Where places cannot be seen, the survey of an earlier walk is better.
     let survey = (report.unseen == 0).then(|| {
         let surveyor = Surveyor::new(&inventory, &references.data, &cx.ids, &plan);
         surveyor.survey(as_of)
     });
     Sweep::new(cx, references, report).run(&plan).await?;
+    if report.unseen == 0 {
+        cx.registry.cache_bytes().counted(&sizes, &added);
+        report.caches = sizes;
+    }
     if let Some(survey) = survey
         && let Err(error) = survey.write(cx.registry).await
     {

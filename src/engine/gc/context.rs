@@ -31,7 +31,7 @@ impl<'a> Context<'a> {
 
     /// For a look without a lock.
     pub(super) fn looking(registry: &'a Registry, options: &'a Options) -> Self {
-        let cutoff = Cutoff::new(registry.clock(), options.grace);
+        let cutoff = options.cutoff(registry.clock());
         Self::new(registry, options, cutoff, Pacer::new(None, options))
     }
 
@@ -39,9 +39,9 @@ impl<'a> Context<'a> {
         self.registry.driver()
     }
 
-    /// Whether the first pass is a quick scan.
+    /// Whether the first pass is a quick scan, which shows neither the length nor the age of what stays.
     pub(super) fn is_quick(&self) -> bool {
-        self.options.dry_run && !self.driver().capabilities().flat
+        self.options.dry_run && self.options.evict.is_none() && !self.driver().capabilities().flat
     }
 
     pub(super) fn parallelism(&self) -> Parallelism {
@@ -73,6 +73,7 @@ impl<'a> Context<'a> {
 
     /// Walks every file below some roots.
     pub(super) async fn walk(&mut self, roots: &[DriverPath]) -> Result<Inventory> {
-        Inventory::walk(self.driver(), roots, self.cutoff, &mut self.ids, &mut self.pacer).await
+        let cutoff = (self.cutoff, self.registry.caches());
+        Inventory::walk(self.driver(), roots, cutoff, &mut self.ids, &mut self.pacer).await
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Cutoff {
     /// Whether there is a grace period. Without one no client writes to the store, so a wrong date is no reason to keep
     /// anything.
     has_grace: bool,
+    /// A link in a cache modified later is young, if caches have a grace period of their own.
+    young_in_cache: Option<SystemTime>,
 }
 
 /// How far a date may be in the future: further than well-kept clocks ever differ.
@@ -27,7 +29,23 @@ impl Cutoff {
         let now = clock.now();
         let future = now.checked_add(AHEAD).unwrap_or(now);
         let pending = clock.ago(grace.max(FORGOTTEN));
-        Self { young: clock.ago(grace), pending, future, has_grace: !grace.is_zero() }
+        let young = clock.ago(grace);
+        Self { young, pending, future, has_grace: !grace.is_zero(), young_in_cache: None }
+    }
+
+    /// Gives the links in caches a grace period of their own. It is no longer than the other.
+    pub(super) fn with_caches(self, clock: &Clock, grace: Duration) -> Self {
+        Self { young_in_cache: Some(clock.ago(grace).max(self.young)), ..self }
+    }
+
+    /// Whether a link in a cache is too young for deletion.
+    pub(super) fn is_young_in_cache(self, modified: SystemTime) -> bool {
+        self.is_young(modified) && self.young_in_cache.is_none_or(|young| modified > young)
+    }
+
+    /// Whether caches have a grace period of their own.
+    pub(super) fn has_caches(self) -> bool {
+        self.young_in_cache.is_some()
     }
 
     /// Whether a file of that date is too young for deletion.

@@ -10,7 +10,7 @@ use super::cutoff::Cutoff;
 use super::graph::{ManifestRefs, ReferenceGraph, State};
 use super::interner::{DigestInterner, Id};
 use super::inventory::{Age, Alias, Contents, Data, History, Inventory, Link};
-use super::mark::mark;
+use super::mark::{Rule, mark};
 use super::plan::plan;
 use crate::Clock;
 use crate::layout::Entry;
@@ -68,7 +68,7 @@ impl Store {
         let mut inventory = Inventory::default();
         inventory.repositories.push(contents);
         time(|| {
-            let marks = mark(&inventory, &data, &graph, false, |_| delete_untagged);
+            let marks = mark(&inventory, &data, &graph, false, |_| Rule::Ordinary { delete_untagged });
             plan(&inventory, &data, &graph, &marks, &ids, None);
         })
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Result;
 use super::caution::bounded;
+use super::eviction::Scope;
 use super::options::Options;
 use crate::Registry;
 use crate::clock::{millis, time_of};
@@ -18,7 +19,11 @@ use crate::layout::Entry;
 /// The last collection of a store that finished, in any process.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LastRun {
+    /// When the last collection of all repositories began; 0 if there was none.
     begun_ms: u64,
+    /// When the last collection began that evicted from caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caches_ms: Option<u64>,
     /// Whether it deleted untagged manifests.
     pub delete_untagged: bool,
     /// First path components of the repository names that it left, with how many repositories begin with each.
@@ -37,13 +42,27 @@ impl LastRun {
         Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
     }
 
-    /// When the collection began.
+    /// When the last collection of all repositories began; 1970 if there was none.
     pub fn begun(&self) -> SystemTime {
         time_of(self.begun_ms)
     }
 
-    pub(super) fn beginning(now: SystemTime, options: &Options) -> Self {
-        Self { begun_ms: millis(now), delete_untagged: options.delete_untagged, names: BTreeMap::new() }
+    /// When the last collection began that evicted from caches, those of all repositories included.
+    pub fn caches_begun(&self) -> Option<SystemTime> {
+        self.caches_ms.map(time_of)
+    }
+
+    /// The record of a collection that begins now, after another.
+    pub(super) fn beginning(now: SystemTime, options: &Options, last: Option<&Self>) -> Self {
+        let caches_ms = match options.evict {
+            Some(_) => Some(millis(now)),
+            None => last.and_then(|last| last.caches_ms),
+        };
+        let (begun_ms, delete_untagged) = match options.scope {
+            Scope::All => (millis(now), options.delete_untagged),
+            Scope::Caches => last.map_or((0, false), |last| (last.begun_ms, last.delete_untagged)),
+        };
+        Self { begun_ms, caches_ms, delete_untagged, names: BTreeMap::new() }
     }
 
     pub(super) fn leaving(self, names: BTreeMap<String, u64>) -> Self {

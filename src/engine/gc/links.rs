@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::Result;
+use super::eviction::Victims;
 use super::interner::{DigestInterner, Id, IdHashSet};
 use super::inventory::{Contents, History, Inventory};
 use super::options::Options;
@@ -35,7 +36,7 @@ pub(super) async fn read(
     inventory: &mut Inventory,
     tagged: &mut Tagged,
     ids: &mut DigestInterner,
-    options: &Options,
+    (options, victims): (&Options, &Victims),
     pacer: &mut Pacer,
 ) -> Result<Vec<Unreadable>> {
     let mut wanted = Vec::new();
@@ -46,9 +47,12 @@ pub(super) async fn read(
         // a tag that may point at a manifest without one matters.
         let linked: Option<IdHashSet> =
             (!options.delete_untagged).then(|| contents.revisions.iter().map(|link| link.id).collect());
+        let victims = victims.of(&contents.name);
+        let is_victim = |id: Id| victims.is_some_and(|victims| victims.contains_key(&id));
         let matters = |history: &History| {
+            let stays = |linked: &IdHashSet, id: Id| linked.contains(&id) && !is_victim(id);
             let is_linked = |linked: &IdHashSet| {
-                !history.entries.is_empty() && history.entries.iter().all(|entry| linked.contains(&entry.id))
+                !history.entries.is_empty() && history.entries.iter().all(|entry| stays(linked, entry.id))
             };
             history.is_current && !linked.as_ref().is_some_and(is_linked)
         };

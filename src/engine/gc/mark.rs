@@ -2,9 +2,10 @@
 
 use std::cell::OnceCell;
 
+use super::eviction::Reason;
 use super::graph::{ReferenceGraph, State};
 use super::interner::{Id, IdHashSet, IdMap, IdSet};
-use super::inventory::{Contents, Data, History, Inventory};
+use super::inventory::{Contents, Data, History, Inventory, Link};
 
 /// The live data and links of the whole store.
 #[derive(Debug)]
@@ -26,31 +27,64 @@ pub(super) struct RepositoryMarks {
     pub(super) is_obscure: bool,
     /// Positions of tags that point at a manifest whose data exist and that has no link, in order.
     pub(super) dangling: Vec<usize>,
+    /// The collection leaves each file of the repository.
+    pub(super) is_kept: bool,
+    /// Tags go with their manifests, as in a cache.
+    pub(super) is_cache: bool,
 }
 
-/// Marks the whole inventory. In a blank store no manifest could be read, so it is incomplete. Untagged manifests are garbage
-/// in the repositories that `delete_untagged` selects.
-pub(super) fn mark(
+/// What is live in a repository.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule<'a> {
+    /// What its tags reach; untagged manifests, too, unless they are deleted.
+    Ordinary {
+        /// Whether untagged manifests are garbage.
+        delete_untagged: bool,
+    },
+    /// All manifests but these victims, whether or not they have a tag.
+    Cache(Option<&'a IdMap<Reason>>),
+    /// Everything.
+    Keep,
+}
+
+/// Marks the whole inventory. In a blank store no manifest could be read, so it is incomplete. `rule` says what is live in each
+/// repository.
+pub(super) fn mark<'r>(
     inventory: &Inventory,
     data: &Data,
     graph: &ReferenceGraph,
     is_store_blank: bool,
-    delete_untagged: impl Fn(&Contents) -> bool,
+    rule: impl Fn(&Contents) -> Rule<'r>,
 ) -> Marks {
     let mut marks = Marks { data: IdSet::default(), young: IdSet::default(), repositories: Vec::new() };
     for contents in &inventory.repositories {
-        let marker = Marker::new(contents, data, graph, is_store_blank, delete_untagged(contents));
+        let marker = Marker::new(contents, data, graph, is_store_blank, rule(contents));
         let repository = marker.mark(&mut marks.data, &mut marks.young);
         marks.repositories.push(repository);
     }
     marks
 }
 
+/// The data that some repositories keep, young ones included.
+pub(super) fn mark_data<'a, 'r>(
+    repositories: impl Iterator<Item = &'a Contents>,
+    data: &Data,
+    graph: &ReferenceGraph,
+    rule: impl Fn(&Contents) -> Rule<'r>,
+) -> IdSet {
+    let (mut kept, mut young) = (IdSet::default(), IdSet::default());
+    for contents in repositories {
+        Marker::new(contents, data, graph, graph.is_blank(), rule(contents)).mark(&mut kept, &mut young);
+    }
+    kept.add_all(&young);
+    kept
+}
+
 struct Marker<'a> {
     contents: &'a Contents,
     data: &'a Data,
     graph: &'a ReferenceGraph,
-    delete_untagged: bool,
+    rule: Rule<'a>,
     /// Position of a manifest in the list of revisions.
     places: IdMap<usize>,
     /// Digests with a layer link, collected on first use.
@@ -67,7 +101,7 @@ impl<'a> Marker<'a> {
         data: &'a Data,
         graph: &'a ReferenceGraph,
         is_store_blank: bool,
-        delete_untagged: bool,
+        rule: Rule<'a>,
     ) -> Self {
         let revisions = contents.revisions.iter().enumerate();
         let places = revisions.map(|(place, link)| (link.id, place)).collect();
@@ -79,11 +113,14 @@ impl<'a> Marker<'a> {
             }
         }
         let layers = OnceCell::new();
-        Self { contents, data, graph, delete_untagged, places, layers, referrers, is_store_blank }
+        Self { contents, data, graph, rule, places, layers, referrers, is_store_blank }
     }
 
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
-        let is_obscure = self.is_obscure();
+        let is_kept = matches!(self.rule, Rule::Keep);
+        let is_cache = matches!(self.rule, Rule::Cache(_));
+        // What a cache lacks is fetched again, so nothing is kept there for lack of knowledge.
+        let is_obscure = is_kept || (!is_cache && self.is_obscure());
         let mut revisions = vec![false; self.contents.revisions.len()];
         let mut needed = IdHashSet::default();
         let mut met = IdHashSet::default();
@@ -106,7 +143,7 @@ impl<'a> Marker<'a> {
             }
             todo.extend(self.referrers.get(&id).into_iter().flatten());
         }
-        let mut keep = |link: &super::inventory::Link| {
+        let mut keep = |link: &Link| {
             let is_live = is_obscure || needed.contains(&link.id);
             if is_live {
                 live_data.insert(link.id);
@@ -116,7 +153,8 @@ impl<'a> Marker<'a> {
             is_live || link.is_young()
         };
         let layers = self.contents.layers.iter().map(&mut keep).collect();
-        RepositoryMarks { revisions, layers, is_obscure, dangling: self.dangling() }
+        let dangling = if is_cache { Vec::new() } else { self.dangling() };
+        RepositoryMarks { revisions, layers, is_obscure, dangling, is_kept, is_cache }
     }
 
     fn is_obscure(&self) -> bool {
@@ -145,9 +183,21 @@ impl<'a> Marker<'a> {
         if is_obscure {
             return revisions.map(|link| link.id).chain(self.tagged()).collect();
         }
+        let delete_untagged = match self.rule {
+            Rule::Keep => false,
+            Rule::Ordinary { delete_untagged } => delete_untagged,
+            Rule::Cache(victims) => {
+                let is_victim =
+                    |id: Id| victims.is_some_and(|victims| victims.contains_key(&id)) || self.is_gone(id);
+                let stays = |link: &Link| {
+                    link.is_young() || self.contents.in_snapshots.contains(&link.id) || !is_victim(link.id)
+                };
+                return revisions.copied().filter(stays).map(|link| link.id).collect();
+            }
+        };
         let guessed =
             |id| matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Heuristic(_)));
-        let named = self.named_if_any_is_gone();
+        let named = self.named_if_any_is_gone(delete_untagged);
         let is_empty = |id| self.is_gone(id) && !named.contains(&id);
         let stays = revisions
             .filter(|link| {
@@ -155,7 +205,7 @@ impl<'a> Marker<'a> {
                     || self.data.is_young(link.id)
                     || guessed(link.id)
                     || self.contents.in_snapshots.contains(&link.id)
-                    || !(self.delete_untagged || is_empty(link.id))
+                    || !(delete_untagged || is_empty(link.id))
             })
             .map(|link| link.id);
         stays.chain(self.tagged()).collect()
@@ -176,8 +226,8 @@ impl<'a> Marker<'a> {
     }
 
     /// Manifests that tags ever pointed at; empty where that does not matter.
-    fn named_if_any_is_gone(&self) -> IdHashSet {
-        if self.delete_untagged || !self.contents.revisions.iter().any(|link| self.is_gone(link.id)) {
+    fn named_if_any_is_gone(&self, delete_untagged: bool) -> IdHashSet {
+        if delete_untagged || !self.contents.revisions.iter().any(|link| self.is_gone(link.id)) {
             return IdHashSet::default();
         }
         self.contents.tags.iter().flat_map(|history| &history.entries).map(|entry| entry.id).collect()

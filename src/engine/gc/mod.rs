@@ -52,6 +52,7 @@ mod cutoff;
 mod dates;
 mod error;
 mod event;
+mod eviction;
 mod graph;
 #[cfg(test)]
 mod growth;
@@ -85,6 +86,7 @@ pub use caution::{TooMuch, UNASKED_BYTES};
 pub use collect::collect;
 pub use error::{Error, Result};
 pub use event::Event;
+pub use eviction::{CacheSize, Evicted, Eviction, Scope};
 pub use last_run::LastRun;
 pub use layer_users::layer_users;
 pub(crate) use lock::CollectorLock;

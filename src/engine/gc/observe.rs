@@ -46,6 +46,8 @@ pub(super) fn observe(
             }
             let (entry, reason) = match &reading.state {
                 State::Parsed => continue,
+                // A client that asks for it makes the registry fetch it.
+                State::Missing if cx.registry.caches().contains(name) => continue,
                 // The link is wrong, in each repository that has one.
                 State::Missing => {
                     let entry = Entry::RevisionLink(name.clone(), cx.ids.digest(link.id));

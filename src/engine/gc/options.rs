@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Event;
+use super::cutoff::Cutoff;
+use super::{Event, Eviction, Scope};
+use crate::Clock;
 use crate::backup::SnapshotId;
 
 /// How to collect.
@@ -40,6 +42,10 @@ pub struct Options {
     pub confirmed: bool,
     /// Snapshots of other stores that keep nothing, because they are about to be deleted.
     pub without_snapshots: Vec<SnapshotId>,
+    /// Which repositories the collection collects.
+    pub scope: Scope,
+    /// What the collection evicts from caches of other registries; `None` evicts nothing.
+    pub evict: Option<Eviction>,
     /// Receives the events of the collection.
     pub observer: Option<Observer>,
     /// Ends the collection at the next safe moment: it removes its notices and fails with
@@ -60,9 +66,19 @@ impl Default for Options {
             max_delete_percent: 50,
             confirmed: false,
             without_snapshots: Vec::new(),
+            scope: Scope::All,
+            evict: None,
             observer: None,
             stop: CancellationToken::new(),
         }
+    }
+}
+
+impl Options {
+    /// The dates by which files are young.
+    pub(super) fn cutoff(&self, clock: &Clock) -> Cutoff {
+        let cutoff = Cutoff::new(clock, self.grace);
+        self.evict.as_ref().map_or(cutoff, |evict| cutoff.with_caches(clock, evict.grace))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sampan_driver::FileInfo;
 
 use super::graph::{ReferenceGraph, State};
-use super::interner::{DigestInterner, Id, IdHashSet, IdMap};
+use super::interner::{DigestInterner, Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Attached, Contents, Data, Inventory};
 use super::mark::{Marks, RepositoryMarks};
 use super::report::Amount;
@@ -16,6 +16,8 @@ use crate::upload::UploadId;
 /// Planned deletions, in the order in which they are safe.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
+    /// Tags of caches, with the manifests that they point at.
+    pub(super) tags: Vec<(RepositoryName, Tag, Id)>,
     pub(super) tag_entries: Vec<(RepositoryName, Tag, Id)>,
     /// Indexes before their children, subjects before the manifests attached to them.
     pub(super) revisions: Vec<(RepositoryName, Id)>,
@@ -80,12 +82,17 @@ pub(super) fn plan(
     for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
         plan.add(contents, marks, data, graph, uploads_before);
     }
+    let cached = linked_by_caches_alone(inventory, graph, marks);
     for id in ids.canonical() {
         let Some(size_bytes) = data.size_bytes(id) else { continue };
         if marks.data.contains(id) {
             continue;
         }
-        if marks.young.contains(id) || data.is_young(id) {
+        let is_young = match cached.contains(id) {
+            true => data.is_young_in_cache(id),
+            false => data.is_young(id),
+        };
+        if marks.young.contains(id) || is_young {
             plan.young.add(size_bytes);
         } else {
             plan.blobs.push((id, size_bytes));
@@ -94,6 +101,21 @@ pub(super) fn plan(
     // By hash: neighbours in this order are neighbours on the disk.
     plan.blobs.sort_unstable_by_key(|(id, _)| ids.hash(*id));
     plan
+}
+
+/// Blobs that have layer links in caches and nowhere else. The data of a manifest are its lease file, so they are not among them.
+fn linked_by_caches_alone(inventory: &Inventory, graph: &ReferenceGraph, marks: &Marks) -> IdSet {
+    let (mut cached, mut others) = (IdSet::default(), IdSet::default());
+    for (contents, marks) in inventory.repositories.iter().zip(&marks.repositories) {
+        let links = if marks.is_cache { &mut cached } else { &mut others };
+        contents.layers.iter().for_each(|link| _ = links.insert(link.id));
+        contents.revisions.iter().for_each(|link| _ = others.insert(link.id));
+    }
+    let is_blob = |id: &Id| graph.get(*id).is_none() && !others.contains(*id);
+    let all = inventory.repositories.iter().flat_map(|contents| &contents.layers).map(|link| link.id);
+    let mut alone = IdSet::default();
+    all.filter(|id| cached.contains(*id)).filter(is_blob).for_each(|id| _ = alone.insert(id));
+    alone
 }
 
 impl Plan {
@@ -105,7 +127,7 @@ impl Plan {
         graph: &ReferenceGraph,
         uploads_before: Option<SystemTime>,
     ) {
-        if contents.is_blank() {
+        if contents.is_blank() || marks.is_kept {
             return;
         }
         let name = &contents.name;
@@ -155,7 +177,12 @@ impl Plan {
             }
         }
         for (place, history) in contents.tags.iter().enumerate() {
-            left += usize::from(history.is_current);
+            match history.current {
+                Some(id) if marks.is_cache && !live_revisions.contains(&id) => {
+                    self.tags.push((name.clone(), history.tag.clone(), id));
+                }
+                _ => left += usize::from(history.is_current),
+            }
             // A tag that points at a manifest without a link keeps its history entry for that manifest.
             let kept = history.current.filter(|_| marks.dangling.binary_search(&place).is_ok());
             let stays = marks.is_obscure || history.unreadable;
@@ -268,7 +295,7 @@ impl Contents {
 
 /// Orders manifests such that each comes before what it refers to and before what is attached to it. Digests cannot form a
 /// cycle.
-fn referring_first<'a>(
+pub(super) fn referring_first<'a>(
     dead: &[Id],
     contents: &'a Contents,
     graph: &'a ReferenceGraph,

@@ -3,15 +3,16 @@
 use futures::TryStreamExt;
 
 use super::context::Context;
+use super::eviction::{Scope, Victims, choose};
 use super::graph::{ReadOptions, ReferenceGraph};
-use super::interner::Id;
+use super::interner::{Id, IdSet};
 use super::inventory::{Contents, Data, Inventory};
 use super::links::{self, Tagged};
-use super::mark::{Marks, mark};
+use super::mark::{Marks, Rule, mark};
 use super::plan::{Plan, plan};
 use super::snapshots::Snapshots;
 use super::{Result, Unreadable};
-use crate::layout::{Entry, damaged_root};
+use crate::layout::{Entry, damaged_root, removed_root};
 
 /// Which data exist and what refers to them. It grows with each inventory that is read: what was read before stays.
 #[derive(Debug, Default)]
@@ -22,6 +23,10 @@ pub(super) struct References {
     /// Content whose data a verification has moved aside, once it is known.
     moved_aside: Option<Vec<Id>>,
     snapshots: Snapshots,
+    /// Data that stay although no link leads to them, once they are known.
+    kept: Option<IdSet>,
+    /// The manifests of caches that the collection evicts.
+    pub(super) victims: Victims,
 }
 
 impl References {
@@ -41,7 +46,8 @@ impl References {
         self.snapshots.read(cx).await?;
         self.snapshots.mark(inventory);
         let Context { ids, pacer, .. } = cx;
-        let unreadable = links::read(driver, inventory, &mut self.tagged, ids, options, pacer).await?;
+        let unreadable =
+            links::read(driver, inventory, &mut self.tagged, ids, (options, &self.victims), pacer).await?;
         self.graph.read(driver, inventory, &mut self.data, ids, how, pacer).await?;
         let moved = match self.moved_aside.take() {
             Some(moved) => moved,
@@ -49,14 +55,44 @@ impl References {
         };
         self.graph.expect_back(&moved);
         self.moved_aside = Some(moved);
+        if self.kept.is_none() {
+            self.kept = Some(kept_by_records(cx).await?);
+        }
         Ok(unreadable)
+    }
+
+    /// Chooses the manifests of caches to evict, and reads the tags that point at them.
+    pub(super) async fn choose_victims(
+        &mut self,
+        cx: &mut Context<'_>,
+        inventory: &mut Inventory,
+    ) -> Result<()> {
+        let kept = self.kept.clone().unwrap_or_default();
+        self.victims = choose(cx, inventory, &self.data, &self.graph, kept).await?;
+        if !self.victims.is_empty() {
+            let (driver, options) = (cx.driver(), cx.options);
+            let Context { ids, pacer, .. } = cx;
+            links::read(driver, inventory, &mut self.tagged, ids, (options, &self.victims), pacer).await?;
+        }
+        Ok(())
     }
 
     /// Marks what is live.
     pub(super) fn mark(&self, cx: &Context<'_>, inventory: &Inventory) -> Marks {
         // A user who confirms that the data are lost has seen that no manifest can be read.
         let is_blank = self.graph.is_blank() && !cx.options.confirmed;
-        mark(inventory, &self.data, &self.graph, is_blank, |_| cx.options.delete_untagged)
+        let (caches, delete_untagged) = (cx.registry.caches(), cx.options.delete_untagged);
+        let mut marks = mark(inventory, &self.data, &self.graph, is_blank, |contents| {
+            match (caches.contains(&contents.name), cx.options.scope) {
+                (true, _) if cx.options.evict.is_some() => Rule::Cache(self.victims.of(&contents.name)),
+                // What was pulled by its digest alone has no tag.
+                (true, _) => Rule::Ordinary { delete_untagged: false },
+                (false, Scope::All) => Rule::Ordinary { delete_untagged },
+                (false, Scope::Caches) => Rule::Keep,
+            }
+        });
+        self.kept.iter().for_each(|kept| marks.data.add_all(kept));
+        marks
     }
 
     /// Marks what is live, if untagged manifests are deleted in the repositories that `delete_untagged` selects.
@@ -65,7 +101,9 @@ impl References {
         inventory: &Inventory,
         delete_untagged: impl Fn(&Contents) -> bool,
     ) -> Marks {
-        mark(inventory, &self.data, &self.graph, self.graph.is_blank(), delete_untagged)
+        mark(inventory, &self.data, &self.graph, self.graph.is_blank(), |contents| Rule::Ordinary {
+            delete_untagged: delete_untagged(contents),
+        })
     }
 
     /// Plans the deletions, those of abandoned uploads only if `with_uploads`.
@@ -79,6 +117,25 @@ impl References {
         let before = cx.purge_options().filter(|_| with_uploads).map(|options| options.older_than);
         plan(inventory, &self.data, &self.graph, marks, &cx.ids, before)
     }
+}
+
+/// The data that records of removed tags name, if the collection leaves repositories alone that may have them.
+async fn kept_by_records(cx: &mut Context<'_>) -> Result<IdSet> {
+    let mut kept = IdSet::default();
+    if cx.options.scope == Scope::All {
+        return Ok(kept);
+    }
+    let mut files = cx.driver().walk(&removed_root(), None);
+    while let Some(file) = files.try_next().await? {
+        if let Some(Entry::RemovedTag(name, _, _, digest)) = Entry::parse(&file.path)
+            && digest.is_canonical()
+            && !cx.registry.caches().contains(&name)
+        {
+            kept.insert(cx.ids.intern(&digest));
+        }
+        cx.pacer.tick().await?;
+    }
+    Ok(kept)
 }
 
 /// The digests of everything that a verification has moved aside.

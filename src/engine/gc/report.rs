@@ -6,6 +6,7 @@ use sampan_driver::DriverPath;
 use serde::Serialize;
 
 use super::TooMuch;
+use super::eviction::{CacheSize, Evicted, Victims};
 use super::options::Options;
 use super::plan::Plan;
 
@@ -30,9 +31,13 @@ pub struct Report {
     pub marked: u64,
     /// Data that nothing referred to.
     pub blobs: Amount,
+    /// What was evicted from caches of other registries. It is among the manifests and blobs.
+    pub evicted: Evicted,
+    /// What the caches store after that; empty if nothing was to be evicted.
+    pub caches: Vec<CacheSize>,
     /// Data that nothing refers to, and that stay because they or a link to them are too young.
     pub young: Amount,
-    /// Manifests that were untagged. Their bytes are among the blobs.
+    /// Manifests that were untagged, or evicted from a cache. Their bytes are among the blobs.
     pub manifests: u64,
     /// Layer links that no manifest needed.
     pub layer_links: u64,
@@ -128,7 +133,14 @@ impl Report {
     }
 
     /// Adds what a plan would delete, except uploads.
-    pub(super) fn add_plan(&mut self, plan: &Plan) {
+    pub(super) fn add_plan(&mut self, plan: &Plan, victims: &Victims) {
+        self.evicted.tags = plan.tags.len() as u64;
+        for (name, id) in &plan.revisions {
+            self.evicted.add_manifest(victims.reason(name, *id));
+        }
+        for (id, size_bytes) in &plan.blobs {
+            self.evicted.add_data(victims.reason_of_data(*id), *size_bytes);
+        }
         self.tag_entries = plan.tag_entries.len() as u64;
         self.manifests = plan.revisions.len() as u64;
         self.layer_links = plan.layers.len() as u64;

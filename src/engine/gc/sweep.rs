@@ -52,6 +52,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
     pub(super) async fn run(mut self, plan: &Plan) -> Result<()> {
         self.complete_indexes(plan).await?;
         self.sweep_tag_entries(plan).await?;
+        self.sweep_dangling_tags(plan).await?;
         let batch = self.cx.batch();
         for revisions in rounds(&plan.revisions, batch) {
             self.sweep_revisions(revisions).await?;
@@ -90,6 +91,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
         for batch in round.chunks(self.cx.batch()) {
             let dead: Vec<_> = batch.iter().filter(|revision| dead.contains(revision)).collect();
+            self.sweep_tags_of(&plan, &dead).await?;
             let links =
                 dead.iter().map(|(name, id)| Entry::RevisionLink(name.clone(), self.cx.ids.digest(*id)));
             let mut paths: Vec<DriverPath> = links.map(|link| link.path()).collect();
@@ -101,6 +103,9 @@ impl<'a, 'c> Sweep<'a, 'c> {
             self.delete_durably(&paths).await?;
             self.delete_referrers(&referrers, &dead).await?;
             self.report.manifests += dead.len() as u64;
+            for (name, id) in &dead {
+                self.report.evicted.add_manifest(self.references.victims.reason(name, *id));
+            }
             self.report.saved += (batch.len() - dead.len()) as u64;
             self.withdraw_batch().await?;
         }
@@ -158,6 +163,8 @@ impl<'a, 'c> Sweep<'a, 'c> {
             self.report.saved += (batch.len() - gone) as u64;
             for (id, size_bytes) in data {
                 self.report.blobs.add(size_bytes);
+                let reason = self.references.victims.reason_of_data(id);
+                self.report.evicted.add_data(reason, size_bytes);
                 self.references.data.remove(id);
             }
             self.withdraw_batch().await?;

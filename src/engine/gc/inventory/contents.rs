@@ -20,6 +20,8 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) name: RepositoryName,
     pub(in crate::gc) layers: Vec<Link>,
     pub(in crate::gc) revisions: Vec<Link>,
+    /// The hour since 1970 in which each of `revisions` was written.
+    pub(in crate::gc) revision_hours: Vec<u32>,
     pub(in crate::gc) aliases: Vec<Alias>,
     /// Position of each alias in `aliases`, by its id and whether it is of a manifest.
     alias_places: HashMap<(Id, bool), usize, BuildHasherDefault<IdHasher>>,
@@ -132,6 +134,7 @@ impl Contents {
             name,
             layers: Vec::new(),
             revisions: Vec::new(),
+            revision_hours: Vec::new(),
             aliases: Vec::new(),
             alias_places: HashMap::default(),
             tags: Vec::new(),

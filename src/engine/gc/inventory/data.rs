@@ -11,6 +11,8 @@ pub(in crate::gc) struct Data {
     /// Sizes in the order of ids, or one of the two constants below.
     sizes: Vec<u64>,
     young: IdSet,
+    /// Those that are young even by the grace period of caches.
+    young_in_cache: IdSet,
 }
 
 /// The data do not exist.
@@ -25,6 +27,9 @@ impl Data {
         self.put(id, info.map_or(ABSENT, |info| info.size_bytes));
         if info.is_some_and(|info| cutoff.is_young(info.modified)) {
             self.young.insert(id);
+        }
+        if info.is_some_and(|info| cutoff.is_young_in_cache(info.modified)) {
+            self.young_in_cache.insert(id);
         }
     }
 
@@ -71,5 +76,10 @@ impl Data {
 
     pub(in crate::gc) fn is_young(&self, id: Id) -> bool {
         self.young.contains(id)
+    }
+
+    /// Whether the data are too young for deletion if nothing but a cache has linked them.
+    pub(in crate::gc) fn is_young_in_cache(&self, id: Id) -> bool {
+        self.young_in_cache.contains(id)
     }
 }

@@ -18,6 +18,7 @@ use super::cutoff::Cutoff;
 use super::interner::{DigestInterner, Id};
 use super::pacer::Pacer;
 use super::{Result, Unreadable};
+use crate::caches::{CachePrefixes, hour_of};
 use crate::layout::{self, Entry};
 use crate::link;
 use crate::oci::{Algorithm, RepositoryName, Tag};
@@ -39,6 +40,8 @@ pub(super) struct Inventory {
     pub(super) files: u64,
     /// Repositories that consist of nothing but directories, if that is known.
     pub(super) bare: Option<Vec<RepositoryName>>,
+    /// The repositories whose links have the grace period of caches.
+    caches: CachePrefixes,
 }
 
 impl Inventory {
@@ -46,11 +49,12 @@ impl Inventory {
     pub(super) async fn walk(
         driver: &Arc<dyn StorageDriver>,
         roots: &[DriverPath],
-        cutoff: Cutoff,
+        (cutoff, caches): (Cutoff, &CachePrefixes),
         ids: &mut DigestInterner,
         pacer: &mut Pacer,
     ) -> Result<Self> {
-        let mut inventory = Self::default();
+        let caches = if cutoff.has_caches() { caches.clone() } else { CachePrefixes::default() };
+        let mut inventory = Self { caches, ..Self::default() };
         let mut files = select_all(roots.iter().map(|root| driver.walk(root, None)));
         while let Some(file) = files.next().await {
             match file {
@@ -133,7 +137,14 @@ impl Inventory {
 
     pub(super) fn take(&mut self, entry: Entry, file: FileInfo, cutoff: Cutoff, ids: &mut DigestInterner) {
         self.files += 1;
-        let age = Age::of(&file, cutoff);
+        let in_cache = match &entry {
+            Entry::LayerLink(name, _) | Entry::RevisionLink(name, _) => self.caches.contains(name),
+            _ => false,
+        };
+        let age = match in_cache {
+            true if !cutoff.is_young_in_cache(file.modified) => Age::Old,
+            _ => Age::of(&file, cutoff),
+        };
         let young = age == Age::Young;
         match entry {
             Entry::Blob(digest) if digest.is_canonical() => {
@@ -189,6 +200,7 @@ impl Inventory {
                     true => contents.add_alias(Alias::new(id, true, young)),
                     false => {
                         contents.revisions.push(Link { id, age });
+                        contents.revision_hours.push(hour_of(file.modified));
                         contents.check(file.size_bytes, || Entry::RevisionLink(name, digest));
                     }
                 }
