@@ -40,10 +40,9 @@ impl Breaker {
         Ok(())
     }
 
-    /// The upstream answered, whatever it said.
-    pub(crate) fn answered(&self) {
-        let mut state = self.0.lock();
-        *state = State::default();
+    /// The upstream answered, whatever it said. Returns whether it counted as away.
+    pub(crate) fn answered(&self) -> bool {
+        std::mem::take(&mut *self.0.lock()).failures >= FAILURES
     }
 
     /// A connection failed, or no answer came. Returns whether the upstream counts as away from here on.
@@ -97,7 +96,7 @@ mod tests {
             assert!(!breaker.failed(at(7)), "these began before");
         }
         assert_eq!(breaker.admits(at(7)), Err(at(9)));
-        breaker.answered();
+        assert!(breaker.answered() && !breaker.answered());
         assert_eq!(breaker.admits(at(7)), Ok(()));
         assert!(!breaker.is_away());
     }

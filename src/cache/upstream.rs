@@ -108,7 +108,7 @@ impl Upstream {
         let now = self.clock().elapsed();
         let verdict = match answer {
             Ok(found) => {
-                self.breaker.answered();
+                self.note_answer();
                 let outcome = if found.is_some() { Outcome::Found } else { Outcome::Missing };
                 self.statistics.note(kind, outcome, now.saturating_sub(began));
                 return Ok(found);
@@ -127,7 +127,7 @@ impl Upstream {
                         );
                     }
                     Verdict::Away { .. } => {}
-                    _ => self.breaker.answered(),
+                    _ => self.note_answer(),
                 }
                 verdict
             }
@@ -136,6 +136,12 @@ impl Upstream {
         match verdict {
             Verdict::Missing => Ok(None),
             verdict => Err(verdict),
+        }
+    }
+
+    fn note_answer(&self) {
+        if self.breaker.answered() {
+            tracing::info!(upstream = self.name(), "upstream {} answers again", self.name());
         }
     }
 
