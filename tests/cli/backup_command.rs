@@ -154,8 +154,9 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
 
     let path = store.path(&Entry::BackupOf);
     assert!(!path.exists(), "the saved store is marked");
-    let file =
-        fs::read_dir(at.join("backups/docker/registry/sampan/snapshots")).unwrap().next().unwrap().unwrap();
+    let mut files = fs::read_dir(at.join("backups/docker/registry/sampan/snapshots")).unwrap();
+    // Beside the snapshot is the name of the store that it is of.
+    let file = files.find_map(|file| file.ok().filter(|file| file.file_name() != "of")).unwrap();
     fs::write(file.path(), &fs::read(file.path()).unwrap()[..60]).unwrap();
     let listed = backup(at, "list backup.yml");
     assert!(listed.code == Some(3) && listed.stdout.contains("\tis damaged: "), "{listed:?}");
