@@ -119,6 +119,8 @@ impl FilesystemWriter {
         }
         let permit = self.store.pool.permit().await?;
         let (staged, batch, offset) = self.take_queue();
+        let result = self.writeback.advance(&self.store, &staged, offset).await;
+        self.note(result)?;
         self.under_way = Some(permit.start(move || staged.write(&batch, offset)));
         self.settle().await
     }
@@ -347,6 +349,21 @@ mod tests {
         writer.publish(&"/blob".parse().unwrap()).await.unwrap();
         let published = std::fs::metadata(dir.path().join("blob")).unwrap();
         assert_eq!(published.len(), STEP_BYTES + BATCH_BYTES as u64);
+    }
+
+    /// As from an upstream that pauses after each chunk.
+    #[tokio::test]
+    async fn flushed_content_goes_to_the_disk_before_the_end() {
+        let (_dir, mut writer) = writer().await;
+        let chunk = Bytes::from(vec![b'x'; BATCH_BYTES / 2]);
+        while writer.size() <= STEP_BYTES {
+            assert!(!writer.writeback.has_begun(), "the file has less than a step");
+            writer.take(chunk.clone()).await.unwrap();
+            writer.write_queue().await.unwrap();
+        }
+        writer.take(chunk).await.unwrap();
+        writer.write_queue().await.unwrap();
+        assert!(writer.writeback.has_begun());
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
 //! Clients that come and go.
 
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::ByteRange;
+use sampan_driver::{ByteRange, DriverError, FileReader, LocalFile};
 use sampan_engine::fill::FillError;
 use sampan_engine::oci::Digest;
 
@@ -24,7 +27,7 @@ pub(super) async fn one_transfer_serves_all(ctx: Context) -> Result<(), Failed> 
         let mut readers = vec![tokio::spawn(drain_all(from_the_beginning))];
         for _ in 0..10 {
             let (_, late) = setting.join("a", &digest, None);
-            readers.push(tokio::spawn(drain_all(late.reader(ByteRange::ALL).await?)));
+            readers.push(tokio::spawn(drain_file(late.reader(ByteRange::ALL).await?)));
             fills.push(late);
         }
         feed.send(&content[600_000..]);
@@ -46,9 +49,24 @@ pub(super) async fn one_transfer_serves_all(ctx: Context) -> Result<(), Failed> 
     Ok(())
 }
 
-async fn drain_all(reader: sampan_driver::FileReader) -> sampan_driver::Result<Vec<u8>> {
-    let chunks: Vec<bytes::Bytes> = reader.into_stream().try_collect().await?;
+async fn drain_all(reader: FileReader) -> Result<Vec<u8>, DriverError> {
+    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
     Ok(chunks.concat())
+}
+
+/// The bytes through the windows of the open file, if there is one, as the HTTP layer sends them.
+async fn drain_file(reader: FileReader) -> Result<Vec<u8>, DriverError> {
+    let LocalFile { file, mut windows } = match reader.into_file() {
+        Ok(local) => local,
+        Err(reader) => return drain_all(reader).await,
+    };
+    let mut read = Vec::new();
+    while let Some(window) = windows.try_next().await? {
+        let mut piece = vec![0; (window.end - window.start) as usize];
+        let filled = file.read_exact_at(&mut piece, window.start);
+        read.extend(filled.map(|()| piece).unwrap_or_default());
+    }
+    Ok(read)
 }
 
 pub(super) async fn a_transfer_outlives_its_clients(ctx: Context) -> Result<(), Failed> {
