@@ -10,6 +10,7 @@ use super::AppError;
 use sampan_config::HttpConfig;
 use sampan_driver::StorageDriver;
 use sampan_engine::Registry;
+use sampan_engine::gc::Amount;
 
 use crate::auth::{DecisionCounts, Guard};
 use crate::decorators::{DriverMetrics, Metered};
@@ -227,6 +228,14 @@ pub(super) fn of_collections(
             read(collector.totals()).map(|value| Sample::new([""; 0], value)).into_iter().collect()
         })
     };
+    let by_reason = |name, help, read: fn(Amount) -> u64| {
+        let collector = collector.clone();
+        CallbackMetric::counters(name, help, &["reason"], move || {
+            let totals = collector.totals();
+            let reasons = [("ttl", totals.evicted_ttl), ("size", totals.evicted_size)];
+            reasons.map(|(reason, amount)| Sample::new([reason], read(amount) as f64)).to_vec()
+        })
+    };
     let runs = collector.clone();
     let running = collector.clone();
     Ok(vec![
@@ -252,6 +261,14 @@ pub(super) fn of_collections(
         })?,
         counter("sampan_gc_deleted_blobs_total", "Blobs that were deleted.", |totals| totals.blobs)?,
         counter("sampan_gc_freed_bytes_total", "Bytes that were freed.", |totals| totals.bytes)?,
+        by_reason("sampan_cache_evicted_total", "Manifests that were evicted from caches.", |amount| {
+            amount.count
+        })?,
+        by_reason(
+            "sampan_cache_evicted_bytes_total",
+            "Bytes that only manifests evicted from caches needed.",
+            |amount| amount.bytes,
+        )?,
         gauge(
             "sampan_gc_young_blobs",
             "Blobs that the last collection kept because they were too young.",

@@ -45,6 +45,7 @@ pub use self::backup::{BackupStores, backup_stores};
 pub use self::build::App;
 pub use self::caches::{CacheSetupError, caches_if_configured as caches};
 pub use self::check::{Files, check};
+pub use self::collection::eviction;
 pub use self::commands::{collect, inventory};
 pub use self::error::AppError;
 pub use self::migrate::{MigrationAccess, MigrationStores, migration_stores};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
-use crate::maintenance::purge_uploads;
+use crate::maintenance::{keep_cache_uses, purge_uploads, save_cache_uses};
 
 impl App {
     /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout.
@@ -26,6 +26,9 @@ impl App {
         let mut tasks = Tasks::default();
         if let Some(purging) = self.purging {
             tasks.spawn("the purge of uploads", purge_uploads(registry.clone(), purging));
+        }
+        if let Some(proxy) = self.config.config.proxy.as_ref().filter(|proxy| proxy.is_cache()) {
+            tasks.spawn("the record of the use of caches", keep_cache_uses(registry.clone(), proxy.ttl));
         }
         tasks.spawn("the survey of the store", reload.surveys());
         tasks.spawn("the verification of the store", async move { verifier.run().await });
@@ -60,6 +63,7 @@ impl App {
                 );
             }
             tasks.stop().await;
+            save_cache_uses(&registry).await;
             let _ = drained.send(ended);
         };
         systemd::ready();

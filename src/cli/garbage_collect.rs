@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sampan_config::{Config, GoDuration, Loaded};
 use sampan_driver::HumanSize;
-use sampan_engine::gc::{self, Event, Observer, Options, Report, TooMuch};
+use sampan_engine::gc::{self, Event, Evicted, Observer, Options, Report, TooMuch};
 
 use super::args::{CollectOptions, ReportFormat};
 use super::check;
@@ -29,6 +29,7 @@ pub(super) fn run(
     let json = command.format == ReportFormat::Json;
     let observer = (!command.quiet && !json).then(printer);
     let options = Options {
+        evict: app::eviction(&config),
         dry_run: command.dry_run,
         delete_untagged: command.delete_untagged,
         grace,
@@ -107,6 +108,19 @@ fn printer() -> (Observer, Output) {
     (observer, output)
 }
 
+fn print_evicted(report: &Report) {
+    let Evicted { ttl, size, .. } = report.evicted;
+    let verb = if report.dry_run { "would be evicted" } else { "evicted" };
+    for (amount, reason) in
+        [(ttl, "not used for as long as proxy.ttl"), (size, "used longest ago, and more than proxy.maxsize")]
+    {
+        if amount.count > 0 {
+            let manifests = count(amount.count, "manifest");
+            say(format!("{manifests} {verb} from caches ({}): {reason}", HumanSize(amount.bytes)));
+        }
+    }
+}
+
 fn print_summary(report: &Report) {
     let verb = if report.dry_run { "would be freed" } else { "freed" };
     let amounts = [
@@ -123,6 +137,7 @@ fn print_summary(report: &Report) {
         amounts.join(", "),
         report.duration_secs
     ));
+    print_evicted(report);
     if report.unseen > 0 {
         warn(format!(
             "{} of the store cannot be read, or lost all repositories: no blob, manifest or repository was deleted",

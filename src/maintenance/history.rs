@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use sampan_engine::gc::Report;
+use sampan_engine::gc::{self, Report};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -40,6 +40,8 @@ pub enum Trigger {
     Request,
     /// A request for a dry run, from the web page.
     DryRun,
+    /// The caches of other registries store more than they may.
+    Caches,
 }
 
 /// The result of a collection.
@@ -85,6 +87,10 @@ pub struct Totals {
     pub blobs: u64,
     /// Freed bytes.
     pub bytes: u64,
+    /// Manifests that were evicted from caches because they were not used for long, and the bytes of what only they needed.
+    pub evicted_ttl: gc::Amount,
+    /// The same of those that were evicted because the caches were too large.
+    pub evicted_size: gc::Amount,
     /// The end of the last finished collection.
     pub last_success: Option<SystemTime>,
     /// Its duration.
@@ -139,6 +145,11 @@ impl Totals {
                 self.candidates += report.blobs.count + report.saved;
                 self.blobs += report.blobs.count;
                 self.bytes += report.bytes();
+                let gc::Evicted { ttl, size, .. } = report.evicted;
+                for (total, evicted) in [(&mut self.evicted_ttl, ttl), (&mut self.evicted_size, size)] {
+                    total.count += evicted.count;
+                    total.bytes += evicted.bytes;
+                }
                 self.last_success = Some(SystemTime::now());
                 self.last_duration = Duration::from_secs_f64(run.duration_secs);
                 self.last_young = report.young.count;
@@ -220,8 +231,13 @@ impl Run {
 }
 
 fn summary(report: &Report) -> String {
+    let gc::Evicted { ttl, size, .. } = report.evicted;
+    let evicted = match ttl.count + size.count {
+        0 => String::new(),
+        count => format!("evicted {count} manifests from caches, {} bytes; ", ttl.bytes + size.bytes),
+    };
     format!(
-        "deleted {} blobs, {} manifests, {} uploads and {} layer links, freed {} bytes, {} blobs are within the grace period, in {:.1} s",
+        "{evicted}deleted {} blobs, {} manifests, {} uploads and {} layer links, freed {} bytes, {} blobs are within the grace period, in {:.1} s",
         report.blobs.count,
         report.manifests,
         report.uploads.count,

@@ -7,6 +7,7 @@
 //! which content is garbage, and why deleting it is safe; the engine decides that.
 
 mod background;
+mod cache_uses;
 mod damage_events;
 mod found_problems;
 mod history;
@@ -20,6 +21,7 @@ mod verify_state;
 
 use history::History;
 
+pub use cache_uses::{keep_cache_uses, save_cache_uses};
 pub use history::{Outcome, Run, Totals, Trigger};
 pub use purge_uploads::purge_uploads;
 pub use runner::{Collector, Refusal, Running, State};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
 use sampan_engine::Registry;
-use sampan_engine::gc::{self, LastRun};
+use sampan_engine::gc::{self, LastRun, Scope};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -94,6 +94,12 @@ enum Failure {
 /// How long the process waits for a collection at its end. After that it is like a killed collection, see
 /// [`gc`].
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The shortest time from one collection to the next that begins because caches exceed their bounds.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How often the bytes of caches are compared with their bounds.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The delay before a retry after a failure.
 const RETRY: Duration = Duration::from_secs(10 * 60);
@@ -220,6 +226,7 @@ impl Collector {
             tokio::select! {
                 changed = commands.changed() => if changed.is_err() { return None },
                 is_due = due => if is_due { return Some(Trigger::Schedule) },
+                () = self.caches_exceed_bounds(&wanted.settings, rested) => return Some(Trigger::Caches),
             }
         }
     }
@@ -228,8 +235,34 @@ impl Collector {
     async fn due(&self, schedule: &Schedule, settings: &Settings) -> Duration {
         // The collection reports an unreadable store, if it still is unreadable then.
         let last = LastRun::of(&self.registry).await.ok().flatten();
-        let last = last.filter(|last| last.delete_untagged || !settings.delete_untagged);
-        schedule.wait(last.map(|last| last.begun()), SystemTime::now())
+        let begun = match settings.scope {
+            Scope::All => {
+                last.filter(|last| last.delete_untagged || !settings.delete_untagged).map(|last| last.begun())
+            }
+            Scope::Caches => last.and_then(|last| last.caches_begun()),
+        };
+        schedule.wait(begun, SystemTime::now())
+    }
+
+    /// Waits until the caches store more than they may, by what all replicas know.
+    async fn caches_exceed_bounds(&self, settings: &Settings, rested: Instant) {
+        let is_read_only = || self.registry.limits().read_only;
+        let Some(evict) = settings.evict.as_ref().filter(|_| !is_read_only()) else { return pending().await };
+        let bytes = self.registry.cache_bytes();
+        let mut is_known = false;
+        loop {
+            if !is_known || bytes.exceeds(evict) {
+                // Another replica may have collected meanwhile.
+                if let Some(last) = LastRun::of(&self.registry).await.ok().flatten() {
+                    bytes.learn(&last);
+                }
+                is_known = true;
+            }
+            if bytes.exceeds(evict) && Instant::now() >= rested + EVICTION_INTERVAL {
+                return;
+            }
+            sleep(CHECK_INTERVAL).await;
+        }
     }
 
     /// Collects, records the result, and returns how long to rest.
@@ -238,7 +271,7 @@ impl Collector {
         let clock = Instant::now();
         self.record().running = Some(Running { trigger, begun });
         // After that, so that an observer sees either the request or the running collection.
-        if trigger != Trigger::Schedule {
+        if matches!(trigger, Trigger::Request | Trigger::DryRun) {
             self.commands.send_modify(|commands| commands.now = None);
         }
         let settings = commands.borrow().settings.clone();
@@ -255,7 +288,7 @@ impl Collector {
             gc::Error::Stopped
         };
         let registry = self.registry.clone();
-        let options = gc::Options { dry_run: trigger == Trigger::DryRun, ..settings.options(&stop) };
+        let options = settings.options(trigger, &stop);
         let work = in_background(async move { gc::collect(&registry, &options).await });
         let result = tokio::select! {
             result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),

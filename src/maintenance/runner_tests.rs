@@ -42,6 +42,8 @@ async fn a_hanging_store_does_not_block_the_end() {
     let registry = Registry::builder(Arc::new(driver)).build();
     let settings = Settings {
         schedule: None,
+        scope: Scope::All,
+        evict: None,
         grace: Duration::from_secs(60),
         delete_untagged: false,
         upload_age: None,

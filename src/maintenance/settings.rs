@@ -5,13 +5,17 @@ use std::time::Duration;
 use sampan_engine::gc;
 use tokio_util::sync::CancellationToken;
 
-use super::Schedule;
+use super::{Schedule, Trigger};
 
 /// The settings of collections in a running registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The schedule; `None` to collect on request only.
     pub schedule: Option<Schedule>,
+    /// What the schedule collects.
+    pub scope: gc::Scope,
+    /// What to evict from caches of other registries; `None` for nothing.
+    pub evict: Option<gc::Eviction>,
     /// The grace period. The registry must have the same.
     pub grace: Duration,
     /// Whether to delete untagged manifests.
@@ -29,8 +33,15 @@ const CONCURRENCY: usize = 4;
 const REST: f32 = 1.0;
 
 impl Settings {
-    pub(super) fn options(&self, stop: &CancellationToken) -> gc::Options {
+    pub(super) fn options(&self, trigger: Trigger, stop: &CancellationToken) -> gc::Options {
         gc::Options {
+            dry_run: trigger == Trigger::DryRun,
+            scope: match trigger {
+                Trigger::Schedule => self.scope,
+                Trigger::Request | Trigger::DryRun => gc::Scope::All,
+                Trigger::Caches => gc::Scope::Caches,
+            },
+            evict: self.evict.clone(),
             delete_untagged: self.delete_untagged,
             grace: self.grace,
             max_delete_percent: self.max_delete_percent,

@@ -1,9 +1,11 @@
 //! `StoredBytes`: how many bytes the caches store, between two collections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::CachePrefixes;
-use crate::gc::CacheSize;
+use crate::clock::millis;
+use crate::gc::{CacheSize, Eviction, LastRun};
 use crate::oci::RepositoryName;
 
 /// How many bytes the caches store: those that the last collection has counted, and those that were fetched since.
@@ -15,6 +17,8 @@ pub struct StoredBytes {
     prefixes: CachePrefixes,
     /// In the order of the prefixes; then those of all caches together.
     counts: Vec<Count>,
+    /// When the counting collection began, in milliseconds since 1970; 0 before the first.
+    counted_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +32,7 @@ impl StoredBytes {
     /// Nothing is counted yet.
     pub(crate) fn new(prefixes: CachePrefixes) -> Self {
         let counts = (0..=prefixes.iter().count()).map(|_| Count::default()).collect();
-        Self { prefixes, counts }
+        Self { prefixes, counts, counted_ms: AtomicU64::new(0) }
     }
 
     /// Adds a blob or manifest of so many bytes that was fetched into the repository. Nothing is added for a repository that
@@ -56,13 +60,45 @@ impl StoredBytes {
         self.all_counts().added.load(Ordering::Relaxed)
     }
 
+    /// Whether the caches store more than they may, and something was added since that a collection has not weighed: a
+    /// twentieth of the bound at least, so that a cache full of what must stay is not collected without end.
+    pub fn exceeds(&self, bounds: &Eviction) -> bool {
+        let below = self.prefixes.iter().map(|prefix| bounds.max_bytes_below.get(prefix).copied());
+        let bounds = below.chain([bounds.max_bytes]);
+        self.counts.iter().zip(bounds).any(|(count, bound)| {
+            let added = count.added.load(Ordering::Relaxed);
+            bound.is_some_and(|bound| count.bytes() > bound && added > bound / 20)
+        })
+    }
+
+    /// Takes over what another process has counted, if that began later than the count that is known.
+    pub fn learn(&self, last: &LastRun) {
+        let Some(begun) = last.caches_begun() else { return };
+        let is_new = self.counted_ms.fetch_max(millis(begun), Ordering::Relaxed) < millis(begun);
+        if !is_new {
+            return;
+        }
+        for size in &last.cache_sizes {
+            let place = self.prefixes.iter().position(|prefix| Some(prefix) == size.prefix.as_deref());
+            let count = match (&size.prefix, place) {
+                (None, _) => self.all_counts(),
+                (Some(_), Some(place)) => &self.counts[place],
+                // The configuration has changed.
+                (Some(_), None) => continue,
+            };
+            count.counted.store(size.bytes, Ordering::Relaxed);
+            count.added.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// What was added until now, before a collection counts.
     pub(crate) fn begin(&self) -> Vec<u64> {
         self.counts.iter().map(|count| count.added.load(Ordering::Relaxed)).collect()
     }
 
     /// Takes over what a collection has counted, for each prefix and for all together, and forgets what was added before it.
-    pub(crate) fn counted(&self, sizes: &[CacheSize], before: &[u64]) {
+    pub(crate) fn counted(&self, sizes: &[CacheSize], before: &[u64], begun: SystemTime) {
+        self.counted_ms.fetch_max(millis(begun), Ordering::Relaxed);
         for ((count, size), before) in self.counts.iter().zip(sizes).zip(before) {
             count.counted.store(size.bytes, Ordering::Relaxed);
             count.added.fetch_sub(*before, Ordering::Relaxed);
@@ -77,5 +113,41 @@ impl StoredBytes {
 impl Count {
     fn bytes(&self) -> u64 {
         self.counted.load(Ordering::Relaxed).saturating_add(self.added.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn caches_exceed_their_bounds_once_enough_was_added() {
+        let prefixes = ["a", "b/c"].map(|prefix| prefix.parse().unwrap());
+        let stored = StoredBytes::new(CachePrefixes::below(prefixes));
+        let add = |name: &str, bytes| stored.add(&name.parse().unwrap(), bytes);
+        add("a/x", 60);
+        add("b/c/x", 30);
+        add("other", 1000);
+        assert_eq!((stored.all(), stored.of("a"), stored.of("b/c"), stored.of("other")), (90, 60, 30, 0));
+        let bounds = |all, below| Eviction {
+            max_bytes: Some(all),
+            max_bytes_below: HashMap::from([("a".to_owned(), below)]),
+            ..Eviction::default()
+        };
+        assert!(stored.exceeds(&bounds(89, 100)) && stored.exceeds(&bounds(100, 59)));
+        assert!(!stored.exceeds(&bounds(90, 60)) && !stored.exceeds(&Eviction::default()));
+
+        // The collection can evict nothing; what comes while it counts is still new.
+        let before = stored.begin();
+        add("a/x", 4);
+        let size = |prefix: Option<&str>, bytes| CacheSize { prefix: prefix.map(str::to_owned), bytes };
+        let sizes = [size(Some("b/c"), 30), size(Some("a"), 60), size(None, 90)];
+        stored.counted(&sizes, &before, SystemTime::UNIX_EPOCH);
+        assert_eq!((stored.all(), stored.added()), (94, 4));
+        assert!(!stored.exceeds(&bounds(89, 59)));
+        add("a/x", 1);
+        assert!(stored.exceeds(&bounds(89, 59)));
     }
 }

@@ -1,7 +1,5 @@
 //! `collect`: one collection from beginning to end.
 
-use std::collections::BTreeMap;
-
 use tokio::time::Instant;
 
 use super::caution::{self, Sight};
@@ -9,7 +7,7 @@ use super::context::Context;
 use super::dates;
 use super::eviction::Scope;
 use super::inventory::Inventory;
-use super::last_run::LastRun;
+use super::last_run::{LastRun, Left};
 use super::lock::CollectorLock;
 use super::observe::observe;
 use super::options::Options;
@@ -55,17 +53,17 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     };
     let mut cx = Context::new(registry, options, cutoff, Pacer::new(lock, options));
     let mut report = Report::new(options);
-    let names = run(&mut cx, &mut report).await;
+    let left = run(&mut cx, &mut report).await;
     match cx.pacer.into_lock() {
-        Some(lock) => end(registry, lock, this, names).await?,
-        None => _ = names?,
+        Some(lock) => end(registry, lock, this, left).await?,
+        None => _ = left?,
     }
     report.took(begun.elapsed());
     Ok(report)
 }
 
-/// Scans, reads, marks, plans and sweeps. Returns the names below which repositories stay, see [`LastRun`].
-async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<String, u64>> {
+/// Scans, reads, marks, plans and sweeps.
+async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
     let (as_of, added) = (cx.registry.clock().now(), cx.registry.cache_bytes().begin());
     let mut inventory = scan(cx).await?;
     report.files = inventory.files;
@@ -111,7 +109,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         report.caches = sizes;
         report.add_plan(&plan, &references.victims);
         purge(cx, &plan, report).await;
-        return Ok(names);
+        return Ok(Left { names, cache_sizes: None });
     }
     if let Some(too_much) = too_much {
         if plan.tags.is_empty() && references.victims.is_empty() {
@@ -120,7 +118,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         // The garbage asks for confirmation, the eviction does not.
         plan.leave_garbage(&references.victims, |name| cx.registry.caches().contains(name));
         Sweep::new(cx, references, report).run(&plan).await?;
-        cx.registry.cache_bytes().counted(&sizes, &added);
+        cx.registry.cache_bytes().counted(&sizes, &added, as_of);
         return Err(Error::TooMuch(too_much));
     }
     caution::forget_names(cx, last, &names).await?;
@@ -133,8 +131,10 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
         surveyor.survey(as_of)
     });
     Sweep::new(cx, references, report).run(&plan).await?;
-    if report.unseen == 0 {
-        cx.registry.cache_bytes().counted(&sizes, &added);
+    let mut cache_sizes = None;
+    if report.unseen == 0 && cx.options.evict.is_some() {
+        cx.registry.cache_bytes().counted(&sizes, &added, as_of);
+        cache_sizes = Some(sizes.clone());
         report.caches = sizes;
     }
     if let Some(survey) = survey
@@ -142,7 +142,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<BTreeMap<Strin
     {
         tracing::warn!(%error, "the survey of the store stays as it was");
     }
-    Ok(names)
+    Ok(Left { names, cache_sizes })
 }
 
 /// Deletes records of removed tags that can restore nothing any more, and recorded times of tags that are gone. A place that
@@ -169,15 +169,10 @@ async fn prune_records(
 }
 
 /// Ends a run: leaves its record, and gives the lock back.
-async fn end(
-    registry: &Registry,
-    lock: CollectorLock,
-    this: LastRun,
-    names: Result<BTreeMap<String, u64>>,
-) -> Result<()> {
-    match names {
-        Ok(names) => {
-            this.leaving(names).write(registry.driver()).await?;
+async fn end(registry: &Registry, lock: CollectorLock, this: LastRun, left: Result<Left>) -> Result<()> {
+    match left {
+        Ok(left) => {
+            this.leaving(left).write(registry.driver()).await?;
             lock.release().await
         }
         Err(Error::Lost) => Err(Error::Lost),

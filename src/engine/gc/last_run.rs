@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Result;
 use super::caution::bounded;
-use super::eviction::Scope;
+use super::eviction::{CacheSize, Scope};
 use super::options::Options;
 use crate::Registry;
 use crate::clock::{millis, time_of};
@@ -24,11 +24,23 @@ pub struct LastRun {
     /// When the last collection began that evicted from caches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caches_ms: Option<u64>,
+    /// What the caches stored after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cache_sizes: Vec<CacheSize>,
     /// Whether it deleted untagged manifests.
     pub delete_untagged: bool,
     /// First path components of the repository names that it left, with how many repositories begin with each.
     #[serde(default)]
     pub(super) names: BTreeMap<String, u64>,
+}
+
+/// What a collection leaves.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// First path components of the names of repositories, with how many repositories begin with each.
+    pub(super) names: BTreeMap<String, u64>,
+    /// What the caches store, if that was counted.
+    pub(super) cache_sizes: Option<Vec<CacheSize>>,
 }
 
 impl LastRun {
@@ -62,11 +74,13 @@ impl LastRun {
             Scope::All => (millis(now), options.delete_untagged),
             Scope::Caches => last.map_or((0, false), |last| (last.begun_ms, last.delete_untagged)),
         };
-        Self { begun_ms, caches_ms, delete_untagged, names: BTreeMap::new() }
+        let cache_sizes = last.map(|last| last.cache_sizes.clone()).unwrap_or_default();
+        Self { begun_ms, caches_ms, cache_sizes, delete_untagged, names: BTreeMap::new() }
     }
 
-    pub(super) fn leaving(self, names: BTreeMap<String, u64>) -> Self {
-        Self { names: bounded(names), ..self }
+    pub(super) fn leaving(self, left: Left) -> Self {
+        let cache_sizes = left.cache_sizes.unwrap_or(self.cache_sizes);
+        Self { names: bounded(left.names), cache_sizes, ..self }
     }
 
     pub(super) async fn write(self, driver: &Arc<dyn StorageDriver>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::interner::{Id, IdMap};
 use super::super::report::Amount;
@@ -41,7 +41,7 @@ pub struct Evicted {
 }
 
 /// How much some caches store.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct CacheSize {
     /// The prefix of the caches, empty if the whole registry is one; `None` for all together.
     pub prefix: Option<String>,
