@@ -81,11 +81,9 @@ impl Mapping {
             };
         }
         if let Some(host) = asked.host {
-            // An entry without a port means any.
-            let names = [registry_name(host), host_name(host)];
-            let is_meant =
-                |upstream: &UpstreamSettings| names.iter().any(|name| upstream.hosts.contains(name));
-            if let Some(index) = upstreams.iter().position(is_meant) {
+            // An entry without a port means any that no other entry names.
+            let with = |name: String| upstreams.iter().position(|upstream| upstream.hosts.contains(&name));
+            if let Some(index) = with(registry_name(host)).or_else(|| with(host_name(host))) {
                 return Ok(Some(self.below(index, asked.name)));
             }
         }

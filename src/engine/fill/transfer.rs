@@ -142,6 +142,7 @@ impl Transfer {
             }
         };
         self.fills.counters.stored();
+        self.repository.registry.cache_bytes().add(self.repository.name(), size_bytes);
         self.progress.send_modify(|progress| {
             progress.parts = Some(sink.parts());
             progress.released_bytes = size_bytes;

@@ -54,6 +54,7 @@ impl ManifestStore {
         let tags: Vec<&Tag> = tags.iter().collect();
         self.store_and_tag(&new, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;
+        registry.cache_bytes().add(&self.repository.name, size_bytes);
         let media_type = self.note_stored(&canonical, &manifest, bytes.clone()).await;
         Ok(Stored { digest, media_type, bytes })
     }
