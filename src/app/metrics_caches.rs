@@ -58,7 +58,7 @@ fn of_upstreams(caches: &Caches) -> Result<Vec<Box<dyn Collector>>, MetricsError
             caches.upstreams().iter().map(sample).collect()
         })
     };
-    let (asked, waited, offline) = (caches.clone(), caches.clone(), caches.clone());
+    let (asked, waited, offline, limited) = (caches.clone(), caches.clone(), caches.clone(), caches.clone());
     Ok(vec![
         CallbackMetric::counters(
             "sampan_upstream_requests_total",
@@ -93,6 +93,18 @@ fn of_upstreams(caches: &Caches) -> Result<Vec<Box<dyn Collector>>, MetricsError
         gauge("sampan_upstream_away", "Whether the upstream counts as away.", |upstream| {
             f64::from(u8::from(upstream.is_away()))
         })?,
+        CallbackMetric::gauges(
+            "sampan_upstream_ratelimit_remaining",
+            "How many pulls the upstream still allows, as it said last.",
+            &["upstream"],
+            move || {
+                let sample = |upstream: &Arc<Upstream>| {
+                    let limit = upstream.rate_limit()?;
+                    Some(Sample::new([upstream.name()], limit.remaining as f64))
+                };
+                limited.upstreams().iter().filter_map(sample).collect()
+            },
+        )?,
         CallbackMetric::gauge("sampan_cache_offline", "Whether upstreams are not asked.", move || {
             f64::from(u8::from(offline.is_offline()))
         })?,

@@ -48,6 +48,28 @@ impl CachedRepository {
         }
     }
 
+    async fn found(&self, tag: &Tag, found: TagInfo, how: Served) -> Result<Resolved> {
+        match self.spares_pull(tag, &found).await? {
+            true => Ok(Resolved::Stored(Served::Stale)),
+            false => Ok(Resolved::Upstream(found, how)),
+        }
+    }
+
+    /// Whether the stored tag does, although the upstream has moved it: few pulls are left there.
+    async fn spares_pull(&self, tag: &Tag, found: &TagInfo) -> Result<bool> {
+        let upstream = &self.name.upstream;
+        let is_young = upstream.settings.tags.stale.is_none_or(|most| most > upstream.settings.tags.fresh);
+        if !upstream.is_low_on_pulls() || !is_young || !self.is_stored(tag).await? {
+            return Ok(false);
+        }
+        let manifests = self.bare().manifests();
+        match manifests.digest(&Reference::Digest(found.digest.clone())).await {
+            Ok(_) => Ok(false),
+            Err(sampan_engine::Error::ManifestUnknown(..)) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) async fn info_by_tag(&self, tag: &Tag) -> Result<(StoredInfo, Served)> {
         let (info, how) = match self.resolve(tag).await? {
             Resolved::Stored(how) => {
@@ -75,7 +97,7 @@ impl CachedRepository {
         if let (Some(look), Some(age)) = (&look, age)
             && age < rules.fresh
         {
-            return Ok(Resolved::Upstream(look.found.clone(), Served::Hit));
+            return self.found(tag, look.found.clone(), Served::Hit).await;
         }
         if (rules.immutable)(tag) && self.is_stored(tag).await? {
             return Ok(Resolved::Stored(Served::Hit));
@@ -92,7 +114,7 @@ impl CachedRepository {
             async move { this.look(&tag).await }.boxed()
         });
         match asked.await? {
-            TagAnswer::Found(info) => Ok(Resolved::Upstream(info, Served::Confirmed)),
+            TagAnswer::Found(info) => self.found(tag, info, Served::Confirmed).await,
             TagAnswer::Missing => self.when_gone(tag, rules.deleted, unknown).await,
             TagAnswer::Failed(Verdict::Refused) if self.is_stored(tag).await? => {
                 self.when_gone(tag, rules.refused, unknown).await

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use sampan_client::http_client::HttpClientError;
-use sampan_client::{ClientError, ClientOptions, Clock, RegistryClient, RepositoryClient, RetryPolicy};
+use sampan_client::{
+    ClientError, ClientOptions, Clock, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
+};
 use sampan_engine::oci::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -69,6 +71,16 @@ impl Upstream {
     /// The requests so far.
     pub fn statistics(&self) -> &UpstreamStatistics {
         &self.statistics
+    }
+
+    /// How many pulls it still allows, as it said last; `None` if it never said.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.registry.rate_limit()
+    }
+
+    /// Whether less than a tenth of the pulls are left: then they are for what is not stored.
+    pub(crate) fn is_low_on_pulls(&self) -> bool {
+        self.rate_limit().is_some_and(|RateLimit { limit, remaining }| remaining < limit.div_ceil(10))
     }
 
     pub(crate) fn clock(&self) -> &Clock {

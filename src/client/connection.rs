@@ -10,6 +10,7 @@ use crate::auth::{Authenticator, Scope};
 use crate::error::{ClientError, Problem, is_transient, shown_url};
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
+use crate::rate_limit::LastRateLimit;
 use crate::retry::{Attempts, RetryPolicy};
 use crate::transport::{Answer, Payload, Request, Transport, join};
 
@@ -19,6 +20,7 @@ pub(crate) struct Connection {
     pub(crate) options: ClientOptions,
     pub(crate) transport: Transport,
     auth: Authenticator,
+    pub(crate) rate_limit: LastRateLimit,
 }
 
 /// A request that can be repeated.
@@ -91,7 +93,7 @@ impl Connection {
     pub(crate) fn new(address: RegistryAddress, options: ClientOptions) -> Result<Self, HttpClientError> {
         let transport = Transport::new(address.clone(), &options)?;
         let auth = Authenticator::new(address, options.credentials.clone());
-        Ok(Self { options, transport, auth })
+        Ok(Self { options, transport, auth, rate_limit: LastRateLimit::default() })
     }
 
     /// Attempts by a policy, or by the connection's.
@@ -176,6 +178,7 @@ impl Connection {
         let answer = self.transport.send(request).await?;
         // A refusal by the target of a redirect is no challenge of the registry.
         if answer.status() != 401 || answer.url().origin() != base.origin() {
+            self.rate_limit.note(&answer);
             return Ok(answer);
         }
         let header = self
@@ -189,7 +192,10 @@ impl Connection {
         let answer = self.transport.send(again).await?;
         match answer.status() == 401 && answer.url().origin() == base.origin() {
             true => Err(self.auth.refused(answer, &call.scope).await),
-            false => Ok(answer),
+            false => {
+                self.rate_limit.note(&answer);
+                Ok(answer)
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::connection::{Call, Connection};
 use crate::error::ClientError;
 use crate::http_client::HttpClientError;
 use crate::options::ClientOptions;
+use crate::rate_limit::RateLimit;
 use crate::repository::RepositoryClient;
 
 /// A registry with a login. Clones share connections and tokens.
@@ -34,6 +35,11 @@ impl RegistryClient {
     /// The registry's address.
     pub fn address(&self) -> &RegistryAddress {
         &self.address
+    }
+
+    /// How many pulls the registry still allows, as it said last; `None` if it never said.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.connection.rate_limit.get()
     }
 
     /// Checks that the registry speaks this API and accepts the login (OCI distribution-spec, "Determining Support").
