@@ -23,7 +23,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::fill":
     a_small_blob_is_verified_before_its_first_byte,
     ranges_come_from_the_growing_file,
     an_open_reader_outlives_the_transfer,
-    a_length_that_nobody_knows_is_awaited,
+    an_unknown_length_is_awaited,
     without_a_spool_readers_wait_for_the_store,
     another_algorithm_is_an_alias,
     one_transfer_serves_all,

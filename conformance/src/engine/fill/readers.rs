@@ -30,7 +30,7 @@ pub(super) async fn the_first_bytes_come_before_the_last(ctx: Context) -> Result
             same_bytes(&read, &content[..read.len()], "the first bytes")?;
         }
         equal(read.len() as u64, 1_000_000 - WITHHELD_BYTES, "the bytes before the digest is verified")?;
-        ensure(futures::poll!(stream.next()).is_pending(), "bytes come that nobody has verified")?;
+        ensure(futures::poll!(stream.next()).is_pending(), "bytes come unverified")?;
         drop(feed);
         while let Some(chunk) = stream.try_next().await? {
             read.extend_from_slice(&chunk);
@@ -138,11 +138,11 @@ pub(super) async fn an_open_reader_outlives_the_transfer(ctx: Context) -> Result
     Ok(())
 }
 
-pub(super) async fn a_length_that_nobody_knows_is_awaited(ctx: Context) -> Result<(), Failed> {
+pub(super) async fn an_unknown_length_is_awaited(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 300_000);
     let setting = Setting::new(ctx.driver());
     let (feed, fill) = setting.join("a", &Digest::sha256_of(&content), None);
-    equal(fill.opened().await?, None, "the length of a blob that nobody has told")?;
+    equal(fill.opened().await?, None, "the length that the upstream did not tell")?;
     let mut reader = Box::pin(fill.reader(ByteRange::from(299_000)));
     feed.send(&content);
     ensure(futures::poll!(&mut reader).is_pending(), "there is a reader of a blob without a length")?;
