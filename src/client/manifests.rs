@@ -5,6 +5,7 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use sampan_engine::oci::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference};
+use serde::Deserialize;
 
 use crate::error::{ClientError, Problem};
 use crate::repository::RepositoryClient;
@@ -94,6 +95,10 @@ impl RepositoryClient {
                     return Err(at(Problem::Digest { expected, actual }));
                 }
                 actual
+            }
+            // Nothing else says that it is a manifest, and captive portals answer with JSON, too.
+            None if !looks_like_a_manifest(&bytes) => {
+                return Err(at(Problem::Protocol("it is no manifest".to_owned())));
             }
             None => Digest::sha256_of(&bytes),
         };
@@ -208,6 +213,16 @@ impl RepositoryClient {
             _ => Err(self.connection().error(answer).await),
         }
     }
+}
+
+/// Whether JSON has what every manifest has.
+fn looks_like_a_manifest(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        #[serde(rename = "schemaVersion")]
+        _schema_version: u32,
+    }
+    serde_json::from_slice::<Versioned>(bytes).is_ok()
 }
 
 /// The digest in the answer's header, if it is one.

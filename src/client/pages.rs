@@ -119,14 +119,20 @@ impl<'de, T: DeserializeOwned, K> Visitor<'de> for Page<'_, T, K> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut has_key = false;
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             if name == self.key {
+                has_key = true;
                 map.next_value_seed(&mut self.entries)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(())
+        match has_key {
+            true => Ok(()),
+            // Any other document would be an empty list.
+            false => Err(A::Error::custom(format_args!("no `{}`", self.key))),
+        }
     }
 }
 

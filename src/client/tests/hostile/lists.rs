@@ -82,12 +82,15 @@ async fn hostile_lists_end_with_an_error() {
         (
             Box::new(move |n| {
                 let padding = " ".repeat(9000);
-                next(Reply::new(200).body(format!("{{}}{padding}")), &format!("?last={}", n + 1))
+                next(Reply::new(200).body(format!("{{\"tags\":[]}}{padding}")), &format!("?last={}", n + 1))
             }),
             "a list, in bytes, exceeds",
         ),
         (Box::new(|_| Reply::new(200).json("[1")), "no list"),
         (Box::new(|_| Reply::new(200).body("[".repeat(5000))), "no list"),
+        // Of a captive portal, which answers everything with 200.
+        (Box::new(|_| Reply::new(200).json(r#"{"login":"here"}"#)), "no list: no `tags`"),
+        (Box::new(|_| Reply::new(200).body("<html>")), "no list"),
     ];
     for (handler, reason) in cases {
         let server = Server::start(move |seen| handler(number(&seen.target))).await;

@@ -73,6 +73,10 @@ async fn a_manifest_that_cannot_be_judged_is_refused() {
                 .body("{}"),
             "schema 1",
         ),
+        // Of a captive portal, which answers everything with 200.
+        (Reply::new(200).body("<html>"), "no JSON object"),
+        (Reply::new(200).json(r#"{"login":"here"}"#), "it is no manifest"),
+        (Reply::new(200).header("Content-Type", OCI_MANIFEST).body("{}"), "it is no manifest"),
     ] {
         let server = Server::start(move |_| reply.clone()).await;
         let error =
