@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sampan_driver::BoxError;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -108,9 +108,41 @@ impl Fills {
         open: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn FillSource>, BoxError>> + Send + 'static,
     ) -> Fill {
         let key: Key = (group.into(), digest.clone());
+        self.enter(self.0.table.lock(), key, repository, described_bytes, open)
+    }
+
+    /// As [`join`](Self::join) for a repository that was not shown to have the blob: `None` if a transfer is running, and not
+    /// for this repository. `open` has to show it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn join_own(
+        &self,
+        group: &str,
+        digest: &Digest,
+        repository: &Repository,
+        open: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn FillSource>, BoxError>> + Send + 'static,
+    ) -> Option<Fill> {
+        let key: Key = (group.into(), digest.clone());
+        let table = self.0.table.lock();
+        let running = table.running.get(&key).filter(|running| !running.stop.is_cancelled());
+        match running.is_some_and(|running| !running.is_for(repository)) {
+            true => None,
+            false => Some(self.enter(table, key, repository, None, open)),
+        }
+    }
+
+    fn enter(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        key: Key,
+        repository: &Repository,
+        described_bytes: Option<u64>,
+        open: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn FillSource>, BoxError>> + Send + 'static,
+    ) -> Fill {
         // A fill emits no events.
         let repository = repository.registry.repository(repository.name().clone());
-        let mut table = self.0.table.lock();
         if let Some(error) = self.0.stopped().or_else(|| table.refusal(&key)) {
             let failed = Progress { failed: Some(error), ..Progress::default() };
             let client = Client::new(self.0.clone(), key, 0);
@@ -120,7 +152,7 @@ impl Fills {
         if let Some(running) = running {
             self.0.counters.joined();
             running.clients += 1;
-            if running.repositories.iter().all(|other| other.name() != repository.name()) {
+            if !running.is_for(&repository) {
                 running.repositories.push(repository.clone());
             }
             let client = Client::new(self.0.clone(), key, running.id);
@@ -234,6 +266,12 @@ impl Inner {
             table.running.remove(key);
         }
         next
+    }
+}
+
+impl Running {
+    fn is_for(&self, repository: &Repository) -> bool {
+        self.repositories.iter().any(|other| other.name() == repository.name())
     }
 }
 

@@ -63,6 +63,19 @@ impl ManifestStore {
         }
     }
 
+    /// Removes a tag from a cache, if it is there: the other registry has it no more. Clients need not be allowed to delete.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`.
+    pub async fn forget_tag(&self, tag: &Tag) -> Result<()> {
+        self.repository.registry.check_writable()?;
+        match self.delete_tag(&Reference::Tag(tag.clone()), tag).await {
+            Err(Error::ManifestUnknown(..)) => Ok(()),
+            forgotten => forgotten,
+        }
+    }
+
     async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
         let tags = self.repository.tags();
         loop {
