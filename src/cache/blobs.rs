@@ -1,11 +1,13 @@
 //! Blobs: from the store, else from the upstream, in one transfer for all who ask.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use sampan_client::{BlobStream, RetryPolicy};
 use sampan_driver::{BoxError, ByteRange, FileReader};
 use sampan_engine::fill::{Fill, FillError, FillSource};
@@ -75,23 +77,31 @@ impl CachedRepository {
         digest: &Digest,
         range: ByteRange,
     ) -> Result<(BlobInfo, FileReader, Served)> {
-        match self.repository.blobs().read(digest, range).await {
-            Ok((info, reader)) => return Ok((info, reader, Served::Hit)),
-            Err(sampan_engine::Error::BlobUnknown(..)) => {}
-            Err(error) => return Err(error.into()),
+        loop {
+            match self.repository.blobs().read(digest, range).await {
+                Ok((info, reader)) => return Ok((info, reader, Served::Hit)),
+                Err(sampan_engine::Error::BlobUnknown(..)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.check_askable()?;
+            if self.link_if_here(digest).await? {
+                let (info, reader) = self.repository.blobs().read(digest, range).await?;
+                return Ok((info, reader, Served::Hit));
+            }
+            let Some((fill, size)) = self.opened(digest).await? else {
+                // The transfer is of another repository there, whose content this one may not have.
+                let size = self.ask_for_size(digest).await?;
+                let key = (self.name.stored.clone(), digest.clone());
+                self.inner.memory.described.insert(key, size);
+                // It may be here by now.
+                continue;
+            };
+            let reader = fill.reader(range).await.map_err(|error| self.fill_error(digest, error))?;
+            let size_bytes = size.unwrap_or_else(|| reader.size_bytes());
+            let info = BlobInfo { digest: digest.clone(), canonical: digest.clone(), size_bytes };
+            self.note_holder(digest);
+            return Ok((info, reader, Served::Fetched));
         }
-        self.check_askable()?;
-        if self.link_if_here(digest).await? {
-            let (info, reader) = self.repository.blobs().read(digest, range).await?;
-            return Ok((info, reader, Served::Hit));
-        }
-        let fill = self.fill(digest).await?;
-        let size = fill.opened().await.map_err(|error| self.fill_error(digest, error))?;
-        let reader = fill.reader(range).await.map_err(|error| self.fill_error(digest, error))?;
-        let size_bytes = size.unwrap_or_else(|| reader.size_bytes());
-        let info = BlobInfo { digest: digest.clone(), canonical: digest.clone(), size_bytes };
-        self.note_holder(digest);
-        Ok((info, reader, Served::Fetched))
     }
 
     async fn stat_or_ask(&self, digest: &Digest) -> Result<(BlobInfo, Served)> {
@@ -113,23 +123,59 @@ impl CachedRepository {
         let asked = upstream.ask(Kind::Blob, self.remote.blob_info(digest)).await;
         let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
         let found = found.ok_or_else(unknown)?;
-        found.size_bytes.or_else(|| self.described(digest)).ok_or_else(|| CacheError::Wrong {
-            upstream: upstream.name().to_owned(),
-            reason: "it has no length".to_owned(),
-        })
+        let wrong = |reason: &str| {
+            let upstream = upstream.name().to_owned();
+            CacheError::Wrong { upstream, reason: reason.to_owned() }
+        };
+        match (found.size_bytes, self.described(digest)) {
+            // It is no blob of this digest.
+            (Some(size), Some(described)) if size != described => {
+                Err(wrong("it has another length than in its manifest"))
+            }
+            (Some(size), _) | (None, Some(size)) => Ok(size),
+            (None, None) => Err(wrong("it has no length")),
+        }
     }
 
-    /// Joins the transfer of the blob, or starts it.
-    pub(crate) async fn fill(&self, digest: &Digest) -> Result<Fill> {
-        let upstream = Arc::clone(&self.name.upstream);
-        let described = self.described(digest);
-        let group = upstream.name().to_owned();
-        // The transfer is of another repository there, whose content this one may not have.
-        if described.is_none() && self.inner.fills.is_running(&group, digest) {
-            self.ask_for_size(digest).await?;
+    /// A transfer of the blob that the upstream has begun to answer, and the length, if it is known. `None` if the transfer is
+    /// of other repositories, and this one was not shown to have the blob.
+    pub(crate) async fn opened(&self, digest: &Digest) -> Result<Option<(Fill, Option<u64>)>> {
+        let Some((fill, is_own)) = self.fill(digest) else { return Ok(None) };
+        let mut opened = fill.opened().await.map(|size| (fill, size));
+        // What the upstream says of another repository says nothing of this one.
+        if opened.as_ref().is_err_and(is_about_the_repository) && !is_own.load(Ordering::Relaxed) {
+            let Some((fill, _)) = self.fill(digest) else { return Ok(None) };
+            opened = fill.opened().await.map(|size| (fill, size));
         }
-        let (remote, wanted) = (self.remote.clone(), digest.clone());
-        let open = move || {
+        opened.map(Some).map_err(|error| self.fill_error(digest, error))
+    }
+
+    /// Joins the transfer of the blob, or starts it. Also returns whether it is this repository for which the upstream is
+    /// asked; that is known when the upstream has answered.
+    fn fill(&self, digest: &Digest) -> Option<(Fill, Arc<AtomicBool>)> {
+        let (fills, group, bare) = (&self.inner.fills, self.upstream_name(), self.bare());
+        let is_own = Arc::new(AtomicBool::new(false));
+        let described = self.described(digest);
+        let open = self.open(digest, described, Arc::clone(&is_own));
+        let fill = match described {
+            Some(_) => Some(fills.join(group, digest, &bare, described, open)),
+            None => fills.join_own(group, digest, &bare, open),
+        };
+        fill.map(|fill| (fill, is_own))
+    }
+
+    /// Opens the blob at the upstream.
+    fn open(
+        &self,
+        digest: &Digest,
+        described: Option<u64>,
+        is_own: Arc<AtomicBool>,
+    ) -> impl FnOnce() -> BoxFuture<'static, Result<Box<dyn FillSource>, BoxError>> + Send + 'static + use<>
+    {
+        let (upstream, remote, wanted) =
+            (Arc::clone(&self.name.upstream), self.remote.clone(), digest.clone());
+        move || {
+            is_own.store(true, Ordering::Relaxed);
             async move {
                 let Some(permit) = upstream.transfer().await else { return Err(Refusal::Stopped.into()) };
                 let opened = upstream.send(Kind::Blob, remote.blob(&wanted, described)).await;
@@ -143,8 +189,7 @@ impl CachedRepository {
                 }
             }
             .boxed()
-        };
-        Ok(self.inner.fills.join(&group, digest, &self.bare(), described, open))
+        }
     }
 
     /// Links data that are here already through another repository of the same upstream, if a manifest of this one refers to
@@ -186,7 +231,7 @@ impl CachedRepository {
         CacheError::Wrong { upstream, reason: "its content does not have its digest".to_owned() }
     }
 
-    fn unknown_blob(&self, digest: &Digest) -> CacheError {
+    pub(crate) fn unknown_blob(&self, digest: &Digest) -> CacheError {
         CacheError::BlobUnknown(digest.clone(), self.name.stored.clone())
     }
 
@@ -215,6 +260,15 @@ impl CachedRepository {
             },
             FillError::Source(_) | FillError::Stopped => CacheError::Stopped,
         }
+    }
+}
+
+/// Whether a failed transfer may succeed for another repository of the same upstream.
+fn is_about_the_repository(error: &FillError) -> bool {
+    match error.source_error::<Refusal>() {
+        Some(Refusal::Missing) => true,
+        Some(Refusal::Verdict(verdict)) => matches!(verdict, Verdict::Refused | Verdict::Wrong(_)),
+        Some(Refusal::Stopped) | None => false,
     }
 }
 

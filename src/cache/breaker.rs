@@ -40,6 +40,12 @@ impl Breaker {
         Ok(())
     }
 
+    /// Whether a request at `now` would be refused. Unlike [`admits`](Self::admits) it begins no trial.
+    pub(crate) fn is_open(&self, now: Duration) -> bool {
+        let state = self.0.lock();
+        state.failures >= FAILURES && now < state.away_until
+    }
+
     /// The upstream answered, whatever it said. Returns whether it counted as away.
     pub(crate) fn answered(&self) -> bool {
         std::mem::take(&mut *self.0.lock()).failures >= FAILURES
@@ -88,6 +94,7 @@ mod tests {
         }
         assert!(breaker.failed(at(0)) && breaker.is_away());
         assert_eq!(breaker.admits(at(1)), Err(at(4)));
+        assert!(breaker.is_open(at(4)) && !breaker.is_open(at(5)) && !breaker.is_open(at(5)));
         assert_eq!(breaker.admits(at(5)), Ok(()));
         assert!(breaker.admits(at(5)).is_err(), "the trial is under way");
         assert!(!breaker.failed(at(6)), "it is no news");

@@ -246,7 +246,8 @@ impl CachedRepository {
         if self.link_if_here(&blob.digest).await? {
             return Ok(());
         }
-        let fill = self.fill(&blob.digest).await?;
+        let unknown = || self.unknown_blob(&blob.digest);
+        let (fill, _) = self.opened(&blob.digest).await?.ok_or_else(unknown)?;
         let stored = fill.stored().await;
         stored.map(drop).map_err(|error| self.fill_error(&blob.digest, error))
     }

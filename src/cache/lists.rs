@@ -10,6 +10,7 @@ use sampan_engine::{Page, Referrer, ReferrersPage, ReferrersQuery};
 use crate::error::{CacheError, Result, Verdict};
 use crate::memory::Listed;
 use crate::repository::{CachedRepository, Served};
+use crate::settings::WhenGone;
 use crate::statistics::Kind;
 
 impl CachedRepository {
@@ -22,11 +23,15 @@ impl CachedRepository {
     pub async fn tags(&self, last: Option<&str>, limit: Option<usize>) -> Result<(Page<String>, Served)> {
         let listed = match self.listed_tags().await {
             Ok(listed) => listed,
+            Err(error) if self.is_revoked(&error) => return Err(error),
             Err(error) => return self.stored_tags(last, limit, error).await,
         };
         let Some(tags) = listed.0.entries else {
             let error = CacheError::RepositoryUnknown(self.name.stored.clone());
-            return self.stored_tags(last, limit, error).await;
+            return match self.name.upstream.settings.tags.deleted {
+                WhenGone::Keep => self.stored_tags(last, limit, error).await,
+                WhenGone::Forget => Err(error),
+            };
         };
         let begin = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
         let end = limit.map_or(tags.len(), |limit| begin.saturating_add(limit).min(tags.len()));
@@ -75,7 +80,7 @@ impl CachedRepository {
     ///
     /// # Errors
     ///
-    /// The store fails.
+    /// The upstream refuses the account, or the store fails.
     pub async fn referrers(
         &self,
         subject: &Digest,
@@ -83,6 +88,7 @@ impl CachedRepository {
     ) -> Result<(ReferrersPage, Served)> {
         match self.listed_referrers(subject).await {
             Ok((listed, how)) => Ok((page(listed.entries.as_deref().unwrap_or(&Vec::new()), query), how)),
+            Err(error) if self.is_revoked(&error) => Err(error),
             Err(_) => Ok((self.repository.referrers().list(subject, query).await?, Served::Stale)),
         }
     }
@@ -110,6 +116,12 @@ impl CachedRepository {
             .boxed()
         });
         Ok((listed.await?, Served::Fetched))
+    }
+
+    /// Whether what is stored must not take the place of an answer.
+    fn is_revoked(&self, error: &CacheError) -> bool {
+        matches!(error, CacheError::Refused { .. })
+            && self.name.upstream.settings.tags.refused == WhenGone::Forget
     }
 
     fn list_error(&self, verdict: Verdict) -> CacheError {

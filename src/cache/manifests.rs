@@ -74,6 +74,12 @@ impl CachedRepository {
         let reference = Reference::Digest(digest.clone());
         let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
         let asked = upstream.ask(Kind::Manifest, self.remote.manifest(&reference)).await;
+        let withheld = (self.name.stored.clone(), digest.clone());
+        match &asked {
+            Ok(Some(_)) => _ = self.inner.memory.withheld.remove(&withheld),
+            Err(verdict) if !verdict.is_passing() => {}
+            Ok(None) | Err(_) => self.inner.memory.withheld.insert(withheld, upstream.clock().elapsed()),
+        }
         let Some(manifest) = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))? else {
             let key = (self.name.stored.clone(), reference);
             self.inner.memory.missing.insert(key, upstream.clock().elapsed());
@@ -82,9 +88,14 @@ impl CachedRepository {
         let bytes = manifest.bytes.len() as u64;
         self.inner.statistics.pulled_manifest_bytes.fetch_add(bytes, Ordering::Relaxed);
         let key = (self.name.stored.clone(), digest.clone());
-        let tags = self.inner.memory.pending.get(&key).map(|tags| tags.to_vec()).unwrap_or_default();
-        let stored = self.store(manifest, tags).await;
-        self.inner.memory.pending.remove(&key);
+        let waiting = self.inner.memory.pending.remove(&key).map(|(_, tags)| tags.to_vec());
+        let mut tags = waiting.unwrap_or_default();
+        // The tag may have moved on since a client was told of this manifest.
+        tags.retain(|tag| self.is_last_seen(tag, digest));
+        let stored = self.store(manifest, tags.clone()).await;
+        for tag in &tags {
+            self.note_confirmed(tag, digest);
+        }
         Ok(Some(stored))
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Look {
     /// On the clients' clock.
     pub(crate) at: Duration,
     pub(crate) found: TagInfo,
+    /// When the stored tag was last what the upstream says; `None` if this process has not seen that.
+    pub(crate) confirmed_at: Option<Duration>,
 }
 
 /// The manifest of a tag at an upstream.
@@ -35,8 +37,12 @@ pub(crate) struct Listed<T> {
 /// What the process remembers.
 pub(crate) struct Memory {
     pub(crate) looks: Cache<(RepositoryName, Tag), Look>,
+    /// The tags for which the upstream refused the account.
+    pub(crate) refused: Cache<(RepositoryName, Tag), ()>,
     /// When the upstream said that it has no such manifest.
     pub(crate) missing: Cache<(RepositoryName, Reference), Duration>,
+    /// When the upstream last failed to give a manifest.
+    pub(crate) withheld: Cache<(RepositoryName, Digest), Duration>,
     /// The lengths of what the manifests refer to that this process stored.
     pub(crate) described: Cache<(RepositoryName, Digest), u64>,
     /// A repository that has the blob, by upstream and digest.
@@ -58,7 +64,9 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             looks: Cache::new(ENTRIES),
+            refused: Cache::new(ENTRIES),
             missing: Cache::new(ENTRIES),
+            withheld: Cache::new(ENTRIES),
             described: Cache::new(MANY_ENTRIES),
             holders: Cache::new(MANY_ENTRIES),
             pending: Cache::new(ENTRIES),

@@ -89,6 +89,12 @@ impl CachedRepository {
         answer
     }
 
+    /// Notes that the store itself serves a blob.
+    pub fn note_redirected(&self) -> Served {
+        self.inner.statistics.blobs.note(Served::Hit, 0);
+        Served::Hit
+    }
+
     /// Fails if the upstream may not be asked for this repository.
     pub(crate) fn check_askable(&self) -> Result<()> {
         if !self.name.is_allowed {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use sampan_client::ManifestInfo;
-use sampan_engine::oci::{MediaType, Reference, Tag};
+use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
 use sampan_engine::{Stored, StoredInfo};
 
 use crate::error::{CacheError, Result, Verdict};
@@ -17,7 +17,7 @@ use crate::statistics::Kind;
 /// What an upstream says of a tag.
 #[derive(Clone, Debug)]
 pub(crate) enum TagAnswer {
-    Found(TagInfo),
+    Found(TagInfo, Served),
     Missing,
     Failed(Verdict),
 }
@@ -38,7 +38,10 @@ impl CachedRepository {
                 Ok((stored?, how))
             }
             Resolved::Upstream(info, how) => {
-                let (stored, how_content) = self.manifest_by_digest(&info.digest).await?;
+                let (stored, how_content) = match self.manifest_by_digest(&info.digest).await {
+                    Ok(fetched) => fetched,
+                    Err(error) => return self.stored_in_place_of(tag, error).await,
+                };
                 if how_content == Served::Fetched {
                     // It may have come for a request by digest, which knew nothing of the tag.
                     self.move_tag(tag, &info).await?;
@@ -70,6 +73,23 @@ impl CachedRepository {
         }
     }
 
+    /// What is stored, where the upstream has announced another manifest and does not give it. Docker Hub is so over its
+    /// limit, which does not count the announcements.
+    async fn stored_in_place_of(&self, tag: &Tag, error: CacheError) -> Result<(Stored, Served)> {
+        let rules = &self.name.upstream.settings.tags;
+        let resolved = match &error {
+            CacheError::Engine(_) | CacheError::Stopped => return Err(error),
+            CacheError::Refused { .. } => self.when_gone(tag, rules.refused, || error).await?,
+            _ => self.stored_instead(tag, || error).await?,
+        };
+        match resolved {
+            Resolved::Stored(how) => {
+                Ok((self.repository.manifests().get(&Reference::Tag(tag.clone())).await?, how))
+            }
+            Resolved::Upstream(..) => Err(CacheError::Stopped),
+        }
+    }
+
     pub(crate) async fn info_by_tag(&self, tag: &Tag) -> Result<(StoredInfo, Served)> {
         let (info, how) = match self.resolve(tag).await? {
             Resolved::Stored(how) => {
@@ -87,24 +107,43 @@ impl CachedRepository {
         }
     }
 
+    /// What a tag is. One that the upstream has moved to a manifest that it does not give stays where it was, for a client
+    /// that asks for the digest next.
     async fn resolve(&self, tag: &Tag) -> Result<Resolved> {
+        let resolved = self.resolve_there(tag).await?;
+        if let Resolved::Upstream(info, _) = &resolved
+            && self.is_withheld(&info.digest).await
+            && let Ok(stored) = self.stored_instead(tag, || CacheError::Stopped).await
+        {
+            return Ok(stored);
+        }
+        Ok(resolved)
+    }
+
+    /// Whether the store lacks a manifest, and the upstream did not give it a short while ago.
+    async fn is_withheld(&self, digest: &Digest) -> bool {
+        let (upstream, key) = (&self.name.upstream, (self.name.stored.clone(), digest.clone()));
+        let Some(at) = self.inner.memory.withheld.get(&key) else { return false };
+        upstream.clock().elapsed().saturating_sub(at) < upstream.settings.tags.missing
+            && self.bare().manifests().digest(&Reference::Digest(digest.clone())).await.is_err()
+    }
+
+    async fn resolve_there(&self, tag: &Tag) -> Result<Resolved> {
         let upstream = &self.name.upstream;
         let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
         let key = (self.name.stored.clone(), tag.clone());
-        let look = self.inner.memory.looks.get(&key);
-        let age = look.as_ref().map(|look| upstream.clock().elapsed().saturating_sub(look.at));
-        if let (Some(look), Some(age)) = (&look, age)
-            && age < rules.fresh
+        if let Some(look) = self.inner.memory.looks.get(&key)
+            && upstream.clock().elapsed().saturating_sub(look.at) < rules.fresh
         {
-            return self.found(tag, look.found.clone(), Served::Hit).await;
+            return self.found(tag, look.found, Served::Hit).await;
         }
         if (rules.immutable)(tag) && self.is_stored(tag).await? {
             return Ok(Resolved::Stored(Served::Hit));
         }
         let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
         if let Err(error) = self.check_askable() {
-            return self.stored_instead(tag, age, || error).await;
+            return self.stored_instead(tag, || error).await;
         }
         if self.inner.is_missing(upstream, &self.name.stored, &reference) {
             return self.when_gone(tag, rules.deleted, unknown).await;
@@ -114,13 +153,13 @@ impl CachedRepository {
             async move { this.look(&tag).await }.boxed()
         });
         match asked.await? {
-            TagAnswer::Found(info) => self.found(tag, info, Served::Confirmed).await,
+            TagAnswer::Found(info, how) => self.found(tag, info, how).await,
             TagAnswer::Missing => self.when_gone(tag, rules.deleted, unknown).await,
             TagAnswer::Failed(Verdict::Refused) if self.is_stored(tag).await? => {
                 self.when_gone(tag, rules.refused, unknown).await
             }
             TagAnswer::Failed(verdict) if verdict.is_passing() => {
-                self.stored_instead(tag, age, || verdict.into_error(upstream.name(), unknown)).await
+                self.stored_instead(tag, || verdict.into_error(upstream.name(), unknown)).await
             }
             TagAnswer::Failed(verdict) => Err(verdict.into_error(upstream.name(), unknown)),
         }
@@ -129,36 +168,57 @@ impl CachedRepository {
     /// Asks the upstream, and moves the stored tag if its manifest is here.
     async fn look(&self, tag: &Tag) -> Result<TagAnswer> {
         let upstream = &self.name.upstream;
+        let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
+        let key = (self.name.stored.clone(), tag.clone());
         let asked = upstream.ask(Kind::Manifest, self.remote.manifest_info(&reference)).await;
         let found = match asked {
             Ok(Some(ManifestInfo { digest, media_type, size_bytes })) => {
                 TagInfo { digest, media_type, size_bytes }
             }
             Ok(None) => {
-                let key = (self.name.stored.clone(), reference);
-                self.inner.memory.missing.insert(key, upstream.clock().elapsed());
-                self.inner.memory.looks.remove(&(self.name.stored.clone(), tag.clone()));
+                self.inner.memory.missing.insert((key.0.clone(), reference), upstream.clock().elapsed());
+                self.inner.memory.looks.remove(&key);
+                self.forget_if(rules.deleted, tag).await;
                 return Ok(TagAnswer::Missing);
             }
-            Err(verdict) => return Ok(TagAnswer::Failed(verdict)),
+            Err(verdict) => {
+                if matches!(verdict, Verdict::Refused) {
+                    self.inner.memory.looks.remove(&key);
+                    self.inner.memory.refused.insert(key, ());
+                }
+                return Ok(TagAnswer::Failed(verdict));
+            }
         };
-        self.move_tag(tag, &found).await?;
-        let look = Look { at: upstream.clock().elapsed(), found: found.clone() };
-        self.inner.memory.looks.insert((self.name.stored.clone(), tag.clone()), look);
-        Ok(TagAnswer::Found(found))
+        self.inner.memory.refused.remove(&key);
+        // Before the tag moves: what waits for a manifest is of the last look.
+        let before = self.inner.memory.looks.get(&key).and_then(|look| look.confirmed_at);
+        let look = Look { at: upstream.clock().elapsed(), found: found.clone(), confirmed_at: before };
+        self.inner.memory.looks.insert(key, look);
+        let how = match self.move_tag(tag, &found).await? {
+            true => Served::Confirmed,
+            false => Served::Fetched,
+        };
+        Ok(TagAnswer::Found(found, how))
     }
 
-    /// A tag that points at the same manifest as before is not written; one whose manifest is not here waits for it.
-    async fn move_tag(&self, tag: &Tag, found: &TagInfo) -> Result<()> {
+    /// Points the stored tag at the manifest that the upstream says, and returns whether it did so before, which costs no
+    /// write. A tag whose manifest is not here waits for it.
+    async fn move_tag(&self, tag: &Tag, found: &TagInfo) -> Result<bool> {
         let manifests = self.bare().manifests();
         match manifests.digest(&Reference::Tag(tag.clone())).await {
-            Ok(digest) if digest == found.digest => return Ok(()),
-            Ok(_) | Err(sampan_engine::Error::ManifestUnknown(..)) => {}
-            Err(error) => return Err(error.into()),
+            Ok(digest) if digest == found.digest => {
+                self.note_confirmed(tag, &found.digest);
+                return Ok(true);
+            }
+            Ok(_) => {}
+            Err(error) => self.lacks(error)?,
         }
         match manifests.get(&Reference::Digest(found.digest.clone())).await {
-            Ok(stored) => self.tag_stored(&stored, tag).await,
+            Ok(stored) => {
+                self.tag_stored(&stored, tag).await;
+                self.note_confirmed(tag, &found.digest);
+            }
             Err(error) => {
                 self.lacks(error)?;
                 let key = (self.name.stored.clone(), found.digest.clone());
@@ -169,7 +229,31 @@ impl CachedRepository {
                 }
             }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether the upstream's last word on a tag is this manifest.
+    pub(crate) fn is_last_seen(&self, tag: &Tag, digest: &Digest) -> bool {
+        let look = self.inner.memory.looks.get(&(self.name.stored.clone(), tag.clone()));
+        look.is_some_and(|look| look.found.digest == *digest)
+    }
+
+    /// Notes that the stored tag is what the upstream says.
+    pub(crate) fn note_confirmed(&self, tag: &Tag, digest: &Digest) {
+        let key = (self.name.stored.clone(), tag.clone());
+        if let Some(look) = self.inner.memory.looks.get(&key).filter(|look| look.found.digest == *digest) {
+            let confirmed_at = Some(self.name.upstream.clock().elapsed());
+            self.inner.memory.looks.insert(key, Look { confirmed_at, ..look });
+        }
+    }
+
+    /// Removes a stored tag that is not to be kept: it must not come back while the upstream is away.
+    async fn forget_if(&self, rule: WhenGone, tag: &Tag) {
+        if rule == WhenGone::Forget
+            && let Err(error) = self.bare().manifests().forget_tag(tag).await
+        {
+            tracing::warn!(repository = %self.name.stored, %tag, %error, "a tag that the upstream has no more stays");
+        }
     }
 
     /// A tag that the upstream does not give any more.
@@ -186,18 +270,19 @@ impl CachedRepository {
     }
 
     /// The stored tag, if it is not older than the rule allows.
-    async fn stored_instead(
-        &self,
-        tag: &Tag,
-        age: Option<Duration>,
-        error: impl FnOnce() -> CacheError,
-    ) -> Result<Resolved> {
+    async fn stored_instead(&self, tag: &Tag, error: impl FnOnce() -> CacheError) -> Result<Resolved> {
         if !self.is_stored(tag).await? {
             return Err(error());
         }
-        if let Some(most) = self.name.upstream.settings.tags.stale {
-            let age = match age {
-                Some(age) => age,
+        let (rules, key) = (&self.name.upstream.settings.tags, (self.name.stored.clone(), tag.clone()));
+        // The account may not see it any more, whether the upstream is away or not.
+        if rules.refused == WhenGone::Forget && self.inner.memory.refused.get(&key).is_some() {
+            return Err(CacheError::ManifestUnknown(Reference::Tag(tag.clone()), key.0));
+        }
+        if let Some(most) = rules.stale {
+            let look = self.inner.memory.looks.get(&key);
+            let age = match look.and_then(|look| look.confirmed_at) {
+                Some(at) => self.name.upstream.clock().elapsed().saturating_sub(at),
                 // This process has not looked yet; the tag was right when it was written.
                 None => self.age_of_link(tag).await?,
             };
@@ -214,11 +299,11 @@ impl CachedRepository {
         Ok(age.unwrap_or_default())
     }
 
+    /// Whether the store has the tag and its manifest.
     async fn is_stored(&self, tag: &Tag) -> Result<bool> {
-        match self.repository.manifests().digest(&Reference::Tag(tag.clone())).await {
+        match self.bare().manifests().stat(&Reference::Tag(tag.clone())).await {
             Ok(_) => Ok(true),
-            Err(sampan_engine::Error::ManifestUnknown(..)) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => self.lacks(error).map(|()| false),
         }
     }
 }

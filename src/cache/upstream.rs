@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sampan_client::http_client::HttpClientError;
 use sampan_client::{
-    ClientError, ClientOptions, Clock, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
+    ClientError, ClientOptions, Clock, Problem, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
 };
 use sampan_engine::oci::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,7 +24,7 @@ pub struct Upstream {
     pub(crate) name: Arc<str>,
     registry: RegistryClient,
     breaker: Breaker,
-    /// Transfers of blobs last long, so they have places of their own.
+    /// Transfers of blobs last long, so they have places of their own, if there are two.
     transfers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     request_rate: Rate,
@@ -38,14 +38,13 @@ impl Upstream {
         let options = ClientOptions { retry: RetryPolicy::NONE, ..settings.client.clone() };
         let clock = options.clock.clone();
         let registry = RegistryClient::new(settings.address.clone(), options)?;
-        let for_requests = (settings.connections / 4).max(1);
-        let for_transfers = settings.connections.saturating_sub(for_requests).max(1);
+        let (transfers, requests) = places(settings.connections);
         Ok(Self {
             name: settings.name.as_str().into(),
             registry,
             breaker: Breaker::default(),
-            transfers: Arc::new(Semaphore::new(for_transfers)),
-            requests: Arc::new(Semaphore::new(for_requests)),
+            transfers,
+            requests,
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
             statistics: UpstreamStatistics::default(),
@@ -102,7 +101,10 @@ impl Upstream {
         kind: Kind,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<Option<T>, Verdict> {
-        self.check_away()?;
+        // At once, although requests that wait for an upstream that is away have all places.
+        if self.breaker.is_open(self.clock().elapsed()) {
+            return Err(left_alone());
+        }
         let _place = self.requests.acquire().await;
         self.send(kind, request).await
     }
@@ -113,7 +115,7 @@ impl Upstream {
         kind: Kind,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<Option<T>, Verdict> {
-        self.check_away()?;
+        self.breaker.admits(self.clock().elapsed()).map_err(|_| left_alone())?;
         self.request_rate.take(1).await;
         let began = self.clock().elapsed();
         let answer = request.await;
@@ -131,15 +133,13 @@ impl Upstream {
                 if matches!(verdict, Verdict::Refused) {
                     tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
                 }
-                match &verdict {
-                    Verdict::Away { .. } if self.breaker.failed(now) => {
-                        tracing::warn!(
-                            upstream = self.name(), %error,
-                            "upstream {} counts as away; what is stored is served", self.name()
-                        );
-                    }
-                    Verdict::Away { .. } => {}
-                    _ => self.note_answer(),
+                if !is_no_answer(error.problem()) {
+                    self.note_answer();
+                } else if self.breaker.failed(now) {
+                    tracing::warn!(
+                        upstream = self.name(), %error,
+                        "upstream {} counts as away; what is stored is served", self.name()
+                    );
                 }
                 verdict
             }
@@ -156,11 +156,51 @@ impl Upstream {
             tracing::info!(upstream = self.name(), "upstream {} answers again", self.name());
         }
     }
+}
 
-    fn check_away(&self) -> Result<(), Verdict> {
-        self.breaker.admits(self.clock().elapsed()).map_err(|_| Verdict::Away {
-            reason: "failed several times and is left alone for a moment".to_owned(),
-            timed_out: false,
-        })
+/// The places for transfers and for other requests: together as many as connections.
+fn places(connections: usize) -> (Arc<Semaphore>, Arc<Semaphore>) {
+    if connections < 2 {
+        let only = Arc::new(Semaphore::new(1));
+        return (Arc::clone(&only), only);
+    }
+    let for_requests = (connections / 4).max(1);
+    (Arc::new(Semaphore::new(connections - for_requests)), Arc::new(Semaphore::new(for_requests)))
+}
+
+/// Whether the upstream gave no answer. One that answers, whatever it says, is not away: an error may be about one
+/// repository.
+fn is_no_answer(problem: &Problem) -> bool {
+    matches!(
+        problem,
+        Problem::Connect(_)
+            | Problem::Certificate(_)
+            | Problem::ClientCertificate(_)
+            | Problem::Timeout(_)
+            | Problem::TooSlow(_)
+            | Problem::Broken(_)
+    )
+}
+
+fn left_alone() -> Verdict {
+    let reason = "failed several times and is left alone for a moment".to_owned();
+    Verdict::Away { reason, timed_out: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_places_as_connections() {
+        for (connections, for_transfers, for_requests) in [(2, 1, 1), (4, 3, 1), (16, 12, 4)] {
+            let (transfers, requests) = places(connections);
+            let available = (transfers.available_permits(), requests.available_permits());
+            assert_eq!(available, (for_transfers, for_requests));
+        }
+        for connections in [0, 1] {
+            let (transfers, requests) = places(connections);
+            assert!(Arc::ptr_eq(&transfers, &requests) && transfers.available_permits() == 1);
+        }
     }
 }
