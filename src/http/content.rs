@@ -85,9 +85,13 @@ impl Content {
         digest: &Digest,
         request: RedirectRequest,
     ) -> Result<Option<(BlobInfo, Url)>, ApiError> {
+        let Some(cache) = &self.cache else {
+            return Ok(self.repository.blobs().redirect(digest, request).await?);
+        };
         match self.repository.blobs().redirect(digest, request).await {
-            Err(sampan_engine::Error::BlobUnknown(..)) if self.cache.is_some() => Ok(None),
-            redirected => Ok(redirected?),
+            Err(sampan_engine::Error::BlobUnknown(..)) | Ok(None) => Ok(None),
+            Ok(Some(redirected)) => self.served((Some(redirected), cache.note_redirected())),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -179,7 +179,7 @@ impl<P: Scope> FromRequestParts<AppState> for Authorized<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let located = locate(parts, state)?;
+        let located = locate_for_client(parts, state).await?;
         authorize(parts, state, &P::wanted(&located.name)).await?;
         Self::new(located, parts, state)
     }
@@ -208,7 +208,7 @@ impl FromRequestParts<AppState> for AuthorizedStart {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let located = locate(parts, state)?;
+        let located = locate_for_client(parts, state).await?;
         let wanted = Push::wanted(&located.name);
         let source = match (query.non_empty("mount"), query.non_empty("from").map(str::parse)) {
             (None, _) | (_, Some(Err(_))) => {
@@ -223,7 +223,10 @@ impl FromRequestParts<AppState> for AuthorizedStart {
                     _ => MountSource::Nowhere,
                 }
             }
-            (Some(_), Some(Ok(from))) => authorize_mount(parts, state, wanted, from).await?,
+            (Some(_), Some(Ok(from))) => {
+                let from = stored_name(from, parts, state);
+                authorize_mount(parts, state, wanted, from).await?
+            }
         };
         Ok(Self { target: Authorized::new(located, parts, state)?, source })
     }
@@ -282,6 +285,30 @@ struct Located {
     cached: Option<CachedName>,
 }
 
+/// As [`locate`]; only a client that may use the registry is told which other registries it knows.
+async fn locate_for_client(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
+    let located = locate(parts, state);
+    if located.as_ref().is_err_and(|error| error.code() == ErrorCode::NameUnknown) {
+        authorize(parts, state, &[]).await?;
+    }
+    located
+}
+
+/// The stored name of a repository that a parameter names.
+fn stored_name(name: RepositoryName, parts: &Parts, state: &AppState) -> RepositoryName {
+    let Some(caches) = &state.services().caches else { return name };
+    let asked = Asked { ns: None, host: host(parts), name: name.as_str() };
+    match caches.locate(asked) {
+        Ok(Some(cached)) => cached.stored().clone(),
+        Ok(None) | Err(_) => name,
+    }
+}
+
+fn host(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    header.or_else(|| parts.uri.host())
+}
+
 fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
     let name = params::route(parts).and_then(Route::repository).unwrap_or_default();
     let invalid = |reason| ApiError::new(ErrorCode::NameInvalid).with_reason(reason);
@@ -290,8 +317,7 @@ fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
     }
     if let Some(caches) = &state.services().caches {
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-        let asked = Asked { ns: query.non_empty("ns"), host: host.or_else(|| parts.uri.host()), name };
+        let asked = Asked { ns: query.non_empty("ns"), host: host(parts), name };
         let located = caches.locate(asked).map_err(|error| match error {
             LocateError::Name(error) => invalid(error.to_string()),
             LocateError::Mapping(error) => {
