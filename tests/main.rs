@@ -6,6 +6,7 @@
     reason = "clippy takes helpers for product code; in a test, to panic is to say what is wrong"
 )]
 
+mod cache;
 mod cli;
 mod clients;
 mod config;

@@ -1,4 +1,6 @@
 //! `Server`: an HTTP/1 server that answers as a test says, also against all rules.
+//!
+//! The integration tests take this file, too.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,6 +9,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -56,6 +59,8 @@ pub(crate) struct Reply {
     delay: Duration,
     /// Sends the body byte by byte, with such pauses.
     pause: Option<Duration>,
+    /// Answers only when this is open.
+    gate: Option<Gate>,
 }
 
 impl Reply {
@@ -97,6 +102,12 @@ impl Reply {
         self
     }
 
+    #[allow(dead_code, reason = "each test binary uses a part")]
+    pub(crate) fn behind(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+
     pub(crate) fn byte_by_byte(mut self, pause: Duration) -> Self {
         self.pause = Some(pause);
         self
@@ -106,6 +117,50 @@ impl Reply {
         self.cut = Some(bytes);
         self.stalls = true;
         self
+    }
+}
+
+/// Holds answers until a test lets them go.
+#[allow(dead_code, reason = "each test binary uses a part")]
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    /// How many requests came, and how many of them may be answered.
+    counts: watch::Sender<(usize, usize)>,
+}
+
+#[allow(dead_code, reason = "each test binary uses a part")]
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self { counts: watch::Sender::new((0, 0)) }
+    }
+
+    /// Lets `count` more answers go.
+    pub(crate) fn open(&self, count: usize) {
+        self.counts.send_modify(|(_, allowed)| *allowed = allowed.saturating_add(count));
+    }
+
+    /// Lets all answers go.
+    pub(crate) fn open_for_all(&self) {
+        self.open(usize::MAX);
+    }
+
+    /// The number of requests that came.
+    pub(crate) fn arrived(&self) -> usize {
+        self.counts.borrow().0
+    }
+
+    /// Waits until `count` requests came.
+    pub(crate) async fn wait_for(&self, count: usize) {
+        self.counts.subscribe().wait_for(|(arrived, _)| *arrived >= count).await.unwrap();
+    }
+
+    async fn pass(&self) {
+        let mut number = 0;
+        self.counts.send_modify(|(arrived, _)| {
+            *arrived += 1;
+            number = *arrived;
+        });
+        self.counts.subscribe().wait_for(|(_, allowed)| *allowed >= number).await.unwrap();
     }
 }
 
@@ -230,6 +285,9 @@ async fn serve(
         None => answer.push_str("Transfer-Encoding: chunked\r\n\r\n"),
     }
     tokio::time::sleep(reply.delay).await;
+    if let Some(gate) = &reply.gate {
+        gate.pass().await;
+    }
     let mut bytes = answer.into_bytes();
     if let Some(pause) = reply.pause {
         let _ = stream.write_all(&bytes).await;

@@ -1,0 +1,184 @@
+//! Tags that move, at the upstream and here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan::http::HttpServices;
+use sampan_driver::StorageDriver;
+use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::layout::Entry;
+
+use super::support::{World, caches, settings};
+use crate::support::hostile_server::Reply;
+use crate::support::upstream::error;
+use crate::support::{Server, Setup};
+
+const FRESH: Duration = Duration::from_secs(30);
+
+impl World {
+    /// The manifest of `latest` while the upstream is away: what is stored.
+    async fn stored(&self) -> Vec<u8> {
+        self.caches.set_offline(true);
+        self.clock.advance(FRESH);
+        let answer = self.manifest("latest").await.expect(200);
+        self.caches.set_offline(false);
+        answer.body.to_vec()
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_moved_moves_here_when_it_is_no_longer_fresh() {
+    let world = World::new().await;
+    let old = world.upstream.image("app", "latest", &[b"old"]);
+    world.manifest("latest").await.expect(200);
+    let new = world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &{
+        world.upstream.image("app", "new", &[b"new"]).manifest
+    });
+    assert_eq!(world.manifest("latest").await.expect(200).body, old.manifest);
+    world.clock.advance(FRESH);
+    world.upstream.requests();
+    let answer = world.manifest("latest").await.expect(200);
+    assert_eq!(answer.header("docker-content-digest"), new.to_string());
+    let asked = ["HEAD /v2/app/manifests/latest".to_owned(), format!("GET /v2/app/manifests/{new}")];
+    assert_eq!(world.upstream.requests(), asked);
+    assert_eq!(world.stored().await, answer.body);
+    world.manifest(&old.digest).await.expect(200);
+}
+
+/// Fails if the tag of a client that asked for the tag first and the digest later is lost.
+#[tokio::test]
+async fn a_manifest_by_digest_gets_the_tag_that_was_asked_for_before() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "latest", &[b"one"]);
+    let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
+    assert_eq!(answer.header("docker-content-digest"), image.digest.to_string());
+    assert_eq!(answer.header("content-length"), image.manifest.len().to_string());
+    assert_eq!(answer.header("cache-status"), "sampan; fwd=uri-miss");
+    world.manifest(&image.digest).await.expect(200);
+    assert_eq!(world.stored().await, image.manifest);
+}
+
+/// Fails if a tag that waited for an older manifest moves back to it.
+#[tokio::test]
+async fn a_late_request_for_an_older_manifest_does_not_move_the_tag_back() {
+    let world = World::new().await;
+    let old = world.upstream.image("app", "latest", &[b"old"]);
+    world.head("/v2/up/app/manifests/latest").await.expect(200);
+    world.clock.advance(FRESH);
+    let new = world.upstream.image("app", "new", &[b"new"]);
+    world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &new.manifest);
+    assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    assert_eq!(world.manifest(&old.digest).await.expect(200).body, old.manifest);
+    assert_eq!(world.stored().await, new.manifest);
+}
+
+/// Docker Hub answers every `HEAD` and counts each `GET`: over the limit it refuses these alone.
+#[tokio::test]
+async fn a_tag_whose_new_manifest_is_refused_is_served_as_it_was() {
+    for (reply, status) in [
+        (error(429, "TOOMANYREQUESTS").header("Retry-After", 9), 429),
+        (error(503, "UNAVAILABLE"), 502),
+        (Reply::broken(), 502),
+        (Reply::new(200).json(r#"{"schemaVersion":2,"of":"another"}"#), 502),
+        (error(404, "MANIFEST_UNKNOWN"), 404),
+    ] {
+        let world = World::new().await;
+        let old = world.upstream.image("app", "latest", &[b"old"]);
+        world.manifest("latest").await.expect(200);
+        let new = world.upstream.image("app", "new", &[b"new"]);
+        world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &new.manifest);
+        world.clock.advance(FRESH);
+        world.upstream.script(move |seen, honest| if seen.method == "GET" { reply.clone() } else { honest });
+        for _ in 0..2 {
+            let answer = world.manifest("latest").await.expect(200);
+            assert_eq!(answer.body, old.manifest);
+            assert_eq!(answer.header("cache-status"), "sampan; hit; detail=stale");
+        }
+        // A client that asks for the digest next gets what is here.
+        let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
+        assert_eq!(answer.header("docker-content-digest"), old.digest.to_string());
+        world.manifest(&new.digest).await.expect(status);
+        world.upstream.behave();
+        world.clock.advance(FRESH);
+        assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_tag_is_looked_at_until_it_is_stored_and_never_again() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "v1", &[b"one"]);
+    world.head("/v2/up/app/manifests/v1").await.expect(200);
+    world.manifest("v1").await.expect(200);
+    world.upstream.image("app", "v1", &[b"moved"]);
+    world.upstream.requests();
+    world.clock.advance(Duration::from_secs(1_000_000));
+    for method in ["GET", "HEAD"] {
+        let answer = world.call(method, "/v2/up/app/manifests/v1").await.expect(200);
+        assert_eq!(answer.header("docker-content-digest"), image.digest.to_string());
+        assert_eq!(answer.header("cache-status"), "sampan; hit");
+    }
+    assert_eq!(world.upstream.requests(), [""; 0]);
+}
+
+/// Fails if each of many clients asks for a tag.
+#[tokio::test]
+async fn a_registry_that_names_no_digest_is_asked_for_the_manifest() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "latest", &[b"one"]);
+    let manifest = image.manifest.clone();
+    world.upstream.script(move |_, _| {
+        Reply::new(200)
+            .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+            .body(manifest.clone())
+    });
+    let answer = world.manifest("latest").await.expect(200);
+    assert_eq!(answer.header("docker-content-digest"), image.digest.to_string());
+    assert_eq!(world.stored().await, image.manifest);
+}
+
+/// Types that this registry does not know are content all the same.
+#[tokio::test]
+async fn a_manifest_of_an_unknown_type_is_passed_through_and_not_stored() {
+    let world = World::new().await;
+    let content = br#"{"schemaVersion":2,"mediaType":"application/vnd.example.thing+json","x":1}"#;
+    let digest = world.upstream.manifest("app", "odd", "application/vnd.example.thing+json", content);
+    let answer = world.manifest("odd").await.expect(200);
+    assert_eq!(
+        (answer.body.as_ref(), answer.header("docker-content-digest")),
+        (&content[..], &*digest.to_string())
+    );
+    assert_eq!(answer.header("content-type"), "application/vnd.example.thing+json");
+}
+
+/// Distribution's caches forget manifests and keep their tags.
+#[tokio::test]
+async fn a_tag_whose_manifest_is_gone_is_not_stored() {
+    let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+    let shared = driver.clone();
+    let world = World::with(|_, setup| setup.driver = shared).await;
+    let image = world.upstream.image("app", "v1", &[b"one"]);
+    for tag in ["latest", "v1"] {
+        world.upstream.manifest("app", tag, "application/vnd.oci.image.manifest.v1+json", &image.manifest);
+        world.manifest(tag).await.expect(200);
+    }
+    let upstreams = || vec![settings("up", &world.upstream.url(), &world.clock)];
+    for gone in [
+        Entry::RevisionLink("up/app".parse().unwrap(), image.digest.clone()),
+        Entry::Blob(image.digest.clone()),
+    ] {
+        driver.delete(&gone.path()).await.unwrap();
+        let services = HttpServices { caches: Some(caches(upstreams(), None)), ..HttpServices::default() };
+        let server = Server::with(Setup { driver: driver.clone(), services, ..Setup::default() });
+        world.upstream.answer_all(error(500, "UNKNOWN"));
+        for tag in ["latest", "v1"] {
+            let path = format!("/v2/up/app/manifests/{tag}");
+            server.call("GET", &path).send().await.expect_error(502, "UNAVAILABLE");
+        }
+        world.upstream.behave();
+        for tag in ["latest", "v1"] {
+            let path = format!("/v2/up/app/manifests/{tag}");
+            assert_eq!(server.call("GET", &path).send().await.expect(200).body, image.manifest);
+        }
+    }
+}
