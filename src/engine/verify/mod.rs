@@ -25,6 +25,9 @@
 //! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A
 //! collection keeps everything in a repository whose manifest was moved aside.
 //!
+//! What a cache of another registry lacks is no problem, and no link is written there: the registry fetches it when a client asks.
+//! Damaged content is moved aside there as everywhere, and then fetched.
+//!
 //! Content that comes or goes meanwhile is no problem: each finding is looked at again before it is reported.
 
 mod data;

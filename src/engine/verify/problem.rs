@@ -103,6 +103,11 @@ impl Problem {
 }
 
 impl ProblemKind {
+    /// Whether something is absent, which a cache of another registry fetches.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Missing | Self::LinkMissing | Self::TagDangling { .. })
+    }
+
     /// Whether content is wrong or missing, and not a link or tag of one repository.
     pub(super) fn is_of_content(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Missing | Self::Unreadable { .. })

@@ -13,6 +13,7 @@ use super::pace::Pace;
 use super::problem::{MAX_TAGS, Need, Problem};
 use super::sizes::{Hash, Sizes, digest};
 use super::{Error, Result};
+use crate::caches::CachePrefixes;
 use crate::layout::Entry;
 use crate::oci::{Digest, Tag};
 
@@ -38,6 +39,8 @@ pub(super) struct Checked {
 /// Checks repositories.
 pub(super) struct Checker<'a> {
     pub(super) driver: &'a Arc<dyn StorageDriver>,
+    /// The repositories that fetch what they lack.
+    pub(super) caches: &'a CachePrefixes,
     pub(super) pace: &'a Pace,
     pub(super) sizes: &'a Sizes,
     pub(super) wanted: &'a HashSet<Hash>,
@@ -111,6 +114,10 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn add(&mut self, problem: Problem, needed_by: Option<Hash>) {
+        // A link that is missing is no exception: only its upstream can say that a cache may have the blob.
+        if problem.kind.is_absence() && self.checker.caches.contains(&self.listing.name) {
+            return;
+        }
         if self.problems.len() >= MAX_PROBLEMS && !self.problems.contains_key(&problem.path) {
             self.more_problems += 1;
             return;

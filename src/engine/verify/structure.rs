@@ -80,6 +80,7 @@ impl Pass<'_> {
         let name = listing.name.clone();
         let checker = Checker {
             driver: self.registry.driver(),
+            caches: self.registry.caches(),
             pace: self.pace,
             sizes: self.sizes,
             wanted: self.wanted,

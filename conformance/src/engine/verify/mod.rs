@@ -1,10 +1,12 @@
 //! Verification: every damage is found and named, what is whole is left alone, and what is moved aside comes back by a push.
 
+mod caches;
 mod find;
 mod progress;
 mod repair;
 mod seed;
 
+use caches::what_a_cache_lacks_is_no_damage;
 use find::{
     an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
     much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
@@ -37,4 +39,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     a_crash_of_a_repair_loses_nothing,
     a_push_that_meets_a_short_blob_heals_it,
     of_several_registries_one_verifies_a_part,
+    what_a_cache_lacks_is_no_damage,
 };
