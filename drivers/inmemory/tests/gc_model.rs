@@ -29,33 +29,46 @@ fn no_promise_is_broken() {
 
 #[test]
 fn every_broken_rule_is_detected() {
-    for trial in noticed(Sabotage::ALL.to_vec(), SEEDS_TO_NOTICE) {
+    let trials = Sabotage::ALL.into_iter().map(|sabotage| (sabotage, scenario_for(sabotage)));
+    all_are_detected(trials.collect());
+}
+
+/// Evictions keep the same rules beside pushes into other repositories.
+#[test]
+fn a_broken_rule_of_an_eviction_is_detected() {
+    let sabotages = [Sabotage::CollectorDoesNotLookAgain, Sabotage::CollectorIgnoresLinks];
+    all_are_detected(sabotages.map(|sabotage| (sabotage, Scenario::ALL[6])).to_vec());
+}
+
+fn all_are_detected(trials: Vec<(Sabotage, Scenario)>) {
+    for trial in noticed(trials, SEEDS_TO_NOTICE) {
         let (sabotage, seed) = trial.unwrap();
         println!("{sabotage:?} is detected by seed {seed:?}");
         assert!(seed.is_some(), "{sabotage:?} is not detected");
     }
 }
 
+fn scenario_for(sabotage: Sabotage) -> Scenario {
+    match sabotage {
+        // Where collections are configured, leases are fresh anyway.
+        Sabotage::CollectorIsNotNoticed => Scenario::ALL[2],
+        Sabotage::DeletionsIgnoreTheDeadline
+        | Sabotage::ClientsDoNotSeeRemovals
+        | Sabotage::RunsShareFiles => Scenario::ALL[5],
+        Sabotage::CollectorDoesNotNoticeItsSilence
+        | Sabotage::DeletionsUnderWayAreDone
+        | Sabotage::ClientsForgetDeadRuns => Scenario::ALL[3],
+        _ => Scenario::ALL[0],
+    }
+}
+
 /// The first of `seeds` seeds that detects each sabotage. They run in parallel: each takes seconds to
 /// minutes.
-fn noticed(sabotages: Vec<Sabotage>, seeds: u64) -> Vec<thread::Result<(Sabotage, Option<u64>)>> {
-    let notices = |sabotage: Sabotage, seed: u64| {
-        let scenario = match sabotage {
-            // Where collections are configured, leases are fresh anyway.
-            Sabotage::CollectorIsNotNoticed => Scenario::ALL[2],
-            Sabotage::DeletionsIgnoreTheDeadline
-            | Sabotage::ClientsDoNotSeeRemovals
-            | Sabotage::RunsShareFiles => Scenario::ALL[5],
-            Sabotage::CollectorDoesNotNoticeItsSilence
-            | Sabotage::DeletionsUnderWayAreDone
-            | Sabotage::ClientsForgetDeadRuns => Scenario::ALL[3],
-            _ => Scenario::ALL[0],
-        };
-        play(&store(), seed, scenario, sabotage).is_err()
-    };
+fn noticed(trials: Vec<(Sabotage, Scenario)>, seeds: u64) -> Vec<thread::Result<(Sabotage, Option<u64>)>> {
+    let notices = |(sabotage, scenario), seed| play(&store(), seed, scenario, sabotage).is_err();
     thread::scope(|scope| {
-        let notice = |sabotage| (sabotage, (0..seeds).find(|seed| notices(sabotage, *seed)));
-        let trials: Vec<_> = sabotages.into_iter().map(|one| scope.spawn(move || notice(one))).collect();
+        let notice = |trial: (Sabotage, Scenario)| (trial.0, (0..seeds).find(|seed| notices(trial, *seed)));
+        let trials: Vec<_> = trials.into_iter().map(|one| scope.spawn(move || notice(one))).collect();
         trials.into_iter().map(thread::ScopedJoinHandle::join).collect()
     })
 }

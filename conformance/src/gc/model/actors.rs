@@ -6,11 +6,13 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 use sampan_driver::StorageDriver;
+use sampan_engine::caches::CachePrefixes;
 use sampan_engine::gc::{self, Options, SETTLE_DELAY, collect};
 use sampan_engine::{Clock, Limits, Registry};
 use tokio::time::{sleep, timeout};
 
 use super::Scenario;
+use super::cache::{CacheClient, PREFIX, eviction};
 use super::check::{Deleted, Touched};
 use super::client::Client;
 use super::faults::Faults;
@@ -20,6 +22,7 @@ use super::seen::Role;
 use super::turns::Turns;
 use super::wares::Wares;
 use super::world::World;
+use crate::gc::seed::name;
 use crate::{Failed, data};
 
 impl Scenario {
@@ -45,7 +48,7 @@ pub(super) async fn play(
     let turns = Turns::new();
     let world = World::new(driver.clone(), turns.clone(), scenario.faults, sabotage);
     let wares = Arc::new(Wares::new());
-    wares.lay_out(&driver, &mut rng).await?;
+    wares.lay_out(&driver, &mut rng, scenario.evicts).await?;
     world.acknowledge_all().await?;
     let (deleted, touched) = (Deleted::default(), Touched::default());
 
@@ -58,6 +61,15 @@ pub(super) async fn play(
             deleted: deleted.clone(),
             touched: touched.clone(),
             world: world.clone(),
+            scenario,
+            rng: data::rng(seed * 10 + actor as u64),
+        };
+        clients.push(tokio::task::spawn_local(client.work()));
+    }
+    for actor in 3..if scenario.evicts { 5 } else { 3 } {
+        let client = CacheClient {
+            registry: registry(&world, seed, scenario, actor, Role::Client),
+            wares: wares.clone(),
             scenario,
             rng: data::rng(seed * 10 + actor as u64),
         };
@@ -128,7 +140,8 @@ fn registry(world: &Arc<World>, seed: u64, scenario: Scenario, actor: usize, rol
     .limits(limits)
     .clock(clock)
     .gc_grace(grace);
-    builder.blob_cache_bytes(0).build() // A cache would hide what is gone from the store.
+    let caches = CachePrefixes::below(scenario.evicts.then(|| name(PREFIX)));
+    builder.caches(caches).blob_cache_bytes(0).build() // A cache would hide what is gone from the store.
 }
 
 /// Collects again and again; the model kills it now and then.
@@ -136,7 +149,11 @@ async fn keep_collecting(registry: Registry, scenario: Scenario, mut rng: StdRng
     let grace = scenario.grace();
     loop {
         sleep(grace.mul_f32(rng.random_range(0.0..0.4))).await;
+        let eviction = scenario.evicts.then(|| eviction(scenario, &mut rng));
+        let (evict, scope) = eviction.map_or_else(Default::default, |(evict, scope)| (Some(evict), scope));
         let options = Options {
+            scope,
+            evict,
             delete_untagged: scenario.delete_untagged && rng.random_bool(0.7),
             grace,
             batch: rng.random_range(1..5),

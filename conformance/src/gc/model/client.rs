@@ -14,6 +14,7 @@ use sampan_engine::{Error, MountOutcome, PutManifest, Registry, Repository, Star
 use tokio::time::{Instant, sleep};
 
 use super::Scenario;
+use super::cache::CACHE;
 use super::check::{Deleted, Touch, Touched};
 use super::faults::Faults;
 use super::wares::{REPOSITORIES, TAGS, Wares};
@@ -147,6 +148,10 @@ impl Client {
         }
         if self.rng.random_bool(0.4) {
             let from = name(REPOSITORIES[self.rng.random_range(0..2)]);
+            let from = match self.scenario.evicts && self.rng.random_bool(0.5) {
+                true => name(CACHE),
+                false => from,
+            };
             let from = self.rng.random_bool(0.7).then_some(&from);
             if let MountOutcome::Mounted(_) = here.blobs().mount(&digest, from).await? {
                 return Ok(true);

@@ -3,11 +3,13 @@
 //!
 //! A seed determines the order of turns, the actions of every actor and the passage of time, so a failing seed fails again.
 //! While no operation runs, the model checks the store: every linked manifest must be whole, and every lease must hold.
+//! A cache of another registry may lack anything; pushes beside its evictions may not notice.
 //!
 //! [`Sabotage`] breaks one rule of the protocol at a time. It lies to one side through that side's driver, so the engine needs
 //! no test hooks. The model must notice each lie.
 
 mod actors;
+mod cache;
 mod check;
 mod client;
 mod faults;
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub delete_untagged: bool,
     /// Whether the model kills some collections.
     pub kills: bool,
+    /// Whether a repository is a cache of another registry, from which collections evict.
+    pub evicts: bool,
     /// The usual time of a driver operation: in some stores a collection takes minutes, in others no time at all.
     pub slowest_ms: u64,
     /// The faults of processes, clocks and the store.
@@ -46,11 +50,12 @@ pub struct Scenario {
 
 impl Scenario {
     /// All scenarios, the richest first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self {
             configured: true,
             delete_untagged: true,
             kills: true,
+            evicts: false,
             slowest_ms: 300,
             faults: Faults::Nothing,
         },
@@ -58,6 +63,7 @@ impl Scenario {
             configured: true,
             delete_untagged: false,
             kills: false,
+            evicts: false,
             slowest_ms: 10,
             faults: Faults::Nothing,
         },
@@ -65,6 +71,7 @@ impl Scenario {
             configured: false,
             delete_untagged: true,
             kills: false,
+            evicts: false,
             slowest_ms: 60,
             faults: Faults::Nothing,
         },
@@ -72,6 +79,7 @@ impl Scenario {
             configured: true,
             delete_untagged: true,
             kills: true,
+            evicts: false,
             slowest_ms: 60,
             faults: Faults::Anywhere,
         },
@@ -79,6 +87,7 @@ impl Scenario {
             configured: false,
             delete_untagged: true,
             kills: true,
+            evicts: false,
             slowest_ms: 60,
             faults: Faults::Anywhere,
         },
@@ -86,8 +95,25 @@ impl Scenario {
             configured: true,
             delete_untagged: true,
             kills: true,
+            evicts: false,
             slowest_ms: 60,
             faults: Faults::AtDeletions,
+        },
+        Self {
+            configured: true,
+            delete_untagged: true,
+            kills: true,
+            evicts: true,
+            slowest_ms: 60,
+            faults: Faults::Nothing,
+        },
+        Self {
+            configured: true,
+            delete_untagged: true,
+            kills: true,
+            evicts: true,
+            slowest_ms: 60,
+            faults: Faults::Anywhere,
         },
     ];
 }

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use sampan_driver::StorageDriver;
 use sampan_engine::oci::Digest;
 
+use super::cache::CACHE;
 use crate::gc::seed::{Seed, image, index};
 use crate::{Failed, data};
 
@@ -56,9 +57,10 @@ impl Wares {
         &self,
         driver: &Arc<dyn StorageDriver>,
         rng: &mut StdRng,
+        evicts: bool,
     ) -> Result<(), Failed> {
         let seed = Seed::new(driver);
-        for repository in REPOSITORIES {
+        for repository in REPOSITORIES.into_iter().chain(evicts.then_some(CACHE)) {
             for blob in self.blobs.iter().filter(|_| rng.random_bool(0.6)) {
                 let digest = seed.blob(blob).await?;
                 seed.layer(repository, &digest).await?;

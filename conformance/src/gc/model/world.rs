@@ -12,6 +12,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, RepositoryName};
 use tokio::time::Instant;
 
+use super::cache::CACHE;
 use super::check::{is_indexed, is_whole};
 use super::faults::Faults;
 use super::machine::Machine;
@@ -88,7 +89,11 @@ impl World {
     /// moment before its push notices that it must begin again.
     pub(super) async fn check(&self) -> Result<(), Failed> {
         let faults = self.faults;
-        is_whole(&self.inner, |name, digest| !faults.any() || self.is_acknowledged(name, digest)).await?;
+        let concerns = |name: &RepositoryName, digest: &Digest| {
+            // A cache may lack anything (I1c).
+            name.as_str() != CACHE && (!faults.any() || self.is_acknowledged(name, digest))
+        };
+        is_whole(&self.inner, concerns).await?;
         let attached: Vec<_> = self.lock().attached.iter().cloned().collect();
         is_indexed(&self.inner, attached).await
     }
