@@ -146,6 +146,11 @@ impl Caches {
         }
     }
 
+    /// The upstream that alone is served under a host of this registry; `None` for other hosts.
+    pub fn of_host(&self, host: &str) -> Option<&Upstream> {
+        self.inner.mapping.by_host(host).map(|index| &*self.inner.upstreams[index])
+    }
+
     /// The upstream of a repository by its name here; `None` for an ordinary repository.
     pub fn of_stored(&self, name: &RepositoryName) -> Option<CachedName> {
         self.named(&self.inner.mapping.of_stored(name.as_str())?).ok()

@@ -71,33 +71,60 @@ impl Mapping {
         let upstreams = &self.settings.upstreams;
         if let Some(ns) = asked.ns {
             let wanted = registry_name(ns);
-            let found = upstreams.iter().position(|upstream| upstream.ns.contains(&wanted));
-            return match found.or(self.whole) {
-                Some(index) => Ok(Some(self.below(index, asked.name))),
+            let found = upstreams.iter().position(|upstream| upstream.ns.contains(&wanted)).or(self.whole);
+            // containerd says `ns` with `override_path`, too, whose path has the prefix.
+            let has_prefix = match found {
+                Some(index) => self.is_below(index, asked.name),
+                None => self.by_prefix(asked.name).is_some(),
+            };
+            return match found {
+                _ if has_prefix => Ok(self.of_stored(asked.name)),
+                Some(index) => Ok(Some(self.hidden_or_below(index, asked.name))),
                 None => Err(MappingError::UnknownNamespace {
                     ns: ns.chars().take(100).collect(),
                     known: upstreams.iter().flat_map(|upstream| upstream.ns.iter().cloned()).collect(),
                 }),
             };
         }
-        if let Some(host) = asked.host {
-            // An entry without a port means any that no other entry names.
-            let with = |name: String| upstreams.iter().position(|upstream| upstream.hosts.contains(&name));
-            if let Some(index) = with(registry_name(host)).or_else(|| with(host_name(host))) {
-                return Ok(Some(self.below(index, asked.name)));
-            }
+        if let Some(index) = asked.host.and_then(|host| self.by_host(host)) {
+            return Ok(Some(self.hidden_or_below(index, asked.name)));
         }
         Ok(self.of_stored(asked.name).or_else(|| {
             let index = self.default.filter(|_| !(self.settings.local)(asked.name))?;
-            Some(self.below(index, asked.name))
+            Some(self.hidden_or_below(index, asked.name))
         }))
+    }
+
+    /// The place of a name as the upstream has it, unless the prefix of another one hides it.
+    fn hidden_or_below(&self, index: usize, name: &str) -> Place {
+        let place = self.below(index, name);
+        self.of_stored(&place.stored).unwrap_or(place)
+    }
+
+    /// The upstream with the longest prefix that the name is below.
+    fn by_prefix(&self, name: &str) -> Option<usize> {
+        self.by_prefix.iter().copied().find(|index| self.is_below(*index, name))
+    }
+
+    fn is_below(&self, index: usize, name: &str) -> bool {
+        let prefix = self.settings.upstreams[index].prefix.as_ref();
+        prefix.is_some_and(|prefix| below(name, prefix).is_some())
+    }
+
+    /// The upstream that alone is served under a name of this registry.
+    pub(crate) fn by_host(&self, host: &str) -> Option<usize> {
+        // An entry without a port means any that no other entry names.
+        let with =
+            |name: String| self.settings.upstreams.iter().position(|upstream| upstream.hosts.contains(&name));
+        with(registry_name(host)).or_else(|| with(host_name(host)))
     }
 
     /// The place of a name as it is stored.
     pub(crate) fn of_stored(&self, name: &str) -> Option<Place> {
-        let rest = |index: &&usize| below(name, self.settings.upstreams[**index].prefix.as_ref()?);
-        match self.by_prefix.iter().find(|index| rest(index).is_some()) {
-            Some(index) => Some(self.below(*index, rest(&index)?)),
+        match self.by_prefix(name) {
+            Some(index) => {
+                Some(self.below(index, below(name, self.settings.upstreams[index].prefix.as_ref()?)?))
+            }
             None => self.whole.map(|index| self.below(index, name)),
         }
     }
@@ -214,9 +241,23 @@ mod tests {
     fn the_longest_prefix_wins_and_local_names_are_ordinary() {
         assert_eq!(place(None, None, "docker.io/deep/x"), "1 docker.io/deep/x group/project/x");
         assert_eq!(place(Some("registry.example:5000"), None, "x"), "1 docker.io/deep/x group/project/x");
+        // However the name of the other upstream is spelt.
+        assert_eq!(place(Some("docker.io"), None, "deep/x"), "1 docker.io/deep/x group/project/x");
+        assert_eq!(place(None, Some("hub.mirror.example"), "deep/x"), "1 docker.io/deep/x group/project/x");
+        assert_eq!(place(None, None, "deep/x"), "1 docker.io/deep/x group/project/x");
         assert_eq!(place(None, None, "team/app"), "ordinary");
         assert_eq!(place(None, None, "docker.io2/x"), "0 docker.io/docker.io2/x docker.io2/x");
         assert_eq!(place(None, None, "docker.io"), "0 docker.io/library/docker.io library/docker.io");
+    }
+
+    #[test]
+    fn a_path_with_the_prefix_may_have_ns_as_well() {
+        assert_eq!(
+            place(Some("docker.io"), None, "docker.io/nginx"),
+            "0 docker.io/library/nginx library/nginx"
+        );
+        assert_eq!(place(Some("docker.io"), None, "docker.io/deep/x"), "1 docker.io/deep/x group/project/x");
+        assert_eq!(place(Some("unknown.example"), None, "docker.io/a/b"), "0 docker.io/a/b a/b");
     }
 
     #[test]
