@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use sampan_config::CertificateName;
 use sampan_engine::AccessTokenId;
+use sampan_engine::oci::RepositoryName;
 
 pub use self::counts::DecisionCounts;
 pub use self::examine::{ExaminedGrant, ExaminedToken, is_of_access_token};
@@ -135,6 +136,11 @@ impl Guard {
     /// The rules.
     pub fn policy(&self) -> &LivePolicy {
         &self.policy
+    }
+
+    /// Whether clients without a login may pull everything below a folder of repositories.
+    pub async fn anonymous_may_pull_below(&self, folder: &RepositoryName) -> bool {
+        self.policy.current().await.anonymous_may_pull_below(folder)
     }
 
     /// The passwords; `None` if no user has one.

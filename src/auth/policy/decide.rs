@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::BitOr;
 use std::sync::Arc;
 
-use sampan_config::AccessRules;
+use sampan_config::{AccessRules, RepositoryPattern};
 use sampan_engine::oci::RepositoryName;
 
 use super::super::{Access, Action, Identity, Resource};
@@ -89,6 +89,25 @@ impl Policy {
                         && robot.on_behalf_of.as_deref().is_none_or(|user| may(Client::user(user)))
             }
         }
+    }
+
+    /// Whether clients without a login may pull everything below a folder of repositories, by a rule for all of it without
+    /// `except`.
+    pub fn anonymous_may_pull_below(&self, folder: &RepositoryName) -> bool {
+        let covers = |pattern: &RepositoryPattern| {
+            let is_above = |glob: String| match glob.strip_suffix("**") {
+                Some("") => true,
+                Some(above) => format!("{folder}/").starts_with(above) && above.ends_with('/'),
+                None => false,
+            };
+            !pattern.names_user() && pattern.globs("").any(|glob| is_above(glob.to_string()))
+        };
+        self.0.rules.iter().zip(&self.0.source.rules).any(|(compiled, rule)| {
+            compiled.is_for(Client::Anybody, &self.0.groups)
+                && compiled.actions.contains(ActionSet::needed_by(Action::Pull))
+                && rule.except.is_empty()
+                && rule.on.iter().any(covers)
+        })
     }
 
     /// The groups and rules.

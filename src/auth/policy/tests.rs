@@ -315,3 +315,22 @@ rules:
     assert_eq!(shown(Some(&users)), expected);
     assert_eq!(shown(None).len(), expected.len() - 2);
 }
+
+#[test]
+fn what_is_open_below_a_folder_follows_from_one_rule() {
+    let is_open = |rule: &str| {
+        let policy = policy(&format!("rules:\n- {rule}\n- {{who: users, may: pull, on: '**'}}\n"));
+        policy.anonymous_may_pull_below(&"docker.io/team".parse().unwrap())
+    };
+    for on in ["'**'", "'docker.io/**'", "'docker.io/team/**'", "'{x,docker.io}/**'", "[x, 'docker.io/**']"] {
+        assert!(is_open(&format!("{{who: anonymous, may: pull, on: {on}}}")), "{on}");
+        assert!(is_open(&format!("{{who: everyone, may: push, on: {on}}}")), "{on}: a push includes a pull");
+        assert!(!is_open(&format!("{{who: users, may: pull, on: {on}}}")), "{on}");
+        assert!(!is_open(&format!("{{who: everyone, may: pull, on: {on}, except: y}}")), "{on}");
+    }
+    for on in
+        ["docker.io/*", "'docker.io/team/*'", "docker.io/team", "'docker.io/te/**'", "'docker.io/team/x/**'"]
+    {
+        assert!(!is_open(&format!("{{who: everyone, may: pull, on: {on}}}")), "{on}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod accept;
 mod authorized;
+mod cache_host;
 mod conditional;
 mod content_range;
 mod page;

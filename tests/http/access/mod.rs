@@ -1,5 +1,6 @@
 //! Rules, the token endpoint, and access tokens: who may do what, by which credentials.
 
+mod cache_hosts;
 mod credentials;
 mod forged;
 mod hidden;
@@ -76,6 +77,7 @@ struct Plan {
     certificates: Vec<CertificateName>,
     has_passwords: bool,
     options: HttpOptions,
+    caches: Option<sampan_cache::Caches>,
 }
 
 impl Default for Plan {
@@ -87,6 +89,7 @@ impl Default for Plan {
             certificates: Vec::new(),
             has_passwords: true,
             options: HttpOptions::default(),
+            caches: None,
         }
     }
 }
@@ -129,6 +132,7 @@ impl Site {
         let services = HttpServices {
             guard: Some(guard.clone()),
             page: PageSlot::new(Some(ui)),
+            caches: plan.caches,
             ..HttpServices::default()
         };
         let access = guard.clone();
