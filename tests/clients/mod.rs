@@ -9,6 +9,7 @@ mod bench_others;
 mod big_blob;
 mod bundles;
 mod bundles_to_distribution;
+mod cache;
 mod chaos;
 mod client_tls;
 mod collectors;

@@ -34,10 +34,22 @@ impl Dockerd {
     /// Starts an engine that uses the `hosts` and the `docker` of a folder as `/etc/hosts` and `/etc/docker`.
     #[track_caller]
     pub(crate) fn start_with_etc(etc: &Path) -> Self {
+        Self::start_by(Self::with_etc(etc), Network::Host)
+    }
+
+    fn with_etc(etc: &Path) -> Command {
         const SCRIPT: &str = "mkdir -p /etc/docker && mount --bind \"$0/hosts\" /etc/hosts && \
                               mount --bind \"$0/docker\" /etc/docker && exec dockerd \"$@\"";
         let mut command = tool("unshare");
         command.args(["--mount", "sh", "-c", SCRIPT]).arg(etc);
+        command
+    }
+
+    /// The same with an authority in place of the system's.
+    #[track_caller]
+    pub(crate) fn start_with_etc_and_authority(etc: &Path, authority: &Path) -> Self {
+        let mut command = Self::with_etc(etc);
+        command.env("SSL_CERT_FILE", authority);
         Self::start_by(command, Network::Host)
     }
 
@@ -114,6 +126,12 @@ impl Dockerd {
         command.env("DOCKER_BUILDKIT", "0");
         command.arg("--host").arg(self.host());
         command
+    }
+
+    /// Writes the configuration of the engine's client.
+    pub(crate) fn configure(&self, config: &str) {
+        std::fs::create_dir_all(self.directory.path().join("client")).unwrap();
+        std::fs::write(self.directory.path().join("client/config.json"), config).unwrap();
     }
 
     /// Runs a command of the engine's client.

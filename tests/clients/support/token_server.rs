@@ -1,6 +1,8 @@
 //! A token server: takes a name and a password, and returns a signed token, as Docker's specification defines.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +15,7 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
+use rcgen::{Certificate, CertificateParams};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -20,15 +23,23 @@ use tokio::runtime::Runtime;
 ///
 /// - `anne:secret` may do everything in `team/`, and list the catalog;
 /// - `bob:secret` may pull from `team/`;
-/// - all users may pull from `public/`.
+/// - `anne:secret` may push to `library/`;
+/// - all users may pull from `public/` and `library/`.
 pub(crate) struct TokenServer {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     _runtime: Runtime,
 }
 
+/// A key, its name, and a certificate of it, which Distribution's version 2 wants.
+struct SigningKey {
+    kid: String,
+    pair: EcdsaKeyPair,
+    certificate: Certificate,
+}
+
 struct Shared {
-    key: Mutex<(String, EcdsaKeyPair)>,
+    key: Mutex<SigningKey>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -52,6 +63,16 @@ impl TokenServer {
         format!(
             "auth: {{token: {{realm: 'http://{}/token', service: registry.test, issuer: tests, jwks: '{jwks}'}}}}\n",
             self.address
+        )
+    }
+
+    /// The section for Debian's registry; it writes the certificate to a file.
+    pub(crate) fn debian_auth_section(&self, certificate: &Path) -> String {
+        fs::write(certificate, self.shared.key.lock().unwrap().certificate.pem()).unwrap();
+        format!(
+            "auth: {{token: {{realm: 'http://{}/token', service: registry.test, issuer: tests, rootcertbundle: {}}}}}\n",
+            self.address,
+            certificate.display()
         )
     }
 
@@ -81,8 +102,11 @@ impl TokenServer {
     }
 }
 
-fn new_key(kid: &str) -> (String, EcdsaKeyPair) {
-    (kid.to_owned(), EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+fn new_key(kid: &str) -> SigningKey {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&pair).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pair.serialize_der()).unwrap();
+    SigningKey { kid: kid.to_owned(), pair, certificate }
 }
 
 async fn token(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
@@ -111,9 +135,9 @@ async fn token(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, hea
 impl Shared {
     fn jwks(&self) -> Value {
         let key = self.key.lock().unwrap();
-        let (x, y) = key.1.public_key().as_ref()[1..].split_at(32);
+        let (x, y) = key.pair.public_key().as_ref()[1..].split_at(32);
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "kid": key.0, "use": "sig" }] })
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "kid": key.kid, "use": "sig" }] })
     }
 
     fn token(&self, user: Option<&str>, scopes: &[&str]) -> String {
@@ -124,11 +148,12 @@ impl Shared {
             "exp": now + 300, "nbf": now, "iat": now, "jti": "unused", "access": access,
         });
         let key = self.key.lock().unwrap();
-        let header = json!({ "typ": "JWT", "alg": "ES256", "kid": key.0 });
+        let x5c = [STANDARD.encode(key.certificate.der())];
+        let header = json!({ "typ": "JWT", "alg": "ES256", "kid": key.kid, "x5c": x5c });
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let signed =
             format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
-        let signature = key.1.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        let signature = key.pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", encode(signature.as_ref()))
     }
 }
@@ -139,9 +164,9 @@ fn granted(user: Option<&str>, scope: &str) -> Option<Value> {
     let (name, actions) = rest.rsplit_once(':')?;
     let may = |action: &&str| match (user, kind) {
         (Some("anne"), "registry") => true,
-        (Some("anne"), _) if name.starts_with("team/") => true,
+        (Some("anne"), _) if name.starts_with("team/") || name.starts_with("library/") => true,
         (Some("bob"), _) if name.starts_with("team/") => *action == "pull",
-        _ => name.starts_with("public/") && *action == "pull",
+        _ => (name.starts_with("public/") || name.starts_with("library/")) && *action == "pull",
     };
     let actions: Vec<&str> = actions.split(',').filter(may).collect();
     (!actions.is_empty()).then(|| json!({ "type": kind, "name": name, "actions": actions }))
