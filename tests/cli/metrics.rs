@@ -18,7 +18,8 @@ pub(crate) fn page(directory: &Path) -> String {
         "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true, repositories: 1}}, ",
     );
     let config = config
-        + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\nui: {enabled: true}\n";
+        + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\nui: {enabled: true}\n\
+           proxy: {upstreams: [{name: hub, url: 'http://127.0.0.1:1', prefix: docker.io}]}\n";
     let registry = registry(directory, &config);
     let digest = sampan_engine::oci::Digest::sha256_of(b"{}");
     let put = |repository: &str| {

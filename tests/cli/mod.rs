@@ -25,6 +25,7 @@ mod mirror;
 mod missing_data;
 mod page_reload;
 mod permissions;
+mod pull_through_page;
 mod registry_client;
 mod rewritten_indexes;
 mod runbook;
