@@ -141,7 +141,7 @@ async fn an_account_that_is_refused_is_an_error_of_ours_and_takes_the_tag_away()
                 "WWW-Authenticate",
                 format!(r#"Bearer realm="http://{}/token""#, seen.header("host").unwrap()),
             ),
-        })
+        });
     };
     check("account: no token", with_account, misbehave, UNKNOWN, DENIED).await;
 }

@@ -40,6 +40,7 @@ fn a_broken_rule_of_an_eviction_is_detected() {
     all_are_detected(sabotages.map(|sabotage| (sabotage, Scenario::ALL[6])).to_vec());
 }
 
+#[expect(clippy::unwrap_used, clippy::print_stdout, reason = "the body of two tests")]
 fn all_are_detected(trials: Vec<(Sabotage, Scenario)>) {
     for trial in noticed(trials, SEEDS_TO_NOTICE) {
         let (sabotage, seed) = trial.unwrap();
