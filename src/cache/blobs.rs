@@ -142,7 +142,7 @@ impl CachedRepository {
     pub(crate) async fn opened(&self, digest: &Digest) -> Result<Option<(Fill, Option<u64>)>> {
         let Some((fill, is_own)) = self.fill(digest) else { return Ok(None) };
         let mut opened = fill.opened().await.map(|size| (fill, size));
-        // What the upstream says of another repository says nothing of this one.
+        // The upstream's answer about another repository says nothing of this one.
         if opened.as_ref().is_err_and(is_about_the_repository) && !is_own.load(Ordering::Relaxed) {
             let Some((fill, _)) = self.fill(digest) else { return Ok(None) };
             opened = fill.opened().await.map(|size| (fill, size));

@@ -105,6 +105,8 @@ pub(crate) enum Verdict {
 /// The wait to suggest where the upstream suggests none.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(60);
+/// No client is told to wait for longer, whatever the upstream says.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Verdict {
     pub(crate) fn of(error: &ClientError, has_account: bool) -> Self {
@@ -115,7 +117,7 @@ impl Verdict {
                 true => Self::Refused,
                 false => Self::Missing,
             },
-            Problem::TooManyRequests { retry_after } => Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT)),
+            Problem::TooManyRequests { retry_after } => Self::limited(*retry_after),
             Problem::Connect(_) => away("cannot be reached", false),
             Problem::Certificate(_) => away("has a certificate that is not trusted", false),
             Problem::ClientCertificate(_) => away("wants another client certificate", false),
@@ -124,9 +126,7 @@ impl Verdict {
             Problem::Status { status, .. } if *status >= 500 => {
                 Self::Away { reason: format!("responds with status {status}"), timed_out: *status == 504 }
             }
-            Problem::TokenServer { status: 429, retry_after, .. } => {
-                Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT))
-            }
+            Problem::TokenServer { status: 429, retry_after, .. } => Self::limited(*retry_after),
             Problem::TokenServer { .. } => away("has a token server that fails", false),
             Problem::Credentials(_) => away("has an account whose credentials cannot be read", false),
             Problem::Status { status, .. } => Self::Wrong(format!("it responds with status {status}")),
@@ -142,6 +142,10 @@ impl Verdict {
                 Self::Wrong("it is not as the specification says".to_owned())
             }
         }
+    }
+
+    fn limited(retry_after: Option<Duration>) -> Self {
+        Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT).min(LONGEST_WAIT))
     }
 
     /// Whether what is stored may be served in place of an answer.

@@ -73,8 +73,8 @@ impl CachedRepository {
         }
     }
 
-    /// What is stored, where the upstream has announced another manifest and does not give it. Docker Hub is so over its
-    /// limit, which does not count the announcements.
+    /// The stored manifest of a tag for which the upstream has announced another one that it does not give, as Docker Hub does
+    /// over its limit: it does not count announcements.
     async fn stored_in_place_of(&self, tag: &Tag, error: CacheError) -> Result<(Stored, Served)> {
         let rules = &self.name.upstream.settings.tags;
         let resolved = match &error {
@@ -107,8 +107,8 @@ impl CachedRepository {
         }
     }
 
-    /// What a tag is. One that the upstream has moved to a manifest that it does not give stays where it was, for a client
-    /// that asks for the digest next.
+    /// Resolves a tag. If the upstream has moved it to a manifest that it does not give, the tag stays where it was: the client
+    /// asks for the digest next.
     async fn resolve(&self, tag: &Tag) -> Result<Resolved> {
         let resolved = self.resolve_there(tag).await?;
         if let Resolved::Upstream(info, _) = &resolved

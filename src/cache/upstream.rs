@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_client::http_client::HttpClientError;
 use sampan_client::{
@@ -27,6 +28,8 @@ pub struct Upstream {
     /// Transfers of blobs last long, so they have places of their own, if there are two.
     transfers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    /// Requests outlive their clients, so those that wait have a bound of their own.
+    queue: Semaphore,
     request_rate: Rate,
     pub(crate) byte_rate: Rate,
     statistics: UpstreamStatistics,
@@ -45,6 +48,7 @@ impl Upstream {
             breaker: Breaker::default(),
             transfers,
             requests,
+            queue: Semaphore::new(QUEUE),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
             statistics: UpstreamStatistics::default(),
@@ -105,6 +109,7 @@ impl Upstream {
         if self.breaker.is_open(self.clock().elapsed()) {
             return Err(left_alone());
         }
+        let Ok(_queued) = self.queue.try_acquire() else { return Err(Verdict::Limited(QUEUE_WAIT)) };
         let _place = self.requests.acquire().await;
         self.send(kind, request).await
     }
@@ -158,6 +163,11 @@ impl Upstream {
     }
 }
 
+/// The most requests that run and wait: some kilobytes each.
+const QUEUE: usize = 1000;
+/// The wait to suggest beyond that.
+const QUEUE_WAIT: Duration = Duration::from_secs(5);
+
 /// The places for transfers and for other requests: together as many as connections.
 fn places(connections: usize) -> (Arc<Semaphore>, Arc<Semaphore>) {
     if connections < 2 {
@@ -168,8 +178,7 @@ fn places(connections: usize) -> (Arc<Semaphore>, Arc<Semaphore>) {
     (Arc::new(Semaphore::new(connections - for_requests)), Arc::new(Semaphore::new(for_requests)))
 }
 
-/// Whether the upstream gave no answer. One that answers, whatever it says, is not away: an error may be about one
-/// repository.
+/// Whether the upstream gave no answer. An upstream that answers is not away: an error may be about one repository.
 fn is_no_answer(problem: &Problem) -> bool {
     matches!(
         problem,
@@ -189,7 +198,24 @@ fn left_alone() -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
+    use futures::FutureExt;
+
     use super::*;
+    use crate::testing::upstream;
+
+    /// Clients that ask and leave would fill the memory.
+    #[tokio::test]
+    async fn the_requests_that_wait_have_a_bound() {
+        let upstream = Upstream::new(upstream("up", None)).unwrap();
+        let never = || Box::pin(upstream.ask(Kind::Manifest, pending::<Result<Option<()>, ClientError>>()));
+        let mut waiting: Vec<_> = (0..QUEUE).map(|_| never()).collect();
+        assert!(waiting.iter_mut().all(|request| request.now_or_never().is_none()));
+        assert!(matches!(never().now_or_never(), Some(Err(Verdict::Limited(_)))));
+        waiting.pop();
+        assert!(never().now_or_never().is_none());
+    }
 
     #[test]
     fn there_are_as_many_places_as_connections() {

@@ -1,4 +1,4 @@
-//! What clients get when the upstream gives no good answer: with something stored, and with nothing.
+//! Answers to clients while the upstream gives no good one: with something stored, and with nothing.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn check(
             ("unseen".to_owned(), absent),
             (unseen.digest.to_string(), absent),
         ] {
-            // What was remembered is old, and an upstream that was away is asked again.
+            // All memory is old, and an upstream that was away is asked again.
             world.clock.advance(Duration::from_secs(100));
             let answer = world.call(method, format!("/v2/up/app/manifests/{reference}")).await;
             let told = (
@@ -92,6 +92,11 @@ async fn an_upstream_that_fails_is_replaced_by_what_is_stored() {
             (429, "TOOMANYREQUESTS", Some("77")),
         ),
         ("limited without a time", error(429, "TOOMANYREQUESTS"), (429, "TOOMANYREQUESTS", Some("60"))),
+        (
+            "limited for ever",
+            error(429, "TOOMANYREQUESTS").header("Retry-After", "99999999999999999999"),
+            (429, "TOOMANYREQUESTS", Some("86400")),
+        ),
         ("bad request", error(400, "UNSUPPORTED"), WRONG),
         ("teapot", error(418, "UNKNOWN"), WRONG),
         ("nothing", Reply::new(200), WRONG),

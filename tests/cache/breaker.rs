@@ -26,7 +26,7 @@ async fn after_three_broken_connections_stored_tags_cost_no_request_until_the_pa
     assert_eq!(answer.header("retry-after"), "5");
     assert_eq!(world.upstream.requests(), [""; 0]);
 
-    // One request finds out, and the pause doubles.
+    // A single request tries again, and the pause doubles.
     world.clock.advance(PAUSE);
     for _ in 0..3 {
         world.manifest("latest").await.expect(200);

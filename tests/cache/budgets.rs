@@ -10,7 +10,7 @@ use sampan_driver::Operation;
 use super::support::World;
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::hostile_server::Gate;
-use crate::support::upstream::Login;
+use crate::support::upstream::{Login, error};
 use crate::support::{FailingDriver, image::noise};
 
 /// Requests by the upstream's paths, sorted.
@@ -192,4 +192,34 @@ async fn a_transfer_for_another_repository_is_joined_only_after_the_upstream_has
     world.upstream.answer_all(crate::support::hostile_server::Reply::broken());
     world.get(&second).await.expect(200);
     world.get(&third).await.expect_error(502, "UNAVAILABLE");
+}
+
+/// Fails if each request fetches a token of its own.
+#[tokio::test]
+async fn requests_at_once_share_a_token_and_a_refused_one_is_renewed() {
+    let world = World::new().await;
+    world.upstream.want(Login::AnonymousToken);
+    for tag in ["a", "b", "c", "d"] {
+        world.upstream.image("app", tag, &[b"one"]);
+    }
+    let manifests = || join_all(["a", "b", "c", "d"].map(|tag| world.manifest(tag)));
+    let tokens = || world.upstream.requests().iter().filter(|request| *request == "GET /token").count();
+    for answer in manifests().await {
+        answer.expect(200);
+    }
+    assert_eq!(tokens(), 1);
+    // The first token has ended early.
+    world.upstream.script(|seen, reply| match seen.header("authorization") {
+        Some("Bearer token-1") => {
+            let host = seen.header("host").unwrap();
+            let challenge = format!(r#"Bearer realm="http://{host}/token",scope="repository:app:pull""#);
+            error(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge)
+        }
+        _ => reply,
+    });
+    world.clock.advance(Duration::from_secs(30));
+    for answer in manifests().await {
+        assert!(answer.expect(200).header("cache-status").contains("unchanged"));
+    }
+    assert_eq!(tokens(), 1);
 }

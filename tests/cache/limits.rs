@@ -1,4 +1,4 @@
-//! What an upstream is spared: connections, requests and bytes.
+//! Bounds of connections, requests and bytes at the upstream.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn bytes_beyond_the_bandwidth_wait() {
     let blob = world.upstream.blob("app", content.clone());
     assert_eq!(world.blob(&blob).await.expect(200).body, content);
     assert_eq!(world.clock.elapsed(), Duration::from_secs(4));
-    // What is here has no bound.
+    // Stored content has no bound.
     assert_eq!(world.blob(&blob).await.expect(200).body, content);
     assert_eq!(world.clock.elapsed(), Duration::from_secs(4));
 }

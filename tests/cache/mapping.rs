@@ -220,3 +220,23 @@ async fn the_source_of_a_mount_is_a_name_like_any_other() {
         two.server.call("POST", path).send().await.expect(201);
     }
 }
+
+/// HTTP/2 has the host in the URI.
+#[tokio::test]
+async fn a_host_may_have_a_port_of_its_own() {
+    for (configured, asked, is_meant) in [
+        ("hub.mirror.example", "hub.mirror.example:5000", true),
+        ("hub.mirror.example:5000", "hub.mirror.example:5000", true),
+        ("hub.mirror.example:5000", "hub.mirror.example:5001", false),
+        ("hub.mirror.example:5000", "hub.mirror.example", false),
+        ("hub.mirror.example", "hub.mirror.example:443", true),
+    ] {
+        let world = World::with(|upstream, _| upstream.hosts = vec![configured.to_owned()]).await;
+        world.upstream.image("app", "latest", &[b"one"]);
+        let status = if is_meant { 200 } else { 404 };
+        let path = "/v2/app/manifests/latest";
+        let call = world.server.call("GET", path).header("host", asked);
+        call.send().await.expect(status);
+        world.server.call("GET", format!("http://{asked}{path}")).send().await.expect(status);
+    }
+}

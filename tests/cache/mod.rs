@@ -1,4 +1,4 @@
-//! Caches of other registries, over a scripted upstream: what is asked there, and what clients get.
+//! Caches of other registries, over a scripted upstream: the requests there, and the answers to clients.
 
 mod access;
 mod answers;

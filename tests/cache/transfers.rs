@@ -304,7 +304,7 @@ async fn a_blob_that_the_store_sends_is_a_hit() {
     let (digest, _) = world.scripted(|_, _, _, reply| reply).await;
     let url: url::Url = "https://bucket.example/x?signature=y".parse().unwrap();
     driver.be(Misbehaviour::Redirects(url));
-    // What is not here cannot be there.
+    // The store cannot send a blob that it lacks.
     assert_eq!(
         world.try_blob(&digest).await.unwrap().expect(200).header("cache-status"),
         "sampan; fwd=uri-miss"

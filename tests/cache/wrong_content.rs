@@ -15,7 +15,7 @@ fn wrong(content: &[u8]) -> Vec<u8> {
     content
 }
 
-/// What arrives of a blob of `up/app`, if it breaks off.
+/// The status of the answer about a blob of `up/app`, or 0 if it breaks off.
 async fn broken(world: &World, digest: &Digest, range: Option<&str>) -> u16 {
     let mut call = world.server.call("GET", format!("/v2/up/app/blobs/{digest}"));
     if let Some(range) = range {

@@ -52,7 +52,7 @@ pub(crate) enum Login {
     Token,
 }
 
-/// What was pushed.
+/// A pushed image.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub(crate) manifest: Vec<u8>,

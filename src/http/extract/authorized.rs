@@ -309,7 +309,8 @@ fn stored_name(name: RepositoryName, parts: &Parts, state: &AppState) -> Reposit
 
 fn host(parts: &Parts) -> Option<&str> {
     let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-    header.or_else(|| parts.uri.host())
+    // HTTP/2 has it in the URI, with the port.
+    header.or_else(|| parts.uri.authority()?.as_str().rsplit('@').next())
 }
 
 fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
