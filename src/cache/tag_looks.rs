@@ -51,22 +51,22 @@ impl CachedRepository {
         }
     }
 
+    /// The answer of the upstream, or the stored tag where that spares one of few pulls.
     async fn found(&self, tag: &Tag, found: TagInfo, how: Served) -> Result<Resolved> {
-        match self.spares_pull(tag, &found).await? {
-            true => Ok(Resolved::Stored(Served::Stale)),
-            false => Ok(Resolved::Upstream(found, how)),
+        if self.spares_pull(&found).await?
+            && let Ok(stored) = self.stored_instead(tag, || CacheError::Stopped).await
+        {
+            return Ok(stored);
         }
+        Ok(Resolved::Upstream(found, how))
     }
 
-    /// Whether the stored tag does, although the upstream has moved it: few pulls are left there.
-    async fn spares_pull(&self, tag: &Tag, found: &TagInfo) -> Result<bool> {
-        let upstream = &self.name.upstream;
-        let is_young = upstream.settings.tags.stale.is_none_or(|most| most > upstream.settings.tags.fresh);
-        if !upstream.is_low_on_pulls() || !is_young || !self.is_stored(tag).await? {
+    /// Whether the manifest would cost a pull, and few are left.
+    async fn spares_pull(&self, found: &TagInfo) -> Result<bool> {
+        if !self.name.upstream.is_low_on_pulls() {
             return Ok(false);
         }
-        let manifests = self.bare().manifests();
-        match manifests.digest(&Reference::Digest(found.digest.clone())).await {
+        match self.bare().manifests().digest(&Reference::Digest(found.digest.clone())).await {
             Ok(_) => Ok(false),
             Err(sampan_engine::Error::ManifestUnknown(..)) => Ok(true),
             Err(error) => Err(error.into()),

@@ -14,6 +14,7 @@ use crate::support::upstream::error;
 use crate::support::{Server, Setup};
 
 const FRESH: Duration = Duration::from_secs(30);
+const STALE: &str = "sampan; hit; detail=stale";
 
 impl World {
     /// The manifest of `latest` while the upstream is away: what is stored.
@@ -92,7 +93,7 @@ async fn a_tag_whose_new_manifest_is_refused_is_served_as_it_was() {
         for _ in 0..2 {
             let answer = world.manifest("latest").await.expect(200);
             assert_eq!(answer.body, old.manifest);
-            assert_eq!(answer.header("cache-status"), "sampan; hit; detail=stale");
+            assert_eq!(answer.header("cache-status"), STALE);
         }
         // A client that asks for the digest next gets what is here.
         let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
@@ -181,4 +182,40 @@ async fn a_tag_whose_manifest_is_gone_is_not_stored() {
             assert_eq!(server.call("GET", &path).send().await.expect(200).body, image.manifest);
         }
     }
+}
+
+/// Fails if a stored tag spends a pull, or if it is served for longer than the rule says.
+#[tokio::test]
+async fn few_pulls_that_are_left_are_for_what_is_not_stored() {
+    let hour = Duration::from_secs(3600);
+    let world = World::with(|upstream, _| upstream.tags.stale = Some(hour)).await;
+    let left = |pulls: u32| {
+        world.upstream.script(move |_, reply| {
+            reply
+                .header("RateLimit-Limit", "100;w=21600")
+                .header("RateLimit-Remaining", format!("{pulls};w=21600"))
+        });
+    };
+    let pulls = || world.upstream.requests().iter().filter(|request| request.starts_with("GET")).count();
+    let old = world.upstream.image("app", "latest", &[b"old"]);
+    left(10);
+    world.manifest("latest").await.expect(200);
+    let new = world.upstream.image("app", "new", &[b"new"]);
+    world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &new.manifest);
+    assert_eq!(pulls(), 1);
+    left(9);
+    for _ in 0..2 {
+        world.clock.advance(FRESH);
+        let answer = world.manifest("latest").await.expect(200);
+        assert_eq!((answer.body.as_ref(), answer.header("cache-status")), (&old.manifest[..], STALE));
+        let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
+        assert_eq!(answer.header("docker-content-digest"), old.digest.to_string());
+    }
+    assert_eq!(pulls(), 0);
+    world.upstream.image("app", "unseen", &[b"unseen"]);
+    world.manifest("unseen").await.expect(200);
+    assert_eq!(pulls(), 1);
+    world.clock.advance(hour);
+    assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    assert_eq!(pulls(), 1);
 }
