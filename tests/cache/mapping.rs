@@ -45,7 +45,10 @@ async fn all_spellings_of_an_image_are_one_in_the_store() {
         ("here", "/v2/nginx/manifests/latest?ns=hub.example%3A443", &nginx.digest),
         ("hub.mirror.example", "/v2/nginx/manifests/latest", &nginx.digest),
         ("HUB.mirror.example:5000", "/v2/library/nginx/manifests/latest", &nginx.digest),
-        // `ns` comes first.
+        // A path with the prefix needs no `ns`.
+        ("here", "/v2/hub/nginx/manifests/latest?ns=hub.example", &nginx.digest),
+        ("here", "/v2/hub/library/nginx/manifests/latest?ns=unknown.example", &nginx.digest),
+        // `ns` comes before the host.
         ("hub.mirror.example", "/v2/tool/manifests/latest?ns=quay.example", &tool.digest),
         ("here", "/v2/quay/tool/manifests/latest", &tool.digest),
         ("quay.mirror.example", "/v2/tool/manifests/latest", &tool.digest),
@@ -98,10 +101,10 @@ async fn an_unknown_registry_is_unknown_whatever_its_name() {
             ("GET", "/v2/nginx/manifests/latest"),
             ("HEAD", "/v2/nginx/manifests/latest"),
             ("GET", "/v2/nginx/tags/list"),
-            ("GET", "/v2/hub/library/nginx/manifests/latest"),
+            ("GET", "/v2/hub2/library/nginx/manifests/latest"),
             ("PUT", "/v2/team/app/manifests/latest"),
             ("POST", "/v2/team/app/blobs/uploads/"),
-            ("DELETE", "/v2/hub/nginx/manifests/latest"),
+            ("DELETE", "/v2/library/nginx/manifests/latest"),
         ] {
             let answer = two.server.call(method, format!("{path}?ns={ns}")).send().await;
             assert_eq!(answer.status, 404, "{method} {path} {ns}: {answer:?}");

@@ -300,17 +300,11 @@ async fn locate_for_client(parts: &Parts, state: &AppState) -> Result<Located, A
 /// The stored name of a repository that a parameter names.
 fn stored_name(name: RepositoryName, parts: &Parts, state: &AppState) -> RepositoryName {
     let Some(caches) = &state.services().caches else { return name };
-    let asked = Asked { ns: None, host: host(parts), name: name.as_str() };
+    let asked = Asked { ns: None, host: cache_host::host(parts), name: name.as_str() };
     match caches.locate(asked) {
         Ok(Some(cached)) => cached.stored().clone(),
         Ok(None) | Err(_) => name,
     }
-}
-
-fn host(parts: &Parts) -> Option<&str> {
-    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-    // HTTP/2 has it in the URI, with the port.
-    header.or_else(|| parts.uri.authority()?.as_str().rsplit('@').next())
 }
 
 fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
@@ -321,7 +315,7 @@ fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
     }
     if let Some(caches) = &state.services().caches {
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let asked = Asked { ns: query.non_empty("ns"), host: host(parts), name };
+        let asked = Asked { ns: query.non_empty("ns"), host: cache_host::host(parts), name };
         let located = caches.locate(asked).map_err(|error| match error {
             LocateError::Name(error) => invalid(error.to_string()),
             LocateError::Mapping(error) => {

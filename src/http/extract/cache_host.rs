@@ -12,8 +12,14 @@ use crate::http::state::AppState;
 
 /// The upstream that alone is served under the host of the request.
 fn upstream<'a>(parts: &Parts, state: &'a AppState) -> Option<&'a Upstream> {
-    let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).or_else(|| parts.uri.host())?;
-    state.services().caches.as_ref()?.of_host(host)
+    state.services().caches.as_ref()?.of_host(host(parts)?)
+}
+
+/// The host, with its port, to which the client sent the request.
+pub(super) fn host(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    // HTTP/2 has it in the URI.
+    header.or_else(|| parts.uri.authority()?.as_str().rsplit('@').next())
 }
 
 /// Whether clients may pull all that the host has without a login. Docker logs in only if `GET /v2/` asks for it.
