@@ -78,7 +78,7 @@ fn old(id: Id) -> Link {
     Link { id, age: Age::Old }
 }
 
-fn time(work: impl FnOnce()) -> Duration {
+pub(super) fn time(work: impl FnOnce()) -> Duration {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
@@ -89,7 +89,7 @@ fn time(work: impl FnOnce()) -> Duration {
 }
 
 /// Eight times as much takes eight times as long, or a little more; quadratic work would take 64 times as long.
-fn check(cost: impl Fn(usize) -> Duration) {
+pub(super) fn check(cost: impl Fn(usize) -> Duration) {
     let (mut few, mut many) = (Duration::MAX, Duration::MAX);
     for _ in 0..5 {
         few = few.min(cost(1000));

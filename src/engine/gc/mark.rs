@@ -33,7 +33,7 @@ pub(super) struct RepositoryMarks {
     pub(super) is_cache: bool,
 }
 
-/// What is live in a repository.
+/// The rule by which a repository decides what lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule<'a> {
     /// What its tags reach; untagged manifests, too, unless they are deleted.

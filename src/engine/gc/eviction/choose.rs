@@ -17,7 +17,7 @@ use crate::caches::{CachePrefixes, hour_of};
 
 const HOUR_SECS: u64 = 60 * 60;
 
-/// What is left of a bound, in per cent, when caches had more.
+/// The share of a bound that an eviction leaves, in per cent.
 const LEFT_PERCENT: u64 = 90;
 
 /// Chooses the victims: what was not used for long, then what was used longest ago until the caches are within their bounds.
@@ -117,7 +117,7 @@ fn evict_unused(
 
 /// Evicts what was used longest ago, until the caches are within the bound with a margin. `candidates` are in the order of their
 /// last use.
-fn evict_largest(
+pub(super) fn evict_largest(
     needs: &Needs<'_>,
     candidates: &mut Vec<Candidate>,
     prefix: Option<usize>,

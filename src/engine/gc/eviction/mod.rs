@@ -12,6 +12,8 @@
 //!   records of a day's evictions would crowd out those of removals by people.
 
 mod choose;
+#[cfg(test)]
+mod growth;
 mod options;
 mod refs;
 mod restrict;
