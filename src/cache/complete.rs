@@ -183,7 +183,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
                 bytes
             }
         };
-        // What is no manifest that we know refers to nothing.
+        // An unknown kind of manifest refers to nothing.
         Ok(bytes.and_then(|bytes| Manifest::parse(&bytes, None).ok()))
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sampan_client::http_client::HttpClientError;
 use sampan_client::{
     ClientError, ClientOptions, Clock, Problem, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
@@ -32,6 +33,8 @@ pub struct Upstream {
     queue: Semaphore,
     request_rate: Rate,
     pub(crate) byte_rate: Rate,
+    /// When the log last had an error that the upstream answered.
+    logged_at: Mutex<Option<Duration>>,
     statistics: UpstreamStatistics,
 }
 
@@ -51,6 +54,7 @@ impl Upstream {
             queue: Semaphore::new(QUEUE),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
+            logged_at: Mutex::default(),
             statistics: UpstreamStatistics::default(),
             settings,
         })
@@ -140,6 +144,12 @@ impl Upstream {
                 }
                 if !is_no_answer(error.problem()) {
                     self.note_answer();
+                    if verdict.is_passing() && self.is_due_for_log(now) {
+                        tracing::warn!(
+                            upstream = self.name(), %error,
+                            "upstream {} answers with an error; what is stored is served", self.name()
+                        );
+                    }
                 } else if self.breaker.failed(now) {
                     tracing::warn!(
                         upstream = self.name(), %error,
@@ -156,6 +166,16 @@ impl Upstream {
         }
     }
 
+    /// Whether the log had no such error within a minute.
+    fn is_due_for_log(&self, now: Duration) -> bool {
+        let mut logged_at = self.logged_at.lock();
+        let is_due = logged_at.is_none_or(|at| now.saturating_sub(at) >= LOG_INTERVAL);
+        if is_due {
+            *logged_at = Some(now);
+        }
+        is_due
+    }
+
     fn note_answer(&self) {
         if self.breaker.answered() {
             tracing::info!(upstream = self.name(), "upstream {} answers again", self.name());
@@ -163,6 +183,8 @@ impl Upstream {
     }
 }
 
+/// An upstream that fails has a line in the log once in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The most requests that run and wait: some kilobytes each.
 const QUEUE: usize = 1000;
 /// The wait to suggest beyond that.
@@ -215,6 +237,13 @@ mod tests {
         assert!(matches!(never().now_or_never(), Some(Err(Verdict::Limited(_)))));
         waiting.pop();
         assert!(never().now_or_never().is_none());
+    }
+
+    #[test]
+    fn errors_are_logged_once_a_minute() {
+        let upstream = Upstream::new(upstream("up", None)).unwrap();
+        let due = [0, 1, 59, 60, 61, 119, 120].map(|at| upstream.is_due_for_log(Duration::from_secs(at)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
     }
 
     #[test]
