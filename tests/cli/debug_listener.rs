@@ -13,7 +13,7 @@ fn config(directory: &Path) -> String {
 }
 
 /// Where the debug listener of a registry is.
-pub(super) fn debug(registry: &RegistryProcess) -> SocketAddr {
+pub(crate) fn debug(registry: &RegistryProcess) -> SocketAddr {
     let log = registry.process.log();
     let line = log.lines().find_map(|line| line.split_once("debug server listening ")).unwrap().1;
     line.split('"').next().unwrap().parse().unwrap()

@@ -9,7 +9,7 @@ mod collector;
 mod config_command;
 mod config_samples;
 mod copy_command;
-mod debug_listener;
+pub(crate) mod debug_listener;
 mod fake_registry;
 mod foreign_files;
 mod garbage_collect;

@@ -19,14 +19,17 @@ const PROXY: &str = "proxy: {upstreams: [{name: hub, url: 'https://registry-1.do
 #[test]
 fn every_configuration_of_the_page_is_valid() {
     let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
     expect(
         directory.path(),
         0,
         &["certificate", "--out", ".", "registry.example.com", "hub.registry.example.com"],
     );
     write("secret", "hush");
-    fs::set_permissions(directory.path().join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
     let added = end(binary(directory.path()).args(["htpasswd", "add", "htpasswd", "alice"]), "wonderland");
     assert_eq!(added.code, Some(0), "{added:?}");
     let blocks: Vec<_> = blocks(PAGE).into_iter().filter(|block| block.first_line().ends_with(':')).collect();

@@ -3,6 +3,7 @@
 mod containerd;
 mod docker;
 mod hub;
+mod offline;
 mod podman;
 mod referrers;
 mod roundtrip;

@@ -73,6 +73,30 @@ fn podman_pulls_from_a_mirror_below_its_prefix_and_goes_on_without_it() {
 }
 
 #[test]
+#[ignore = "needs skopeo, docker-registry and umoci"]
+fn clients_that_pull_at_once_share_each_transfer() {
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::start(&directory.path().join("hub"), Login::Password);
+    let layout = hub.push_image(directory.path(), 3, "library/app:1");
+    // So slow that the clients meet.
+    let cache = cache(directory.path(), &upstream(&hub, &format!("{ACCOUNT}, bandwidth: 200KiB")), "", "");
+    hub.asked();
+    let back = |client: usize| directory.path().join(format!("back-{client}"));
+    let pull = |client| {
+        let mut command = tool("skopeo");
+        command.args(["copy", "--quiet", "--src-tls-verify=false"]);
+        command.arg(format!("docker://{}/docker.io/library/app:1", cache.host()));
+        command.arg(format!("oci:{}:v1", back(client).display())).spawn().unwrap()
+    };
+    let clients: Vec<_> = (0..4).map(pull).collect();
+    for mut client in clients {
+        assert!(client.wait().unwrap().success(), "{}", cache.process.log());
+    }
+    (0..4).for_each(|client| assert_same_blobs(&layout, &back(client)));
+    assert_eq!(hub.asked(), cold(4));
+}
+
+#[test]
 #[ignore = "needs skopeo, docker-registry, buildah and umoci, as root"]
 fn skopeo_copies_by_the_name_with_the_prefix_and_pushes_beside_it() {
     let directory = tempfile::tempdir().unwrap();
