@@ -240,6 +240,7 @@ pub(super) const ENGINE: Bitten = &[
             "tags::one_push_may_set_many",
             "summary::hostile_images_cost_little",
             "delete::nothing_is_written_in_read_only_mode",
+            "verify::what_a_cache_lacks_is_no_damage",
             "verify::what_is_whole_is_counted_and_left_alone",
             "verify::each_damage_is_found_and_its_images_are_named",
             "verify::a_push_anywhere_heals_what_was_moved_aside",
