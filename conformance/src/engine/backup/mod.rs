@@ -218,7 +218,7 @@ async fn times_of_pushes_come_back(ctx: Context) -> Result<(), Failed> {
 /// Whatever a backup leaves behind when it dies, each snapshot that is there comes back whole.
 async fn a_backup_that_is_killed_anywhere_leaves_whole_snapshots(ctx: Context) -> Result<(), Failed> {
     // A store in memory tries everything; where files are synced, each attempt takes its time.
-    let is_in_memory = ctx.pace() == Pace::Local && ctx.driver().capabilities().flat;
+    let is_in_memory = ctx.pace() == Pace::Local && ctx.driver().name() == "inmemory";
     let (step, faults) = if is_in_memory { (1, &Fault::ALL[..]) } else { (16, &[Fault::CrashAfter][..]) };
     for (place, fault) in faults.iter().copied().enumerate() {
         for fails_at in ctx.moments(fault).skip(2 * place % step).step_by(step) {
