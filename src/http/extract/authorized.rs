@@ -1,111 +1,33 @@
 //! `Authorized`: the proof that a request may do what its handler does.
 //!
-//! Handlers reach a repository only through it. The name in the path is parsed here and nowhere else, and the
-//! repository is released only after the access controller granted the scope in the handler's signature.
+//! Handlers reach a repository only through it. It releases the repository only after the access controller granted the
+//! scope in the handler's signature.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
-use http::header::{ALLOW, HOST, USER_AGENT};
+use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use sampan_cache::{Asked, CachedName, CachedRepository, LocateError, Upstream};
-use sampan_engine::oci::{InvalidName, RepositoryName};
+use sampan_cache::CachedRepository;
+use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Remover, Repository};
 
+use super::ask::{ask, authorize};
+use super::cache_host;
+use super::located::{AskedName, Located, locate_for_client, stored_name};
 use super::query::Query;
 use super::refusal::refusal;
-use super::{cache_host, params};
-use crate::auth::{Access, AuditEvent, Credentials, Denied, Guard, IssuedToken, TokenRequest, View};
+use super::scope::{Pull, Push, Scope};
+use crate::auth::{Access, AuditEvent, Denied, View};
 use crate::http::content::Content;
 use crate::http::context::RequestContext;
-use crate::http::credentials::presented;
-use crate::http::error::{ApiError, ErrorCode};
+use crate::http::error::ApiError;
 use crate::http::record::record;
-use crate::http::route::Route;
 use crate::http::state::AppState;
-use crate::http::url_builder::{self, UrlBuilder};
+use crate::http::url_builder::UrlBuilder;
 use crate::notify::{Notifier, RequestRecord, RequestSink};
-
-/// A handler's scope on its repository.
-pub(in crate::http) trait Scope: Send {
-    /// The access that the handler needs.
-    fn wanted(name: &RepositoryName) -> Vec<Access>;
-
-    /// Whether the handler deletes, which is recorded.
-    const DELETES: bool = false;
-
-    /// Fails if the handler changes what only an upstream can change.
-    fn check_cache(upstream: &Upstream) -> Result<(), ApiError>;
-}
-
-/// Reading.
-#[derive(Debug)]
-pub(in crate::http) enum Pull {}
-
-/// Writing, which includes reading.
-#[derive(Debug)]
-pub(in crate::http) enum Push {}
-
-/// Deleting.
-#[derive(Debug)]
-pub(in crate::http) enum Delete {}
-
-impl Scope for Pull {
-    fn wanted(name: &RepositoryName) -> Vec<Access> {
-        vec![Access::pull(name.clone())]
-    }
-
-    fn check_cache(_: &Upstream) -> Result<(), ApiError> {
-        Ok(())
-    }
-}
-
-impl Scope for Push {
-    fn wanted(name: &RepositoryName) -> Vec<Access> {
-        vec![Access::pull(name.clone()), Access::push(name.clone())]
-    }
-
-    fn check_cache(upstream: &Upstream) -> Result<(), ApiError> {
-        Err(read_only(upstream, "push to the upstream, or to a name that belongs to no upstream"))
-    }
-}
-
-impl Scope for Delete {
-    const DELETES: bool = true;
-
-    fn wanted(name: &RepositoryName) -> Vec<Access> {
-        vec![Access::delete(name.clone())]
-    }
-
-    /// A cache forgets deleted content until a client asks for it again. A registry that is nothing but a cache
-    /// refuses it, as in Distribution.
-    fn check_cache(upstream: &Upstream) -> Result<(), ApiError> {
-        match upstream.prefix() {
-            Some(_) => Ok(()),
-            None => Err(read_only(upstream, "delete it at the upstream")),
-        }
-    }
-}
-
-/// The refusal of a change in a cache.
-fn read_only(upstream: &Upstream, remedy: &str) -> ApiError {
-    let name = upstream.name();
-    ApiError::new(ErrorCode::Unsupported)
-        .with_reason(format!("the repository is a cache of upstream {name}: {remedy}"))
-        .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
-}
-
-/// A repository as the client names it: in a cache, several names mean the same.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct AskedName {
-    /// The name in the path.
-    pub(in crate::http) name: RepositoryName,
-    /// The parameter `ns`.
-    pub(in crate::http) ns: Option<String>,
-}
 
 /// The repository in the path, authorized for the scope `P`.
 #[derive(Debug)]
@@ -278,148 +200,6 @@ impl FromRequestParts<AppState> for Authenticated {
             return Ok(Self(()));
         }
         authorize(parts, state, &[]).await.map(|_| Self(()))
-    }
-}
-
-/// The repository that a request names, and the upstream that it belongs to.
-struct Located {
-    name: RepositoryName,
-    asked: AskedName,
-    cached: Option<CachedName>,
-}
-
-/// As [`locate`]; only a client that may use the registry is told which other registries it knows.
-async fn locate_for_client(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
-    let located = locate(parts, state);
-    if located.as_ref().is_err_and(|error| error.code() == ErrorCode::NameUnknown) {
-        authorize(parts, state, &[]).await?;
-    }
-    located
-}
-
-/// The stored name of a repository that a parameter names.
-fn stored_name(name: RepositoryName, parts: &Parts, state: &AppState) -> RepositoryName {
-    let Some(caches) = &state.services().caches else { return name };
-    let asked = Asked { ns: None, host: cache_host::host(parts), name: name.as_str() };
-    match caches.locate(asked) {
-        Ok(Some(cached)) => cached.stored().clone(),
-        Ok(None) | Err(_) => name,
-    }
-}
-
-fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
-    let name = params::route(parts).and_then(Route::repository).unwrap_or_default();
-    let invalid = |reason| ApiError::new(ErrorCode::NameInvalid).with_reason(reason);
-    if name.contains('%') {
-        return Err(invalid(format!("invalid repository name {name:?}: a name is never percent-encoded")));
-    }
-    if let Some(caches) = &state.services().caches {
-        let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let asked = Asked { ns: query.non_empty("ns"), host: cache_host::host(parts), name };
-        let located = caches.locate(asked).map_err(|error| match error {
-            LocateError::Name(error) => invalid(error.to_string()),
-            LocateError::Mapping(error) => {
-                ApiError::new(ErrorCode::NameUnknown).with_reason(error.to_string())
-            }
-        })?;
-        if let Some(cached) = located {
-            // A name that is valid with its prefix may be none without it: then the answer has the stored one.
-            let asked = name.parse().unwrap_or_else(|_| cached.stored().clone());
-            let asked = AskedName { name: asked, ns: query.non_empty("ns").map(str::to_owned) };
-            return Ok(Located { name: cached.stored().clone(), asked, cached: Some(cached) });
-        }
-    }
-    let name: RepositoryName = name.parse().map_err(|error: InvalidName| invalid(error.to_string()))?;
-    let asked = AskedName { name: name.clone(), ns: None };
-    Ok(Located { name, asked, cached: None })
-}
-
-async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, ApiError> {
-    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))
-}
-
-/// Issues a token for the credentials of the request, or those in `request`.
-pub(in crate::http) async fn issue(
-    parts: &Parts,
-    state: &AppState,
-    guard: &Guard,
-    request: &TokenRequest,
-) -> Result<IssuedToken, ApiError> {
-    let urls = Urls { parts, state };
-    let answer = guard.issue(&urls.credentials(&|| urls.origin(), &|| urls.called()), request).await;
-    if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
-        metrics.refused(denied);
-    }
-    answer.map_err(|denied| refusal(&denied, &[]))
-}
-
-/// The URLs of this registry as the client of a request knows them.
-struct Urls<'a> {
-    parts: &'a Parts,
-    state: &'a AppState,
-}
-
-impl Urls<'_> {
-    fn origin(&self) -> Option<String> {
-        let Parts { extensions, headers, uri, .. } = self.parts;
-        url_builder::origin(self.state.options(), extensions.get(), headers, uri)
-    }
-
-    fn called(&self) -> Option<String> {
-        let Parts { extensions, headers, uri, .. } = self.parts;
-        url_builder::called(self.state.options(), extensions.get(), headers, uri)
-    }
-
-    fn credentials<'a>(
-        &'a self,
-        origin: &'a (dyn Fn() -> Option<String> + Sync),
-        base: &'a (dyn Fn() -> Option<String> + Sync),
-    ) -> Credentials<'a> {
-        Credentials { origin: Some(origin), base: Some(base), ..presented(self.parts) }
-    }
-}
-
-async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, Denied> {
-    let context = parts.extensions.get::<Arc<RequestContext>>();
-    let urls = Urls { parts, state };
-    let (origin, called) = (|| urls.origin(), || urls.called());
-    let credentials = urls.credentials(&origin, &called);
-    let answer = match cache_host::grant_without_login(parts, state, &credentials, wanted).await {
-        Some(grant) => Ok(grant),
-        None => state.access().authorize(&credentials, wanted).await,
-    };
-    if let (Err(denied), Some(metrics)) = (&answer, &state.services().metrics) {
-        metrics.refused(denied);
-    }
-    tracing::debug!(
-        http.request.id = context.map(|context| context.id()),
-        wanted = %Wanted(wanted),
-        has_credentials = credentials.authorization.is_some(),
-        "authorization: {}",
-        match &answer {
-            Ok(grant) => format!("granted to {}", grant.user.as_deref().unwrap_or("anonymous")),
-            Err(denied) => format!("refused: {denied}"),
-        }
-    );
-    if let (Err(Denied::Forbidden { user }), Some(context)) = (&answer, context) {
-        context.set_user(user.clone());
-    }
-    let grant = answer?;
-    if let (Some(user), Some(context)) = (grant.user, context) {
-        context.set_user(user);
-    }
-    Ok(grant.view)
-}
-
-/// Displays scopes as a token server spells them.
-struct Wanted<'a>(&'a [Access]);
-
-impl fmt::Display for Wanted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, access) in self.0.iter().enumerate() {
-            write!(f, "{}{access}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
     }
 }
 
