@@ -90,7 +90,7 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
-        let caches = caches::caches_if_configured(config, &registry).await?;
+        let caches = caches::caches_if_configured(config).await?;
         services.caches = caches.clone();
         let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
         let listener = match systemd::socket()? {

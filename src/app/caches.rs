@@ -1,11 +1,8 @@
 //! Makes the caches of other registries from the configuration.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sampan_cache::{
-    CacheSettings, Caches, NameRule, TagRule, TagSettings, UpstreamSettings, UseSink, WhenGone,
-};
+use sampan_cache::{CacheSettings, Caches, NameRule, TagRule, TagSettings, UpstreamSettings, WhenGone};
 use sampan_client::{
     ClientOptions, Credentials, PlainHttp, RetryPolicy, Secret, Timeouts, TlsOptions, Verification,
 };
@@ -44,12 +41,12 @@ pub enum CacheSetupError {
     },
 }
 
-/// The caches of `config` in `registry`; `None` if it has none.
+/// The caches of `config`; `None` if it has none.
 ///
 /// # Errors
 ///
 /// A pattern, an address or a certificate cannot be used.
-pub async fn caches_if_configured(config: &Config, registry: &Registry) -> Result<Option<Caches>, AppError> {
+pub async fn caches_if_configured(config: &Config) -> Result<Option<Caches>, AppError> {
     let Some(proxy) = config.proxy.as_ref().filter(|proxy| proxy.is_cache()) else { return Ok(None) };
     let upstreams = proxy.resolved_upstreams();
     let upstreams = upstreams.into_iter().map(upstream).collect::<Result<Vec<_>, CacheSetupError>>()?;
@@ -58,7 +55,6 @@ pub async fn caches_if_configured(config: &Config, registry: &Registry) -> Resul
         default: proxy.default.clone(),
         local: rule(&proxy.local)?,
         offline: proxy.offline,
-        used: used(registry.clone()),
     };
     let fills = Fills::new(FillOptions {
         spool: proxy.spool.clone(),
@@ -74,9 +70,21 @@ pub async fn caches_if_configured(config: &Config, registry: &Registry) -> Resul
     Ok(Some(caches))
 }
 
-/// The collector chooses what to forget by uses.
-fn used(registry: Registry) -> UseSink {
-    Arc::new(move |name, digest| registry.cache_uses().note_used(name, digest))
+/// Warns of repositories that clients do not reach any more, since their names became those of an upstream's. Walks over the
+/// names of all repositories, once.
+pub(super) async fn warn_of_hidden(caches: Caches, registry: Registry) {
+    const SHOWN: usize = 10;
+    match registry.catalog_of(None, SHOWN, |name| caches.hides(name)).await {
+        Ok(hidden) if hidden.items.is_empty() => {}
+        Ok(hidden) => {
+            let more = if hidden.more { " and more" } else { "" };
+            let names = hidden.items.join(", ");
+            tracing::warn!(
+                "proxy.default: clients that ask for {names}{more} get what the upstream has: name them in `proxy.local`"
+            );
+        }
+        Err(error) => tracing::warn!(%error, "cannot look whether `proxy.default` hides repositories"),
+    }
 }
 
 fn upstream(config: CacheUpstream) -> Result<UpstreamSettings, CacheSetupError> {
@@ -142,10 +150,7 @@ fn credentials(account: &UpstreamAccount) -> Credentials {
             Credentials::password(user, Secret::new(password.expose()))
         }
         UpstreamAccount::PasswordFile { user, path } => Credentials::password_file(user, path),
-        UpstreamAccount::Exec { command, lifetime } => {
-            let lifetime: Option<Duration> = *lifetime;
-            Credentials::helper(command, lifetime)
-        }
+        UpstreamAccount::Exec { command, lifetime } => Credentials::helper(command, *lifetime),
         UpstreamAccount::DockerConfig(path) => Credentials::files(vec![path.clone()]),
     }
 }

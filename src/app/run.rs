@@ -1,10 +1,12 @@
 //! `App::run`: serves until a signal.
 
+use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use super::caches::warn_of_hidden;
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
@@ -31,6 +33,13 @@ impl App {
             tasks.spawn("the record of the use of caches", keep_cache_uses(registry.clone(), proxy.ttl));
         }
         tasks.spawn("the survey of the store", reload.surveys());
+        if let Some(caches) = caches.clone() {
+            let look = warn_of_hidden(caches, registry.clone());
+            tasks.spawn("the look for hidden repositories", async {
+                look.await;
+                pending().await
+            });
+        }
         tasks.spawn("the verification of the store", async move { verifier.run().await });
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());

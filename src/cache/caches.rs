@@ -12,7 +12,7 @@ use crate::flights::Flights;
 use crate::mapping::{Asked, Mapping, MappingError, Place, Upstreams};
 use crate::memory::{Listed, Memory};
 use crate::repository::CachedRepository;
-use crate::settings::{CacheSettings, UseSink};
+use crate::settings::CacheSettings;
 use crate::statistics::CacheStatistics;
 use crate::tag_looks::TagAnswer;
 use crate::upstream::Upstream;
@@ -29,7 +29,6 @@ pub(crate) struct Inner {
     pub(crate) fills: Fills,
     pub(crate) memory: Memory,
     pub(crate) statistics: CacheStatistics,
-    pub(crate) used: UseSink,
     offline: AtomicBool,
     /// By stored name and digest.
     pub(crate) manifests: Flights<(RepositoryName, Digest), Option<Stored>>,
@@ -92,14 +91,13 @@ impl Caches {
             opened.map_err(|error| (settings.name.clone(), error))
         };
         let upstreams = settings.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
-        let (offline, used) = (AtomicBool::new(settings.offline), settings.used.clone());
+        let offline = AtomicBool::new(settings.offline);
         let inner = Inner {
             upstreams,
             mapping: Mapping::new(settings),
             fills,
             memory: Memory::default(),
             statistics: CacheStatistics::default(),
-            used,
             offline,
             manifests: Flights::default(),
             tag_looks: Flights::default(),
@@ -149,6 +147,12 @@ impl Caches {
     /// The upstream that alone is served under a host of this registry; `None` for other hosts.
     pub fn of_host(&self, host: &str) -> Option<&Upstream> {
         self.inner.mapping.by_host(host).map(|index| &*self.inner.upstreams[index])
+    }
+
+    /// Whether a repository of this name is out of reach: a request for it leads to the default upstream.
+    pub fn hides(&self, name: &RepositoryName) -> bool {
+        let asked = Asked { name: name.as_str(), ..Asked::default() };
+        self.locate(asked).is_ok_and(|located| located.is_some_and(|located| located.stored != *name))
     }
 
     /// The upstream of a repository by its name here; `None` for an ordinary repository.

@@ -3,19 +3,22 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_engine::Registry;
+use sampan_engine::oci::descriptor::Platform;
 use sampan_engine::oci::media_type::is_nondistributable;
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
+use sampan_engine::{Registry, Stored};
 
 use crate::caches::Caches;
 use crate::error::{CacheError, Result};
 use crate::repository::CachedRepository;
 
+/// A rule for platforms.
+pub type PlatformRule = Box<dyn Fn(&Platform) -> bool + Send + Sync>;
+
 /// Which images are completed, and how.
-#[derive(Clone, Debug, Default)]
 pub struct CompleteOptions {
-    /// Only children for these platforms, such as `linux/amd64`; empty for all.
-    pub platforms: Vec<String>,
+    /// The platforms whose images are wanted.
+    pub wants: PlatformRule,
     /// Only lists.
     pub dry_run: bool,
     /// How many blobs are fetched at a time; at least one.
@@ -29,8 +32,8 @@ pub struct Lack {
     pub repository: RepositoryName,
     /// The tag.
     pub tag: Tag,
-    /// The manifest or blob.
-    pub digest: Digest,
+    /// The manifest or blob; `None` for a tag that is not cached at all.
+    pub digest: Option<Digest>,
     /// Its length in bytes, if a manifest says it.
     pub size_bytes: Option<u64>,
     /// Whether it is here now; otherwise why not. `None` for a dry run.
@@ -126,10 +129,10 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let stored = self.cache.bare().manifests();
         let top = match stored.digest(&Reference::Tag(self.tag.clone())).await {
             Ok(digest) => digest,
-            Err(sampan_engine::Error::ManifestUnknown(..)) => match self.fetch_tag().await? {
-                Some(digest) => digest,
-                None => return Ok(()),
-            },
+            Err(sampan_engine::Error::ManifestUnknown(..)) => {
+                let Some(stored) = self.fetch(&Reference::Tag(self.tag.clone())).await else { return Ok(()) };
+                stored.digest
+            }
             Err(error) => return Err(error.into()),
         };
         let mut todo = vec![top];
@@ -147,44 +150,36 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
 
     /// Whether a child of an index is for a wanted platform. One without a platform is.
     fn is_wanted(&self, child: &Descriptor) -> bool {
-        let platform = child.platform.as_ref().and_then(|platform| platform.text());
-        let wanted = &self.options.platforms;
-        platform.is_none_or(|platform| {
-            wanted.is_empty()
-                || wanted
-                    .iter()
-                    .any(|wanted| platform == *wanted || platform.starts_with(&format!("{wanted}/")))
-        })
+        child.platform.as_ref().is_none_or(|platform| (self.options.wants)(platform))
     }
 
-    async fn fetch_tag(&mut self) -> Result<Option<Digest>> {
-        if self.options.dry_run {
-            return Ok(None);
-        }
-        match self.cache.manifest(&Reference::Tag(self.tag.clone())).await {
-            Ok((stored, _)) => Ok(Some(stored.digest)),
-            Err(error) => Err(error),
-        }
+    /// Fetches a manifest that is not here, unless it is only to be listed.
+    async fn fetch(&mut self, reference: &Reference) -> Option<Stored> {
+        let fetched = match self.options.dry_run {
+            true => None,
+            false => Some(self.cache.manifest(reference).await.map(|(stored, _)| stored)),
+        };
+        let stored = fetched.as_ref().and_then(|fetched| fetched.as_ref().ok()).cloned();
+        let known = match reference {
+            Reference::Digest(digest) => Some(digest.clone()),
+            Reference::Tag(_) => stored.as_ref().map(|stored| stored.digest.clone()),
+        };
+        let lack = self.lack(known, None, fetched.map(|fetched| fetched.map(drop)));
+        self.count(lack);
+        stored
     }
 
     async fn manifest(&mut self, digest: &Digest) -> Result<Option<Manifest>> {
         let reference = Reference::Digest(digest.clone());
-        let bytes = match self.cache.bare().manifests().get(&reference).await {
-            Ok(stored) => Some(stored.bytes),
+        let stored = match self.cache.bare().manifests().get(&reference).await {
+            Ok(stored) => Some(stored),
             Err(error) => {
                 self.cache.lacks(error)?;
-                let fetched = match self.options.dry_run {
-                    true => None,
-                    false => Some(self.cache.manifest(&reference).await),
-                };
-                let bytes = fetched.as_ref().and_then(|fetched| fetched.as_ref().ok());
-                let bytes = bytes.map(|(stored, _)| stored.bytes.clone());
-                self.note(digest, None, fetched.map(|fetched| fetched.map(drop)));
-                bytes
+                self.fetch(&reference).await
             }
         };
         // An unknown kind of manifest refers to nothing.
-        Ok(bytes.and_then(|bytes| Manifest::parse(&bytes, None).ok()))
+        Ok(stored.and_then(|stored| Manifest::parse(&stored.bytes, None).ok()))
     }
 
     async fn blobs(&mut self, manifest: &Manifest) -> Result<()> {
@@ -202,7 +197,9 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
                 Ok::<_, CacheError>(Some((blob, fetched)))
             })
             .buffer_unordered(self.options.jobs.max(1))
-            .map_ok(|found| found.map(|(blob, fetched)| self.lack(&blob.digest, Some(blob.size), fetched)))
+            .map_ok(|found| {
+                found.map(|(blob, fetched)| self.lack(Some(blob.digest), Some(blob.size), fetched))
+            })
             .try_collect()
             .await?;
         for lack in found.into_iter().flatten() {
@@ -211,14 +208,9 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         Ok(())
     }
 
-    fn note(&mut self, digest: &Digest, size_bytes: Option<u64>, fetched: Option<Result<()>>) {
-        let lack = self.lack(digest, size_bytes, fetched);
-        self.count(lack);
-    }
-
-    fn lack(&self, digest: &Digest, size_bytes: Option<u64>, fetched: Option<Result<()>>) -> Lack {
+    fn lack(&self, digest: Option<Digest>, size_bytes: Option<u64>, fetched: Option<Result<()>>) -> Lack {
         let repository = self.cache.name.stored.clone();
-        Lack { repository, tag: self.tag.clone(), digest: digest.clone(), size_bytes, fetched }
+        Lack { repository, tag: self.tag.clone(), digest, size_bytes, fetched }
     }
 
     fn count(&mut self, lack: Lack) {

@@ -105,7 +105,7 @@ pub(crate) enum Verdict {
 /// The wait to suggest where the upstream suggests none.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(60);
-/// No client is told to wait for longer, whatever the upstream says.
+/// The longest wait to suggest to clients, whatever the upstream says.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Verdict {

@@ -33,10 +33,10 @@ mod testing;
 mod upstream;
 
 pub use caches::{CachedName, Caches, LocateError};
-pub use complete::{CompleteOptions, Completion, Lack};
+pub use complete::{CompleteOptions, Completion, Lack, PlatformRule};
 pub use error::{CacheError, Result};
 pub use mapping::{Asked, MappingError};
 pub use repository::{CachedRepository, Served};
-pub use settings::{CacheSettings, NameRule, TagRule, TagSettings, UpstreamSettings, UseSink, WhenGone};
+pub use settings::{CacheSettings, NameRule, TagRule, TagSettings, UpstreamSettings, WhenGone};
 pub use statistics::{Answers, CacheStatistics, Kind, Outcome, UpstreamStatistics};
 pub use upstream::Upstream;

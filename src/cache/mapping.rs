@@ -205,7 +205,6 @@ mod tests {
             default: Some("hub".to_owned()),
             local: Arc::new(|name| name == "team" || name.starts_with("team/")),
             offline: false,
-            used: Arc::new(|_, _| {}),
         })
     }
 
@@ -280,7 +279,6 @@ mod tests {
             default: None,
             local: Arc::new(|_| false),
             offline: false,
-            used: Arc::new(|_, _| {}),
         });
         for ns in [None, Some("docker.io")] {
             let place = mapping.place(Asked { ns, host: None, name: "nginx" }).unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! `Memory`: what the process remembers of upstreams. Each part has a bound; what is lost is asked again.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,44 +35,47 @@ pub(crate) struct Listed<T> {
     pub(crate) entries: Option<Arc<Vec<T>>>,
 }
 
-/// What the process remembers.
+/// What the process remembers, each part by the bytes of its entries: names and media types are as long as others choose.
 pub(crate) struct Memory {
-    pub(crate) looks: Cache<(RepositoryName, Tag), Look>,
+    pub(crate) looks: Weighed<(RepositoryName, Tag), Look>,
     /// The tags for which the upstream refused the account.
-    pub(crate) refused: Cache<(RepositoryName, Tag), ()>,
+    pub(crate) refused: Weighed<(RepositoryName, Tag), ()>,
     /// When the upstream said that it has no such manifest.
-    pub(crate) missing: Cache<(RepositoryName, Reference), Duration>,
+    pub(crate) missing: Weighed<(RepositoryName, Reference), Duration>,
     /// When the upstream last failed to give a manifest.
-    pub(crate) withheld: Cache<(RepositoryName, Digest), Duration>,
+    pub(crate) withheld: Weighed<(RepositoryName, Digest), Duration>,
     /// The lengths of what the manifests refer to that this process stored.
-    pub(crate) described: Cache<(RepositoryName, Digest), u64>,
+    pub(crate) described: Weighed<(RepositoryName, Digest), u64>,
     /// A repository that has the blob, by upstream and digest.
-    pub(crate) holders: Cache<(Arc<str>, Digest), RepositoryName>,
+    pub(crate) holders: Weighed<(Arc<str>, Digest), RepositoryName>,
     /// Tags that wait for their manifest: a client asked for the tag without its content.
-    pub(crate) pending: Cache<(RepositoryName, Digest), Arc<Vec<Tag>>>,
-    pub(crate) tags: Cache<RepositoryName, Listed<Tag>, Bytes>,
-    pub(crate) referrers: Cache<(RepositoryName, Digest), Listed<Referrer>, Bytes>,
+    pub(crate) pending: Weighed<(RepositoryName, Digest), Arc<Vec<Tag>>>,
+    pub(crate) tags: Weighed<RepositoryName, Listed<Tag>>,
+    pub(crate) referrers: Weighed<(RepositoryName, Digest), Listed<Referrer>>,
 }
 
-/// Entries of some 250 bytes: 5 MiB together.
-const ENTRIES: usize = 4096;
-/// Entries of some 250 bytes: 8 MiB each.
-const MANY_ENTRIES: usize = 32_768;
-/// The size of each kind of list.
-const LIST_BYTES: u64 = 8 << 20;
+/// A cache that is bounded in bytes.
+pub(crate) type Weighed<K, V> = Cache<K, V, ByBytes>;
+
+/// The bound of what is short: some ten thousand entries of usual names.
+const SHORT_BYTES: u64 = 2 << 20;
+/// The bound of what there is much of, and of lists.
+const LONG_BYTES: u64 = 8 << 20;
+/// Of one manifest, more tags do not wait; the next look at such a tag finds the manifest stored.
+pub(crate) const MAX_WAITING_TAGS: usize = 64;
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            looks: Cache::new(ENTRIES),
-            refused: Cache::new(ENTRIES),
-            missing: Cache::new(ENTRIES),
-            withheld: Cache::new(ENTRIES),
-            described: Cache::new(MANY_ENTRIES),
-            holders: Cache::new(MANY_ENTRIES),
-            pending: Cache::new(ENTRIES),
-            tags: Cache::with_weighter(ENTRIES, LIST_BYTES, Bytes),
-            referrers: Cache::with_weighter(ENTRIES, LIST_BYTES, Bytes),
+            looks: weighed(LONG_BYTES),
+            refused: weighed(SHORT_BYTES),
+            missing: weighed(SHORT_BYTES),
+            withheld: weighed(SHORT_BYTES),
+            described: weighed(LONG_BYTES),
+            holders: weighed(LONG_BYTES),
+            pending: weighed(SHORT_BYTES),
+            tags: weighed(LONG_BYTES),
+            referrers: weighed(LONG_BYTES),
         }
     }
 }
@@ -82,23 +86,170 @@ impl std::fmt::Debug for Memory {
     }
 }
 
-/// Weighs lists by their bytes.
+fn weighed<K: Bytes + Eq + Hash, V: Bytes + Clone>(most_bytes: u64) -> Weighed<K, V> {
+    let entries = usize::try_from(most_bytes / USUAL_BYTES).unwrap_or(usize::MAX);
+    Cache::with_weighter(entries, most_bytes, ByBytes)
+}
+
+/// The bytes of an entry with usual names: the cache makes room for so many.
+const USUAL_BYTES: u64 = 512;
+/// What an entry takes beside its texts and lists.
+const ENTRY_BYTES: u64 = 200;
+
+/// Weighs entries by their bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bytes;
+pub(crate) struct ByBytes;
 
-/// The cost of an entry beside its list.
-const ENTRY_BYTES: u64 = 512;
-
-impl Weighter<RepositoryName, Listed<Tag>> for Bytes {
-    fn weight(&self, _: &RepositoryName, list: &Listed<Tag>) -> u64 {
-        let tags = list.entries.iter().flat_map(|tags| tags.iter());
-        ENTRY_BYTES + tags.map(|tag| tag.as_str().len() as u64 + 32).sum::<u64>()
+impl<K: Bytes, V: Bytes> Weighter<K, V> for ByBytes {
+    fn weight(&self, key: &K, value: &V) -> u64 {
+        ENTRY_BYTES + key.bytes() + value.bytes()
     }
 }
 
-impl Weighter<(RepositoryName, Digest), Listed<Referrer>> for Bytes {
-    fn weight(&self, _: &(RepositoryName, Digest), list: &Listed<Referrer>) -> u64 {
-        let referrers = list.entries.iter().flat_map(|referrers| referrers.iter());
-        ENTRY_BYTES + referrers.map(|referrer| referrer.json().len() as u64 + 128).sum::<u64>()
+/// What texts and lists take on the heap, in bytes.
+pub(crate) trait Bytes {
+    fn bytes(&self) -> u64;
+}
+
+/// A text that is shared, with its counters.
+fn text(text: &str) -> u64 {
+    text.len() as u64 + 16
+}
+
+impl Bytes for () {
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Bytes for u64 {
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Bytes for Duration {
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl Bytes for Arc<str> {
+    fn bytes(&self) -> u64 {
+        text(self)
+    }
+}
+
+impl Bytes for RepositoryName {
+    fn bytes(&self) -> u64 {
+        text(self.as_str())
+    }
+}
+
+impl Bytes for Tag {
+    fn bytes(&self) -> u64 {
+        text(self.as_str())
+    }
+}
+
+impl Bytes for Digest {
+    fn bytes(&self) -> u64 {
+        text(self.hex())
+    }
+}
+
+impl Bytes for Reference {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Tag(tag) => tag.bytes(),
+            Self::Digest(digest) => digest.bytes(),
+        }
+    }
+}
+
+impl Bytes for Look {
+    fn bytes(&self) -> u64 {
+        self.found.digest.bytes() + text(&self.found.media_type)
+    }
+}
+
+impl Bytes for Referrer {
+    fn bytes(&self) -> u64 {
+        self.digest.bytes() + text(self.json())
+    }
+}
+
+impl<A: Bytes, B: Bytes> Bytes for (A, B) {
+    fn bytes(&self) -> u64 {
+        self.0.bytes() + self.1.bytes()
+    }
+}
+
+impl<T: Bytes> Bytes for Arc<Vec<T>> {
+    fn bytes(&self) -> u64 {
+        self.iter().map(|entry| size_of::<T>() as u64 + entry.bytes()).sum()
+    }
+}
+
+impl<T: Bytes> Bytes for Listed<T> {
+    fn bytes(&self) -> u64 {
+        self.entries.as_ref().map_or(0, Bytes::bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(n: usize) -> RepositoryName {
+        format!("{n:05}{}", "a".repeat(250)).parse().unwrap()
+    }
+
+    fn tag(n: usize) -> Tag {
+        format!("{n:05}{}", "b".repeat(123)).parse().unwrap()
+    }
+
+    fn digest(n: usize) -> Digest {
+        Digest::of(sampan_engine::oci::Algorithm::Sha512, &n.to_le_bytes())
+    }
+
+    /// The longest names, and media types as long as a header may be.
+    #[test]
+    fn no_part_exceeds_its_bytes() {
+        let memory = Memory::default();
+        let at = Duration::ZERO;
+        let found = TagInfo { digest: digest(0), media_type: "m".repeat(16 << 10), size_bytes: None };
+        let look = Look { at, found, confirmed_at: None };
+        let waiting = Arc::new((0..MAX_WAITING_TAGS).map(tag).collect::<Vec<_>>());
+        let tags = Listed { at, entries: Some(Arc::new((0..5000).map(tag).collect())) };
+        for n in 0..20_000 {
+            memory.looks.insert((name(n), tag(n)), look.clone());
+            memory.refused.insert((name(n), tag(n)), ());
+            memory.missing.insert((name(n), Reference::Tag(tag(n))), at);
+            memory.withheld.insert((name(n), digest(n)), at);
+            memory.described.insert((name(n), digest(n)), 1);
+            memory.holders.insert(("upstream".into(), digest(n)), name(n));
+            memory.pending.insert((name(n), digest(n)), waiting.clone());
+        }
+        for n in 0..100 {
+            memory.tags.insert(name(n), tags.clone());
+        }
+        let short = [
+            (memory.refused.weight(), memory.refused.len()),
+            (memory.missing.weight(), memory.missing.len()),
+            (memory.withheld.weight(), memory.withheld.len()),
+            (memory.pending.weight(), memory.pending.len()),
+        ];
+        let long = [
+            (memory.looks.weight(), memory.looks.len()),
+            (memory.described.weight(), memory.described.len()),
+            (memory.holders.weight(), memory.holders.len()),
+            (memory.tags.weight(), memory.tags.len()),
+        ];
+        for (parts, most) in [(short, SHORT_BYTES), (long, LONG_BYTES)] {
+            for (weight, entries) in parts {
+                assert!(weight <= most && entries > 0, "{entries} entries weigh {weight} of {most}");
+            }
+        }
     }
 }

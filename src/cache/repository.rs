@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sampan_client::RepositoryClient;
-use sampan_engine::oci::{Digest, Reference};
+use sampan_engine::oci::Reference;
 use sampan_engine::{Repository, Stored, StoredInfo};
 
 use crate::caches::{CachedName, Inner};
@@ -66,7 +66,7 @@ impl CachedRepository {
             Reference::Tag(tag) => self.manifest_by_tag(tag).await,
         };
         if let Ok((stored, how)) = &answer {
-            self.note_used(&stored.digest);
+            self.repository.note_used(&stored.digest);
             self.inner.statistics.manifests.note(*how, stored.bytes.len() as u64);
         }
         answer
@@ -83,7 +83,7 @@ impl CachedRepository {
             Reference::Tag(tag) => self.info_by_tag(tag).await,
         };
         if let Ok((info, how)) = &answer {
-            self.note_used(&info.digest);
+            self.repository.note_used(&info.digest);
             self.inner.statistics.manifests.note(*how, 0);
         }
         answer
@@ -102,9 +102,5 @@ impl CachedRepository {
             return Err(CacheError::NotAllowed { upstream, name });
         }
         if self.inner.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
-    }
-
-    fn note_used(&self, digest: &Digest) {
-        (self.inner.used)(&self.name.stored, digest);
     }
 }

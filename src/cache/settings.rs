@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_client::{ClientOptions, RegistryAddress};
-use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_engine::oci::{RepositoryName, Tag};
 
 /// A rule for names of repositories.
 pub type NameRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// A rule for tags.
 pub type TagRule = Arc<dyn Fn(&Tag) -> bool + Send + Sync>;
-/// Hears which manifest of which repository a client was given.
-pub type UseSink = Arc<dyn Fn(&RepositoryName, &Digest) + Send + Sync>;
 
 /// The caches of a registry.
 #[derive(Clone)]
@@ -25,8 +23,6 @@ pub struct CacheSettings {
     pub local: NameRule,
     /// Whether no upstream is asked.
     pub offline: bool,
-    /// Hears of uses.
-    pub used: UseSink,
 }
 
 /// A registry to cache.

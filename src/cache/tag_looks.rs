@@ -9,7 +9,7 @@ use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
 use sampan_engine::{Stored, StoredInfo};
 
 use crate::error::{CacheError, Result, Verdict};
-use crate::memory::{Look, TagInfo};
+use crate::memory::{Look, MAX_WAITING_TAGS, TagInfo};
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
 use crate::statistics::Kind;
@@ -53,12 +53,10 @@ impl CachedRepository {
 
     /// The answer of the upstream, or the stored tag where that spares one of few pulls.
     async fn found(&self, tag: &Tag, found: TagInfo, how: Served) -> Result<Resolved> {
-        if self.spares_pull(&found).await?
-            && let Ok(stored) = self.stored_instead(tag, || CacheError::Stopped).await
-        {
-            return Ok(stored);
+        match self.spares_pull(&found).await? && self.may_stand_in(tag).await? {
+            true => Ok(Resolved::Stored(Served::Stale)),
+            false => Ok(Resolved::Upstream(found, how)),
         }
-        Ok(Resolved::Upstream(found, how))
     }
 
     /// Whether the manifest would cost a pull, and few are left.
@@ -77,17 +75,13 @@ impl CachedRepository {
     /// over its limit: it does not count announcements.
     async fn stored_in_place_of(&self, tag: &Tag, error: CacheError) -> Result<(Stored, Served)> {
         let rules = &self.name.upstream.settings.tags;
-        let resolved = match &error {
+        match &error {
             CacheError::Engine(_) | CacheError::Stopped => return Err(error),
-            CacheError::Refused { .. } => self.when_gone(tag, rules.refused, || error).await?,
-            _ => self.stored_instead(tag, || error).await?,
-        };
-        match resolved {
-            Resolved::Stored(how) => {
-                Ok((self.repository.manifests().get(&Reference::Tag(tag.clone())).await?, how))
-            }
-            Resolved::Upstream(..) => Err(CacheError::Stopped),
+            CacheError::Refused { .. } => self.check_kept(tag, rules.refused, || error).await?,
+            _ => self.check_stands_in(tag, || error).await?,
         }
+        let stored = self.repository.manifests().get(&Reference::Tag(tag.clone())).await?;
+        Ok((stored, Served::Stale))
     }
 
     pub(crate) async fn info_by_tag(&self, tag: &Tag) -> Result<(StoredInfo, Served)> {
@@ -113,9 +107,9 @@ impl CachedRepository {
         let resolved = self.resolve_there(tag).await?;
         if let Resolved::Upstream(info, _) = &resolved
             && self.is_withheld(&info.digest).await
-            && let Ok(stored) = self.stored_instead(tag, || CacheError::Stopped).await
+            && self.may_stand_in(tag).await?
         {
-            return Ok(stored);
+            return Ok(Resolved::Stored(Served::Stale));
         }
         Ok(resolved)
     }
@@ -143,26 +137,29 @@ impl CachedRepository {
         }
         let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
         if let Err(error) = self.check_askable() {
-            return self.stored_instead(tag, || error).await;
+            self.check_stands_in(tag, || error).await?;
+            return Ok(Resolved::Stored(Served::Stale));
         }
         if self.inner.is_missing(upstream, &self.name.stored, &reference) {
-            return self.when_gone(tag, rules.deleted, unknown).await;
+            self.check_kept(tag, rules.deleted, unknown).await?;
+            return Ok(Resolved::Stored(Served::Stale));
         }
         let asked = self.inner.tag_looks.join(&key, || {
             let (this, tag) = (self.clone(), tag.clone());
             async move { this.look(&tag).await }.boxed()
         });
         match asked.await? {
-            TagAnswer::Found(info, how) => self.found(tag, info, how).await,
-            TagAnswer::Missing => self.when_gone(tag, rules.deleted, unknown).await,
+            TagAnswer::Found(info, how) => return self.found(tag, info, how).await,
+            TagAnswer::Missing => self.check_kept(tag, rules.deleted, unknown).await?,
             TagAnswer::Failed(Verdict::Refused) if self.is_stored(tag).await? => {
-                self.when_gone(tag, rules.refused, unknown).await
+                self.check_kept(tag, rules.refused, unknown).await?;
             }
             TagAnswer::Failed(verdict) if verdict.is_passing() => {
-                self.stored_instead(tag, || verdict.into_error(upstream.name(), unknown)).await
+                self.check_stands_in(tag, || verdict.into_error(upstream.name(), unknown)).await?;
             }
-            TagAnswer::Failed(verdict) => Err(verdict.into_error(upstream.name(), unknown)),
+            TagAnswer::Failed(verdict) => return Err(verdict.into_error(upstream.name(), unknown)),
         }
+        Ok(Resolved::Stored(Served::Stale))
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.
@@ -223,7 +220,7 @@ impl CachedRepository {
                 self.lacks(error)?;
                 let key = (self.name.stored.clone(), found.digest.clone());
                 let mut tags = self.inner.memory.pending.get(&key).unwrap_or_default();
-                if !tags.contains(tag) {
+                if tags.len() < MAX_WAITING_TAGS && !tags.contains(tag) {
                     Arc::make_mut(&mut tags).push(tag.clone());
                     self.inner.memory.pending.insert(key, tags);
                 }
@@ -256,41 +253,51 @@ impl CachedRepository {
         }
     }
 
-    /// A tag that the upstream does not give any more.
-    async fn when_gone(
+    /// Fails with `unknown` unless the rule keeps tags that the upstream does not give any more, and the tag is stored.
+    async fn check_kept(
         &self,
         tag: &Tag,
         rule: WhenGone,
         unknown: impl FnOnce() -> CacheError,
-    ) -> Result<Resolved> {
+    ) -> Result<()> {
         match rule == WhenGone::Keep && self.is_stored(tag).await? {
-            true => Ok(Resolved::Stored(Served::Stale)),
+            true => Ok(()),
             false => Err(unknown()),
         }
     }
 
-    /// The stored tag, if it is not older than the rule allows.
-    async fn stored_instead(&self, tag: &Tag, error: impl FnOnce() -> CacheError) -> Result<Resolved> {
-        if !self.is_stored(tag).await? {
-            return Err(error());
+    /// Fails with `error`, unless the stored tag may take the place of an answer.
+    async fn check_stands_in(&self, tag: &Tag, error: impl FnOnce() -> CacheError) -> Result<()> {
+        if self.is_revoked_tag(tag) && self.is_stored(tag).await? {
+            let reference = Reference::Tag(tag.clone());
+            return Err(CacheError::ManifestUnknown(reference, self.name.stored.clone()));
         }
-        let (rules, key) = (&self.name.upstream.settings.tags, (self.name.stored.clone(), tag.clone()));
-        // The account may not see it any more, whether the upstream is away or not.
-        if rules.refused == WhenGone::Forget && self.inner.memory.refused.get(&key).is_some() {
-            return Err(CacheError::ManifestUnknown(Reference::Tag(tag.clone()), key.0));
+        match self.may_stand_in(tag).await? {
+            true => Ok(()),
+            false => Err(error()),
         }
-        if let Some(most) = rules.stale {
-            let look = self.inner.memory.looks.get(&key);
-            let age = match look.and_then(|look| look.confirmed_at) {
-                Some(at) => self.name.upstream.clock().elapsed().saturating_sub(at),
-                // This process has not looked yet; the tag was right when it was written.
-                None => self.age_of_link(tag).await?,
-            };
-            if age > most {
-                return Err(error());
-            }
+    }
+
+    /// Whether the tag is stored, the account may still see it, and it is not older than the rule allows.
+    async fn may_stand_in(&self, tag: &Tag) -> Result<bool> {
+        if self.is_revoked_tag(tag) || !self.is_stored(tag).await? {
+            return Ok(false);
         }
-        Ok(Resolved::Stored(Served::Stale))
+        let Some(most) = self.name.upstream.settings.tags.stale else { return Ok(true) };
+        let look = self.inner.memory.looks.get(&(self.name.stored.clone(), tag.clone()));
+        let age = match look.and_then(|look| look.confirmed_at) {
+            Some(at) => self.name.upstream.clock().elapsed().saturating_sub(at),
+            // This process has not looked yet; the tag was right when it was written.
+            None => self.age_of_link(tag).await?,
+        };
+        Ok(age <= most)
+    }
+
+    /// Whether the account may not see the tag any more, whether the upstream is away or not.
+    fn is_revoked_tag(&self, tag: &Tag) -> bool {
+        let key = (self.name.stored.clone(), tag.clone());
+        self.name.upstream.settings.tags.refused == WhenGone::Forget
+            && self.inner.memory.refused.get(&key).is_some()
     }
 
     async fn age_of_link(&self, tag: &Tag) -> Result<Duration> {

@@ -33,7 +33,7 @@ pub struct Upstream {
     queue: Semaphore,
     request_rate: Rate,
     pub(crate) byte_rate: Rate,
-    /// When the log last had an error that the upstream answered.
+    /// When the log last had an error that the upstream answered: each request may have one.
     logged_at: Mutex<Option<Duration>>,
     statistics: UpstreamStatistics,
 }
@@ -139,16 +139,18 @@ impl Upstream {
             Err(error) => {
                 let verdict = Verdict::of(&error, self.settings.has_account);
                 tracing::debug!(upstream = self.name(), %error, "a request to an upstream failed");
-                if matches!(verdict, Verdict::Refused) {
-                    tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
-                }
                 if !is_no_answer(error.problem()) {
                     self.note_answer();
-                    if verdict.is_passing() && self.is_due_for_log(now) {
-                        tracing::warn!(
+                    let is_due = || self.is_due_for_log(now);
+                    match &verdict {
+                        Verdict::Refused if is_due() => {
+                            tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
+                        }
+                        verdict if verdict.is_passing() && is_due() => tracing::warn!(
                             upstream = self.name(), %error,
                             "upstream {} answers with an error; what is stored is served", self.name()
-                        );
+                        ),
+                        _ => {}
                     }
                 } else if self.breaker.failed(now) {
                     tracing::warn!(

@@ -73,10 +73,13 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
         true => store::open_to_read(drivers, &loaded).await?,
         false => store::open_to_write(drivers, &loaded).await?,
     };
-    let caches = app::caches(&loaded.config, &registry).await?;
+    let caches = app::caches(&loaded.config).await?;
     let caches = caches.ok_or_else(|| format!("{}: `proxy` names no registry to cache", loaded.source))?;
+    let platforms = args.platform.clone();
     let options = CompleteOptions {
-        platforms: args.platform.iter().map(ToString::to_string).collect(),
+        wants: Box::new(move |platform| {
+            platforms.is_empty() || platforms.iter().any(|one| one.has(platform))
+        }),
         dry_run: args.dry_run,
         jobs: args.jobs,
     };
@@ -132,7 +135,8 @@ fn line(lack: &Lack) -> String {
         Some(Ok(())) => "fetched".to_owned(),
         Some(Err(error)) => format!("lacks, {error}:"),
     };
-    format!("{}:{} {outcome} {}{size}", lack.repository, lack.tag, lack.digest)
+    let what = lack.digest.as_ref().map_or("its manifest".to_owned(), ToString::to_string);
+    format!("{}:{} {outcome} {what}{size}", lack.repository, lack.tag)
 }
 
 fn summary(completion: &Completion, is_dry: bool) -> String {
@@ -151,7 +155,7 @@ fn as_json(lack: &Lack) -> serde_json::Value {
     json!({
         "repository": lack.repository.as_str(),
         "tag": lack.tag.as_str(),
-        "digest": lack.digest.to_string(),
+        "digest": lack.digest.as_ref().map(ToString::to_string),
         "size_bytes": lack.size_bytes,
         "fetched": matches!(lack.fetched, Some(Ok(()))),
         "error": lack.fetched.as_ref().and_then(|fetched| fetched.as_ref().err()).map(ToString::to_string),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::RepositoryName;
+use crate::oci::{Digest, RepositoryName};
 use crate::{
     Event, EventKind, EventSink, ManifestStore, Referrers, Registry, Remover, RepositoryBlobs, TagStore,
     UploadStore,
@@ -46,6 +46,14 @@ impl Repository {
     pub(crate) fn emit(&self, what: impl FnOnce() -> EventKind) {
         if let Some(sink) = &self.events {
             sink.emit(Event { repository: self.name.clone(), what: what() });
+        }
+    }
+
+    /// Records that a client was given a manifest of the repository; the collector forgets those of caches that were not used
+    /// for long. Nothing for a repository that is no cache.
+    pub fn note_used(&self, digest: &Digest) {
+        if self.registry.caches().contains(&self.name) {
+            self.registry.cache_uses().note_used(&self.name, digest);
         }
     }
 

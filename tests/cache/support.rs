@@ -91,7 +91,6 @@ pub(super) fn caches(upstreams: Vec<UpstreamSettings>, default: Option<&str>) ->
         default: default.map(str::to_owned),
         local: Arc::new(|name| name == "team" || name.starts_with("team/")),
         offline: false,
-        used: Arc::new(|_, _| {}),
     };
     Caches::new(settings, Fills::new(FillOptions::default())).unwrap()
 }

@@ -95,7 +95,7 @@ async fn a_tag_whose_new_manifest_is_refused_is_served_as_it_was() {
             assert_eq!(answer.body, old.manifest);
             assert_eq!(answer.header("cache-status"), STALE);
         }
-        // A client that asks for the digest next gets what is here.
+        // A client that asks for the digest next gets the stored manifest.
         let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
         assert_eq!(answer.header("docker-content-digest"), old.digest.to_string());
         world.manifest(&new.digest).await.expect(status);

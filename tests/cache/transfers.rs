@@ -254,7 +254,7 @@ async fn a_registry_that_only_reads_serves_what_it_does_not_store() {
     assert_eq!(world.server.files().await, []);
 }
 
-/// Fails if a client is told what the upstream said of another repository.
+/// Fails if an answer is what the upstream said of another repository.
 #[tokio::test]
 async fn a_transfer_that_another_repository_may_not_have_begins_anew() {
     let world = World::new().await;

@@ -30,13 +30,8 @@ fn caches() -> Caches {
         requests_per_second: 0,
         bytes_per_second: 0,
     };
-    let settings = CacheSettings {
-        upstreams: vec![hub],
-        default: None,
-        local: Arc::new(|_| true),
-        offline: true,
-        used: Arc::new(|_, _| {}),
-    };
+    let settings =
+        CacheSettings { upstreams: vec![hub], default: None, local: Arc::new(|_| true), offline: true };
     Caches::new(settings, Fills::new(FillOptions::default())).unwrap()
 }
 

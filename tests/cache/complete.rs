@@ -1,0 +1,89 @@
+//! `Caches::complete`: what cached images lack is listed, and fetched.
+
+use sampan_cache::{CompleteOptions, Completion, Lack};
+use sampan_engine::oci::RepositoryName;
+
+use super::support::{World, caches, settings};
+use crate::support::Server;
+
+fn options(dry_run: bool) -> CompleteOptions {
+    CompleteOptions { wants: Box::new(|_| true), dry_run, jobs: 4 }
+}
+
+/// Completes all cached tags.
+async fn complete(world: &World, dry_run: bool) -> (Completion, Vec<Lack>) {
+    let mut lacks = Vec::new();
+    let tell = |lack: &Lack| lacks.push(lack.clone());
+    let completion = world.caches.complete(&world.server.registry, &options(dry_run), |_| true, tell).await;
+    (completion.unwrap(), lacks)
+}
+
+/// Completes one tag of `up/app`.
+async fn complete_tag(world: &World, tag: &str, dry_run: bool) -> (Completion, Vec<Lack>) {
+    let (mut completion, mut lacks) = (Completion::default(), Vec::new());
+    let mut tell = |lack: &Lack| lacks.push(lack.clone());
+    let (name, tag) = ("up/app".parse().unwrap(), tag.parse().unwrap());
+    let (registry, options) = (&world.server.registry, options(dry_run));
+    let done = world.caches.complete_tag(registry, &options, &name, &tag, &mut completion, &mut tell);
+    done.await.unwrap();
+    (completion, lacks)
+}
+
+#[tokio::test]
+async fn layers_that_no_client_pulled_are_listed_and_fetched() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "latest", &[b"one", b"two"]);
+    world.manifest("latest").await.expect(200);
+    world.blob(&image.blobs[0]).await.expect(200);
+
+    let (listed, lacks) = complete(&world, true).await;
+    assert_eq!((listed.tags, listed.missing, listed.left), (1, 2, 2));
+    assert!(
+        lacks
+            .iter()
+            .all(|lack| lack.fetched.is_none() && image.blobs[1..].contains(lack.digest.as_ref().unwrap()))
+    );
+    let (fetched, _) = complete(&world, false).await;
+    assert_eq!((fetched.missing, fetched.left), (2, 0));
+    assert_eq!(complete(&world, false).await.0.missing, 0);
+    // Without the upstream the image is whole.
+    world.caches.set_offline(true);
+    for blob in &image.blobs {
+        world.blob(blob).await.expect(200);
+    }
+}
+
+/// A list that says "nothing is lacking" of an image that is not cached at all would be believed.
+#[tokio::test]
+async fn an_image_that_is_not_cached_lacks_its_manifest() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "new", &[b"one"]);
+    let (listed, lacks) = complete_tag(&world, "new", true).await;
+    assert_eq!((listed.missing, listed.left), (1, 1));
+    assert!(lacks[0].digest.is_none() && lacks[0].fetched.is_none());
+
+    let (fetched, lacks) = complete_tag(&world, "new", false).await;
+    assert_eq!((fetched.missing as usize, fetched.left), (1 + image.blobs.len(), 0));
+    assert_eq!(lacks[0].digest.as_ref(), Some(&image.digest));
+
+    // The others of a list are still fetched.
+    let (absent, lacks) = complete_tag(&world, "absent", false).await;
+    assert_eq!((absent.missing, absent.left), (1, 1));
+    assert!(matches!(&lacks[0].fetched, Some(Err(_))), "{lacks:?}");
+}
+
+#[tokio::test]
+async fn only_names_of_the_default_upstream_hide_repositories() {
+    let clock = Default::default();
+    let caches = caches(vec![settings("up", "http://127.0.0.1:1", &clock)], Some("up"));
+    let hides = |name: &str| caches.hides(&name.parse::<RepositoryName>().unwrap());
+    assert!(hides("app") && hides("a/b"));
+    assert!(!hides("team/app") && !hides("up/app"));
+
+    let server = Server::new();
+    for name in ["app", "team/app", "up/app"] {
+        server.push_image(name, "latest", "seed").await;
+    }
+    let hidden = server.registry.catalog_of(None, 10, |name| caches.hides(name)).await.unwrap();
+    assert_eq!(hidden.items, ["app"]);
+}
