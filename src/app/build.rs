@@ -92,7 +92,11 @@ impl App {
         services.guard = access.guard().cloned();
         let caches = caches::caches_if_configured(config).await?;
         services.caches = caches.clone();
-        let collector = Arc::new(Collector::new(registry.clone(), collection::settings(config)));
+        let collector = Collector::new(registry.clone(), collection::settings(config));
+        let collector = Arc::new(match caches.clone() {
+            Some(caches) => collector.unless_offline(move || caches.is_offline()),
+            None => collector,
+        });
         let listener = match systemd::socket()? {
             Some(socket) => socket,
             None => network::listener(&config.http).await?,

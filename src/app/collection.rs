@@ -14,7 +14,7 @@ const CACHES_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// When and how the registry of `config` collects garbage.
 pub(super) fn settings(config: &Config) -> Settings {
     let (gc, uploads) = (&config.gc, &config.storage.maintenance.uploadpurging);
-    let evict = eviction(config);
+    let evict = bounds(config);
     let schedule = match (&evict, gc.enabled) {
         (_, true) => Some(Schedule { interval: gc.interval, window: gc.window }),
         (Some(_), false) => Some(Schedule { interval: CACHES_INTERVAL, window: None }),
@@ -32,9 +32,14 @@ pub(super) fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What collections evict from the caches of other registries; `None` if there are no caches, or they are offline.
+/// What a collection by a command evicts from the caches of other registries; `None` if there are no caches, or they are offline.
 pub fn eviction(config: &Config) -> Option<Eviction> {
-    let proxy = config.proxy.as_ref().filter(|proxy| proxy.is_cache() && !proxy.offline)?;
+    bounds(config).filter(|_| config.proxy.as_ref().is_some_and(|proxy| !proxy.offline))
+}
+
+/// The bounds of the caches of other registries; `None` if there are no caches. A running registry may be offline for a while.
+fn bounds(config: &Config) -> Option<Eviction> {
+    let proxy = config.proxy.as_ref().filter(|proxy| proxy.is_cache())?;
     let bounds = proxy.resolved_upstreams().into_iter().filter_map(|upstream| {
         // The bound of one that is the whole registry is that of all.
         Some((upstream.prefix?, upstream.maxsize?))

@@ -37,7 +37,7 @@ impl App {
             let look = warn_of_hidden(caches, registry.clone());
             tasks.spawn("the look for hidden repositories", async {
                 look.await;
-                pending().await
+                pending::<()>().await;
             });
         }
         tasks.spawn("the verification of the store", async move { verifier.run().await });

@@ -7,6 +7,7 @@
 //! which content is garbage, and why deleting it is safe; the engine decides that.
 
 mod background;
+mod cache_bounds;
 mod cache_uses;
 mod damage_events;
 mod found_problems;

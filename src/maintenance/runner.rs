@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::background::in_background;
+use super::cache_bounds::IsOffline;
 use super::history::as_text;
 use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
 use crate::error_chain::chain;
@@ -20,7 +21,9 @@ use crate::error_chain::chain;
 /// Collects the garbage of a registry's store while the registry serves.
 #[derive(Debug)]
 pub struct Collector {
-    registry: Registry,
+    pub(super) registry: Registry,
+    /// Whether caches are offline, and keep everything.
+    pub(super) is_offline: IsOffline,
     commands: watch::Sender<Commands>,
     /// A plain mutex: held to read or update, never across an await.
     record: Mutex<Record>,
@@ -95,12 +98,6 @@ enum Failure {
 /// [`gc`].
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The shortest time from one collection to the next that begins because caches exceed their bounds.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
-/// How often the bytes of caches are compared with their bounds.
-const CHECK_INTERVAL: Duration = Duration::from_secs(15);
-
 /// The delay before a retry after a failure.
 const RETRY: Duration = Duration::from_secs(10 * 60);
 
@@ -108,7 +105,20 @@ impl Collector {
     /// Creates a collector; it does not run yet.
     pub fn new(registry: Registry, settings: Settings) -> Self {
         let commands = watch::Sender::new(Commands { settings, now: None, end: false });
-        Self { registry, commands, record: Mutex::default() }
+        Self { registry, is_offline: IsOffline(Box::new(|| false)), commands, record: Mutex::default() }
+    }
+
+    /// Evicts nothing from caches of other registries while `is_offline`: nothing could be fetched again.
+    #[must_use]
+    pub fn unless_offline(mut self, is_offline: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.is_offline = IsOffline(Box::new(is_offline));
+        self
+    }
+
+    /// What a collection of this kind is to do now.
+    fn options(&self, settings: &Settings, trigger: Trigger, stop: &CancellationToken) -> gc::Options {
+        let options = settings.options(trigger, stop);
+        gc::Options { evict: options.evict.filter(|_| !(self.is_offline.0)()), ..options }
     }
 
     /// Collects on schedule and on request until [`end`](Self::end). Dropping the future is like killing it,
@@ -244,27 +254,6 @@ impl Collector {
         schedule.wait(begun, SystemTime::now())
     }
 
-    /// Waits until the caches store more than they may, by what all replicas know.
-    async fn caches_exceed_bounds(&self, settings: &Settings, rested: Instant) {
-        let is_read_only = || self.registry.limits().read_only;
-        let Some(evict) = settings.evict.as_ref().filter(|_| !is_read_only()) else { return pending().await };
-        let bytes = self.registry.cache_bytes();
-        let mut is_known = false;
-        loop {
-            if !is_known || bytes.exceeds(evict) {
-                // Another replica may have collected meanwhile.
-                if let Some(last) = LastRun::of(&self.registry).await.ok().flatten() {
-                    bytes.learn(&last);
-                }
-                is_known = true;
-            }
-            if bytes.exceeds(evict) && Instant::now() >= rested + EVICTION_INTERVAL {
-                return;
-            }
-            sleep(CHECK_INTERVAL).await;
-        }
-    }
-
     /// Collects, records the result, and returns how long to rest.
     async fn collect(&self, trigger: Trigger, commands: &mut watch::Receiver<Commands>) -> Duration {
         let begun = SystemTime::now();
@@ -288,7 +277,7 @@ impl Collector {
             gc::Error::Stopped
         };
         let registry = self.registry.clone();
-        let options = settings.options(trigger, &stop);
+        let options = self.options(&settings, trigger, &stop);
         let work = in_background(async move { gc::collect(&registry, &options).await });
         let result = tokio::select! {
             result = work => result.map_err(Failure::Thread).and_then(|ended| Ok(ended?)),

@@ -42,6 +42,15 @@ proxy:
     )]);
 }
 
+/// An entry with a mistake does not make the keys beside it useless.
+#[test]
+fn keys_beside_a_mistaken_upstream_are_not_warned_of() {
+    let checked =
+        checked(&file("upstreams: [{ url: 'https://quay.io' }], default: hub, local: ['team/**']"), &[]);
+    assert!(checked.mistakes.contains("proxy.upstreams[0].name: is missing"), "{}", checked.mistakes);
+    assert_eq!(checked.warnings, "");
+}
+
 #[test]
 fn an_upstream_needs_its_name_its_url_and_its_place() {
     each_is_named(&[
