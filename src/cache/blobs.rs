@@ -21,7 +21,7 @@ use crate::statistics::Kind;
 use crate::upstream::Upstream;
 
 /// A transfer goes on after the upstream broke off: five attempts or so, apart from those that made progress.
-const RESUME: RetryPolicy = RetryPolicy {
+pub(crate) const RESUME: RetryPolicy = RetryPolicy {
     first: Duration::from_millis(500),
     longest: Duration::from_secs(30),
     total: Duration::from_secs(75),

@@ -8,6 +8,7 @@ use sampan_engine::fill::Fills;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Referrer, Repository, Stored};
 
+use crate::error::CacheError;
 use crate::flights::Flights;
 use crate::mapping::{Asked, Mapping, MappingError, Place, Upstreams};
 use crate::memory::{Listed, Memory};
@@ -25,7 +26,7 @@ pub struct Caches {
 
 pub(crate) struct Inner {
     pub(crate) upstreams: Upstreams,
-    mapping: Mapping,
+    pub(crate) mapping: Mapping,
     pub(crate) fills: Fills,
     pub(crate) memory: Memory,
     pub(crate) statistics: CacheStatistics,
@@ -65,6 +66,15 @@ impl CachedName {
     /// The upstream.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// Fails if the configuration does not allow to ask for it.
+    pub(crate) fn check_allowed(&self) -> Result<(), CacheError> {
+        if self.is_allowed {
+            return Ok(());
+        }
+        let (upstream, name) = (self.upstream.name().to_owned(), self.remote.to_string());
+        Err(CacheError::NotAllowed { upstream, name })
     }
 }
 
@@ -160,7 +170,7 @@ impl Caches {
         self.named(&self.inner.mapping.of_stored(name.as_str())?).ok()
     }
 
-    fn named(&self, place: &Place) -> Result<CachedName, LocateError> {
+    pub(crate) fn named(&self, place: &Place) -> Result<CachedName, LocateError> {
         let (stored, remote) = place.names()?;
         let upstream = Arc::clone(&self.inner.upstreams[place.upstream]);
         Ok(CachedName { upstream, stored, remote, is_allowed: self.inner.mapping.allows(place) })

@@ -17,6 +17,7 @@ mod blobs;
 mod breaker;
 mod caches;
 mod complete;
+mod direct;
 mod error;
 mod flights;
 mod limits;
@@ -34,6 +35,7 @@ mod upstream;
 
 pub use caches::{CachedName, Caches, LocateError};
 pub use complete::{CompleteOptions, Completion, Lack, PlatformRule};
+pub use direct::UpstreamRepository;
 pub use error::{CacheError, Result};
 pub use mapping::{Asked, MappingError};
 pub use repository::{CachedRepository, Served};

@@ -129,6 +129,12 @@ impl Mapping {
         }
     }
 
+    /// The place of a name as the upstream has it; `None` if there is no such upstream.
+    pub(crate) fn of_upstream(&self, upstream: &str, name: &str) -> Option<Place> {
+        let index = self.settings.upstreams.iter().position(|one| one.name == upstream)?;
+        Some(self.below(index, name))
+    }
+
     /// The place of a name as the upstream itself has it.
     fn below(&self, index: usize, name: &str) -> Place {
         let UpstreamSettings { prefix, path, library, .. } = &self.settings.upstreams[index];

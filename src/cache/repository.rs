@@ -97,10 +97,7 @@ impl CachedRepository {
 
     /// Fails if the upstream may not be asked for this repository.
     pub(crate) fn check_askable(&self) -> Result<()> {
-        if !self.name.is_allowed {
-            let (upstream, name) = (self.upstream_name().to_owned(), self.name.remote.to_string());
-            return Err(CacheError::NotAllowed { upstream, name });
-        }
+        self.name.check_allowed()?;
         if self.inner.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
     }
 }

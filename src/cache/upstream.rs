@@ -98,6 +98,11 @@ impl Upstream {
         self.registry.repository(name)
     }
 
+    /// Its repositories; `None` if it has no list of them.
+    pub(crate) async fn catalog(&self) -> Result<Option<Vec<RepositoryName>>, ClientError> {
+        self.registry.repositories().await
+    }
+
     /// A place for a transfer; it is free again when the permit is dropped.
     pub(crate) async fn transfer(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.transfers).acquire_owned().await.ok()

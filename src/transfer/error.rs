@@ -138,7 +138,7 @@ impl Error {
     }
 
     /// Whether the error concerns one image: other images may still be imported.
-    pub(crate) fn is_of_image(&self) -> bool {
+    pub fn is_of_image(&self) -> bool {
         match self {
             Self::Bundle(error) => error.is_damage(),
             Self::Foreign(error) => error.is_damage(),

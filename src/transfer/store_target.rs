@@ -22,6 +22,34 @@ impl StoreTarget {
         Self { registry }
     }
 
+    /// Makes a blob of the repository `from` visible in another; `false` if that does not have it, with this length.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn place_from(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        from: &RepositoryName,
+    ) -> Result<bool> {
+        self.mount(repository, digest, size_bytes, Some(from)).await
+    }
+
+    /// The same from any repository, if none is named.
+    async fn mount(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        from: Option<&RepositoryName>,
+    ) -> Result<bool> {
+        // Data of another length are damaged, and a push replaces them.
+        let mounted = self.at(repository).blobs().mount(digest, from).await?;
+        Ok(matches!(mounted, MountOutcome::Mounted(blob) if blob.size_bytes == size_bytes))
+    }
+
     fn at(&self, repository: &RepositoryName) -> Repository {
         self.registry.repository(repository.clone())
     }
@@ -71,12 +99,8 @@ impl Target for StoreTarget {
         if self.has_blob(repository, digest, size_bytes).await? {
             return Ok(true);
         }
-        let blobs = self.at(repository).blobs();
         for from in repositories.iter().map(Some).chain([None]) {
-            // Data of another length are damaged, and a push replaces them.
-            if let MountOutcome::Mounted(blob) = blobs.mount(digest, from).await?
-                && blob.size_bytes == size_bytes
-            {
+            if self.mount(repository, digest, size_bytes, from).await? {
                 return Ok(true);
             }
         }

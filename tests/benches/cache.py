@@ -2,7 +2,7 @@
 """Costs of a cache of another registry: cached pulls beside pulls of the same content from an ordinary repository of the same
 process, first pulls beside pulls from the upstream itself, and many clients of one blob beside one.
 
-The upstream is a registry of the same build behind a line of 20 ms. Both sides run in turn; a ratio is the median of the
+The upstream is a registry of the same build behind a line of 20 ms and 1 Gbit/s. Both sides run in turn; a ratio is the median of the
 rounds, with its range.
 """
 import argparse
@@ -26,10 +26,12 @@ from verify import rounds, row
 
 
 class Line:
-    """A line to `target` on which everything takes half of `round_trip` in each direction."""
+    """A line to `target` on which everything takes half of `round_trip` in each direction, with a bandwidth for all connections
+    together, or, if that is 0, the one that this machine has."""
 
-    def __init__(self, target, round_trip):
+    def __init__(self, target, round_trip, bytes_per_second):
         self.target, self.delay, self.port = target, round_trip / 2, free_port()
+        self.bytes_per_second, self.sent_at = bytes_per_second, 0
         ready = threading.Event()
         threading.Thread(target=lambda: asyncio.run(self.serve(ready)), daemon=True).start()
         ready.wait()
@@ -49,7 +51,10 @@ class Line:
 
         async def receive():
             while data := await reader.read(MIB):
-                await under_way.put((time.monotonic() + self.delay, data))
+                self.sent_at = max(self.sent_at, time.monotonic())
+                if self.bytes_per_second:
+                    self.sent_at += len(data) / self.bytes_per_second
+                await under_way.put((self.sent_at + self.delay, data))
             await under_way.put((0, b""))
 
         async def send():
@@ -107,7 +112,7 @@ class Bench:
         up = free_port()
         config = configuration(work, "upstream", up)
         self.upstream = Registry(binary, "serve", config, port=up, config=config)
-        self.line = Line(up, options.milliseconds / 1000)
+        self.line = Line(up, options.milliseconds / 1000, options.mbit * 1e6 / 8)
         port, self.debug = free_port(), free_port()
         config = configuration(work, "cache", port)
         text = config.read_text().replace(
@@ -196,20 +201,31 @@ class Bench:
         other = self.direct.push("app", os.urandom(size))["digest"]
         fetched = []
 
-        def many():
-            path, before = f"/v2/up/app/blobs/{next(new)}", self.metric("registry_proxy_pulled_bytes_total")
+        stored = self.near.push("plain", os.urandom(size))["digest"]
+
+        def pull(paths):
             begun = time.monotonic()
             clients = [
                 subprocess.Popen(["curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{self.cache.port}{path}"])
-                for _ in range(self.options.clients)
+                for path in paths
             ]
             assert all(client.wait() == 0 for client in clients)
-            took = time.monotonic() - begun
+            return time.monotonic() - begun
+
+        def many():
+            path, before = f"/v2/up/app/blobs/{next(new)}", self.metric("registry_proxy_pulled_bytes_total")
+            took = pull([path] * self.options.clients)
             fetched.append((self.metric("registry_proxy_pulled_bytes_total") - before) / size)
             return took
 
         title = f"{self.options.clients} clients of a new blob of {self.options.crowd_mib} MiB, beside one of the upstream, s"
         row(title, *rounds(self.options.rounds, many, lambda: self.curl(self.line.port, f"/v2/app/blobs/{other}")[0]))
+        title = f"{self.options.clients} clients of a new blob of {self.options.crowd_mib} MiB, beside as many of an ordinary one, s"
+        again = iter([self.direct.push("app", os.urandom(size))["digest"] for _ in range(self.options.rounds)])
+        row(title, *rounds(
+            self.options.rounds,
+            lambda: pull([f"/v2/up/app/blobs/{next(again)}"] * self.options.clients),
+            lambda: pull([f"/v2/plain/blobs/{stored}"] * self.options.clients)))
         print(f"| bytes from the upstream, beside the blob's | {statistics.median(fetched):.3f} | 1 | |", flush=True)
         print(f"| memory of the cache, MiB | {self.cache.peak_mib():.0f} | | |", flush=True)
 
@@ -223,6 +239,7 @@ def main():
     parser.add_argument("--crowd-mib", type=int, default=1024)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--milliseconds", type=float, default=20, help="the time of the line to the upstream and back")
+    parser.add_argument("--mbit", type=float, default=1000, help="its bandwidth in Mbit/s; 0 is that of this machine")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="how long each side asks for manifests")
     options = parser.parse_args()

@@ -4,10 +4,11 @@ use sampan_driver::DriverPath;
 
 use super::{
     ACCESS_TOKENS, BLOBS, CACHE_USES, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES,
-    SNAPSHOTS, SURVEYS, VERIFICATION, blob_directory, layer_directory, path, referrer_directory,
+    SNAPSHOTS, SURVEYS, SYNC, VERIFICATION, blob_directory, layer_directory, path, referrer_directory,
     revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
+use crate::job_name::JobName;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::upload::UploadId;
 
@@ -54,6 +55,11 @@ pub fn scheduler_state() -> DriverPath {
 /// The directory of the records of surveys.
 pub fn surveys_root() -> DriverPath {
     path(SURVEYS.to_owned())
+}
+
+/// The directory of the records of a job's runs.
+pub fn sync_runs(job: &JobName) -> DriverPath {
+    path(format!("{SYNC}/{job}"))
 }
 
 /// The directory of the records of verifications.

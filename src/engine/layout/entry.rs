@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::{
     ACCESS_TOKENS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
-    REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, TAG_LINK, VERIFICATION, blob_directory, layer_directory, own,
-    path, referrer_directory, revision_directory,
+    REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION, blob_directory, layer_directory,
+    own, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
+use crate::job_name::JobName;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::run_id::RunId;
 use crate::upload::UploadId;
@@ -67,6 +68,8 @@ pub enum Entry {
     Survey,
     /// The record of a survey without a collection, finished or running; the latest has the highest number.
     SurveyTurn(u64),
+    /// The record of a run of a job that copies from another registry; the latest has the highest number.
+    SyncRun(JobName, u64),
     /// When tags of a repository were pushed, in the store that a migration has copied.
     TagDates(RepositoryName),
     /// The digest that a tag points at.
@@ -137,6 +140,7 @@ impl Entry {
             Self::Snapshot(seconds) => format!("{SNAPSHOTS}/{seconds}"),
             Self::Survey => SURVEY.to_owned(),
             Self::SurveyTurn(number) => format!("{SURVEYS}/{number}"),
+            Self::SyncRun(job, number) => format!("{SYNC}/{job}/{number}"),
             Self::TagDates(name) => format!("{DATES}/{name}/_tags"),
             Self::TagCurrent(name, tag) => {
                 [REPOSITORIES, name.as_str(), "_manifests/tags", tag.as_str(), TAG_LINK].join("/")
@@ -272,7 +276,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..36_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..37_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -298,6 +302,7 @@ mod tests {
                 28 => Entry::MigrationBegun,
                 29 => Entry::MigrationStaged(Uuid::from_u128(offset.into())),
                 30 => Entry::Moved,
+                35 => Entry::SyncRun(name.as_str().replace('/', "-").parse().unwrap(), offset),
                 32 => Entry::BackupOf,
                 34 => Entry::CacheUses(Uuid::from_u128(offset.into())),
                 33 => Entry::Snapshot(offset),
@@ -331,6 +336,8 @@ mod tests {
             "/docker/registry/sampan/dates/a".to_owned(),
             "/docker/registry/sampan/migration/staged".to_owned(),
             "/docker/registry/sampan/cache/used/replica".to_owned(),
+            "/docker/registry/sampan/sync/.job/1".to_owned(),
+            "/docker/registry/sampan/sync/job/01".to_owned(),
             format!("/docker/registry/sampan/removed/a/_tags/v1/7-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/a/v1/0000000000007-sha256-{hex}"),
             format!("/docker/registry/sampan/removed/_tags/v1/0000000000007-sha256-{hex}"),

@@ -31,6 +31,7 @@
 //! /docker/registry/sampan/migration/begun                    a migration fills this store
 //! /docker/registry/sampan/migration/staged/<uuid>            a blob that it copies
 //! /docker/registry/sampan/moved                              this store was moved elsewhere
+//! /docker/registry/sampan/sync/<job>/<number>                a run of a job that copies from another registry, and its result
 //! /docker/registry/sampan/snapshots/of                       this store holds backups of another
 //! /docker/registry/sampan/snapshots/<seconds>                what that held at this time: repositories, manifests, tags
 //! /scheduler-state.json                                      when Distribution's cache of another registry forgets what
@@ -64,6 +65,7 @@ const MIGRATION: &str = "/docker/registry/sampan/migration";
 const MOVED: &str = "/docker/registry/sampan/moved";
 const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";
+const SYNC: &str = "/docker/registry/sampan/sync";
 const VERIFICATION: &str = "/docker/registry/sampan/verify";
 const DAMAGED: &str = "/docker/registry/sampan/damaged";
 const SNAPSHOTS: &str = "/docker/registry/sampan/snapshots";

@@ -29,6 +29,10 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("removed", rest)) => removed(rest),
         Some(("dates", rest)) => Some(Entry::TagDates(rest.strip_suffix("/_tags")?.parse().ok()?)),
         Some(("cache", rest)) => rest.strip_prefix("used/").and_then(uuid).map(Entry::CacheUses),
+        Some(("sync", rest)) => {
+            let (job, number) = rest.split_once('/')?;
+            Some(Entry::SyncRun(job.parse().ok()?, parse_number(number)?))
+        }
         Some(("migration", "begun")) => Some(Entry::MigrationBegun),
         Some(("migration", rest)) => rest.strip_prefix("staged/").and_then(uuid).map(Entry::MigrationStaged),
         Some(_) => None,

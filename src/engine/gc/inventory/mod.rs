@@ -170,6 +170,7 @@ impl Inventory {
             | Entry::Snapshot(_)
             | Entry::Survey
             | Entry::SurveyTurn(_)
+            | Entry::SyncRun(..)
             | Entry::Damaged(..)
             | Entry::DamagedNote(..)
             | Entry::Verification

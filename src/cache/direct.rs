@@ -1,0 +1,170 @@
+//! `UpstreamRepository`: a repository of an upstream, read within the upstream's bounds and past the cache: for copies.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
+use sampan_client::{BlobInfo, ClientError, ManifestInfo, Referrer, RemoteManifest, RepositoryClient};
+use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
+
+use crate::blobs::RESUME;
+use crate::caches::{CachedName, Caches, LocateError};
+use crate::error::{CacheError, Result};
+use crate::statistics::Kind;
+use crate::upstream::Upstream;
+
+/// A repository of an upstream. Its requests count as those of clients do: towards the bounds of connections, requests and
+/// bandwidth, and for the metrics; while the registry is offline none is sent.
+#[derive(Clone, Debug)]
+pub struct UpstreamRepository {
+    caches: Caches,
+    name: CachedName,
+    remote: RepositoryClient,
+}
+
+impl Caches {
+    /// The upstream of this name in the configuration.
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.upstreams().iter().find(|upstream| upstream.name() == name)
+    }
+
+    /// The cache of a repository of an upstream, by its name there.
+    ///
+    /// # Errors
+    ///
+    /// The name is no name, alone or with the prefix. `None` if there is no such upstream.
+    pub fn of_upstream(&self, upstream: &str, name: &str) -> Result<Option<CachedName>, LocateError> {
+        self.inner.mapping.of_upstream(upstream, name).map(|place| self.named(&place)).transpose()
+    }
+
+    /// A repository of an upstream, past the cache.
+    pub fn past_cache(&self, name: CachedName) -> UpstreamRepository {
+        let remote = name.upstream.repository(name.remote.clone());
+        UpstreamRepository { caches: self.clone(), name, remote }
+    }
+
+    /// The repositories of an upstream by their names there, without the path below which they are; `None` if it has no list.
+    ///
+    /// # Errors
+    ///
+    /// The upstream gives no answer, or may not be asked.
+    pub async fn catalog_of(&self, upstream: &Upstream) -> Result<Option<Vec<String>>> {
+        if self.is_offline() {
+            return Err(CacheError::Offline);
+        }
+        let asked = upstream.ask(Kind::List, upstream.catalog()).await;
+        let none = || CacheError::Wrong {
+            upstream: upstream.name().to_owned(),
+            reason: "it does not show its catalog".to_owned(),
+        };
+        let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), none))?;
+        let path = upstream.settings.path.as_ref();
+        let below = |name: RepositoryName| match path {
+            None => Some(name.as_str().to_owned()),
+            Some(path) => name.as_str().strip_prefix(path.as_str())?.strip_prefix('/').map(str::to_owned),
+        };
+        Ok(found.map(|names| names.into_iter().filter_map(below).collect()))
+    }
+}
+
+impl UpstreamRepository {
+    /// The upstream.
+    pub fn upstream(&self) -> &Upstream {
+        &self.name.upstream
+    }
+
+    /// All tags, sorted; `None` if the upstream has no such repository.
+    ///
+    /// # Errors
+    ///
+    /// The upstream gives no answer, or may not be asked.
+    pub async fn tags(&self) -> Result<Option<Vec<Tag>>> {
+        self.ask(Kind::List, self.remote.tags()).await
+    }
+
+    /// The digest of a manifest; `None` if it is missing. Docker Hub does not count it as a pull.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn manifest_info(&self, reference: &Reference) -> Result<Option<ManifestInfo>> {
+        self.ask(Kind::Manifest, self.remote.manifest_info(reference)).await
+    }
+
+    /// A manifest; `None` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn manifest(&self, reference: &Reference) -> Result<Option<RemoteManifest>> {
+        self.ask(Kind::Manifest, self.remote.manifest(reference)).await
+    }
+
+    /// The manifests that are attached to `subject`.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Referrer>> {
+        let found = self.ask(Kind::List, async { self.remote.referrers(subject, None).await.map(Some) });
+        Ok(found.await?.unwrap_or_default())
+    }
+
+    /// The length of a blob; `None` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn blob_info(&self, digest: &Digest) -> Result<Option<BlobInfo>> {
+        self.ask(Kind::Blob, self.remote.blob_info(digest)).await
+    }
+
+    /// The bytes of a blob, whose digest is not compared; `None` if it is missing. The transfer goes on where the upstream
+    /// breaks off.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn blob(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<BoxStream<'static, Result<Bytes, ClientError>>>> {
+        self.check_askable()?;
+        let upstream = Arc::clone(&self.name.upstream);
+        let Some(permit) = upstream.transfer().await else { return Err(CacheError::Stopped) };
+        let opened = upstream.send(Kind::Blob, self.remote.blob(digest, None)).await;
+        let opened = opened.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))?;
+        let Some(stream) = opened else { return Ok(None) };
+        let stream = stream.unverified().with_retry(RESUME).into_stream();
+        let bounded = stream.then(move |bytes| {
+            let (upstream, _permit) = (Arc::clone(&upstream), &permit);
+            async move {
+                if let Ok(bytes) = &bytes {
+                    upstream.byte_rate.take(bytes.len() as u64).await;
+                }
+                bytes
+            }
+        });
+        Ok(Some(bounded.boxed()))
+    }
+
+    async fn ask<T>(
+        &self,
+        kind: Kind,
+        request: impl Future<Output = Result<Option<T>, ClientError>>,
+    ) -> Result<Option<T>> {
+        self.check_askable()?;
+        let upstream = &self.name.upstream;
+        let asked = upstream.ask(kind, request).await;
+        asked.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))
+    }
+
+    fn check_askable(&self) -> Result<()> {
+        self.name.check_allowed()?;
+        if self.caches.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
+    }
+
+    fn unknown(&self) -> CacheError {
+        CacheError::RepositoryUnknown(self.name.remote.clone())
+    }
+}

@@ -1,0 +1,26 @@
+//! Jobs that copy chosen images from another registry, again and again, so that they are here when it is not.
+//!
+//! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: [`UpstreamSource`](source) reads what the
+//! store lacks from the upstream, [`CopyTarget`](target) writes as a push does. What is here is neither read nor sent again, so a
+//! run that was interrupted goes on where it was, and one without news costs a list and a comparison for each tag.
+//!
+//! Invariants:
+//!
+//! - a tag moves when its new image is whole, as chosen; digests are never changed;
+//! - data become visible in a repository by a transfer from the upstream in this run, or were visible there before: an upstream
+//!   could name a digest that it does not have;
+//! - every image is independent: one that fails is named in the [`JobReport`], and the others are copied.
+//!
+//! Absent on purpose: schedules, which are the registry's, and signatures, which are copied but not verified.
+
+mod error;
+mod job;
+mod prune;
+mod report;
+mod run;
+mod source;
+mod target;
+
+pub use job::{Job, JobRepository, NameRule, TagChoice};
+pub use report::{JobFailure, JobReport};
+pub use run::{Change, RunOptions, Running, run};

@@ -1,0 +1,74 @@
+//! Pruning: removes the tags of a copy that the upstream has no more.
+
+use sampan_bundle::is_fallback_tag;
+use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_transfer::Target;
+
+use crate::error::Failed;
+
+/// Removes the tags of `name` that are not in `upstream`, and returns how many. A tag that attaches something to an image stays
+/// as long as the image does; a tag that moved meanwhile stays. Manifests and blobs stay until a collection.
+///
+/// A list that lacks more than half of the tags is more likely wrong than right, so then nothing is removed.
+pub(crate) async fn prune(
+    target: &dyn Target,
+    name: &RepositoryName,
+    upstream: &[Tag],
+) -> Result<u64, Failed> {
+    let all = target.tags(name).await?;
+    let mut stale: Vec<(Tag, Digest)> = Vec::new();
+    for tag in all.iter().filter(|tag| upstream.binary_search(tag).is_err()) {
+        if let Some(subject) = subject_of(tag)
+            && target.has_manifest(name, &subject).await?
+        {
+            continue;
+        }
+        if let Some(digest) = target.tag(name, tag).await? {
+            stale.push((tag.clone(), digest));
+        }
+    }
+    if stale.is_empty() {
+        return Ok(0);
+    }
+    target.check_deletable()?;
+    if stale.len() * 2 > all.len() {
+        return Err(Failed::One(format!(
+            "{} of its {} tags here are gone at the upstream, more than half, so none was removed: if that is right, delete \
+             them through the API",
+            stale.len(),
+            all.len()
+        )));
+    }
+    let mut removed = 0;
+    for (tag, digest) in &stale {
+        if target.delete_tag(name, tag, digest).await? {
+            tracing::info!(repository = %name, %tag, %digest, "{name}:{tag} was removed, since the upstream has it no more");
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// The manifest to which a tag attaches another; `None` for other tags.
+fn subject_of(tag: &Tag) -> Option<Digest> {
+    let text = tag.as_str().split('.').next().filter(|_| is_fallback_tag(tag))?;
+    text.replacen('-', ":", 1).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_that_attaches_names_its_subject() {
+        let hex = "a".repeat(64);
+        for (tag, is_subject) in [
+            (format!("sha256-{hex}"), true),
+            (format!("sha256-{hex}.sig"), true),
+            ("1.27".to_owned(), false),
+            ("sha256-abc".to_owned(), false),
+        ] {
+            assert_eq!(subject_of(&tag.parse().unwrap()).is_some(), is_subject, "{tag}");
+        }
+    }
+}

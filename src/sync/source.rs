@@ -1,0 +1,183 @@
+//! `UpstreamSource`: a repository of an upstream, of which the store already has a part.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+use sampan_bundle::{BoxError, ContentStream};
+use sampan_cache::{CacheError, UpstreamRepository};
+use sampan_engine::Registry;
+use sampan_engine::oci::media_type::is_nondistributable;
+use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
+use sampan_transfer::{Error, FoundManifest, Result, Source, StoreSource};
+
+use crate::error::ReserveReached;
+
+/// A repository of an upstream, under its name here. What the store has of it is read from there; the rest is remembered while an
+/// image is copied, so that each manifest is asked for once.
+#[derive(Debug)]
+pub(crate) struct UpstreamSource {
+    upstream: UpstreamRepository,
+    stored: StoreSource,
+    target: RepositoryName,
+    tags: Vec<Tag>,
+    reserve: u64,
+    /// A plain mutex: held to read or add.
+    known: Mutex<Known>,
+}
+
+/// What was learnt of the image that is copied.
+#[derive(Debug, Default)]
+struct Known {
+    manifests: HashMap<Digest, FoundManifest>,
+    manifest_bytes: usize,
+    /// The lengths of blobs by the manifests that refer to them.
+    sizes: HashMap<Digest, u64>,
+    /// The manifests that were not stored before.
+    new: HashSet<Digest>,
+    /// The image itself.
+    root: Option<Digest>,
+}
+
+/// The most bytes of manifests that are remembered; those beyond are asked for again.
+const MAX_REMEMBERED: usize = 64 << 20;
+
+impl UpstreamSource {
+    /// The repository with the tags `tags`, which is `target` here.
+    pub(crate) fn new(
+        upstream: UpstreamRepository,
+        registry: Registry,
+        target: RepositoryName,
+        tags: Vec<Tag>,
+        reserve: u64,
+    ) -> Self {
+        let stored = StoreSource::new(registry);
+        Self { upstream, stored, target, tags, reserve, known: Mutex::default() }
+    }
+
+    /// Forgets the image that was copied last.
+    pub(crate) fn begin_image(&self) {
+        *self.known.lock() = Known::default();
+    }
+
+    /// The digest of a tag at the upstream.
+    pub(crate) async fn digest(&self, tag: &Tag) -> Result<Option<Digest>, CacheError> {
+        let found = self.upstream.manifest_info(&Reference::Tag(tag.clone())).await?;
+        Ok(found.map(|found| found.digest))
+    }
+
+    async fn manifest_by_digest(&self, digest: &Digest) -> Result<Option<FoundManifest>> {
+        if let Some(found) = self.known.lock().manifests.get(digest) {
+            return Ok(Some(found.clone()));
+        }
+        let reference = Reference::Digest(digest.clone());
+        // One that is damaged here is asked for.
+        if let Ok(Some(found)) = self.stored.manifest(&self.target, &reference).await {
+            self.learn(&found, false);
+            return Ok(Some(found));
+        }
+        self.check_reserve()?;
+        let Some(found) = self.upstream.manifest(&reference).await.map_err(other)? else { return Ok(None) };
+        let found = FoundManifest { digest: found.digest, media_type: found.media_type, bytes: found.bytes };
+        self.learn(&found, true);
+        Ok(Some(found))
+    }
+
+    fn learn(&self, found: &FoundManifest, is_new: bool) {
+        let mut known = self.known.lock();
+        if let Ok(manifest) = Manifest::parse(&found.bytes, None) {
+            for blob in manifest.config.iter().chain(&manifest.layers) {
+                // Whether the upstream has one that need not be distributed, only the upstream knows.
+                if !is_nondistributable(&blob.media_type) {
+                    known.sizes.insert(blob.digest.clone(), blob.size);
+                }
+            }
+        }
+        if is_new {
+            known.new.insert(found.digest.clone());
+        }
+        if known.manifest_bytes + found.bytes.len() <= MAX_REMEMBERED {
+            known.manifest_bytes += found.bytes.len();
+            known.manifests.insert(found.digest.clone(), found.clone());
+        }
+    }
+
+    fn check_reserve(&self) -> Result<()> {
+        let upstream = self.upstream.upstream();
+        match upstream.rate_limit() {
+            Some(limit) if self.reserve > 0 && limit.remaining <= self.reserve => {
+                Err(other(ReserveReached {
+                    upstream: upstream.name().to_owned(),
+                    remaining: limit.remaining,
+                    reserve: self.reserve,
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for UpstreamSource {
+    async fn repositories(&self) -> Result<Vec<RepositoryName>> {
+        Ok(vec![self.target.clone()])
+    }
+
+    async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
+        Ok(self.tags.clone())
+    }
+
+    async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {
+        Err(Error::NoTagTimes)
+    }
+
+    async fn manifest(&self, _: &RepositoryName, reference: &Reference) -> Result<Option<FoundManifest>> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => {
+                let Some(digest) = self.digest(tag).await.map_err(other)? else { return Ok(None) };
+                self.known.lock().root.get_or_insert_with(|| digest.clone());
+                digest
+            }
+        };
+        self.manifest_by_digest(&digest).await
+    }
+
+    /// The upstream is asked for what is attached to the image and to manifests that are new; to others it attaches seldom.
+    async fn referrers(&self, name: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let is_asked = {
+            let known = self.known.lock();
+            known.root.as_ref() == Some(subject) || known.new.contains(subject)
+        };
+        match is_asked {
+            true => self.upstream.referrers(subject).await.map_err(other),
+            false => self.stored.referrers(name, subject).await,
+        }
+    }
+
+    async fn blob_size(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        if let Some(size_bytes) = self.stored.blob_size(name, digest).await? {
+            return Ok(Some(size_bytes));
+        }
+        if let Some(size_bytes) = self.known.lock().sizes.get(digest) {
+            return Ok(Some(*size_bytes));
+        }
+        let found = self.upstream.blob_info(digest).await.map_err(other)?;
+        Ok(found.and_then(|found| found.size_bytes))
+    }
+
+    async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<ContentStream> {
+        let found = self.upstream.blob(digest).await.map_err(other)?;
+        let missing = || Error::Image {
+            image: format!("{name}@{digest}"),
+            problem: "the upstream does not have the blob".to_owned(),
+        };
+        Ok(found.ok_or_else(missing)?.map_err(BoxError::from).boxed())
+    }
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Other(Box::new(error))
+}

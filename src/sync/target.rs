@@ -1,0 +1,92 @@
+//! `CopyTarget`: the store, in which an upstream makes nothing visible that it did not send.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sampan_bundle::ContentStream;
+use sampan_engine::Registry;
+use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_transfer::{NewManifest, Result, StoreTarget, Target};
+
+/// The store, for one run of a job.
+#[derive(Debug)]
+pub(crate) struct CopyTarget {
+    store: StoreTarget,
+    /// A repository in which this run has stored each blob. A plain mutex: held to read or add.
+    sent: Mutex<HashMap<Digest, RepositoryName>>,
+}
+
+/// The most blobs that are remembered; those beyond are transferred for each repository.
+const MAX_REMEMBERED: usize = 100_000;
+
+impl CopyTarget {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self { store: StoreTarget::new(registry), sent: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Target for CopyTarget {
+    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+        self.store.tags(repository).await
+    }
+
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        self.store.tag(repository, tag).await
+    }
+
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        self.store.has_manifest(repository, digest).await
+    }
+
+    async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        self.store.has_blob(repository, digest, size_bytes).await
+    }
+
+    async fn has_data(&self, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        self.store.has_data(digest, size_bytes).await
+    }
+
+    /// Links only what this run has transferred. The store would link what any repository has.
+    async fn place(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        _: &[RepositoryName],
+    ) -> Result<bool> {
+        if self.has_blob(repository, digest, size_bytes).await? {
+            return Ok(true);
+        }
+        let Some(holder) = self.sent.lock().get(digest).cloned() else { return Ok(false) };
+        self.store.place_from(repository, digest, size_bytes, &holder).await
+    }
+
+    async fn put_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        content: ContentStream,
+    ) -> Result<()> {
+        self.store.put_blob(repository, digest, size_bytes, content).await?;
+        let mut sent = self.sent.lock();
+        if sent.len() < MAX_REMEMBERED {
+            sent.insert(digest.clone(), repository.clone());
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+        self.store.put_manifest(repository, manifest).await
+    }
+
+    fn check_deletable(&self) -> Result<()> {
+        self.store.check_deletable()
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
+        self.store.delete_tag(repository, tag, digest).await
+    }
+}
