@@ -12,6 +12,7 @@ mod registry_url;
 mod repository_path;
 mod repository_pattern;
 mod url;
+mod version_range;
 mod window;
 
 pub use address::{ListenAddress, PathPrefix};
@@ -25,6 +26,7 @@ pub use repository_path::RepositoryPath;
 pub use repository_pattern::RepositoryPattern;
 pub use sampan_driver::ByteSize;
 pub use url::ExternalUrl;
+pub use version_range::VersionRange;
 pub use window::DailyWindow;
 
 /// Implements `Deserialize` from text through `FromStr`, for types that are one scalar.

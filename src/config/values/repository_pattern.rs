@@ -21,6 +21,8 @@ pub struct RepositoryPattern {
 const USER: &str = "${user}";
 /// No other `$` passes the check of characters.
 const USER_MARK: char = '$';
+/// The characters that make a pattern.
+const MARKS: [char; 5] = ['*', '?', '{', '}', '$'];
 /// `{a,b}` may be repeated, and each repetition doubles the alternatives.
 const MAX_ALTERNATIVES: usize = 64;
 
@@ -36,6 +38,19 @@ impl RepositoryPattern {
     /// Whether the pattern depends on the user that asks.
     pub fn names_user(&self) -> bool {
         self.text.contains(USER)
+    }
+
+    /// Whether it is one name, and no pattern.
+    pub fn is_exact(&self) -> bool {
+        !self.text.contains(MARKS)
+    }
+
+    /// The components before the first one with a pattern, without a slash at the end; an exact one is all of it.
+    pub fn fixed(&self) -> &str {
+        match self.text.find(MARKS) {
+            None => &self.text,
+            Some(mark) => self.text[..mark].rsplit_once('/').map_or("", |(fixed, _)| fixed),
+        }
     }
 
     /// The number of globs that the pattern stands for.
@@ -222,6 +237,23 @@ mod tests {
             let pattern: RepositoryPattern = text.parse().unwrap();
             assert_eq!(pattern.globs("ann").collect::<Vec<_>>(), expected, "{text}");
             assert_eq!(pattern.names_user(), text.contains("user"));
+        }
+    }
+
+    #[test]
+    fn the_components_before_a_pattern_are_fixed() {
+        for (text, expected) in [
+            ("library/debian", "library/debian"),
+            ("library/*", "library"),
+            ("library/**", "library"),
+            ("a/b/deb*/c", "a/b"),
+            ("a/{b,c}/d", "a"),
+            ("a?/b", ""),
+            ("*/b", ""),
+            ("**", ""),
+        ] {
+            let pattern: RepositoryPattern = text.parse().unwrap();
+            assert_eq!((pattern.fixed(), pattern.is_exact()), (expected, text == expected), "{text}");
         }
     }
 

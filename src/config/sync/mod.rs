@@ -1,0 +1,13 @@
+//! The section `sync`: jobs that copy repositories of upstreams on a schedule. At the top of the file, since Distribution
+//! ignores what it does not know there.
+//!
+//! `keys.rs` has the keys, which are what consumers take, and `check.rs` the checks across keys.
+
+mod check;
+mod keys;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use check::check;
+pub use keys::{SyncJob, SyncRepository, SyncTags};
