@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use regex::Regex;
+
 use super::value_from_text;
 
 /// A glob for whole names of repositories.
@@ -68,6 +70,11 @@ impl RepositoryPattern {
     /// whole component. The caller makes sure that the user's name is one component of a name.
     pub fn globs<'a>(&'a self, user: &'a str) -> impl Iterator<Item = String> + 'a {
         self.alternatives.iter().map(move |alternative| alternative.replace(USER_MARK, user))
+    }
+
+    /// Whether the pattern, without a user, matches a name. It is compiled for that: for a check, not for a request.
+    pub(crate) fn is_match(&self, name: &str) -> bool {
+        self.globs("").any(|glob| expression(&glob).is_some_and(|expression| expression.is_match(name)))
     }
 }
 
@@ -215,6 +222,24 @@ fn normalize(alternative: &str) -> Result<String, String> {
     Ok(components.join("/"))
 }
 
+/// The regular expression of a glob. At the end, `**` is at least one component.
+fn expression(glob: &str) -> Option<Regex> {
+    let (before, last) = glob.rsplit_once('/').map_or((None, glob), |(before, last)| (Some(before), last));
+    let of = |component: &str| regex::escape(component).replace("\\*", "[^/]*").replace("\\?", "[^/]");
+    let mut expression = String::from("^");
+    for component in before.into_iter().flat_map(|before| before.split('/')) {
+        match component {
+            "**" => expression.push_str("(?:[^/]+/)*"),
+            _ => expression.push_str(&format!("{}/", of(component))),
+        }
+    }
+    match last {
+        "**" => expression.push_str("[^/]+(?:/[^/]+)*$"),
+        _ => expression.push_str(&format!("{}$", of(last))),
+    }
+    Regex::new(&expression).ok()
+}
+
 fn shown(marked: &str) -> String {
     marked.replace(USER_MARK, USER)
 }
@@ -237,6 +262,24 @@ mod tests {
             let pattern: RepositoryPattern = text.parse().unwrap();
             assert_eq!(pattern.globs("ann").collect::<Vec<_>>(), expected, "{text}");
             assert_eq!(pattern.names_user(), text.contains("user"));
+        }
+    }
+
+    #[test]
+    fn a_name_is_matched_component_by_component() {
+        for (text, matching, others) in [
+            ("a/b", vec!["a/b"], vec!["a", "a/b/c", "xa/b"]),
+            ("**", vec!["a", "a/b/c"], vec![]),
+            ("a/*", vec!["a/b", "a/b-c.d"], vec!["a", "a/b/c"]),
+            ("a/**", vec!["a/b", "a/b/c"], vec!["a", "ab/c"]),
+            ("**/b", vec!["b", "a/b", "a/a/b"], vec!["ab", "b/c"]),
+            ("a/**/b", vec!["a/b", "a/x/b", "a/x/y/b"], vec!["a/xb", "ab"]),
+            ("a.b-?/c*", vec!["a.b-x/c", "a.b-x/cd"], vec!["axb-x/c", "a.b-/c", "a.b-x/d"]),
+            ("{a,b}/c", vec!["a/c", "b/c"], vec!["c/c"]),
+        ] {
+            let pattern: RepositoryPattern = text.parse().unwrap();
+            matching.iter().for_each(|name| assert!(pattern.is_match(name), "{text} {name}"));
+            others.iter().for_each(|name| assert!(!pattern.is_match(name), "{text} {name}"));
         }
     }
 
