@@ -181,7 +181,10 @@ impl Completed {
             && text.bytes().all(|b| b.is_ascii_digit())
         {
             // A key of Distribution's keeps its meaning. Our own keys refuse a number without a unit.
-            if ["gc.", "access.", "ui.", "proxy.upstreams["].iter().any(|ours| path.starts_with(ours)) {
+            if ["gc.", "access.", "ui.", "proxy.upstreams[", "sync["]
+                .iter()
+                .any(|ours| path.starts_with(ours))
+            {
                 let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
                 self.mistakes.push(Diagnostic::new(&node.origin, path, message));
                 return;

@@ -51,6 +51,7 @@ mod slips;
 mod source;
 mod storage;
 mod suggest;
+mod sync;
 mod ui;
 mod unserved;
 mod validate;
@@ -102,10 +103,11 @@ pub use storage::{
     Selected, StorageConfig, TagConfig, UploadPurgingConfig,
 };
 pub use suggest::hint;
+pub use sync::{SyncJob, SyncRepository, SyncTags};
 pub use ui::{UiConfig, UiLanguage};
 pub use values::{
     ByteSize, DailyWindow, ExternalUrl, GoDuration, ListenAddress, PageSize, PathPrefix, Pattern,
-    ProxyNetwork, RegistryHost, RegistryUrl, RepositoryPath, RepositoryPattern,
+    ProxyNetwork, RegistryHost, RegistryUrl, RepositoryPath, RepositoryPattern, VersionRange,
 };
 pub use verify::VerifyConfig;
 pub use version::Version;

@@ -6,7 +6,8 @@ use super::section::{Value, section};
 use super::{
     AccessConfig, AuditConfig, AuthConfig, CatalogConfig, DescriptorCacheKind, Diagnostic, GcConfig,
     HealthConfig, HttpConfig, LogConfig, LogLevel, MiddlewareConfig, Node, NotificationsConfig, PolicyConfig,
-    ProxyConfig, RedisConfig, StorageConfig, TagsConfig, UiConfig, ValidationConfig, VerifyConfig, Version,
+    ProxyConfig, RedisConfig, StorageConfig, SyncJob, TagsConfig, UiConfig, ValidationConfig, VerifyConfig,
+    Version, sync,
 };
 
 section! {
@@ -52,6 +53,8 @@ section! {
         pub tags: TagsConfig,
         /// Caches of other registries.
         pub proxy: Option<ProxyConfig>,
+        /// Jobs that copy repositories of upstreams on a schedule.
+        pub sync: Vec<SyncJob>; ours,
         /// The rules for manifests.
         pub validation: ValidationConfig,
         /// The rules for repositories.
@@ -91,6 +94,7 @@ impl Config {
         if let Some(proxy) = &self.proxy {
             proxy.check(self, &mut found);
         }
+        sync::check(self, &mut found);
         self.tags.check(&mut found);
         self.validation.check(&mut found);
         (found.mistakes, found.warnings)

@@ -154,7 +154,7 @@ macro_rules! leaf {
 
 pub(crate) use {keys, leaf, section};
 
-leaf!(String, PathBuf, bool, i64, u16, u32, usize);
+leaf!(String, PathBuf, bool, i64, u16, u32, u64, usize);
 
 impl Value for Duration {
     const KIND: Kind = Kind::Duration;

@@ -115,6 +115,15 @@ section! {
     }
 }
 
+impl UpstreamRepositories {
+    /// Whether a repository may be asked for, by its name there. The patterns are compiled for that: for a check, not for a
+    /// request.
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        let any = |patterns: &[RepositoryPattern]| patterns.iter().any(|pattern| pattern.is_match(name));
+        (self.allow.is_empty() || any(&self.allow)) && !any(&self.deny)
+    }
+}
+
 section! {
     /// `tags` of an upstream.
     pub struct UpstreamTags {

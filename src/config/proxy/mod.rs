@@ -19,3 +19,4 @@ pub use keys::{
     WhenGone,
 };
 pub use upstream::CacheUpstream;
+pub(crate) use upstream::LocatedUpstream;

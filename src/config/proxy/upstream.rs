@@ -12,7 +12,7 @@ use super::{
 };
 use crate::defaults::complete_part;
 use crate::section::Value;
-use crate::values::{RegistryHost, RegistryUrl, RepositoryPath};
+use crate::values::{RegistryHost, RegistryUrl, RepositoryPath, is_docker_hub};
 use crate::{Node, Origin};
 
 /// A registry whose content is cached: `proxy.remoteurl`, or an entry of `proxy.upstreams`.
@@ -63,6 +63,27 @@ pub struct CacheUpstream {
     pub public: bool,
 }
 
+impl CacheUpstream {
+    /// Whether it is Docker Hub, which has no list of its repositories.
+    pub fn is_docker_hub(&self) -> bool {
+        is_docker_hub(&self.url)
+    }
+
+    /// The name of a repository there, without `path`: `library/` is added where the upstream wants it.
+    pub fn name_there(&self, name: &str) -> String {
+        match self.library && !name.contains('/') {
+            true => format!("library/{name}"),
+            false => name.to_owned(),
+        }
+    }
+}
+
+/// An upstream, and the path of its section, such as `proxy.upstreams[0]`.
+pub(crate) struct LocatedUpstream {
+    pub(crate) path: String,
+    pub(crate) config: CacheUpstream,
+}
+
 /// The upstreams, and the problems of those that are not complete.
 #[derive(Default)]
 pub(super) struct Resolution {
@@ -75,6 +96,9 @@ pub(super) struct Resolution {
 }
 
 impl ProxyConfig {
+    /// The name of the upstream of `remoteurl`.
+    pub(crate) const REMOTE: &'static str = "remote";
+
     /// Whether any registry is cached.
     pub fn is_cache(&self) -> bool {
         self.remoteurl.is_some() || !self.upstreams.is_empty()
@@ -83,6 +107,12 @@ impl ProxyConfig {
     /// The registries that are cached, in the order of the file. A configuration that was loaded has no others.
     pub fn resolved_upstreams(&self) -> Vec<CacheUpstream> {
         self.resolve().upstreams.into_iter().map(|(_, upstream)| upstream).collect()
+    }
+
+    /// The same, each with its section.
+    pub(crate) fn located_upstreams(&self) -> Vec<LocatedUpstream> {
+        let located = |(path, config)| LocatedUpstream { path, config };
+        self.resolve().upstreams.into_iter().map(located).collect()
     }
 
     /// How long an image is kept after its last pull; `None` is for ever.
@@ -124,7 +154,7 @@ impl ProxyConfig {
     fn remote(&self) -> Option<UpstreamConfig> {
         let url = self.remoteurl.clone()?;
         let mut remote = UpstreamConfig {
-            name: Some("remote".to_owned()),
+            name: Some(Self::REMOTE.to_owned()),
             url: Some(url),
             username: self.username.clone(),
             password: self.password.clone(),

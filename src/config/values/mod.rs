@@ -12,6 +12,7 @@ mod registry_url;
 mod repository_path;
 mod repository_pattern;
 mod url;
+mod version_range;
 mod window;
 
 pub use address::{ListenAddress, PathPrefix};
@@ -21,10 +22,13 @@ pub use page_size::PageSize;
 pub use pattern::Pattern;
 pub use registry_host::RegistryHost;
 pub use registry_url::RegistryUrl;
+pub(crate) use registry_url::is_docker_hub;
 pub use repository_path::RepositoryPath;
+pub(crate) use repository_path::{MAX_REPOSITORY_NAME, name_problem};
 pub use repository_pattern::RepositoryPattern;
 pub use sampan_driver::ByteSize;
 pub use url::ExternalUrl;
+pub use version_range::VersionRange;
 pub use window::DailyWindow;
 
 /// Implements `Deserialize` from text through `FromStr`, for types that are one scalar.

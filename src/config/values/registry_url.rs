@@ -29,7 +29,7 @@ impl RegistryUrl {
 
     /// Whether the registry is Docker Hub.
     pub fn is_docker_hub(&self) -> bool {
-        self.0.host_str() == Some(HUB_API) && self.0.port().is_none()
+        is_docker_hub(&self.0)
     }
 
     /// The host in names of images: `docker.io` for Docker Hub.
@@ -39,6 +39,11 @@ impl RegistryUrl {
             false => RegistryHost::of_url(&self.0),
         }
     }
+}
+
+/// Whether the parsed URL of a registry is that of Docker Hub.
+pub(crate) fn is_docker_hub(url: &Url) -> bool {
+    url.host_str() == Some(HUB_API) && url.port().is_none()
 }
 
 impl FromStr for RegistryUrl {

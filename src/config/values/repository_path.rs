@@ -46,7 +46,7 @@ impl FromStr for RepositoryPath {
                 text.len()
             ));
         }
-        match text.split('/').find_map(problem) {
+        match name_problem(text) {
             Some(problem) => {
                 Err(format!("`{}` cannot begin a repository name: {problem}", text.escape_debug()))
             }
@@ -56,6 +56,14 @@ impl FromStr for RepositoryPath {
 }
 
 value_from_text!(RepositoryPath);
+
+/// The longest name of a repository, in bytes.
+pub(crate) const MAX_REPOSITORY_NAME: usize = 255;
+
+/// The problem of a repository's name, other than its length.
+pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
+    name.split('/').find_map(problem)
+}
 
 /// The problem of a component.
 fn problem(component: &str) -> Option<&'static str> {

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use regex::Regex;
+
 use super::value_from_text;
 
 /// A glob for whole names of repositories.
@@ -21,6 +23,8 @@ pub struct RepositoryPattern {
 const USER: &str = "${user}";
 /// No other `$` passes the check of characters.
 const USER_MARK: char = '$';
+/// The characters that make a pattern.
+const MARKS: [char; 5] = ['*', '?', '{', '}', '$'];
 /// `{a,b}` may be repeated, and each repetition doubles the alternatives.
 const MAX_ALTERNATIVES: usize = 64;
 
@@ -38,6 +42,19 @@ impl RepositoryPattern {
         self.text.contains(USER)
     }
 
+    /// Whether it is one name, and no pattern.
+    pub fn is_exact(&self) -> bool {
+        !self.text.contains(MARKS)
+    }
+
+    /// The components before the first one with a pattern, without a slash at the end; an exact one is all of it.
+    pub fn fixed(&self) -> &str {
+        match self.text.find(MARKS) {
+            None => &self.text,
+            Some(mark) => self.text[..mark].rsplit_once('/').map_or("", |(fixed, _)| fixed),
+        }
+    }
+
     /// The number of globs that the pattern stands for.
     pub fn alternatives(&self) -> usize {
         self.alternatives.len()
@@ -53,6 +70,11 @@ impl RepositoryPattern {
     /// whole component. The caller makes sure that the user's name is one component of a name.
     pub fn globs<'a>(&'a self, user: &'a str) -> impl Iterator<Item = String> + 'a {
         self.alternatives.iter().map(move |alternative| alternative.replace(USER_MARK, user))
+    }
+
+    /// Whether the pattern, without a user, matches a name. It is compiled for that: for a check, not for a request.
+    pub(crate) fn is_match(&self, name: &str) -> bool {
+        self.globs("").any(|glob| expression(&glob).is_some_and(|expression| expression.is_match(name)))
     }
 }
 
@@ -200,6 +222,24 @@ fn normalize(alternative: &str) -> Result<String, String> {
     Ok(components.join("/"))
 }
 
+/// The regular expression of a glob. At the end, `**` is at least one component.
+fn expression(glob: &str) -> Option<Regex> {
+    let (before, last) = glob.rsplit_once('/').map_or((None, glob), |(before, last)| (Some(before), last));
+    let of = |component: &str| regex::escape(component).replace("\\*", "[^/]*").replace("\\?", "[^/]");
+    let mut expression = String::from("^");
+    for component in before.into_iter().flat_map(|before| before.split('/')) {
+        match component {
+            "**" => expression.push_str("(?:[^/]+/)*"),
+            _ => expression.push_str(&format!("{}/", of(component))),
+        }
+    }
+    match last {
+        "**" => expression.push_str("[^/]+(?:/[^/]+)*$"),
+        _ => expression.push_str(&format!("{}$", of(last))),
+    }
+    Regex::new(&expression).ok()
+}
+
 fn shown(marked: &str) -> String {
     marked.replace(USER_MARK, USER)
 }
@@ -222,6 +262,41 @@ mod tests {
             let pattern: RepositoryPattern = text.parse().unwrap();
             assert_eq!(pattern.globs("ann").collect::<Vec<_>>(), expected, "{text}");
             assert_eq!(pattern.names_user(), text.contains("user"));
+        }
+    }
+
+    #[test]
+    fn a_name_is_matched_component_by_component() {
+        for (text, matching, others) in [
+            ("a/b", vec!["a/b"], vec!["a", "a/b/c", "xa/b"]),
+            ("**", vec!["a", "a/b/c"], vec![]),
+            ("a/*", vec!["a/b", "a/b-c.d"], vec!["a", "a/b/c"]),
+            ("a/**", vec!["a/b", "a/b/c"], vec!["a", "ab/c"]),
+            ("**/b", vec!["b", "a/b", "a/a/b"], vec!["ab", "b/c"]),
+            ("a/**/b", vec!["a/b", "a/x/b", "a/x/y/b"], vec!["a/xb", "ab"]),
+            ("a.b-?/c*", vec!["a.b-x/c", "a.b-x/cd"], vec!["axb-x/c", "a.b-/c", "a.b-x/d"]),
+            ("{a,b}/c", vec!["a/c", "b/c"], vec!["c/c"]),
+        ] {
+            let pattern: RepositoryPattern = text.parse().unwrap();
+            matching.iter().for_each(|name| assert!(pattern.is_match(name), "{text} {name}"));
+            others.iter().for_each(|name| assert!(!pattern.is_match(name), "{text} {name}"));
+        }
+    }
+
+    #[test]
+    fn the_components_before_a_pattern_are_fixed() {
+        for (text, expected) in [
+            ("library/debian", "library/debian"),
+            ("library/*", "library"),
+            ("library/**", "library"),
+            ("a/b/deb*/c", "a/b"),
+            ("a/{b,c}/d", "a"),
+            ("a?/b", ""),
+            ("*/b", ""),
+            ("**", ""),
+        ] {
+            let pattern: RepositoryPattern = text.parse().unwrap();
+            assert_eq!((pattern.fixed(), pattern.is_exact()), (expected, text == expected), "{text}");
         }
     }
 
