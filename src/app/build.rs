@@ -7,19 +7,21 @@ use sampan_cache::Caches;
 use sampan_config::{Environment, Loaded, UploadPurgingConfig};
 use sampan_engine::Registry;
 
+use super::debug::Shown;
 use super::opened::Opened;
 use super::reload::{Reload, Running};
 use super::store::InUse;
 use super::ui::Pages;
 use super::{
     Access, AppError, Checks, caches, collection, debug, descriptors, engine, exposure, http_options,
-    metrics, metrics_caches, middleware, network, notifications, systemd, traces, verification,
+    metrics, metrics_caches, metrics_sync, middleware, network, notifications, sync, systemd, traces,
+    verification,
 };
 use crate::decorators::Traced;
 use crate::drivers::Drivers;
 use crate::health::HealthStatus;
 use crate::http::{Api, AppState, HttpServices, PageSlot, TraceParent};
-use crate::maintenance::{Collector, Verifier};
+use crate::maintenance::{Collector, Syncer, Verifier};
 use crate::notify::Notifier;
 use crate::serve::Server;
 use crate::telemetry::traces::{Traces, continue_from};
@@ -37,6 +39,8 @@ pub struct App {
     pub(super) health: HealthStatus,
     pub(super) collector: Arc<Collector>,
     pub(super) verifier: Arc<Verifier>,
+    /// `None` without jobs.
+    pub(super) syncer: Option<Arc<Syncer>>,
     /// `None` if the configuration switches purging off.
     pub(super) purging: Option<UploadPurgingConfig>,
     pub(super) notifier: Option<Arc<Notifier>>,
@@ -92,6 +96,7 @@ impl App {
         services.guard = access.guard().cloned();
         let caches = caches::caches_if_configured(config).await?;
         services.caches = caches.clone();
+        let syncer = sync::syncer(config, &registry, caches.as_ref())?;
         let collector = Collector::new(registry.clone(), collection::settings(config));
         let collector = Arc::new(match caches.clone() {
             Some(caches) => collector.unless_offline(move || caches.is_offline()),
@@ -137,10 +142,17 @@ impl App {
             if let Some(caches) = &caches {
                 metrics.register(metrics_caches::of_caches(caches)?)?;
             }
+            if let Some(syncer) = &syncer {
+                metrics.register(metrics_sync::of_sync(syncer)?)?;
+            }
         }
-        let (collecting, verifying) = (collector.clone(), verifier.clone());
-        let debug =
-            debug::server(&loaded, health.clone(), metrics, collecting, verifying, caches.clone()).await?;
+        let shown = Shown {
+            collector: collector.clone(),
+            verifier: verifier.clone(),
+            caches: caches.clone(),
+            syncer: syncer.clone(),
+        };
+        let debug = debug::server(&loaded, health.clone(), metrics, shown).await?;
         let running = Running {
             registry: registry.clone(),
             access: access.clone(),
@@ -166,6 +178,7 @@ impl App {
             health,
             collector,
             verifier,
+            syncer,
             purging,
             notifier,
             traces,

@@ -11,26 +11,33 @@ use tokio::sync::oneshot;
 use super::{AppError, network};
 use crate::debug::{MetricsPage, Parts, router};
 use crate::health::HealthStatus;
-use crate::maintenance::{Collector, Verifier};
+use crate::maintenance::{Collector, Syncer, Verifier};
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
+
+/// The works of a registry that have a page.
+pub(super) struct Shown {
+    pub(super) collector: Arc<Collector>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) caches: Option<Caches>,
+    pub(super) syncer: Option<Arc<Syncer>>,
+}
 
 /// The server at `http.debug.addr`, if configured.
 pub(super) async fn server(
     loaded: &Loaded,
     health: HealthStatus,
     metrics: Option<Metrics>,
-    collector: Arc<Collector>,
-    verifier: Arc<Verifier>,
-    caches: Option<Caches>,
+    shown: Shown,
 ) -> Result<Option<Server<Router>>, AppError> {
     let Some(debug) = &loaded.config.http.debug else { return Ok(None) };
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
-    let parts =
-        Parts { health, metrics, config: sampan_config::show(loaded), collector, verifier, caches, hosts };
+    let Shown { collector, verifier, caches, syncer } = shown;
+    let config = sampan_config::show(loaded);
+    let parts = Parts { health, metrics, config, collector, verifier, caches, syncer, hosts };
     // Its pages are small, so the shutdown does not wait for longer answers.
     let options = ServeOptions {
         max_connections: 64,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::CacheSetupError;
+use super::{CacheSetupError, SyncSetupError};
 use crate::auth::token::TokenError;
 use crate::auth::{GuardError, HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
@@ -52,6 +52,9 @@ pub enum AppError {
     /// The caches of other registries.
     #[error("proxy")]
     Caches(#[from] CacheSetupError),
+    /// The jobs that copy from other registries.
+    #[error("sync")]
+    Sync(#[from] SyncSetupError),
     /// The record of who did what.
     #[error("audit.file {}: {source}; let this process create and write it", .path.display())]
     Audit {

@@ -284,6 +284,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("validation", old.validation != new.validation),
         ("policy", old.policy != new.policy),
         ("proxy", old.proxy != new.proxy),
+        ("sync", old.sync != new.sync),
         ("redis", old.redis != new.redis),
         ("middleware", old.middleware != new.middleware),
         ("ui", old.ui != new.ui),

@@ -41,6 +41,9 @@ impl App {
             });
         }
         tasks.spawn("the verification of the store", async move { verifier.run().await });
+        if let Some(syncer) = self.syncer {
+            tasks.spawn("the jobs that copy from other registries", async move { syncer.run().await });
+        }
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());
         let collecting = collector.clone();

@@ -20,6 +20,7 @@ use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
 use super::migrate::MigrateArgs;
+use super::sync::SyncArgs;
 use super::tag::TagCommand;
 use super::token_args::TokenCommand;
 use super::usage::UsageOptions;
@@ -114,6 +115,11 @@ pub(super) enum Command {
     /// Manage caches of other registries
     #[command(subcommand)]
     Cache(CacheCommand),
+
+    /// Run the jobs of `sync` once, which copy images from other registries: exit code 3 if something was left out
+    ///
+    /// The running registry runs them by itself, on their schedules.
+    Sync(SyncArgs),
 
     /// Examine a configuration without serving it
     #[command(subcommand)]

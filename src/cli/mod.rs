@@ -41,6 +41,7 @@ mod serve;
 mod since;
 mod status;
 mod store;
+mod sync;
 mod tag;
 mod terminal;
 mod token;
@@ -82,6 +83,7 @@ pub fn main(drivers: Drivers) -> ExitCode {
         Some(Command::Backup(command)) => return exit(backup::run(&drivers, command)),
         Some(Command::Bundle(command)) => return exit(bundle::run(&drivers, command)),
         Some(Command::Cache(command)) => return exit(cache::run(&drivers, command)),
+        Some(Command::Sync(args)) => return exit(sync::run(&drivers, args)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
         Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),

@@ -11,7 +11,7 @@ use sampan_cache::{Caches, Upstream};
 use serde_json::{Value, json};
 
 use crate::health::HealthStatus;
-use crate::maintenance::{self, Collector, Refusal, Verifier, VerifyState};
+use crate::maintenance::{self, Collector, Refusal, SyncState, Syncer, Verifier, VerifyState};
 use crate::telemetry::Metrics;
 
 /// The list of pages.
@@ -79,6 +79,11 @@ pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Respons
 /// The state of the verification, and its last problems.
 pub(super) async fn show_verify(State(verifier): State<Arc<Verifier>>) -> Json<VerifyState> {
     Json(verifier.state().await)
+}
+
+/// The jobs that copy from other registries: what they do, and did last.
+pub(super) async fn show_sync(State(syncer): State<Arc<Syncer>>) -> Json<Vec<SyncState>> {
+    Json(syncer.state().await)
 }
 
 /// The upstreams, and whether they are asked.

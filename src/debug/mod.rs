@@ -14,7 +14,7 @@ use axum::Router;
 use sampan_cache::Caches;
 
 use crate::health::HealthStatus;
-use crate::maintenance::{Collector, Verifier};
+use crate::maintenance::{Collector, Syncer, Verifier};
 use crate::telemetry::Metrics;
 
 /// The data behind the debug listener.
@@ -32,6 +32,8 @@ pub struct Parts {
     pub verifier: Arc<Verifier>,
     /// The caches of other registries.
     pub caches: Option<Caches>,
+    /// The jobs that copy from other registries.
+    pub syncer: Option<Arc<Syncer>>,
     /// The host names of this listener, besides addresses and `localhost`.
     pub hosts: Vec<String>,
 }

@@ -8,12 +8,12 @@ use super::Parts;
 use super::guard::{self, Guard};
 use super::handlers::{
     go_offline, go_online, index_text, livez, not_found, readyz, show_cache, show_config, show_gc,
-    show_health, show_index, show_metrics, show_verify, start_gc,
+    show_health, show_index, show_metrics, show_sync, show_verify, start_gc,
 };
 
 /// The routes of all pages.
 pub(super) fn table(parts: Parts) -> Router {
-    let Parts { health, metrics, config, collector, verifier, caches, hosts } = parts;
+    let Parts { health, metrics, config, collector, verifier, caches, syncer, hosts } = parts;
     let mut pages = vec!["/debug/health", "/debug/config", "/debug/gc", "/debug/verify", "/livez", "/readyz"];
     let mut router = Router::new()
         .route("/debug/health", get(show_health).with_state(health.clone()))
@@ -28,6 +28,10 @@ pub(super) fn table(parts: Parts) -> Router {
         router = router
             .route("/debug/cache", get(show_cache).with_state(caches.clone()))
             .route("/debug/offline", offline.with_state(caches));
+    }
+    if let Some(syncer) = syncer {
+        pages.push("/debug/sync");
+        router = router.route("/debug/sync", get(show_sync).with_state(syncer));
     }
     if let Some(page) = &metrics {
         pages.push(&page.path);

@@ -26,12 +26,26 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
+    in_background_by(move || work).await
+}
+
+/// The same for work that stays on the thread on which `begin` begins it.
+///
+/// # Errors
+///
+/// As [`in_background`].
+pub(super) async fn in_background_by<T, F>(begin: impl FnOnce() -> F + Send + 'static) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
     let runtime = Handle::current();
     let (mut done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(move || {
         lower_priority(NICENESS);
         allow_blocking(|| {
             runtime.block_on(async {
+                let work = begin();
                 tokio::select! {
                     biased;
                     () = done.closed() => {}

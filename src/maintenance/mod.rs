@@ -1,5 +1,5 @@
 //! What the running registry does by itself: it collects garbage, surveys and verifies its store, and purges
-//! abandoned uploads.
+//! abandoned uploads, and runs the jobs that copy from other registries.
 //!
 //! [`Collector`] runs one collection at a time, on its [`Schedule`] or on request, and remembers the last
 //! few. It reads from the store what other replicas did: a collection by one is a collection for all. If two
@@ -17,6 +17,10 @@ mod runner;
 mod schedule;
 mod settings;
 mod survey;
+mod sync_jobs;
+#[cfg(test)]
+mod sync_jobs_tests;
+mod sync_state;
 mod verification;
 mod verify_state;
 
@@ -29,5 +33,7 @@ pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;
 pub use settings::Settings;
 pub use survey::survey_store;
+pub use sync_jobs::{SyncTotals, Syncer};
+pub use sync_state::SyncState;
 pub use verification::{Verifier, VerifySettings, VerifyTotals};
 pub use verify_state::VerifyState;

@@ -1,0 +1,233 @@
+//! `registry sync`: the jobs that copy from other registries, once.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::Args;
+use sampan_cache::Caches;
+use sampan_driver::HumanSize;
+use sampan_engine::{JobRun, Registry};
+use sampan_sync::{Change, Job, JobReport, RunOptions, Running};
+use serde_json::{Value, json};
+
+use super::args::ReportFormat;
+use super::terminal::{count, printable, say, warn};
+use super::transfer::{Failed, INCOMPLETE, until_interrupted};
+use super::{check, misunderstood, store};
+use crate::app;
+use crate::drivers::Drivers;
+use crate::maintenance::save_cache_uses;
+
+#[derive(Debug, Args)]
+pub(super) struct SyncArgs {
+    /// The configuration, whether or not a registry runs on it
+    #[arg(value_name = "FILE")]
+    config: PathBuf,
+
+    /// Only this job
+    #[arg(long, value_name = "NAME")]
+    job: Vec<String>,
+
+    /// How many blobs are copied at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    jobs: usize,
+
+    /// Only show the tags that would be set: upstreams are asked for tags and digests, not for content
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The time from one sign of life of a run to the next.
+const RENEW_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) fn run(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(sync(drivers, args))
+}
+
+async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
+    let loaded = check::find(drivers, Some(args.config.clone()))?;
+    let jobs = app::sync_jobs(&loaded.config)?;
+    let jobs: Vec<Job> = jobs.into_iter().map(|(job, _)| job).collect();
+    let jobs = chosen(jobs, &args.job)?;
+    if jobs.is_empty() {
+        return Err(format!("{}: `sync` has no job", loaded.source).into());
+    }
+    store::refuse_in_memory(&loaded, "nothing can be copied into it by another process")?;
+    let registry = match args.dry_run {
+        true => store::open_to_read(drivers, &loaded).await?,
+        false => store::open_to_write(drivers, &loaded).await?,
+    };
+    let caches = app::caches(&loaded.config).await?;
+    let caches =
+        caches.ok_or_else(|| format!("{}: `proxy` names no registry to copy from", loaded.source))?;
+    let mut reports = Vec::new();
+    for job in &jobs {
+        let (report, changes) = one(job, &caches, &registry, &args).await?;
+        let is_interrupted = report.stopped.as_deref() == Some(INTERRUPTED);
+        if matches!(args.format, ReportFormat::Text) {
+            show(job, &report, args.dry_run);
+        }
+        reports.push((job, report, changes));
+        if is_interrupted {
+            break;
+        }
+    }
+    save_cache_uses(&registry).await;
+    if matches!(args.format, ReportFormat::Json) {
+        let all: Vec<Value> = reports.iter().map(as_json).collect();
+        say(serde_json::to_string_pretty(&all)?);
+    }
+    let is_whole = reports.len() == jobs.len() && reports.iter().all(|(_, report, _)| report.is_whole());
+    Ok(if is_whole { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+}
+
+/// Why a run has stopped, if a signal came.
+const INTERRUPTED: &str = "interrupted; the next run goes on where this one was";
+
+fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Failure> {
+    let known = jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let known =
+            if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        return Err(misunderstood(format!("--job {unknown}: `sync` has no such job; {known}")).into());
+    }
+    let is_chosen = |job: &Job| names.is_empty() || names.iter().any(|name| name == job.name.as_str());
+    Ok(jobs.into_iter().filter(is_chosen).collect())
+}
+
+/// Runs a job, and returns its report and the tags that it set.
+async fn one(
+    job: &Job,
+    caches: &Caches,
+    registry: &Registry,
+    args: &SyncArgs,
+) -> Result<(JobReport, Vec<Value>), Failure> {
+    let options = RunOptions {
+        dry_run: args.dry_run,
+        jobs: args.jobs,
+        max_manifest_bytes: registry.limits().manifest_size_bytes,
+    };
+    let changes = Mutex::new(Vec::new());
+    let tell = |change: &Change| match args.format {
+        ReportFormat::Text => say(printable(&line(change, args.dry_run))),
+        ReportFormat::Json => {
+            if let Ok(mut changes) = changes.lock() {
+                changes.push(change_as_json(change));
+            }
+        }
+    };
+    let running = Running::default();
+    let mut begun = match args.dry_run {
+        true => None,
+        false => Some(begin(job, registry).await?),
+    };
+    let is_over = async {
+        match &mut begun {
+            Some(begun) => renewed(job, begun).await,
+            None => std::future::pending().await,
+        }
+    };
+    let work = sampan_sync::run(job, caches, registry, options, &running, &tell);
+    tokio::select! {
+        ended = until_interrupted(work) => if ended.is_err() {
+            running.stop(INTERRUPTED.to_owned());
+        },
+        () = is_over => running.stop("another process runs it".to_owned()),
+    }
+    let report = running.report();
+    if let Some(begun) = begun {
+        begun.end(serde_json::to_value(&report)?).await?;
+    }
+    Ok((report, changes.into_inner().unwrap_or_default()))
+}
+
+/// Begins a run, unless another process runs the job.
+async fn begin(job: &Job, registry: &Registry) -> Result<JobRun, Failure> {
+    let last = registry.last_run_of(&job.name).await?;
+    let is_alive = last.as_ref().and_then(|last| last.alive_for(registry.clock().now())).is_some();
+    let begun = match is_alive {
+        true => None,
+        false => registry.begin_run_of(&job.name, last.as_ref()).await?,
+    };
+    Ok(begun.ok_or_else(|| {
+        Failed(format!(
+            "job {} is run by another process, or was killed within the last five minutes: wait, and look at `/debug/sync` of the \
+             running registry",
+            job.name
+        ))
+    })?)
+}
+
+/// Gives signs of life until another process has begun a run.
+async fn renewed(job: &Job, begun: &mut JobRun) {
+    loop {
+        tokio::time::sleep(RENEW_INTERVAL).await;
+        match begun.renew().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => warn(format!("job {}: its sign of life cannot be written: {error}", job.name)),
+        }
+    }
+}
+
+fn line(change: &Change, is_dry: bool) -> String {
+    let Change { repository, tag, to, from } = change;
+    let what = if is_dry { "would be copied" } else { "copied" };
+    match from {
+        Some(from) => format!("{repository}:{tag} {what}: {to}, before {from}"),
+        None => format!("{repository}:{tag} {what}: {to}"),
+    }
+}
+
+fn show(job: &Job, report: &JobReport, is_dry: bool) {
+    for failure in &report.failures {
+        warn(printable(&format!("{}: {}", failure.image, failure.problem)));
+    }
+    let more = report.failed - report.failures.len() as u64;
+    if more > 0 {
+        warn(format!("{more} more were not copied"));
+    }
+    let what = if is_dry { "would be copied" } else { "copied" };
+    let mut text = format!(
+        "job {}: {} {what}, {} here already",
+        job.name,
+        count(report.copied, "image"),
+        report.unchanged
+    );
+    if !is_dry {
+        text = format!("{text}, {} stored", HumanSize(report.bytes));
+    }
+    if report.removed_tags > 0 {
+        text = format!("{text}, {} removed", count(report.removed_tags, "tag"));
+    }
+    if report.failed > 0 {
+        text = format!("{text}, {} failed", report.failed);
+    }
+    say(text);
+    if let Some(reason) = &report.stopped {
+        warn(printable(&format!("job {} stopped: {reason}", job.name)));
+    }
+}
+
+fn change_as_json(change: &Change) -> Value {
+    let Change { repository, tag, to, from } = change;
+    json!({
+        "repository": repository.as_str(),
+        "tag": tag.as_str(),
+        "digest": to.to_string(),
+        "before": from.as_ref().map(ToString::to_string),
+    })
+}
+
+fn as_json((job, report, changes): &(&Job, JobReport, Vec<Value>)) -> Value {
+    json!({ "job": job.name.as_str(), "report": report, "tags": changes })
+}
