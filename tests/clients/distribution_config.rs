@@ -90,6 +90,7 @@ fn distribution_starts_with_every_key_of_ours() {
 version: 0.1
 storage:
   filesystem: {{ rootdirectory: {data} }}
+  delete: {{ enabled: true }}
 gc: {{ enabled: true, interval: 24h, window: 02:00-05:00, grace: 24h, untagged: true, maxdeletepercent: 50 }}
 auth:
   token:
@@ -123,6 +124,9 @@ proxy:
         timeouts: {{ connect: 1s, answer: 1s, stall: 1s }} }}
     - {{ name: b, url: 'https://b.example', exec: {{ command: c, lifetime: 0s }} }}
     - {{ name: c, url: 'https://c.example', dockerconfig: /c.json }}
+sync:
+  - {{ name: s, from: b, interval: 1h, window: 02:00-05:00, reserve: 1, repositories: [{{ from: x/y, to: team/y,
+      tags: {{ allow: [a], deny: [b], semver: '>=1, <2', newest: 1 }}, platforms: [linux/amd64], referrers: false, prune: true }}] }}
 ",
         data = site.text("data"),
         certificate = site.text("certs/domain.crt"),

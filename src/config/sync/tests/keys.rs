@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{PROXY, checked};
+use crate::{Config, Environment, Source, for_distribution, show};
 
 #[test]
 fn a_job_has_its_defaults() {
@@ -82,4 +83,36 @@ fn without_jobs_there_is_none() {
         let checked = checked(&format!("{PROXY}{sync}"), &[]);
         assert_eq!((checked.mistakes.as_str(), checked.config.sync.len()), ("", 0), "{sync}");
     }
+}
+
+#[test]
+fn config_show_prints_each_value_with_its_place_and_distribution_ignores_all() {
+    let text = format!(
+        "{PROXY}sync: [{{ name: base, from: quay, repositories: [{{ from: 'a/*', tags: {{ semver: '>=1, <2', allow: ['^x'] }} }}] }}]\n"
+    );
+    let source = Source::Text { name: "config.yml".to_owned(), text };
+    let loaded = Config::load(source, &Environment::default()).unwrap();
+    let shown = show(&loaded);
+    let sync = &shown[shown.find("sync:").unwrap()..shown.find("validation:").unwrap_or(shown.len())];
+    assert_eq!(
+        sync,
+        "\
+sync:
+  - name: base  # config.yml:4
+    from: quay  # config.yml:4
+    interval: 6h  # default
+    reserve: 0  # default
+    repositories:
+      - from: \"a/*\"  # config.yml:4
+        tags:
+          allow:
+            - \"^x\"  # config.yml:4
+          semver: \">=1, <2\"  # config.yml:4
+        referrers: true  # default
+        prune: false  # default
+"
+    );
+    let found = for_distribution(&loaded);
+    assert_eq!(found.refused, []);
+    assert!(found.ignored.iter().any(|ignored| ignored.path == "sync"), "{:?}", found.ignored);
 }
