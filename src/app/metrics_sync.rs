@@ -12,7 +12,7 @@ use crate::telemetry::{CallbackMetric, MetricsError};
 pub(super) fn of_sync(syncer: &Arc<Syncer>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let by_outcome = |name, help, read: fn(SyncTotals) -> [(&'static str, u64); 3]| {
         let syncer = syncer.clone();
-        CallbackMetric::counters(name, help, &["job", "outcome"], move || {
+        CallbackMetric::counters(name, help, &["sync", "outcome"], move || {
             let samples = |(job, totals)| {
                 read(totals).map(|(outcome, count)| Sample::new([job, outcome], count as f64))
             };
@@ -30,13 +30,13 @@ pub(super) fn of_sync(syncer: &Arc<Syncer>) -> Result<Vec<Box<dyn Collector>>, M
         CallbackMetric::counters(
             "sampan_sync_bytes_total",
             "Bytes of blobs that jobs of `sync` stored.",
-            &["job"],
+            &["sync"],
             move || bytes.totals().map(|(job, totals)| Sample::new([job], totals.bytes as f64)).collect(),
         )?,
         CallbackMetric::gauges(
             "sampan_sync_last_whole_timestamp_seconds",
             "When a run of the job last ended after which everything was here.",
-            &["job"],
+            &["sync"],
             move || {
                 let sample = |(job, totals): (&str, SyncTotals)| {
                     let since = totals.last_whole?.duration_since(SystemTime::UNIX_EPOCH).ok()?;

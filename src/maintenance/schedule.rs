@@ -25,7 +25,8 @@ impl Schedule {
             // previous one, until it misses the window.
             Some(window) => self.interval - (self.interval / 10).min(window.length()),
         };
-        let since = last.map(|last| now.duration_since(last).unwrap_or_default());
+        // A time in the future comes from a clock that was wrong, possibly by years: then that long ago.
+        let since = last.map(|last| now.duration_since(last).unwrap_or_else(|error| error.duration()));
         let due = since.map_or(Duration::ZERO, |since| after.saturating_sub(since));
         due + self.window.map_or(Duration::ZERO, |window| window.opens_in(now + due))
     }
@@ -63,7 +64,9 @@ mod tests {
             (Some(at(1)), at(7), Duration::ZERO),
             (Some(at(1)), at(30), Duration::ZERO),
             // Another machine's clock is fast.
-            (Some(at(9)), at(2), 6 * HOUR),
+            (Some(at(3)), at(2), 5 * HOUR),
+            // A clock was years ahead: the next is not due years later.
+            (Some(at(30_000)), at(2), Duration::ZERO),
         ] {
             assert_eq!(schedule.wait(last, now), wait, "{last:?} {now:?}");
         }

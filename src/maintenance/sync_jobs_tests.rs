@@ -75,6 +75,23 @@ async fn a_job_is_due_an_interval_after_its_last_run_and_earlier_after_one_that_
 }
 
 #[tokio::test]
+async fn a_clock_that_was_years_ahead_does_not_end_a_job_for_years() {
+    let runs = Runs::new();
+    let year = 365 * 24 * 60;
+    runs.pass(year);
+    runs.begin().await.end(result(None, None)).await.unwrap();
+    *runs.minutes.lock() = 0;
+    assert_eq!(runs.wait().await, 0);
+    runs.begin().await.end(result(None, None)).await.unwrap();
+    assert_eq!(runs.wait().await, 6 * 60);
+    // A little ahead is the clock of another machine.
+    *runs.minutes.lock() = year;
+    runs.begin().await.end(result(None, None)).await.unwrap();
+    *runs.minutes.lock() = year - 10;
+    assert_eq!(runs.wait().await, 6 * 60 - 10);
+}
+
+#[tokio::test]
 async fn one_process_runs_a_job_at_a_time_and_a_killed_run_is_taken_over() {
     let runs = Runs::new();
     let before = runs.last().await;

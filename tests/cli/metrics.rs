@@ -19,7 +19,8 @@ pub(crate) fn page(directory: &Path) -> String {
     );
     let config = config
         + "access: {rules: [{who: everyone, may: push, on: '**', except: 'three'}]}\nui: {enabled: true}\n\
-           proxy: {upstreams: [{name: hub, url: 'http://127.0.0.1:1', prefix: docker.io}]}\n";
+           proxy: {upstreams: [{name: hub, url: 'http://127.0.0.1:1', prefix: docker.io}]}\n\
+           sync: [{name: base, from: hub, repositories: [{from: library/debian}]}]\n";
     let registry = registry(directory, &config);
     let digest = sampan_engine::oci::Digest::sha256_of(b"{}");
     let put = |repository: &str| {
@@ -118,8 +119,12 @@ fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
     let asked = names(&asked);
     assert!(asked.len() > 20, "{asked:?}");
     // Without TLS there is no certificate, and at first no cycle of verification has ended.
-    let elsewhere =
-        ["sampan_tls_certificate_expiry_timestamp_seconds", "sampan_verify_last_cycle_timestamp_seconds"];
+    // No run of a job had everything.
+    let elsewhere = [
+        "sampan_tls_certificate_expiry_timestamp_seconds",
+        "sampan_verify_last_cycle_timestamp_seconds",
+        "sampan_sync_last_whole_timestamp_seconds",
+    ];
     let missing: Vec<_> =
         asked.iter().filter(|name| !elsewhere.contains(&name.as_str()) && !is_on(&page, name)).collect();
     assert!(missing.is_empty(), "not on the page: {missing:?}\n{page}");
