@@ -3,6 +3,7 @@
 //!
 //! `SAMPAN_MODEL_SEEDS` sets the number of seeds, or, as `from..to`, their range.
 
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
@@ -45,7 +46,29 @@ fn all_are_detected(trials: Vec<(Sabotage, Scenario)>) {
     for trial in noticed(trials, SEEDS_TO_NOTICE) {
         let (sabotage, seed) = trial.unwrap();
         println!("{sabotage:?} is detected by seed {seed:?}");
-        assert!(seed.is_some(), "{sabotage:?} is not detected");
+        assert!(seed.is_some_and(|seed| seed < SEEDS_TO_NOTICE), "{sabotage:?} is not detected");
+    }
+}
+
+/// A seed that has detected the sabotage in its scenario: it is tried before the search, which takes minutes.
+///
+/// After a change of the engine or of the model it may be another seed, which the search prints.
+fn known_seed(sabotage: Sabotage) -> u64 {
+    match sabotage {
+        Sabotage::Nothing | Sabotage::CollectorIgnoresLinks => 0,
+        Sabotage::ClientsDoNotLook => 313,
+        Sabotage::ClientsDoNotRenew => 22,
+        Sabotage::ClientsTrustTheirMemory => 188,
+        Sabotage::CollectorDoesNotPublish => 148,
+        Sabotage::CollectorIsNotNoticed => 427,
+        Sabotage::CollectorDoesNotLookAgain => 2,
+        Sabotage::CollectorIgnoresData => 64,
+        Sabotage::CollectorDoesNotNoticeItsSilence => 111,
+        Sabotage::DeletionsIgnoreTheDeadline => 251,
+        Sabotage::DeletionsUnderWayAreDone => 39,
+        Sabotage::ClientsForgetDeadRuns => 584,
+        Sabotage::ClientsDoNotSeeRemovals => 483,
+        Sabotage::RunsShareFiles => 550,
     }
 }
 
@@ -63,12 +86,21 @@ fn scenario_for(sabotage: Sabotage) -> Scenario {
     }
 }
 
-/// The first of `seeds` seeds that detects each sabotage. They run in parallel: each takes seconds to
-/// minutes.
+/// A seed that detects each sabotage: the known one, or the first of `seeds`. They run in parallel: a search takes
+/// seconds to minutes.
 fn noticed(trials: Vec<(Sabotage, Scenario)>, seeds: u64) -> Vec<thread::Result<(Sabotage, Option<u64>)>> {
     let notices = |(sabotage, scenario), seed| play(&store(), seed, scenario, sabotage).is_err();
+    let notice = |trial: (Sabotage, Scenario)| {
+        let known = known_seed(trial.0);
+        if notices(trial, known) {
+            return (trial.0, Some(known));
+        }
+        let found = (0..seeds).find(|seed| notices(trial, *seed));
+        // Not captured: the search makes a slow test.
+        let _ = writeln!(io::stderr(), "{:?} is not detected by seed {known}, but by {found:?}", trial.0);
+        (trial.0, found)
+    };
     thread::scope(|scope| {
-        let notice = |trial: (Sabotage, Scenario)| (trial.0, (0..seeds).find(|seed| notices(trial, *seed)));
         let trials: Vec<_> = trials.into_iter().map(|one| scope.spawn(move || notice(one))).collect();
         trials.into_iter().map(thread::ScopedJoinHandle::join).collect()
     })
