@@ -15,5 +15,6 @@ mod http;
 mod serve;
 mod snapshots;
 mod support;
+mod sync;
 mod tidy;
 mod uploads;

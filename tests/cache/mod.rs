@@ -9,7 +9,7 @@ mod deletions;
 mod limits;
 mod lists;
 mod mapping;
-mod support;
+pub(crate) mod support;
 mod tags;
 mod transfers;
 mod wrong_content;

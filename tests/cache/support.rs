@@ -14,20 +14,20 @@ use crate::support::upstream::{ACCOUNT, SECRET};
 use crate::support::{Answer, Server, Setup, Upstream};
 
 /// A registry whose repositories below `up/` are those of an upstream.
-pub(super) struct World {
-    pub(super) upstream: Upstream,
-    pub(super) server: Server,
-    pub(super) caches: Caches,
-    pub(super) clock: TestClock,
+pub(crate) struct World {
+    pub(crate) upstream: Upstream,
+    pub(crate) server: Server,
+    pub(crate) caches: Caches,
+    pub(crate) clock: TestClock,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_, _| {}).await
     }
 
     /// With other settings of the upstream and of the registry.
-    pub(super) async fn with(change: impl FnOnce(&mut UpstreamSettings, &mut Setup)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut UpstreamSettings, &mut Setup)) -> Self {
         let (upstream, clock) = (Upstream::start().await, TestClock::default());
         let mut settings = settings("up", &upstream.url(), &clock);
         let mut setup = Setup::default();
@@ -38,32 +38,32 @@ impl World {
     }
 
     /// A request, whose answer has nothing of the upstream's.
-    pub(super) async fn call(&self, method: &str, path: impl AsRef<str>) -> Answer {
+    pub(crate) async fn call(&self, method: &str, path: impl AsRef<str>) -> Answer {
         clean(self.server.call(method, path).send().await)
     }
 
-    pub(super) async fn get(&self, path: impl AsRef<str>) -> Answer {
+    pub(crate) async fn get(&self, path: impl AsRef<str>) -> Answer {
         self.call("GET", path).await
     }
 
-    pub(super) async fn head(&self, path: impl AsRef<str>) -> Answer {
+    pub(crate) async fn head(&self, path: impl AsRef<str>) -> Answer {
         self.call("HEAD", path).await
     }
 
     /// The manifest of a reference in the repository `up/app`.
-    pub(super) async fn manifest(&self, reference: impl std::fmt::Display) -> Answer {
+    pub(crate) async fn manifest(&self, reference: impl std::fmt::Display) -> Answer {
         self.get(format!("/v2/up/app/manifests/{reference}")).await
     }
 
     /// A blob of the repository `up/app`, when its transfer has ended.
-    pub(super) async fn blob(&self, digest: &Digest) -> Answer {
+    pub(crate) async fn blob(&self, digest: &Digest) -> Answer {
         let answer = self.get(format!("/v2/up/app/blobs/{digest}")).await;
         self.settle().await;
         answer
     }
 
     /// Waits until all transfers have ended.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         while self.caches.fills().running() > 0 {
             tokio::task::yield_now().await;
         }
@@ -72,7 +72,7 @@ impl World {
 
 /// Fails the test if the answer has something of an upstream.
 #[track_caller]
-pub(super) fn clean(answer: Answer) -> Answer {
+pub(crate) fn clean(answer: Answer) -> Answer {
     let text = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
     for secret in [SECRET, "127.0.0.1", "169.254", ACCOUNT.1, "token-"] {
         assert!(!text.contains(secret), "{secret:?} in {text}");
@@ -85,7 +85,7 @@ pub(super) fn clean(answer: Answer) -> Answer {
 }
 
 /// Caches of upstreams.
-pub(super) fn caches(upstreams: Vec<UpstreamSettings>, default: Option<&str>) -> Caches {
+pub(crate) fn caches(upstreams: Vec<UpstreamSettings>, default: Option<&str>) -> Caches {
     let settings = CacheSettings {
         upstreams,
         default: default.map(str::to_owned),
@@ -96,7 +96,7 @@ pub(super) fn caches(upstreams: Vec<UpstreamSettings>, default: Option<&str>) ->
 }
 
 /// An upstream below a prefix that is its name.
-pub(super) fn settings(name: &str, url: &str, clock: &TestClock) -> UpstreamSettings {
+pub(crate) fn settings(name: &str, url: &str, clock: &TestClock) -> UpstreamSettings {
     UpstreamSettings {
         name: name.to_owned(),
         address: url.parse().unwrap(),
@@ -123,32 +123,32 @@ pub(super) fn settings(name: &str, url: &str, clock: &TestClock) -> UpstreamSett
 }
 
 /// Does not wait long for silent upstreams.
-pub(super) fn impatient(settings: &mut UpstreamSettings) {
+pub(crate) fn impatient(settings: &mut UpstreamSettings) {
     let short = Duration::from_millis(300);
     settings.client.timeouts = Timeouts { answer: short, stall: short, ..Timeouts::default() };
 }
 
 /// Logs in at the upstream.
-pub(super) fn with_account(settings: &mut UpstreamSettings) {
+pub(crate) fn with_account(settings: &mut UpstreamSettings) {
     settings.has_account = true;
     settings.client.credentials = Credentials::password(ACCOUNT.0, Secret::new(ACCOUNT.1));
 }
 
 /// A clock that moves by waits and by the test.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TestClock(Arc<Mutex<Duration>>);
+pub(crate) struct TestClock(Arc<Mutex<Duration>>);
 
 impl TestClock {
-    pub(super) fn advance(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         *self.0.lock().unwrap() += duration;
     }
 
     /// Since the beginning of the test.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         *self.0.lock().unwrap()
     }
 
-    pub(super) fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let (now, wait) = (self.clone(), self.clone());
         Clock::new(
             move || now.elapsed() + Duration::from_secs(1000),

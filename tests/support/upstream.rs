@@ -2,7 +2,7 @@
 //!
 //! Every answer has headers, and every error words, that no client of a cache may see: see [`SECRET`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use sampan_engine::oci::{Digest, media_type};
@@ -39,6 +39,7 @@ struct State {
     seen: Vec<Seen>,
     /// The bytes of blobs that the rules sent.
     blob_bytes: u64,
+    has_catalog: bool,
 }
 
 /// How clients log in.
@@ -122,6 +123,21 @@ impl Upstream {
         self.state.lock().unwrap().blob_bytes
     }
 
+    /// Lists its repositories from now on.
+    pub(crate) fn show_catalog(&self) {
+        self.state.lock().unwrap().has_catalog = true;
+    }
+
+    /// Loses a tag.
+    pub(crate) fn untag(&self, name: &str, tag: &str) {
+        self.state.lock().unwrap().manifests.remove(&(name.to_owned(), tag.to_owned())).unwrap();
+    }
+
+    /// Loses a blob.
+    pub(crate) fn lose_blob(&self, name: &str, digest: &Digest) {
+        self.state.lock().unwrap().blobs.remove(&(name.to_owned(), digest.to_string())).unwrap();
+    }
+
     /// Adds a blob.
     pub(crate) fn blob(&self, name: &str, content: impl Into<Vec<u8>>) -> Digest {
         let content = content.into();
@@ -153,6 +169,22 @@ impl Upstream {
         Image { manifest, digest, blobs }
     }
 
+    /// Adds an index of images for these platforms; its `blobs` are the images.
+    pub(crate) fn index(&self, name: &str, tag: &str, images: &[(&str, &Image)]) -> Image {
+        let children = images.iter().map(|(platform, image)| {
+            let (os, architecture) = platform.split_once('/').unwrap();
+            let mut child = descriptor(media_type::OCI_MANIFEST, &image.manifest);
+            child["platform"] = json!({ "os": os, "architecture": architecture });
+            child
+        });
+        let children: Vec<Value> = children.collect();
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": children });
+        let manifest = index.to_string().into_bytes();
+        let digest = self.manifest(name, tag, media_type::OCI_INDEX, &manifest);
+        let blobs = images.iter().map(|(_, image)| image.digest.clone()).collect();
+        Image { manifest, digest, blobs }
+    }
+
     /// Adds an artifact that is attached to `subject`.
     pub(crate) fn attach(&self, name: &str, subject: &Image, artifact_type: &str) -> Digest {
         let mut artifact = manifest(b"{}", artifact_type.as_bytes());
@@ -179,6 +211,10 @@ impl State {
             return self.token(seen);
         }
         let Some(rest) = path.strip_prefix("/v2/") else { return Reply::new(404) };
+        if rest == "_catalog" && self.has_catalog {
+            let names: BTreeSet<_> = self.manifests.keys().map(|(name, _)| name).collect();
+            return Reply::new(200).json(&json!({ "repositories": names }).to_string());
+        }
         let split = |part: &str| rest.split_once(part).map(|(name, rest)| (name.to_owned(), rest.to_owned()));
         let name = ["/manifests/", "/blobs/", "/tags/", "/referrers/"].iter().find_map(|part| split(part));
         let name = name.map(|(name, _)| name).unwrap_or_default();
