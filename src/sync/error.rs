@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sampan_cache::CacheError;
+use sampan_engine::oci::Digest;
 use sampan_transfer::Error;
 
 /// An error of a run.
@@ -10,8 +11,28 @@ use sampan_transfer::Error;
 pub(crate) enum Failed {
     /// Of one image or repository; others may be copied.
     One(String),
+    /// Of one image or repository, or of the upstream: the next ones show which.
+    Unclear {
+        reason: String,
+        /// Whether a later run may succeed without a change of the configuration.
+        is_passing: bool,
+    },
     /// Of the upstream or the store; the rest of the run would fail too.
-    All { reason: String, retry_after: Option<Duration> },
+    All(Stop),
+}
+
+/// Why a run stops before its end.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) reason: String,
+    /// When the upstream may be asked again, if it said so.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl From<Stop> for Failed {
+    fn from(stop: Stop) -> Self {
+        Self::All(stop)
+    }
 }
 
 /// An error: few pulls are left at the upstream.
@@ -30,12 +51,23 @@ impl From<Error> for Failed {
                 return Self::from(error.clone());
             }
             if let Some(reached) = source.downcast_ref::<ReserveReached>() {
-                return Self::All { reason: reached.to_string(), retry_after: None };
+                return all(reached.to_string());
             }
         }
-        match error.is_of_image() {
-            true => Self::One(text(&error)),
-            false => Self::All { reason: text(&error), retry_after: None },
+        match error {
+            Error::Image { image, problem } => Self::One(match image.parse::<Digest>() {
+                Ok(content) => format!("{content}: {problem}"),
+                // The report names the image.
+                Err(_) => problem,
+            }),
+            Error::Plan(problem) => Self::One(problem.to_string()),
+            Error::NoDeletion(_) => Self::One(text(&error)),
+            error if error.is_of_image() => Self::One(text(&error)),
+            // A transfer that broke off.
+            Error::Registry(error) if error.status() != Some(429) => {
+                Self::Unclear { reason: text(&error), is_passing: true }
+            }
+            error => all(text(&error)),
         }
     }
 }
@@ -44,18 +76,16 @@ impl From<CacheError> for Failed {
     fn from(error: CacheError) -> Self {
         match error {
             CacheError::RateLimited { retry_after, .. } => {
-                Self::All { reason: error.to_string(), retry_after: Some(retry_after) }
+                Self::All(Stop { reason: error.to_string(), retry_after: Some(retry_after) })
             }
             // Its text is for clients, who want what is cached.
             CacheError::Away { upstream, reason, .. } => {
-                Self::All { reason: format!("upstream {upstream} {reason}"), retry_after: None }
+                Self::Unclear { reason: format!("upstream {upstream} {reason}"), is_passing: true }
             }
-            CacheError::Offline => {
-                Self::All { reason: "this registry is offline".to_owned(), retry_after: None }
-            }
-            CacheError::Refused { .. } | CacheError::Engine(_) | CacheError::Stopped => {
-                Self::All { reason: text(&error), retry_after: None }
-            }
+            CacheError::Offline => all("this registry is offline".to_owned()),
+            // Docker Hub refuses what does not exist, and others refuse single repositories.
+            CacheError::Refused { .. } => Self::Unclear { reason: text(&error), is_passing: false },
+            CacheError::Engine(_) | CacheError::Stopped => all(text(&error)),
             CacheError::ManifestUnknown(..)
             | CacheError::BlobUnknown(..)
             | CacheError::RepositoryUnknown(_)
@@ -69,6 +99,10 @@ impl From<sampan_engine::Error> for Failed {
     fn from(error: sampan_engine::Error) -> Self {
         Error::from(error).into()
     }
+}
+
+fn all(reason: String) -> Failed {
+    Failed::All(Stop { reason, retry_after: None })
 }
 
 /// The error with its causes.

@@ -11,7 +11,7 @@ use sampan_transfer::{
     ExportOptions, ImportOptions, Live, Progress, Renames, Selector, TagPolicy, Target, import, plan,
 };
 
-use crate::error::Failed;
+use crate::error::{Failed, Stop};
 use crate::job::{Job, JobRepository, NoVersions};
 use crate::prune::prune;
 use crate::report::JobReport;
@@ -90,20 +90,22 @@ pub async fn run(
         running,
         tell,
         target: Arc::new(CopyTarget::new(registry.clone())),
+        unclear: Mutex::default(),
     };
+    let mut stopped = None;
     for entry in &job.repositories {
-        let stopped = match run.entry(entry).await {
-            Ok(()) => continue,
-            Err(Failed::One(problem)) => {
-                run.fail(entry.fixed.clone(), problem);
-                continue;
-            }
-            Err(Failed::All { reason, retry_after }) => (reason, retry_after),
-        };
+        let copied = run.entry(entry).await;
+        if let Err(stop) = run.settle(|| run.place(entry, &entry.fixed), copied) {
+            stopped = Some(stop);
+            break;
+        }
+    }
+    // No later image has shown that the upstream is there.
+    let away = || run.unclear.lock().last.take().map(|reason| Stop { reason, retry_after: None });
+    if let Some(Stop { reason, retry_after }) = stopped.or_else(away) {
         let mut report = running.report.lock();
-        report.stopped = Some(stopped.0);
-        report.retry_after_secs = stopped.1.map(|wait| wait.as_secs());
-        break;
+        report.stopped = Some(reason);
+        report.retry_after_secs = retry_after.map(|wait| wait.as_secs());
     }
     *running.image.lock() = None;
 }
@@ -116,9 +118,61 @@ struct Run<'a> {
     running: &'a Running,
     tell: &'a (dyn Fn(&Change) + Send + Sync),
     target: Arc<CopyTarget>,
+    /// A plain mutex: held to read or update.
+    unclear: Mutex<Unclear>,
 }
 
+/// The failures since the last image that was copied which may be the upstream's.
+#[derive(Debug, Default)]
+struct Unclear {
+    count: usize,
+    /// The reason of the last one, if it may pass by itself.
+    last: Option<String>,
+}
+
+/// So many such failures in a row are the upstream's.
+const MAX_UNCLEAR: usize = 3;
+
 impl Run<'_> {
+    /// Notes what an image or a repository came to, and returns whether it was copied.
+    ///
+    /// # Errors
+    ///
+    /// The rest of the run would fail too.
+    fn settle(&self, place: impl FnOnce() -> String, copied: Result<(), Failed>) -> Result<bool, Stop> {
+        let (problem, is_passing) = match copied {
+            Ok(()) => return Ok(true),
+            Err(Failed::All(stop)) => return Err(stop),
+            Err(Failed::One(problem)) => {
+                self.fail(place(), problem);
+                return Ok(false);
+            }
+            Err(Failed::Unclear { reason, is_passing }) => (reason, is_passing),
+        };
+        self.fail(place(), problem.clone());
+        let mut unclear = self.unclear.lock();
+        unclear.count += 1;
+        unclear.last = is_passing.then(|| problem.clone());
+        match unclear.count < MAX_UNCLEAR {
+            true => Ok(false),
+            false => Err(Stop { reason: problem, retry_after: None }),
+        }
+    }
+
+    /// How a report names a repository, by its name at the upstream: as it is here.
+    fn place(&self, entry: &JobRepository, name: &str) -> String {
+        let upstream = &self.job.upstream;
+        let here = match entry.target(name) {
+            Ok(None) => self.caches.of_upstream(upstream, name).ok().flatten(),
+            Ok(Some(target)) => return target.to_string(),
+            Err(_) => None,
+        };
+        match here {
+            Some(cached) => cached.stored().to_string(),
+            None => format!("{upstream}/{name}").trim_end_matches('/').to_owned(),
+        }
+    }
+
     async fn entry(&self, entry: &JobRepository) -> Result<(), Failed> {
         if entry.is_exact {
             return self.repository(entry, &entry.fixed).await;
@@ -134,10 +188,8 @@ impl Run<'_> {
             return Err(Failed::One("no repository of the upstream matches".to_owned()));
         }
         for name in names {
-            match self.repository(entry, name).await {
-                Err(Failed::One(problem)) => self.fail(name.clone(), problem),
-                other => other?,
-            }
+            let copied = self.repository(entry, name).await;
+            self.settle(|| self.place(entry, name), copied)?;
         }
         Ok(())
     }
@@ -150,7 +202,10 @@ impl Run<'_> {
         let target = entry.target(name).map_err(|error| one(&error))?;
         let in_cache = target.is_none();
         let target = target.unwrap_or_else(|| cached.stored().clone());
-        if !in_cache && self.caches.of_stored(&target).is_some() {
+        let owner = self.caches.of_stored(&target);
+        let owner = owner.as_ref().map(|owner| owner.upstream().name());
+        if owner != in_cache.then_some(&*self.job.upstream) {
+            // The prefix of another upstream may hide the name.
             return Err(Failed::One(format!(
                 "{target} is a cache of an upstream: choose another place by `to`"
             )));
@@ -175,14 +230,11 @@ impl Run<'_> {
         for tag in &chosen {
             let image = format!("{target}:{tag}");
             self.running.begin(image.clone());
-            match self.image(entry, &source, &target, tag, in_cache).await {
-                Ok(()) => {}
-                Err(Failed::One(problem)) => {
-                    is_whole = false;
-                    self.fail(image, problem);
-                }
-                Err(failed) => return Err(failed),
+            let copied = self.image(entry, &source, &target, tag, in_cache).await;
+            if copied.is_ok() {
+                *self.unclear.lock() = Unclear::default();
             }
+            is_whole &= self.settle(|| image, copied)?;
         }
         if entry.prune && is_whole && !self.options.dry_run {
             let removed = prune(&*self.target, &target, &all).await?;
@@ -276,6 +328,6 @@ impl Run<'_> {
 
     fn unknown_upstream(&self) -> Failed {
         let reason = format!("there is no upstream {}", self.job.upstream);
-        Failed::All { reason, retry_after: None }
+        Failed::All(Stop { reason, retry_after: None })
     }
 }

@@ -1,8 +1,11 @@
 //! Jobs that copy from other registries, over a scripted upstream: the requests there, and what is here afterwards.
 
 mod budgets;
+mod choices;
 mod copies;
 mod dry_run;
+mod failures;
 mod interruptions;
 mod platforms;
 mod support;
+mod visibility;
