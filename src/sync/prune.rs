@@ -9,7 +9,8 @@ use crate::error::Failed;
 /// Removes the tags of `name` that are not in `upstream`, and returns how many. A tag that attaches something to an image stays
 /// as long as the image does; a tag that moved meanwhile stays. Manifests and blobs stay until a collection.
 ///
-/// A list that lacks more than half of the tags is more likely wrong than right, so then nothing is removed.
+/// A list that lacks more than half of the tags is more likely wrong than right, so then nothing is removed. Tags that attach
+/// something do not count: they stay because of their images.
 pub(crate) async fn prune(
     target: &dyn Target,
     name: &RepositoryName,
@@ -31,12 +32,12 @@ pub(crate) async fn prune(
         return Ok(0);
     }
     target.check_deletable()?;
-    if stale.len() * 2 > all.len() {
+    let ordinary = all.iter().filter(|tag| !is_fallback_tag(tag)).count();
+    let gone = stale.iter().filter(|(tag, _)| !is_fallback_tag(tag)).count();
+    if gone * 2 > ordinary {
         return Err(Failed::One(format!(
-            "{} of its {} tags here are gone at the upstream, more than half, so none was removed: if that is right, delete \
-             them through the API",
-            stale.len(),
-            all.len()
+            "{gone} of its {ordinary} tags here are gone at the upstream, more than half, so none was removed: if that is \
+             right, delete them through the API"
         )));
     }
     let mut removed = 0;

@@ -7,5 +7,6 @@ mod dry_run;
 mod failures;
 mod interruptions;
 mod platforms;
+mod prune;
 mod support;
 mod visibility;
