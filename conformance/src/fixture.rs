@@ -9,9 +9,9 @@ use futures::future::BoxFuture;
 use sampan_driver::{DriverConfig, DriverPath, ErrorKind, StorageDriver};
 use tempfile::TempDir;
 
-use crate::Failed;
 use crate::faulty::Fault;
 use crate::process::{act_elsewhere, next_fixture};
+use crate::{Clause, Failed};
 
 /// How to create, reopen and remove the stores of a driver.
 #[derive(Clone)]
@@ -56,10 +56,12 @@ impl Fixture {
     /// Reopening a store builds that configuration again.
     pub fn in_dir<C: DriverConfig>(config: impl Fn(&Path) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
-        Self::new(move |name| {
-            let dir = if name.is_none() { Some(tempfile::tempdir()?) } else { None };
-            let made = dir.as_ref().map(|dir| dir.path().to_owned());
-            let root: PathBuf = made.unwrap_or_else(|| name.unwrap_or_default().into());
+        Self::new(move |wanted| {
+            let (dir, root): (_, PathBuf) = match wanted {
+                Wanted::New => with_path(tempfile::tempdir()?),
+                Wanted::Scratch => with_path(scratch_dir()?),
+                Wanted::Existing(name) => (None, name.into()),
+            };
             let (config, name) = (config.clone(), root.to_str().map(str::to_owned));
             let open = move || build(config(&root));
             Ok(Place { open: Box::new(open), name, dir, empty_on_dispose: false })
@@ -72,9 +74,12 @@ impl Fixture {
     /// Afterwards the driver itself deletes everything under the prefix.
     pub fn in_prefix<C: DriverConfig>(config: impl Fn(&str) -> C + Send + Sync + 'static) -> Self {
         let config = Arc::new(config);
-        Self::new(move |name| {
-            let made = || format!("sampan-conformance/{:016x}", rand::random::<u64>());
-            let (config, prefix) = (config.clone(), name.map_or_else(made, str::to_owned));
+        Self::new(move |wanted| {
+            let prefix = match wanted {
+                Wanted::New | Wanted::Scratch => format!("sampan-conformance/{:016x}", rand::random::<u64>()),
+                Wanted::Existing(name) => name.to_owned(),
+            };
+            let config = config.clone();
             let name = Some(prefix.clone());
             let open = move || {
                 let (config, prefix) = (config.clone(), prefix.clone());
@@ -160,12 +165,19 @@ impl Fixture {
 
     /// Creates an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
-        self.store_in((self.make)(None)?)
+        self.store_in((self.make)(Wanted::New)?)
+    }
+
+    /// Creates an empty store for a clause. The contract is tested where tests have their files, and what is built on it
+    /// in the directory `SAMPAN_CONFORMANCE_SCRATCH`, if that is set.
+    pub(crate) fn store_for(&self, clause: &Clause) -> Result<Store, Failed> {
+        let is_of_contract = clause.name.starts_with("driver::");
+        self.store_in((self.make)(if is_of_contract { Wanted::New } else { Wanted::Scratch })?)
     }
 
     /// The store that another process has created at `place`.
     pub(crate) fn store_at(&self, place: &str) -> Result<Store, Failed> {
-        self.store_in((self.make)(Some(place))?)
+        self.store_in((self.make)(Wanted::Existing(place))?)
     }
 
     fn store_in(&self, place: Place) -> Result<Store, Failed> {
@@ -173,7 +185,7 @@ impl Fixture {
         Ok(Store { place, wraps: self.wraps.clone(), pace: self.pace, fixture, is_exclusive })
     }
 
-    fn new(make: impl Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
+    fn new(make: impl Fn(Wanted<'_>) -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
             number: next_fixture(),
@@ -266,11 +278,34 @@ struct Place {
     empty_on_dispose: bool,
 }
 
-type Make = Arc<dyn Fn(Option<&str>) -> Result<Place, Failed> + Send + Sync>;
+/// The place that a fixture is to make.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// A new one.
+    New,
+    /// A new one, in memory if there is a directory for it.
+    Scratch,
+    /// The one of that name, which another process has made.
+    Existing(&'a str),
+}
+
+type Make = Arc<dyn Fn(Wanted<'_>) -> Result<Place, Failed> + Send + Sync>;
 
 type Opening = BoxFuture<'static, Result<Arc<dyn StorageDriver>, Failed>>;
 
 type Wrap = Arc<dyn Fn(Arc<dyn StorageDriver>) -> Arc<dyn StorageDriver> + Send + Sync>;
+
+fn with_path(dir: TempDir) -> (Option<TempDir>, PathBuf) {
+    let path = dir.path().to_owned();
+    (Some(dir), path)
+}
+
+fn scratch_dir() -> std::io::Result<TempDir> {
+    match std::env::var_os("SAMPAN_CONFORMANCE_SCRATCH").filter(|dir| !dir.is_empty()) {
+        Some(dir) => tempfile::tempdir_in(dir),
+        None => tempfile::tempdir(),
+    }
+}
 
 fn build<C: DriverConfig>(config: C) -> Opening {
     async { Ok(config.build().await?) }.boxed()

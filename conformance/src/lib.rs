@@ -21,6 +21,8 @@
 //!
 //! `SAMPAN_CONFORMANCE_LARGE`, a number of MiB, sets the size of the clauses about large content.
 //! `SAMPAN_CONFORMANCE_PATIENCE`, a number, multiplies the time after which a clause counts as hanging.
+//! `SAMPAN_CONFORMANCE_SCRATCH`, a directory on a file system in memory, takes the stores of a [`Fixture::in_dir`] for the
+//! clauses of [`engine`] and [`gc`], which sync many files; those of [`driver`] stay on the disk.
 
 mod below;
 pub mod bench;

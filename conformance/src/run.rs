@@ -119,7 +119,7 @@ async fn run_through(
     patience: Duration,
     last: &Arc<LastOperation>,
 ) -> Result<(), Failed> {
-    let store = Arc::new(fixture.store()?);
+    let store = Arc::new(fixture.store_for(clause)?);
     let run = async {
         let context = Context::open(store.clone(), large_bytes, last.clone()).await?;
         (clause.run)(context).await
