@@ -1,5 +1,6 @@
 //! `run`: copies the images of a job, one after the other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -91,6 +92,7 @@ pub async fn run(
         tell,
         target: Arc::new(CopyTarget::new(registry.clone())),
         unclear: Mutex::default(),
+        origins: Mutex::default(),
     };
     let mut stopped = None;
     for entry in &job.repositories {
@@ -120,6 +122,8 @@ struct Run<'a> {
     target: Arc<CopyTarget>,
     /// A plain mutex: held to read or update.
     unclear: Mutex<Unclear>,
+    /// The repository of the upstream that each ordinary one is copied from. The same.
+    origins: Mutex<HashMap<RepositoryName, String>>,
 }
 
 /// The failures since the last image that was copied which may be the upstream's.
@@ -209,6 +213,16 @@ impl Run<'_> {
             return Err(Failed::One(format!(
                 "{target} is a cache of an upstream: choose another place by `to`"
             )));
+        }
+        if !in_cache {
+            // Each would move the tags of the other, and `prune` would remove them.
+            let mut origins = self.origins.lock();
+            let origin = origins.entry(target.clone()).or_insert_with(|| name.to_owned());
+            if origin != name {
+                return Err(Failed::One(format!(
+                    "{target} has the images of {origin} already: give those of {name} another place by `to`"
+                )));
+            }
         }
         self.running.begin(target.to_string());
         self.running.report.lock().repositories += 1;
