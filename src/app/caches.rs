@@ -139,6 +139,7 @@ fn upstream(config: CacheUpstream) -> Result<UpstreamSettings, CacheSetupError> 
         connections: config.connections,
         requests_per_second: config.requests.unwrap_or(0),
         bytes_per_second: config.bandwidth.unwrap_or(0),
+        complete: config.complete,
         name: config.name,
     })
 }

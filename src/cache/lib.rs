@@ -17,6 +17,7 @@ mod blobs;
 mod breaker;
 mod caches;
 mod complete;
+mod completing;
 mod direct;
 mod error;
 mod flights;

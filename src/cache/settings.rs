@@ -56,6 +56,8 @@ pub struct UpstreamSettings {
     pub requests_per_second: u32,
     /// The most bytes of blobs in a second; 0 is no bound.
     pub bytes_per_second: u64,
+    /// After so long, the blobs of a manifest are fetched that no client asked for; zero is never.
+    pub complete: Duration,
 }
 
 /// How long what an upstream said of a tag is used.

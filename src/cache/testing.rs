@@ -29,5 +29,6 @@ pub(crate) fn upstream(name: &str, prefix: Option<&str>) -> UpstreamSettings {
         connections: 16,
         requests_per_second: 0,
         bytes_per_second: 0,
+        complete: Duration::ZERO,
     }
 }

@@ -87,3 +87,51 @@ async fn only_names_of_the_default_upstream_hide_repositories() {
     let hidden = server.registry.catalog_of(None, 10, |name| caches.hides(name)).await.unwrap();
     assert_eq!(hidden.items, ["app"]);
 }
+
+/// Like a client that had the layers already.
+#[tokio::test]
+async fn layers_that_a_client_skipped_are_fetched_later() {
+    let hour = std::time::Duration::from_secs(60 * 60);
+    let world = World::with(|settings, _| settings.complete = hour).await;
+    let image = world.upstream.image("app", "latest", &[b"one", b"two"]);
+    let pulled = world.clock.elapsed();
+    world.manifest("latest").await.expect(200);
+    let name: RepositoryName = "up/app".parse().unwrap();
+    let blobs = world.server.registry.repository(name).blobs();
+    for blob in &image.blobs {
+        while blobs.stat_and_lease(blob).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(world.clock.elapsed() >= pulled + hour);
+    // A cached manifest is not completed again.
+    world.upstream.requests();
+    world.manifest(&image.digest).await.expect(200);
+    world.settle().await;
+    assert!(world.upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_layer_that_the_upstream_does_not_give_leaves_the_others_to_be_fetched() {
+    let hour = std::time::Duration::from_secs(60 * 60);
+    let world = World::with(|settings, _| settings.complete = hour).await;
+    let image = world.upstream.image("app", "latest", &[b"one", b"two"]);
+    world.upstream.lose_blob("app", &image.blobs[0]);
+    world.manifest("latest").await.expect(200);
+    let blobs = world.server.registry.repository("up/app".parse().unwrap()).blobs();
+    for blob in &image.blobs[1..] {
+        while blobs.stat_and_lease(blob).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(blobs.stat_and_lease(&image.blobs[0]).await.is_err());
+}
+
+#[tokio::test]
+async fn without_the_key_nothing_is_fetched_that_no_client_wants() {
+    let world = World::new().await;
+    world.upstream.image("app", "latest", &[b"one"]);
+    world.manifest("latest").await.expect(200);
+    world.settle().await;
+    assert!(!world.upstream.requests().iter().any(|request| request.contains("/blobs/")));
+}

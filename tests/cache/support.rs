@@ -119,6 +119,7 @@ pub(crate) fn settings(name: &str, url: &str, clock: &TestClock) -> UpstreamSett
         connections: 16,
         requests_per_second: 0,
         bytes_per_second: 0,
+        complete: Duration::ZERO,
     }
 }
 

@@ -100,6 +100,8 @@ section! {
         pub requests: u32 = "0",
         /// The most bytes in a second; `0` is no bound.
         pub bandwidth: ByteSize = "0",
+        /// After so long, fetches the layers of a pulled image that its client had already; `0s` is never.
+        pub complete: Duration = "0s",
         /// How long the upstream may be silent.
         pub timeouts: UpstreamTimeouts,
     }

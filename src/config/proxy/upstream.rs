@@ -57,6 +57,8 @@ pub struct CacheUpstream {
     pub requests: Option<u32>,
     /// The most bytes in a second.
     pub bandwidth: Option<u64>,
+    /// After so long, layers that no client asked for are fetched; zero is never.
+    pub complete: Duration,
     /// How long it may be silent.
     pub timeouts: UpstreamTimeouts,
     /// Confirms that all clients may read what the account can read.
@@ -255,6 +257,7 @@ impl Resolution {
             connections: upstream.connections,
             requests: Some(upstream.requests).filter(|count| *count > 0),
             bandwidth: Some(upstream.bandwidth.0).filter(|bytes| *bytes > 0),
+            complete: upstream.complete,
             timeouts: upstream.timeouts.clone(),
             public: upstream.public,
         };

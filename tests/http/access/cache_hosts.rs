@@ -29,6 +29,7 @@ fn caches() -> Caches {
         connections: 1,
         requests_per_second: 0,
         bytes_per_second: 0,
+        complete: Duration::ZERO,
     };
     let settings =
         CacheSettings { upstreams: vec![hub], default: None, local: Arc::new(|_| true), offline: true };
