@@ -2,11 +2,13 @@
 
 mod budgets;
 mod choices;
+mod command;
 mod copies;
 mod dry_run;
 mod failures;
 mod interruptions;
 mod platforms;
 mod prune;
+mod schedule;
 mod support;
 mod visibility;

@@ -1,11 +1,15 @@
 //! `prune`: tags that are gone there go here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use sampan_engine::oci::Digest;
 use sampan_sync::Job;
 
 use super::support::{copy_of_app, failures, signature_tag, tags_with};
 use crate::cache::support::World;
+use crate::support::FailingDriver;
+use crate::support::failing_driver::{Held, Misbehaviour};
 use crate::support::hostile_server::Reply;
 
 fn pruning() -> Job {
@@ -150,14 +154,31 @@ async fn a_list_that_is_empty_or_no_list_removes_nothing() {
 /// A tag that moves here while the job runs is a client's.
 #[tokio::test]
 async fn a_tag_that_moved_here_meanwhile_stays() {
-    let world = mirrored(4).await;
-    let stale = world.tag("copy", "0").await.unwrap();
-    let pushed = world.server.push_image("copy", "0", "pushed").await;
-    let (name, tag) = ("copy".parse().unwrap(), "0".parse().unwrap());
-    let repository = world.server.registry.repository(name);
-    assert!(!repository.manifests().delete_tag_of(&tag, &stale.parse().unwrap()).await.unwrap());
-    let digest = sampan_engine::oci::Digest::sha256_of(&pushed);
-    assert_eq!(world.tag("copy", "0").await, Some(digest.to_string()));
+    let (driver, held) = (FailingDriver::new(), Held::new());
+    let shared = driver.clone();
+    let world = World::with(|_, setup| setup.driver = Arc::new(shared)).await;
+    for tag in ["0", "1", "2"] {
+        world.upstream.image("app", tag, &[tag.as_bytes()]);
+    }
+    world.whole(&pruning()).await;
+    world.upstream.untag("app", "0");
+    driver.be(Misbehaviour::HoldsTags("0", held.clone()));
+    let job = pruning();
+    let moved = async {
+        held.reached().await;
+        held.permits.add_permits(1);
+        // The second read is that of the deletion, which compares.
+        while held.begun() < 2 {
+            tokio::task::yield_now().await;
+        }
+        driver.behave();
+        let pushed = world.server.push_image("copy", "0", "pushed").await;
+        held.permits.add_permits(1000);
+        pushed
+    };
+    let (report, pushed) = futures::join!(world.whole(&job), moved);
+    assert_eq!(report.removed_tags, 0, "{report:?}");
+    assert_eq!(world.tag("copy", "0").await, Some(Digest::sha256_of(&pushed).to_string()));
 }
 
 #[tokio::test]
