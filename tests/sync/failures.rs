@@ -206,7 +206,7 @@ async fn an_account_that_is_refused_everywhere_ends_the_run() {
     let world = World::with(|upstream, _| with_account(upstream)).await;
     world.upstream.answer_all(error(403, "DENIED"));
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let entries = names.map(|name| entry(name, Some("copy"))).into();
+    let entries = names.map(|name| entry(name, None)).into();
     let report = world.sync(&job(entries)).await;
     assert!(report.stopped.as_ref().is_some_and(|reason| reason.contains("refuses")), "{report:?}");
     assert!(world.upstream.requests().len() <= 3, "{report:?}");
