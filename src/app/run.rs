@@ -41,8 +41,9 @@ impl App {
             });
         }
         tasks.spawn("the verification of the store", async move { verifier.run().await });
-        if let Some(syncer) = self.syncer {
-            tasks.spawn("the jobs that copy from other registries", async move { syncer.run().await });
+        let syncer = self.syncer;
+        if let Some(syncer) = syncer.clone() {
+            tasks.spawn_to_end("the jobs that copy from other registries", async move { syncer.run().await });
         }
         tasks.spawn("the watch over keys for tokens", async move { access.watch().await });
         tasks.spawn("the health checks", checks.run());
@@ -62,6 +63,9 @@ impl App {
                 health.stop();
                 systemd::stopping(drain_timeout);
                 collector.end();
+                if let Some(syncer) = &syncer {
+                    syncer.end();
+                }
             };
             let ended = server.run(shutdown).await;
             if let Some(caches) = &caches {

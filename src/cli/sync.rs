@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sampan_cache::Caches;
+use sampan_config::Loaded;
 use sampan_driver::HumanSize;
 use sampan_engine::{JobRun, Registry};
 use sampan_sync::{Change, Job, JobReport, RunOptions, Running};
@@ -63,6 +64,7 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
     }
     store::refuse_in_memory(&loaded, "nothing can be copied into it by another process")?;
     let registry = match args.dry_run {
+        true if is_new(drivers, &loaded) => app::no_store(&loaded.config),
         true => store::open_to_read(drivers, &loaded).await?,
         false => store::open_to_write(drivers, &loaded).await?,
     };
@@ -71,7 +73,13 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
         caches.ok_or_else(|| format!("{}: `proxy` names no registry to copy from", loaded.source))?;
     let mut reports = Vec::new();
     for job in &jobs {
-        let (report, changes) = one(job, &caches, &registry, &args).await?;
+        let (report, changes) = match one(job, &caches, &registry, &args).await {
+            Ok(ran) => ran,
+            Err(error) => {
+                let reason = crate::error_chain::chain(&*error);
+                (JobReport { stopped: Some(reason), ..JobReport::default() }, Vec::new())
+            }
+        };
         let is_interrupted = report.stopped.as_deref() == Some(INTERRUPTED);
         if matches!(args.format, ReportFormat::Text) {
             show(job, &report, args.dry_run);
@@ -81,13 +89,24 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
             break;
         }
     }
-    save_cache_uses(&registry).await;
+    if !args.dry_run {
+        save_cache_uses(&registry).await;
+    }
     if matches!(args.format, ReportFormat::Json) {
         let all: Vec<Value> = reports.iter().map(as_json).collect();
         say(serde_json::to_string_pretty(&all)?);
     }
     let is_whole = reports.len() == jobs.len() && reports.iter().all(|(_, report, _)| report.is_whole());
     Ok(if is_whole { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+}
+
+/// Whether the store is a directory without anything yet: the first run makes it.
+fn is_new(drivers: &Drivers, loaded: &Loaded) -> bool {
+    let directory = drivers.local_directory(&loaded.config.storage.driver);
+    directory.is_some_and(|directory| match std::fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    })
 }
 
 /// Why a run has stopped, if a signal came.
@@ -139,9 +158,9 @@ async fn one(
     let work = sampan_sync::run(job, caches, registry, options, &running, &tell);
     tokio::select! {
         ended = until_interrupted(work) => if ended.is_err() {
-            running.stop(INTERRUPTED.to_owned());
+            running.stop(INTERRUPTED.to_owned(), None);
         },
-        () = is_over => running.stop("another process runs it".to_owned()),
+        () = is_over => running.stop("another process runs it".to_owned(), None),
     }
     let report = running.report();
     if let Some(begun) = begun {

@@ -10,6 +10,7 @@ use sampan_cache::Caches;
 use sampan_engine::{JobRecord, Registry};
 use sampan_sync::{Change, Job, JobReport, RunOptions, Running, run};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Schedule;
 use super::background::in_background_by;
@@ -20,6 +21,7 @@ pub struct Syncer {
     pub(super) registry: Registry,
     caches: Caches,
     pub(super) jobs: Vec<Scheduled>,
+    ending: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,7 @@ const BLOBS: usize = 3;
 /// The time from one sign of life of a run to the next.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a run that was stopped waits before the next, unless the upstream wants more.
+/// How long a run that was stopped waits before the next, unless the upstream said how long.
 const RETRY: Duration = Duration::from_secs(10 * 60);
 
 /// The longest sleep: meanwhile a clock may have jumped, or another process may have run the job.
@@ -79,10 +81,16 @@ impl Syncer {
             running: Mutex::default(),
             totals: Mutex::default(),
         };
-        Self { registry, caches, jobs: jobs.into_iter().map(scheduled).collect() }
+        let jobs = jobs.into_iter().map(scheduled).collect();
+        Self { registry, caches, jobs, ending: CancellationToken::new() }
     }
 
-    /// Runs each job when it is due, until dropped.
+    /// Stops the runs, whose records say so, and ends [`run`](Self::run).
+    pub fn end(&self) {
+        self.ending.cancel();
+    }
+
+    /// Runs each job when it is due, until [`end`](Self::end). A run that is dropped counts as killed.
     pub async fn run(&self) {
         join_all(self.jobs.iter().map(|scheduled| self.keep(scheduled))).await;
     }
@@ -94,10 +102,13 @@ impl Syncer {
 
     async fn keep(&self, scheduled: &Scheduled) {
         let spread = || SPREAD.min(scheduled.schedule.interval / 10).mul_f64(rand::random_range(0.0..1.0));
-        sleep(spread()).await;
+        let mut pause = Duration::ZERO;
         loop {
-            let pause = self.attempt(scheduled).await;
-            sleep(pause.min(LONGEST_SLEEP) + spread()).await;
+            tokio::select! {
+                () = self.ending.cancelled() => return,
+                () = sleep(pause.min(LONGEST_SLEEP) + spread()) => {}
+            }
+            pause = self.attempt(scheduled).await;
         }
     }
 
@@ -149,13 +160,15 @@ impl Syncer {
                 None => std::future::pending().await,
             }
         };
-        let reason = tokio::select! {
-            ended = work => ended.err().map(|error| format!("cannot start a thread: {error}")),
-            reason = is_over => Some(reason.to_owned()),
-            () = closes => Some("its window has closed".to_owned()),
+        let stopped = tokio::select! {
+            ended = work => ended.err().map(|error| (format!("cannot start a thread: {error}"), None)),
+            reason = is_over => Some((reason.to_owned(), None)),
+            () = closes => Some(("its window has closed".to_owned(), None)),
+            // The next process goes on at once.
+            () = self.ending.cancelled() => Some(("the registry was stopped".to_owned(), Some(Duration::ZERO))),
         };
-        if let Some(reason) = reason {
-            running.stop(reason);
+        if let Some((reason, retry_after)) = stopped {
+            running.stop(reason, retry_after);
         }
         let report = running.report();
         scheduled.take(&report, self.registry.clock().now());
@@ -247,7 +260,7 @@ pub(super) fn wait(schedule: &Schedule, last: Option<&JobRecord>, now: SystemTim
     if report.stopped.is_none() {
         return regular;
     }
-    let pause = RETRY.max(Duration::from_secs(report.retry_after_secs.unwrap_or(0)));
+    let pause = report.retry_after_secs.map_or(RETRY, Duration::from_secs);
     let again = Schedule { interval: pause.min(schedule.interval), window: None }.wait(Some(ended), now);
     let opens_in = schedule.window.map_or(Duration::ZERO, |window| window.opens_in(now + again));
     regular.min(again + opens_in)

@@ -72,6 +72,9 @@ async fn a_job_is_due_an_interval_after_its_last_run_and_earlier_after_one_that_
     let run = runs.begin().await;
     run.end(result(Some("too many"), Some(u64::MAX))).await.unwrap();
     assert_eq!(runs.wait().await, 6 * 60, "not longer than the interval");
+    let run = runs.begin().await;
+    run.end(result(Some("the registry was stopped"), Some(0))).await.unwrap();
+    assert_eq!(runs.wait().await, 0);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub struct JobReport {
     /// Why the run stopped before its end; `None` if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
-    /// When the upstream may be asked again, in seconds from the end of the run, if it said so.
+    /// When the next run may begin, in seconds from the end of this one, if the upstream said so or that is known otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_secs: Option<u64>,
 }

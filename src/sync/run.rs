@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sampan_bundle::ContentKind;
@@ -11,6 +12,7 @@ use sampan_engine::oci::{Digest, RepositoryName, Tag};
 use sampan_transfer::{
     ExportOptions, ImportOptions, Live, Progress, Renames, Selector, TagPolicy, Target, import, plan,
 };
+use tokio::sync::OnceCell;
 
 use crate::error::{Failed, Stop};
 use crate::job::{Job, JobRepository, NoVersions};
@@ -62,9 +64,11 @@ impl Running {
         self.image.lock().clone()
     }
 
-    /// Notes that the run was stopped before its end.
-    pub fn stop(&self, reason: String) {
-        self.report.lock().stopped.get_or_insert(reason);
+    /// Notes that the run was stopped before its end, and when the next may begin, if that is known.
+    pub fn stop(&self, reason: String, retry_after: Option<Duration>) {
+        let mut report = self.report.lock();
+        report.stopped.get_or_insert(reason);
+        report.retry_after_secs = retry_after.map(|wait| wait.as_secs());
     }
 
     fn begin(&self, image: String) {
@@ -93,6 +97,7 @@ pub async fn run(
         target: Arc::new(CopyTarget::new(registry.clone())),
         unclear: Mutex::default(),
         origins: Mutex::default(),
+        catalog: OnceCell::new(),
     };
     let mut stopped = None;
     for entry in &job.repositories {
@@ -124,6 +129,8 @@ struct Run<'a> {
     unclear: Mutex<Unclear>,
     /// The repository of the upstream that each ordinary one is copied from. The same.
     origins: Mutex<HashMap<RepositoryName, String>>,
+    /// The repositories of the upstream, for patterns.
+    catalog: OnceCell<Option<Vec<String>>>,
 }
 
 /// The failures since the last image that was copied which may be the upstream's.
@@ -183,8 +190,8 @@ impl Run<'_> {
         }
         let upstream = self.caches.upstream(&self.job.upstream);
         let upstream = upstream.ok_or_else(|| self.unknown_upstream())?;
-        let catalog = self.caches.catalog_of(upstream).await?;
-        let catalog = catalog.ok_or_else(|| {
+        let catalog = self.catalog.get_or_try_init(|| self.caches.catalog_of(upstream)).await?;
+        let catalog = catalog.as_ref().ok_or_else(|| {
             Failed::One("the upstream has no list of its repositories: name them without patterns".to_owned())
         })?;
         let mut names = catalog.iter().filter(|name| (entry.wants)(name)).peekable();
