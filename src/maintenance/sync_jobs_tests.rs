@@ -23,7 +23,8 @@ struct Runs {
 impl Runs {
     fn new() -> Self {
         let minutes = Arc::new(Mutex::new(0));
-        let (now, start) = (minutes.clone(), SystemTime::now());
+        // Records have milliseconds.
+        let (now, start) = (minutes.clone(), SystemTime::UNIX_EPOCH + 500_000 * HOUR);
         let clock = Clock::new(move || start + *now.lock() * Duration::from_secs(60));
         Self { registry: Registry::builder(Arc::new(InMemoryDriver::new())).clock(clock).build(), minutes }
     }

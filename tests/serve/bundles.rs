@@ -76,8 +76,12 @@ async fn a_blob_that_rots_breaks_the_connection_before_its_end() {
         let server = serve(&bundle).await;
         let (head, body) = get(&server, &digest, range).await;
         // The check may have ended before the answer began.
-        let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        let is_broken = body.len() < announced.parse().unwrap();
+        let announced = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        // A connection that breaks at once may take the head with it.
+        let is_broken = match announced {
+            Some(length) => body.len() < length.parse().unwrap(),
+            None => !head.contains("\r\n\r\n"),
+        };
         assert!(is_broken || head.starts_with("HTTP/1.1 500 "), "{range:?}: {head}");
         let (head, _) = get(&server, &digest, range).await;
         assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
