@@ -96,9 +96,10 @@ impl Place {
     fn of(root: &Path) -> Self {
         let below = |path: &DriverPath| PathBuf::from(path.as_str().trim_start_matches('/'));
         let (repositories, blobs) = (below(&layout::repositories_root()), below(&layout::blobs_root()));
-        let tokens = below(&layout::access_tokens_root());
-        let is_store =
-            |root: &Path| [&repositories, &blobs, &tokens].into_iter().any(|path| root.join(path).is_dir());
+        // What may be there before the first image.
+        let (tokens, jobs) = (below(&layout::access_tokens_root()), below(&layout::sync_root()));
+        let parts = [&repositories, &blobs, &tokens, &jobs];
+        let is_store = |root: &Path| parts.into_iter().any(|path| root.join(path).is_dir());
         if is_store(root) {
             return Self::Store;
         }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use sampan_cache::Caches;
 use sampan_engine::{JobRecord, Registry};
-use sampan_sync::{Change, Job, JobReport, RunOptions, Running, run};
+use sampan_sync::{Change, Job, JobFailure, JobReport, RunOptions, Running, run};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -274,10 +274,13 @@ fn failed(job: &Job, error: &sampan_engine::Error) -> Duration {
     RETRY
 }
 
-/// One line for each run.
+/// One line for each run, and for each of the failures that its report names.
 fn log(job: &Job, report: &JobReport) {
     let JobReport { repositories, copied, unchanged, bytes, removed_tags, failed, .. } = *report;
     let name = &job.name;
+    for JobFailure { image, problem } in &report.failures {
+        tracing::warn!(job = %name, %image, %problem, "job {name}: {image} was not copied: {problem}");
+    }
     match &report.stopped {
         None if failed == 0 => tracing::info!(
             job = %name, repositories, copied, unchanged, bytes, removed_tags,

@@ -343,7 +343,7 @@ impl Run<'_> {
     }
 
     fn fail(&self, image: String, problem: String) {
-        tracing::warn!(job = %self.job.name, %image, %problem, "job {}: {image} was not copied: {problem}", self.job.name);
+        tracing::debug!(job = %self.job.name, %image, %problem, "job {}: {image} was not copied: {problem}", self.job.name);
         self.running.report.lock().fail(image, problem);
     }
 

@@ -212,6 +212,10 @@ async fn a_dry_run_needs_no_store() {
     let shown = site.sync(0, &["--dry-run"]);
     assert!(shown.stdout.contains("copy/app:1.0 would be copied: sha256:"), "{shown:?}");
     assert_eq!(site.files(), Vec::<String>::new());
+    // Nor one with an image: a first run that failed has left its record alone.
+    site.leave_record(6 * 60);
+    let shown = site.sync(0, &["--dry-run"]);
+    assert_eq!(shown.stderr, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,11 @@ pub fn surveys_root() -> DriverPath {
     path(SURVEYS.to_owned())
 }
 
+/// The directory of the records of jobs, which has a directory for each.
+pub fn sync_root() -> DriverPath {
+    path(SYNC.to_owned())
+}
+
 /// The directory of the records of a job's runs.
 pub fn sync_runs(job: &JobName) -> DriverPath {
     path(format!("{SYNC}/{job}"))
