@@ -9,6 +9,8 @@ mod deletions;
 mod limits;
 mod lists;
 mod mapping;
+mod pair;
+mod replicas;
 pub(crate) mod support;
 mod tags;
 mod transfers;
