@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod breaker;
 mod budgets;
+mod chaos;
 mod complete;
 mod deletions;
 mod limits;
