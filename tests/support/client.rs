@@ -64,7 +64,25 @@ impl Call {
         self.try_send().await.unwrap()
     }
 
-    /// The same; fails if the body of the answer breaks off.
+    /// Sends the request, reads so many bytes of the answer or all of it, and leaves.
+    pub(crate) async fn leave_after(self, bytes: usize) -> (StatusCode, Vec<u8>) {
+        let (status, mut body) = self.begin().await;
+        let mut read = Vec::new();
+        while read.len() < bytes
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read.extend(frame.into_data().unwrap_or_default());
+        }
+        (status, read)
+    }
+
+    /// Sends the request; the body of the answer is still to be read.
+    pub(crate) async fn begin(self) -> (StatusCode, Body) {
+        let response = self.api.oneshot(self.request).await.unwrap();
+        (response.status(), response.into_body())
+    }
+
+    /// The same as [`send`](Self::send); fails if the body of the answer breaks off.
     pub(crate) async fn try_send(self) -> Result<Answer, axum::Error> {
         let response = self.api.oneshot(self.request).await.unwrap();
         let (parts, body) = response.into_parts();

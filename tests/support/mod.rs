@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod dated_driver;
 pub(crate) mod failing_driver;
 pub(crate) mod image;
 pub(crate) mod image_configs;

@@ -1,13 +1,15 @@
 //! `Server`: a whole registry in this process, over a store in memory, without a socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use sampan::auth::{AccessController, Anonymous};
 use sampan::http::{Api, AppState, HttpOptions, HttpServices};
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
-use sampan_engine::{Limits, Registry, Validation};
+use sampan_engine::caches::CachePrefixes;
+use sampan_engine::{Clock, Limits, Registry, Validation};
 
 use super::client::Call;
 
@@ -19,6 +21,9 @@ pub(crate) struct Setup {
     pub(crate) services: HttpServices,
     pub(crate) limits: Limits,
     pub(crate) validation: Validation,
+    pub(crate) prefixes: CachePrefixes,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Setup {
@@ -31,6 +36,9 @@ impl Default for Setup {
             services: HttpServices::default(),
             limits: Limits { delete: true, ..Limits::default() },
             validation: Validation::default(),
+            prefixes: CachePrefixes::default(),
+            grace: None,
+            clock: Clock::default(),
         }
     }
 }
@@ -49,8 +57,9 @@ impl Server {
     }
 
     pub(crate) fn with(setup: Setup) -> Self {
-        let Setup { driver, access, options, services, limits, validation } = setup;
-        let registry = Registry::builder(Arc::clone(&driver)).limits(limits).validation(validation).build();
+        let Setup { driver, access, options, services, limits, validation, prefixes, grace, clock } = setup;
+        let builder = Registry::builder(Arc::clone(&driver)).limits(limits).validation(validation);
+        let registry = builder.caches(prefixes).gc_grace(grace).clock(clock).build();
         let api = Api::new(AppState::new(registry.clone(), access, options, services));
         Self { api, registry, driver }
     }
