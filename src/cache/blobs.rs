@@ -85,8 +85,12 @@ impl CachedRepository {
             }
             self.check_askable()?;
             if self.link_if_here(digest).await? {
-                let (info, reader) = self.repository.blobs().read(digest, range).await?;
-                return Ok((info, reader, Served::Hit));
+                match self.repository.blobs().read(digest, range).await {
+                    Ok((info, reader)) => return Ok((info, reader, Served::Hit)),
+                    // It was evicted since.
+                    Err(sampan_engine::Error::BlobUnknown(..)) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             let Some((fill, size)) = self.opened(digest).await? else {
                 // The transfer is of another repository there, whose content this one may not have.

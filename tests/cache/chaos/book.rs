@@ -15,7 +15,7 @@ use crate::support::image::noise;
 /// The repositories of the upstream.
 pub(super) const REPOSITORIES: [&str; 2] = ["a", "b"];
 
-/// Their tags; the last never changes, by the rule of the cache.
+/// Their tags.
 const TAGS: [&str; 3] = ["latest", "edge", "nightly"];
 
 /// How long a cache may remember that something was not there.

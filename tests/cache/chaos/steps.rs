@@ -1,5 +1,6 @@
 //! `Chaos`: the steps.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -206,7 +207,8 @@ impl Drop for Chaos {
         if std::thread::panicking() {
             let log = self.log.lock().unwrap();
             let last = &log[log.len().saturating_sub(60)..];
-            eprintln!("SAMPAN_CACHE_CHAOS_SEEDS={0}..{1}\n{2}", self.seed, self.seed + 1, last.join("\n"));
+            let (seed, next, last) = (self.seed, self.seed + 1, last.join("\n"));
+            let _ = writeln!(std::io::stderr(), "SAMPAN_CACHE_CHAOS_SEEDS={seed}..{next}\n{last}");
         }
     }
 }
