@@ -1,7 +1,7 @@
 //! Jobs that copy chosen images from another registry, again and again, so that they are here when it is not.
 //!
-//! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: [`UpstreamSource`](source) reads what the
-//! store lacks from the upstream, [`CopyTarget`](target) writes as a push does. Stored content is neither read nor sent again, so a
+//! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: `UpstreamSource` reads what the
+//! store lacks from the upstream, `CopyTarget` writes as a push does. Stored content is neither read nor sent again, so a
 //! run that was interrupted goes on where it was, and one without news costs a list and a comparison for each tag.
 //!
 //! Invariants:
