@@ -10,6 +10,8 @@ mod access_groups;
 mod access_rules;
 mod audit;
 mod auth;
+#[cfg(test)]
+mod checked;
 mod constraint;
 mod de;
 mod defaults;

@@ -74,7 +74,9 @@ impl Config {
         let selected =
             sound.entry("storage").and_then(|entry| selection::driver(&entry.value, &STORAGE).ok());
         mistakes.extend(selected.iter().flat_map(|(selected, _)| driver(selected)));
-        warnings.extend(oddities.into_iter().filter(|found| !is_beside(&hidden, found)));
+        // What a section seems to lack may be what the mistake in it took away.
+        let is_doubtful = |found: &Diagnostic| is_beside(&hidden, found) || is_above(&hidden, found);
+        warnings.extend(oddities.into_iter().filter(|found| !is_doubtful(found)));
         match mistakes.is_empty() {
             true => Ok(Loaded { config, warnings, tree, source }),
             false => Err(ConfigError::Invalid { mistakes, warnings }),
@@ -97,6 +99,12 @@ fn is_below(mistakes: &[String], found: &Diagnostic) -> bool {
     mistakes
         .iter()
         .any(|path| path.strip_prefix(&*found.path).is_some_and(|rest| rest.starts_with(['.', '['])))
+}
+
+/// Whether a diagnostic concerns a section that has a mistake anywhere below it.
+fn is_above(mistakes: &[String], found: &Diagnostic) -> bool {
+    let Some((section, _)) = found.path.rsplit_once('.') else { return false };
+    mistakes.iter().any(|path| path.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '['])))
 }
 
 /// Whether a diagnostic concerns a section with a mistake, or what it needs from another section with one.

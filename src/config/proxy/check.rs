@@ -64,8 +64,6 @@ impl ProxyConfig {
                     );
                 }
             }
-            // Those with mistakes are not in the list, and named by these.
-            (false, true) if found.tree.at("proxy.upstreams").is_some() => {}
             (false, true) => {
                 for key in given(&account).iter().chain(&given(&of_upstreams)) {
                     found.warning(key, "has no effect without `remoteurl` or `upstreams`");

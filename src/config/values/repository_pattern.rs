@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use regex::Regex;
+use globset::GlobBuilder;
 
 use super::value_from_text;
 
@@ -74,7 +74,11 @@ impl RepositoryPattern {
 
     /// Whether the pattern, without a user, matches a name. It is compiled for that: for a check, not for a request.
     pub(crate) fn is_match(&self, name: &str) -> bool {
-        self.globs("").any(|glob| expression(&glob).is_some_and(|expression| expression.is_match(name)))
+        let matches = |glob: &str| {
+            let glob = GlobBuilder::new(glob).literal_separator(true).build();
+            glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
+        };
+        self.globs("").any(|glob| matches(&glob))
     }
 }
 
@@ -220,24 +224,6 @@ fn normalize(alternative: &str) -> Result<String, String> {
         }
     }
     Ok(components.join("/"))
-}
-
-/// The regular expression of a glob. At the end, `**` is at least one component.
-fn expression(glob: &str) -> Option<Regex> {
-    let (before, last) = glob.rsplit_once('/').map_or((None, glob), |(before, last)| (Some(before), last));
-    let of = |component: &str| regex::escape(component).replace("\\*", "[^/]*").replace("\\?", "[^/]");
-    let mut expression = String::from("^");
-    for component in before.into_iter().flat_map(|before| before.split('/')) {
-        match component {
-            "**" => expression.push_str("(?:[^/]+/)*"),
-            _ => expression.push_str(&format!("{}/", of(component))),
-        }
-    }
-    match last {
-        "**" => expression.push_str("[^/]+(?:/[^/]+)*$"),
-        _ => expression.push_str(&format!("{}$", of(last))),
-    }
-    Regex::new(&expression).ok()
 }
 
 fn shown(marked: &str) -> String {

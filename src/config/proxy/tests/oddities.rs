@@ -1,6 +1,7 @@
 //! Warnings, and what causes none.
 
-use super::{checked, file};
+use super::file;
+use crate::checked::checked;
 
 #[track_caller]
 fn warns(file: &str, expected: &str) {

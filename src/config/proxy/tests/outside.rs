@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{checked, file, stages};
+use super::file;
+use crate::checked::{checked, stages};
 use crate::{Config, Loaded, Source, UpstreamAccount, for_distribution, show};
 
 const NO_SECTION: &str = "version: 0.1\nstorage: inmemory\n";

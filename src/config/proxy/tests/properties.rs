@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::{checked, file};
+use super::file;
+use crate::checked::checked;
 use crate::{CacheUpstream, RepositoryPath};
 
 const URLS: &[&str] = &[
@@ -105,7 +106,7 @@ proptest! {
             return Ok(());
         }
         let written: Vec<String> = upstreams.iter().map(written).collect();
-        let again = super::checked(&file(&format!("upstreams: [{}]", written.join(", "))), &[]);
+        let again = crate::checked::checked(&file(&format!("upstreams: [{}]", written.join(", "))), &[]);
         let names = |upstream: &CacheUpstream| {
             (upstream.name.clone(), upstream.url.clone(), upstream.prefix.clone(), upstream.ns.clone(), upstream.path.clone())
         };

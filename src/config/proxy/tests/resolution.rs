@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{checked, file};
+use super::file;
+use crate::checked::checked;
 use crate::{CacheUpstream, UpstreamAccount, WhenGone};
 
 /// The upstreams of a section without a mistake.

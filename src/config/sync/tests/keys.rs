@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{PROXY, checked};
+use super::PROXY;
+use crate::checked::checked;
 use crate::{Config, Environment, Source, for_distribution, show};
 
 #[test]

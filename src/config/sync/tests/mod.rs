@@ -1,43 +1,51 @@
 //! Jobs as they are read, and the messages of mistakes.
 
+mod jobs;
 mod keys;
-mod mistakes;
+mod places;
+mod sources;
 
-use crate::defaults::complete;
-use crate::parse::parse;
-use crate::root::ROOT;
-use crate::section::Value;
-use crate::{Config, Diagnostic, Environment, Origin, validate};
+use crate::checked::checked;
 
-/// A configuration and what the checks say of it.
-struct Checked {
-    config: Config,
-    mistakes: String,
-    warnings: String,
-}
-
-/// Reads and checks a file as [`Config::load`] does, and gives the configuration in spite of contradictions.
-fn checked(file: &str, variables: &[(&str, &str)]) -> Checked {
-    let origin = |line, column| Origin::File { file: "config.yml".into(), line, column };
-    let mut tree = parse(file, &origin).unwrap().root;
-    let environment: Environment =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let overlay = environment.apply(&mut tree, &ROOT);
-    let completed = complete(&mut tree, &ROOT);
-    let mut mistakes = [overlay.mistakes, completed.mistakes, validate::mistakes(&tree, &ROOT)].concat();
-    let mut warnings = [overlay.warnings, completed.warnings].concat();
-    let config = Config::read(&tree).unwrap_or_default();
-    let (contradictions, oddities) = config.check(&tree);
-    mistakes.extend(contradictions);
-    warnings.extend(oddities);
-    Checked { config, mistakes: lines(&mistakes), warnings: lines(&warnings) }
-}
-
-fn lines(diagnostics: &[Diagnostic]) -> String {
-    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
+/// The first lines of a file with two upstreams.
 const PROXY: &str = "version: 0.1
 storage: { inmemory: {}, delete: { enabled: true } }
 proxy: { upstreams: [{ name: hub, url: 'https://docker.io' }, { name: quay, url: 'https://quay.io' }] }
 ";
+
+/// The fourth line of a file has jobs, in flow style.
+fn jobs(jobs: &str) -> String {
+    format!("{PROXY}sync: [{jobs}]\n")
+}
+
+/// A job that copies from `hub`, with one repository.
+fn from_hub(repository: &str) -> String {
+    jobs(&format!("{{ name: base, from: hub, repositories: [{{ {repository} }}] }}"))
+}
+
+/// A job that copies from `quay`.
+fn from_quay(repositories: &str) -> String {
+    jobs(&format!("{{ name: base, from: quay, repositories: [{repositories}] }}"))
+}
+
+/// With other keys of `proxy` beside its upstreams.
+fn with_proxy(keys: &str, file: &str) -> String {
+    file.replace("proxy: {", &format!("proxy: {{ {keys},"))
+}
+
+/// With another section `proxy`.
+fn with_other_proxy(proxy: &str, file: &str) -> String {
+    let line = PROXY.lines().find(|line| line.starts_with("proxy:")).unwrap();
+    file.replace(line, proxy)
+}
+
+#[track_caller]
+fn is_refused(file: &str, expected: &str) {
+    let checked = checked(file, &[]);
+    assert_eq!((checked.mistakes.as_str(), checked.warnings.as_str()), (expected, ""), "{file}");
+}
+
+#[track_caller]
+fn is_accepted(file: &str) {
+    is_refused(file, "");
+}
