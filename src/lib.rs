@@ -17,7 +17,6 @@ pub mod serve;
 
 pub mod atomic_write;
 pub mod blocking;
-mod error_chain;
 pub mod file_watch;
 pub mod inventory;
 mod line_queue;

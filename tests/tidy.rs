@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-conformance", &["sampan-driver", "sampan-engine"]),
     ("sampan-foreign", &["sampan-bundle", "sampan-engine"]),
     ("sampan-shown-url", &[]),
-    ("sampan-sync", &["sampan-bundle", "sampan-cache", "sampan-engine", "sampan-transfer"]),
+    ("sampan-sync", &["sampan-bundle", "sampan-cache", "sampan-driver", "sampan-engine", "sampan-transfer"]),
     (
         "sampan-transfer",
         &["sampan-bundle", "sampan-client", "sampan-driver", "sampan-engine", "sampan-foreign"],

@@ -6,10 +6,10 @@ use super::{CacheSetupError, SyncSetupError};
 use crate::auth::token::TokenError;
 use crate::auth::{GuardError, HtpasswdError, InvalidParameter};
 use crate::drivers::DriverSetupError;
-use crate::error_chain::chain;
 use crate::notify::NotifyError;
 use crate::serve::BindError;
 use crate::serve::tls::TlsError;
+use sampan_driver::with_causes;
 
 /// The reason why the registry does not start. Each names the setting to change.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} things cannot be used as configured:", self.0.len())?;
         for error in self.0 {
-            write!(f, "\n  {}", chain(error))?;
+            write!(f, "\n  {}", with_causes(error))?;
         }
         Ok(())
     }

@@ -55,6 +55,11 @@ pub(super) fn require(root: &Path) -> Result<(), AppError> {
     )))
 }
 
+/// Whether `root` is missing or empty.
+pub(super) fn is_empty(root: &Path) -> bool {
+    Place::of(root) == Place::Empty
+}
+
 /// A lock on the directory of a store, by which another registry on this machine notices that it is not alone. It prevents
 /// nothing: several registries may serve one store.
 #[derive(Debug)]

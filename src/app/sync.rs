@@ -93,6 +93,24 @@ fn rule(tags: SyncTags) -> TagRule {
 mod tests {
     use super::*;
 
+    /// The configuration has rules of its own for what the engine and copies parse again.
+    #[test]
+    fn whatever_the_configuration_accepts_makes_a_job() {
+        for (name, to, platform) in [
+            ("0._-a", "a", "linux/amd64"),
+            (&*"a".repeat(64), &*format!("{}aaa", "a/".repeat(126)), "linux/arm64/v8"),
+            ("a", "a__b/c---d.e", "w.x_y-z/1"),
+        ] {
+            let text = format!(
+                "version: 0.1\nstorage: inmemory\nproxy: {{upstreams: [{{name: up, url: 'https://up.example'}}]}}\n\
+                 sync: [{{name: {name}, from: up, repositories: [{{from: x, to: {to}, platforms: [{platform}]}}]}}]\n"
+            );
+            let source = sampan_config::Source::Text { name: "config.yml".to_owned(), text };
+            let loaded = Config::load(source, &sampan_config::Environment::default()).unwrap();
+            assert_eq!(jobs(&loaded.config).unwrap().len(), 1);
+        }
+    }
+
     #[test]
     fn a_tag_has_to_fit_all_keys() {
         let wants = rule(SyncTags {

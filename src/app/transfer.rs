@@ -49,6 +49,11 @@ pub fn no_store(config: &Config) -> Registry {
     engine::registry(config, Arc::new(InMemoryDriver::new()), None)
 }
 
+/// Whether the store of `config` is something else than a directory that the first push makes. May block.
+pub fn has_store(config: &Config, drivers: &Drivers) -> bool {
+    drivers.local_directory(&config.storage.driver).is_none_or(|directory| !store::is_empty(&directory))
+}
+
 /// The bytes that this process may still write to the store of `config`, if it is a directory of this machine. May block.
 pub fn free_bytes(config: &Config, drivers: &Drivers) -> Option<u64> {
     let directory = drivers.local_directory(&config.storage.driver)?;

@@ -30,8 +30,8 @@ use super::shown::Shown;
 use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::blocking::{on_blocking_pool, on_nice_thread};
-use crate::error_chain::chain;
 use crate::file_watch::CheckInterval;
+use sampan_driver::with_causes;
 
 /// The longest wait of a login for its comparison; then the client gets 503.
 const MAX_WAIT: Duration = Duration::from_secs(15);
@@ -116,7 +116,7 @@ impl Htpasswd {
             if let Err(error) = on_blocking_pool(move || file.read_again(Unchanged::Skip)).await {
                 let users = self.users();
                 tracing::error!(
-                    error = %chain(&error), file = %self.file.path.display(), users,
+                    error = %with_causes(&error), file = %self.file.path.display(), users,
                     "the htpasswd file is not usable, keeping the last valid list of {users} users"
                 );
             }

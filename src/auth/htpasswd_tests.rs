@@ -233,7 +233,7 @@ async fn an_unusable_file_at_the_start_is_an_error_with_a_remedy() {
     fs::write(&broken, "nonsense").unwrap();
     assert!(matches!(open(broken.clone(), "r").await, Err(HtpasswdError::Malformed { .. })));
     let below_a_file = open(broken.join("htpasswd"), "r").await.unwrap_err();
-    assert!(chain(&below_a_file).contains("auth.htpasswd.path"), "{}", chain(&below_a_file));
+    assert!(with_causes(&below_a_file).contains("auth.htpasswd.path"), "{}", with_causes(&below_a_file));
     let missing = open(dir.path().join("h"), "a\nb").await.unwrap_err();
     assert!(matches!(missing, HtpasswdError::Realm(_)));
     assert!(!dir.path().join("h").exists(), "the realm is checked first");

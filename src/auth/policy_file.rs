@@ -17,8 +17,8 @@ use super::audit::Audit;
 use super::policy::{Policy, PolicyTooLarge};
 use super::rules_event::{Cause, RulesIdentity};
 use crate::blocking::on_blocking_pool;
-use crate::error_chain::chain;
 use crate::file_watch::{CheckInterval, FileStamp};
+use sampan_driver::with_causes;
 
 /// The rules of a file. Cheap to clone.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ impl PolicyFile {
             let mut unusable = watched.unusable.lock();
             let stamp = FileStamp::of(&watched.path).ok();
             watched.read(Cause::Signal).inspect_err(|error| {
-                let message = chain(error);
+                let message = with_causes(error);
                 watched.note_refused(Cause::Signal, &message);
                 watched.settle(&mut unusable, Some(Unusable { stamp, message }));
             })?;
@@ -155,7 +155,7 @@ impl Watched {
             return self.settle(&mut unusable, None);
         }
         let Err(error) = self.read(Cause::File) else { return self.settle(&mut unusable, None) };
-        let found = Unusable { stamp, message: chain(&error) };
+        let found = Unusable { stamp, message: with_causes(&error) };
         if !unusable.as_ref().is_some_and(|known| found.is_known_as(known)) {
             let rules = self.current.load().policy.source().rules.len();
             tracing::error!(

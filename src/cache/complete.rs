@@ -183,8 +183,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
     }
 
     async fn blobs(&mut self, manifest: &Manifest) -> Result<()> {
-        let needed = manifest.config.iter().chain(&manifest.layers);
-        let needed = needed.filter(|blob| blob.urls.is_empty() || !is_nondistributable(&blob.media_type));
+        let needed = needed_blobs(manifest);
         let new: Vec<Descriptor> =
             needed.filter(|blob| self.seen.insert(blob.digest.clone())).cloned().collect();
         let (cache, is_dry) = (self.cache, self.options.dry_run);
@@ -219,6 +218,12 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         self.completion.left += u64::from(!matches!(lack.fetched, Some(Ok(()))));
         (self.tell)(&lack);
     }
+}
+
+/// The blobs of a manifest that an upstream has to have.
+pub(crate) fn needed_blobs(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    let blobs = manifest.config.iter().chain(&manifest.layers);
+    blobs.filter(|blob| blob.urls.is_empty() || !is_nondistributable(&blob.media_type))
 }
 
 impl CachedRepository {

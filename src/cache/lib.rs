@@ -17,8 +17,7 @@ mod blobs;
 mod breaker;
 mod caches;
 mod complete;
-mod completing;
-mod direct;
+mod complete_later;
 mod error;
 mod flights;
 mod limits;
@@ -33,13 +32,14 @@ mod tag_looks;
 #[cfg(test)]
 mod testing;
 mod upstream;
+mod upstream_repository;
 
 pub use caches::{CachedName, Caches, LocateError};
 pub use complete::{CompleteOptions, Completion, Lack, PlatformRule};
-pub use direct::UpstreamRepository;
 pub use error::{CacheError, Result};
 pub use mapping::{Asked, MappingError};
 pub use repository::{CachedRepository, Served};
 pub use settings::{CacheSettings, NameRule, TagRule, TagSettings, UpstreamSettings, WhenGone};
 pub use statistics::{Answers, CacheStatistics, Kind, Outcome, UpstreamStatistics};
 pub use upstream::Upstream;
+pub use upstream_repository::UpstreamRepository;

@@ -93,7 +93,7 @@ impl CachedRepository {
         // The tag may have moved on since a client was told of this manifest.
         tags.retain(|tag| self.is_last_seen(tag, digest));
         let stored = self.store(manifest, tags.clone()).await;
-        self.complete_later(&stored.bytes);
+        self.complete_later(&stored.digest);
         for tag in &tags {
             self.note_confirmed(tag, digest);
         }

@@ -13,7 +13,7 @@ use sampan_engine::oci::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::breaker::Breaker;
-use crate::completing::MAX_WAITING;
+use crate::complete_later::MAX_WAITING;
 use crate::error::Verdict;
 use crate::limits::Rate;
 use crate::settings::UpstreamSettings;
@@ -35,7 +35,7 @@ pub struct Upstream {
     request_rate: Rate,
     pub(crate) byte_rate: Rate,
     /// Places for manifests whose blobs are fetched later, and the turn of the one whose are now.
-    pub(crate) completions: Arc<Semaphore>,
+    pub(crate) to_complete: Arc<Semaphore>,
     pub(crate) completing: tokio::sync::Mutex<()>,
     /// When the log last had an error that the upstream answered: each request may have one.
     logged_at: Mutex<Option<Duration>>,
@@ -58,7 +58,7 @@ impl Upstream {
             queue: Semaphore::new(QUEUE),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
-            completions: Arc::new(Semaphore::new(MAX_WAITING)),
+            to_complete: Arc::new(Semaphore::new(MAX_WAITING)),
             completing: tokio::sync::Mutex::default(),
             logged_at: Mutex::default(),
             statistics: UpstreamStatistics::default(),

@@ -12,7 +12,7 @@ use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
 use crate::drivers::Drivers;
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
     match command {
@@ -77,7 +77,7 @@ pub(super) fn find(drivers: &Drivers, config: Option<PathBuf>) -> Result<Loaded,
 pub(super) fn beside(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     match source {
         Source::Standard(_) | Source::Variable(_) => {
-            format!("{}\nThe configuration is {source}.", chain(&*error)).into()
+            format!("{}\nThe configuration is {source}.", with_causes(&*error)).into()
         }
         _ => error,
     }

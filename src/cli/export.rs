@@ -300,7 +300,7 @@ async fn write(
         let output = output.display();
         Failed(format!(
             "{}\nWhat was written stays; go on with `registry export --resume{split} -o {output}`.",
-            crate::error_chain::chain(&*error)
+            sampan_driver::with_causes(&*error)
         ))
     };
     // The error of a file is the reason of the one that the bundle's writer saw.

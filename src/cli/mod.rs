@@ -59,7 +59,7 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command};
 use crate::drivers::Drivers;
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 /// Runs the command of this process with `drivers`, and returns its exit code.
 pub fn main(drivers: Drivers) -> ExitCode {
@@ -132,7 +132,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 #[expect(clippy::print_stderr, reason = "the command line prints")]
 fn print_error(error: &(dyn Error + 'static)) {
-    eprintln!("registry: {}", terminal::printable(&chain(error)));
+    eprintln!("registry: {}", terminal::printable(&with_causes(error)));
 }
 
 /// Prints a parse error; `--help` and `--version` are such errors too.

@@ -9,7 +9,7 @@ use sampan_config::{Environment, Source};
 use super::{Outcome, check};
 use crate::app::App;
 use crate::drivers::Drivers;
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> Outcome {
     let environment = Environment::of_process();
@@ -23,7 +23,7 @@ fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
     match source {
         Source::Standard(_) => format!(
             "{}\nThe configuration is {source}; `registry serve --default` serves ./registry-data on localhost:5000 without it.",
-            chain(&*error)
+            with_causes(&*error)
         )
         .into(),
         _ => error,

@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use clap::Args;
 use sampan_cache::Caches;
-use sampan_config::Loaded;
 use sampan_driver::HumanSize;
 use sampan_engine::{JobRun, Registry};
 use sampan_sync::{Change, Job, JobReport, RunOptions, Running};
@@ -46,9 +44,6 @@ pub(super) struct SyncArgs {
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The time from one sign of life of a run to the next.
-const RENEW_INTERVAL: Duration = Duration::from_secs(60);
-
 pub(super) fn run(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(sync(drivers, args))
@@ -64,7 +59,7 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
     }
     store::refuse_in_memory(&loaded, "nothing can be copied into it by another process")?;
     let registry = match args.dry_run {
-        true if is_new(drivers, &loaded) => app::no_store(&loaded.config),
+        true if !app::has_store(&loaded.config, drivers) => app::no_store(&loaded.config),
         true => store::open_to_read(drivers, &loaded).await?,
         false => store::open_to_write(drivers, &loaded).await?,
     };
@@ -76,7 +71,7 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
         let (report, changes) = match one(job, &caches, &registry, &args).await {
             Ok(ran) => ran,
             Err(error) => {
-                let reason = crate::error_chain::chain(&*error);
+                let reason = sampan_driver::with_causes(&*error);
                 (JobReport { stopped: Some(reason), ..JobReport::default() }, Vec::new())
             }
         };
@@ -98,15 +93,6 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
     }
     let is_whole = reports.len() == jobs.len() && reports.iter().all(|(_, report, _)| report.is_whole());
     Ok(if is_whole { ExitCode::SUCCESS } else { INCOMPLETE.into() })
-}
-
-/// Whether the store is a directory without anything yet: the first run makes it.
-fn is_new(drivers: &Drivers, loaded: &Loaded) -> bool {
-    let directory = drivers.local_directory(&loaded.config.storage.driver);
-    directory.is_some_and(|directory| match std::fs::read_dir(directory) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    })
 }
 
 /// Why a run has stopped, if a signal came.
@@ -132,7 +118,7 @@ async fn one(
 ) -> Result<(JobReport, Vec<Value>), Failure> {
     let options = RunOptions {
         dry_run: args.dry_run,
-        jobs: args.jobs,
+        blobs_at_a_time: args.jobs,
         max_manifest_bytes: registry.limits().manifest_size_bytes,
     };
     let changes = Mutex::new(Vec::new());
@@ -151,7 +137,7 @@ async fn one(
     };
     let is_over = async {
         match &mut begun {
-            Some(begun) => renewed(job, begun).await,
+            Some(begun) => begun.keep_alive().await,
             None => std::future::pending().await,
         }
     };
@@ -172,11 +158,7 @@ async fn one(
 /// Begins a run, unless another process runs the job.
 async fn begin(job: &Job, registry: &Registry) -> Result<JobRun, Failure> {
     let last = registry.last_run_of(&job.name).await?;
-    let is_alive = last.as_ref().and_then(|last| last.alive_for(registry.clock().now())).is_some();
-    let begun = match is_alive {
-        true => None,
-        false => registry.begin_run_of(&job.name, last.as_ref()).await?,
-    };
+    let begun = registry.begin_run_of(&job.name, last.as_ref()).await?;
     Ok(begun.ok_or_else(|| {
         Failed(format!(
             "job {} is run by another process, or was killed within the last five minutes: wait, and look at `/debug/sync` of the \
@@ -184,18 +166,6 @@ async fn begin(job: &Job, registry: &Registry) -> Result<JobRun, Failure> {
             job.name
         ))
     })?)
-}
-
-/// Gives signs of life until another process has begun a run.
-async fn renewed(job: &Job, begun: &mut JobRun) {
-    loop {
-        tokio::time::sleep(RENEW_INTERVAL).await;
-        match begun.renew().await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => warn(format!("job {}: its sign of life cannot be written: {error}", job.name)),
-        }
-    }
 }
 
 fn line(change: &Change, is_dry: bool) -> String {

@@ -27,7 +27,7 @@ use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
 use super::{check, misunderstood, selected, store};
 use crate::drivers::Drivers;
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 /// The exit code of a verification that found something.
 const DAMAGED: u8 = 3;
@@ -104,7 +104,7 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
         ReportFormat::Text => print(&report, options.repair),
     }
     if let Err(error) = runtime.block_on(acknowledge(&registry, &engine_options, &report)) {
-        warn(format!("the next run reports the same again: {}", chain(&error)));
+        warn(format!("the next run reports the same again: {}", with_causes(&error)));
     }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use sampan_driver::{ErrorKind, PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::clock::{millis, time_of};
 use crate::job_name::JobName;
@@ -40,6 +41,9 @@ pub struct JobRun {
     record: JobRecord,
     earlier: Vec<u64>,
 }
+
+/// The time from one sign of life to the next.
+const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 
 impl JobRecord {
     /// How long a run counts as alive after a sign of life.
@@ -78,18 +82,20 @@ impl Registry {
         }
     }
 
-    /// Begins a run, unless one that is alive began since `last` was read.
+    /// Begins a run after `last`, unless that is alive, or another began since it was read.
     ///
     /// # Errors
     ///
     /// Any error of the store.
     pub async fn begin_run_of(&self, job: &JobName, last: Option<&JobRecord>) -> Result<Option<JobRun>> {
+        let now = self.clock().now();
+        let is_alive = last.is_some_and(|last| last.alive_for(now).is_some());
         let earlier = self.runs_of(job).await?;
         let latest = earlier.iter().max().copied();
-        if latest != last.map(|last| last.number) {
+        if is_alive || latest != last.map(|last| last.number) {
             return Ok(None);
         }
-        let now = millis(self.clock().now());
+        let now = millis(now);
         let number = latest.map_or(0, |number| number.wrapping_add(1));
         let record = JobRecord {
             number,
@@ -139,8 +145,22 @@ impl JobRun {
         self.record.begun()
     }
 
-    /// Gives a sign of life, and returns whether the run is still the last one: another may have begun while this process was
-    /// paused.
+    /// Gives a sign of life each minute. Returns when another run has begun, as after a pause of this process.
+    pub async fn keep_alive(&mut self) {
+        loop {
+            sleep(RENEW_INTERVAL).await;
+            match self.renew().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(
+                    job = %self.job, error = &error as &dyn std::error::Error,
+                    "job {}: its sign of life cannot be written, so another process may run it too", self.job
+                ),
+            }
+        }
+    }
+
+    /// Gives a sign of life, and returns whether the run is still the last one.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sampan_driver::{Condition, StorageDriver};
+use sampan_driver::{Condition, StorageDriver, with_causes};
 use sampan_shown_url::ShownUrl;
 use tokio::net::TcpStream;
 
@@ -42,7 +42,7 @@ impl Check for StorageCheck {
         match self.0.check().await {
             Ok(Condition::Writable) => Ok(Seen::Well),
             Ok(Condition::ReadOnly(reason)) => Ok(Seen::ReadOnly(reason)),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(with_causes(&error)),
         }
     }
 }
@@ -141,15 +141,4 @@ impl Check for HttpCheck {
         }
         Err(problem)
     }
-}
-
-/// Formats an error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

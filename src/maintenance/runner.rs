@@ -16,7 +16,7 @@ use super::background::in_background;
 use super::cache_bounds::IsOffline;
 use super::history::as_text;
 use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 /// Collects the garbage of a registry's store while the registry serves.
 #[derive(Debug)]
@@ -373,9 +373,9 @@ fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
         }
         Err(error @ Failure::Collection(gc::Error::TooMuch(_))) => {
             let how = "with `registry garbage-collect --yes`, or set gc.maxdeletepercent";
-            Outcome::Failed { error: format!("{} {how}", chain(&error)) }
+            Outcome::Failed { error: format!("{} {how}", with_causes(&error)) }
         }
-        Err(error) => Outcome::Failed { error: chain(&error) },
+        Err(error) => Outcome::Failed { error: with_causes(&error) },
     }
 }
 

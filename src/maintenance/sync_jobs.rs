@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use sampan_cache::Caches;
-use sampan_engine::{JobRecord, Registry};
+use sampan_engine::{JobRecord, JobRun, Registry};
 use sampan_sync::{Change, Job, JobFailure, JobReport, RunOptions, Running, run};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -56,9 +56,6 @@ pub struct SyncTotals {
 
 /// How many blobs of a job are copied at a time.
 const BLOBS: usize = 3;
-
-/// The time from one sign of life of a run to the next.
-const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a run that was stopped waits before the next, unless the upstream said how long.
 const RETRY: Duration = Duration::from_secs(10 * 60);
@@ -130,30 +127,22 @@ impl Syncer {
         if !wait.is_zero() {
             return wait;
         }
-        let mut begun = match self.registry.begin_run_of(&job.name, last.as_ref()).await {
-            Ok(Some(begun)) => begun,
-            Ok(None) => return CHECK_INTERVAL,
-            Err(error) => return failed(job, &error),
-        };
+        match self.registry.begin_run_of(&job.name, last.as_ref()).await {
+            Ok(Some(begun)) => self.run_now(scheduled, begun, now).await,
+            Ok(None) => CHECK_INTERVAL,
+            Err(error) => failed(job, &error),
+        }
+    }
+
+    /// Runs a job, and returns the time until the next attempt.
+    async fn run_now(&self, scheduled: &Scheduled, mut begun: JobRun, now: SystemTime) -> Duration {
+        let job = &scheduled.job;
         let running = Arc::new(Running::default());
         *scheduled.running.lock() = Some(running.clone());
         // Also when this future is dropped.
         let _ends = Ends(scheduled);
         tracing::debug!(job = %job.name, "job {} begins", job.name);
         let work = self.work(job, &running);
-        let is_over = async {
-            loop {
-                sleep(RENEW_INTERVAL).await;
-                match begun.renew().await {
-                    Ok(true) => {}
-                    Ok(false) => return "another process runs it",
-                    Err(error) => tracing::warn!(
-                        job = %job.name, error = &error as &dyn std::error::Error,
-                        "job {}: its sign of life cannot be written, so another process may run it too", job.name
-                    ),
-                }
-            }
-        };
         let closes = async {
             match scheduled.schedule.ends_in(now) {
                 Some(left) => sleep(left).await,
@@ -162,7 +151,7 @@ impl Syncer {
         };
         let stopped = tokio::select! {
             ended = work => ended.err().map(|error| (format!("cannot start a thread: {error}"), None)),
-            reason = is_over => Some((reason.to_owned(), None)),
+            () = begun.keep_alive() => Some(("another process runs it".to_owned(), None)),
             () = closes => Some(("its window has closed".to_owned(), None)),
             // The next process goes on at once.
             () = self.ending.cancelled() => Some(("the registry was stopped".to_owned(), Some(Duration::ZERO))),
@@ -188,7 +177,7 @@ impl Syncer {
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let options = RunOptions {
             dry_run: false,
-            jobs: BLOBS,
+            blobs_at_a_time: BLOBS,
             max_manifest_bytes: self.registry.limits().manifest_size_bytes,
         };
         let (job, running) = (job.clone(), running.clone());

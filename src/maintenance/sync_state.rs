@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Syncer;
 use super::history::as_text;
 use super::sync_jobs::{Scheduled, report_of};
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 /// A job, for the debug listener.
 #[derive(Debug, Serialize)]
@@ -56,7 +56,7 @@ impl Syncer {
         let job = &scheduled.job;
         let (last, error) = match timeout(READ_TIMEOUT, self.registry.last_run_of(&job.name)).await {
             Ok(Ok(last)) => (last, None),
-            Ok(Err(error)) => (None, Some(chain(&error))),
+            Ok(Err(error)) => (None, Some(with_causes(&error))),
             Err(_) => (None, Some("the store does not answer".to_owned())),
         };
         let running = scheduled

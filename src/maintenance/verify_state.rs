@@ -146,7 +146,7 @@ impl VerifyRecord {
                 self.note(&progress);
                 None
             }
-            Ok(Err(error)) => Some(crate::error_chain::chain(&error)),
+            Ok(Err(error)) => Some(sampan_driver::with_causes(&error)),
             Err(_) => Some("the store does not answer".to_owned()),
         };
         let known = self.known.lock();
@@ -190,7 +190,7 @@ impl RunningPart<'_> {
 
     /// Ends the part with an error.
     pub(super) fn failed(self, error: &(dyn std::error::Error + 'static)) {
-        self.end(PartOutcome::Failed { error: crate::error_chain::chain(error) });
+        self.end(PartOutcome::Failed { error: sampan_driver::with_causes(error) });
     }
 
     fn end(&self, outcome: PartOutcome) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sampan_cache::CacheError;
+use sampan_driver::with_causes;
 use sampan_engine::oci::Digest;
 use sampan_transfer::Error;
 
@@ -29,6 +30,19 @@ pub(crate) struct Stop {
     pub(crate) retry_after: Option<Duration>,
 }
 
+impl Stop {
+    pub(crate) fn because(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), retry_after: None }
+    }
+}
+
+impl Failed {
+    /// The error of one image or repository.
+    pub(crate) fn one(error: impl std::error::Error) -> Self {
+        Self::One(error.to_string())
+    }
+}
+
 impl From<Stop> for Failed {
     fn from(stop: Stop) -> Self {
         Self::All(stop)
@@ -51,7 +65,7 @@ impl From<Error> for Failed {
                 return Self::from(error.clone());
             }
             if let Some(reached) = source.downcast_ref::<ReserveReached>() {
-                return all(reached.to_string());
+                return Stop::because(&reached.to_string()).into();
             }
         }
         match error {
@@ -61,13 +75,13 @@ impl From<Error> for Failed {
                 Err(_) => problem,
             }),
             Error::Plan(problem) => Self::One(problem.to_string()),
-            Error::NoDeletion(_) => Self::One(text(&error)),
-            error if error.is_of_image() => Self::One(text(&error)),
+            Error::NoDeletion(_) => Self::One(with_causes(&error)),
+            error if error.is_of_image() => Self::One(with_causes(&error)),
             // A transfer that broke off.
             Error::Registry(error) if error.status() != Some(429) => {
-                Self::Unclear { reason: text(&error), is_passing: true }
+                Self::Unclear { reason: with_causes(&error), is_passing: true }
             }
-            error => all(text(&error)),
+            error => Stop::because(&with_causes(&error)).into(),
         }
     }
 }
@@ -82,10 +96,10 @@ impl From<CacheError> for Failed {
             CacheError::Away { upstream, reason, .. } => {
                 Self::Unclear { reason: format!("upstream {upstream} {reason}"), is_passing: true }
             }
-            CacheError::Offline => all("this registry is offline".to_owned()),
+            CacheError::Offline => Stop::because("this registry is offline").into(),
             // Docker Hub refuses what does not exist, and others refuse single repositories.
-            CacheError::Refused { .. } => Self::Unclear { reason: text(&error), is_passing: false },
-            CacheError::Engine(_) | CacheError::Stopped => all(text(&error)),
+            CacheError::Refused { .. } => Self::Unclear { reason: with_causes(&error), is_passing: false },
+            CacheError::Engine(_) | CacheError::Stopped => Stop::because(&with_causes(&error)).into(),
             CacheError::ManifestUnknown(..)
             | CacheError::BlobUnknown(..)
             | CacheError::RepositoryUnknown(_)
@@ -99,22 +113,4 @@ impl From<sampan_engine::Error> for Failed {
     fn from(error: sampan_engine::Error) -> Self {
         Error::from(error).into()
     }
-}
-
-fn all(reason: String) -> Failed {
-    Failed::All(Stop { reason, retry_after: None })
-}
-
-/// The error with its causes.
-fn text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -15,12 +15,16 @@
 
 mod error;
 mod job;
+mod known;
+mod patience;
 mod prune;
 mod report;
 mod run;
+mod running;
 mod source;
 mod target;
 
 pub use job::{Job, JobRepository, NameRule, TagChoice};
 pub use report::{JobFailure, JobReport};
-pub use run::{Change, RunOptions, Running, run};
+pub use run::{Change, RunOptions, run};
+pub use running::Running;

@@ -2,7 +2,7 @@
 
 use sampan_bundle::is_fallback_tag;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
-use sampan_transfer::Target;
+use sampan_transfer::{Target, fallback_subject};
 
 use crate::error::Failed;
 
@@ -19,7 +19,7 @@ pub(crate) async fn prune(
     let all = target.tags(name).await?;
     let mut stale: Vec<(Tag, Digest)> = Vec::new();
     for tag in all.iter().filter(|tag| upstream.binary_search(tag).is_err()) {
-        if let Some(subject) = subject_of(tag)
+        if let Some(subject) = fallback_subject(tag)
             && target.has_manifest(name, &subject).await?
         {
             continue;
@@ -48,28 +48,4 @@ pub(crate) async fn prune(
         }
     }
     Ok(removed)
-}
-
-/// The manifest to which a tag attaches another; `None` for other tags.
-fn subject_of(tag: &Tag) -> Option<Digest> {
-    let text = tag.as_str().split('.').next().filter(|_| is_fallback_tag(tag))?;
-    text.replacen('-', ":", 1).parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_that_attaches_names_its_subject() {
-        let hex = "a".repeat(64);
-        for (tag, is_subject) in [
-            (format!("sha256-{hex}"), true),
-            (format!("sha256-{hex}.sig"), true),
-            ("1.27".to_owned(), false),
-            ("sha256-abc".to_owned(), false),
-        ] {
-            assert_eq!(subject_of(&tag.parse().unwrap()).is_some(), is_subject, "{tag}");
-        }
-    }
 }

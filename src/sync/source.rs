@@ -1,48 +1,40 @@
 //! `UpstreamSource`: a repository of an upstream, of which the store already has a part.
 
-use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use sampan_bundle::{BoxError, ContentStream};
+use sampan_bundle::{BoxError, ContentStream, is_fallback_tag};
 use sampan_cache::{CacheError, UpstreamRepository};
 use sampan_engine::Registry;
-use sampan_engine::oci::media_type::is_nondistributable;
-use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
+use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 use sampan_transfer::{Error, FoundManifest, Result, Source, StoreSource};
 
 use crate::error::ReserveReached;
+use crate::known::{Known, Origin};
 
-/// A repository of an upstream, under its name here. What the store has of it is read from there; the rest is remembered while an
-/// image is copied, so that each manifest is asked for once.
+/// A repository of an upstream, under its name here, with the tag that is copied and those that may attach something to it. What
+/// the store has of it is read from there; the rest is remembered while an image is copied, so that each manifest is asked for
+/// once.
 #[derive(Debug)]
 pub(crate) struct UpstreamSource {
     upstream: UpstreamRepository,
     stored: StoreSource,
     target: RepositoryName,
-    tags: Vec<Tag>,
+    fallback_tags: Vec<Tag>,
     reserve: u64,
     /// A plain mutex: held to read or add.
-    known: Mutex<Known>,
+    image: Mutex<Image>,
 }
 
-/// What was learnt of the image that is copied.
+/// The image that is copied.
 #[derive(Debug, Default)]
-struct Known {
-    manifests: HashMap<Digest, FoundManifest>,
-    manifest_bytes: usize,
-    /// The lengths of blobs by the manifests that refer to them.
-    sizes: HashMap<Digest, u64>,
-    /// The manifests that were not stored before.
-    new: HashSet<Digest>,
-    /// The image itself.
+struct Image {
+    tag: Option<Tag>,
     root: Option<Digest>,
+    known: Known,
 }
-
-/// The most bytes of manifests that are remembered; those beyond are asked for again.
-const MAX_REMEMBERED: usize = 64 << 20;
 
 impl UpstreamSource {
     /// The repository with the tags `tags`, which is `target` here.
@@ -50,16 +42,17 @@ impl UpstreamSource {
         upstream: UpstreamRepository,
         registry: Registry,
         target: RepositoryName,
-        tags: Vec<Tag>,
+        tags: &[Tag],
         reserve: u64,
     ) -> Self {
+        let fallback_tags = tags.iter().filter(|tag| is_fallback_tag(tag)).cloned().collect();
         let stored = StoreSource::new(registry);
-        Self { upstream, stored, target, tags, reserve, known: Mutex::default() }
+        Self { upstream, stored, target, fallback_tags, reserve, image: Mutex::default() }
     }
 
-    /// Forgets the image that was copied last.
-    pub(crate) fn begin_image(&self) {
-        *self.known.lock() = Known::default();
+    /// Begins an image, and forgets the last one.
+    pub(crate) fn begin_image(&self, tag: &Tag) {
+        *self.image.lock() = Image { tag: Some(tag.clone()), ..Image::default() };
     }
 
     /// The digest of a tag at the upstream.
@@ -69,39 +62,19 @@ impl UpstreamSource {
     }
 
     async fn manifest_by_digest(&self, digest: &Digest) -> Result<Option<FoundManifest>> {
-        if let Some(found) = self.known.lock().manifests.get(digest) {
+        if let Some(found) = self.image.lock().known.manifest(digest) {
             return Ok(Some(found.clone()));
         }
         let reference = Reference::Digest(digest.clone());
-        // One that is damaged here is asked for.
-        if let Ok(Some(found)) = self.stored.manifest(&self.target, &reference).await {
-            self.learn(&found, false);
+        if let Some(found) = self.stored.manifest(&self.target, &reference).await? {
+            self.image.lock().known.learn(&found, Origin::Store);
             return Ok(Some(found));
         }
         self.check_reserve()?;
         let Some(found) = self.upstream.manifest(&reference).await.map_err(other)? else { return Ok(None) };
         let found = FoundManifest { digest: found.digest, media_type: found.media_type, bytes: found.bytes };
-        self.learn(&found, true);
+        self.image.lock().known.learn(&found, Origin::Upstream);
         Ok(Some(found))
-    }
-
-    fn learn(&self, found: &FoundManifest, is_new: bool) {
-        let mut known = self.known.lock();
-        if let Ok(manifest) = Manifest::parse(&found.bytes, None) {
-            for blob in manifest.config.iter().chain(&manifest.layers) {
-                // Whether the upstream has one that need not be distributed, only the upstream knows.
-                if !is_nondistributable(&blob.media_type) {
-                    known.sizes.insert(blob.digest.clone(), blob.size);
-                }
-            }
-        }
-        if is_new {
-            known.new.insert(found.digest.clone());
-        }
-        if known.manifest_bytes + found.bytes.len() <= MAX_REMEMBERED {
-            known.manifest_bytes += found.bytes.len();
-            known.manifests.insert(found.digest.clone(), found.clone());
-        }
     }
 
     fn check_reserve(&self) -> Result<()> {
@@ -126,7 +99,7 @@ impl Source for UpstreamSource {
     }
 
     async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
-        Ok(self.tags.clone())
+        Ok(self.image.lock().tag.iter().chain(&self.fallback_tags).cloned().collect())
     }
 
     async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {
@@ -138,7 +111,7 @@ impl Source for UpstreamSource {
             Reference::Digest(digest) => digest.clone(),
             Reference::Tag(tag) => {
                 let Some(digest) = self.digest(tag).await.map_err(other)? else { return Ok(None) };
-                self.known.lock().root.get_or_insert_with(|| digest.clone());
+                self.image.lock().root.get_or_insert_with(|| digest.clone());
                 digest
             }
         };
@@ -148,8 +121,8 @@ impl Source for UpstreamSource {
     /// The upstream is asked for what is attached to the image and to manifests that are new; to others it attaches seldom.
     async fn referrers(&self, name: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>> {
         let is_asked = {
-            let known = self.known.lock();
-            known.root.as_ref() == Some(subject) || known.new.contains(subject)
+            let image = self.image.lock();
+            image.root.as_ref() == Some(subject) || image.known.is_new(subject)
         };
         match is_asked {
             true => self.upstream.referrers(subject).await.map_err(other),
@@ -161,8 +134,8 @@ impl Source for UpstreamSource {
         if let Some(size_bytes) = self.stored.blob_size(name, digest).await? {
             return Ok(Some(size_bytes));
         }
-        if let Some(size_bytes) = self.known.lock().sizes.get(digest) {
-            return Ok(Some(*size_bytes));
+        if let Some(size_bytes) = self.image.lock().known.blob_size(digest) {
+            return Ok(Some(size_bytes));
         }
         let found = self.upstream.blob_info(digest).await.map_err(other)?;
         Ok(found.and_then(|found| found.size_bytes))

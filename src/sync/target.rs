@@ -13,12 +13,29 @@ use sampan_transfer::{NewManifest, Result, StoreTarget, Target};
 #[derive(Debug)]
 pub(crate) struct CopyTarget {
     store: StoreTarget,
-    /// A repository in which this run has stored each blob. A plain mutex: held to read or add.
-    sent: Mutex<HashMap<Digest, RepositoryName>>,
+    /// A plain mutex: held to read or add.
+    sent: Mutex<Sent>,
 }
 
-/// The most blobs that are remembered; those beyond are transferred for each repository.
-const MAX_REMEMBERED: usize = 100_000;
+/// A repository in which this run has stored each blob.
+#[derive(Debug, Default)]
+struct Sent {
+    holders: HashMap<Digest, RepositoryName>,
+    bytes: usize,
+}
+
+/// The most bytes of digests and names that are remembered; blobs beyond are transferred for each repository.
+const MAX_BYTES: usize = 16 << 20;
+
+impl Sent {
+    fn insert(&mut self, digest: &Digest, repository: &RepositoryName) {
+        let bytes = size_of::<(Digest, RepositoryName)>() + digest.hex().len() + repository.as_str().len();
+        if self.bytes + bytes <= MAX_BYTES {
+            self.bytes += bytes;
+            self.holders.insert(digest.clone(), repository.clone());
+        }
+    }
+}
 
 impl CopyTarget {
     pub(crate) fn new(registry: Registry) -> Self {
@@ -59,8 +76,8 @@ impl Target for CopyTarget {
         if self.has_blob(repository, digest, size_bytes).await? {
             return Ok(true);
         }
-        let Some(holder) = self.sent.lock().get(digest).cloned() else { return Ok(false) };
-        self.store.place_from(repository, digest, size_bytes, &holder).await
+        let Some(holder) = self.sent.lock().holders.get(digest).cloned() else { return Ok(false) };
+        self.store.mount(repository, digest, size_bytes, Some(&holder)).await
     }
 
     async fn put_blob(
@@ -71,10 +88,7 @@ impl Target for CopyTarget {
         content: ContentStream,
     ) -> Result<()> {
         self.store.put_blob(repository, digest, size_bytes, content).await?;
-        let mut sent = self.sent.lock();
-        if sent.len() < MAX_REMEMBERED {
-            sent.insert(digest.clone(), repository.clone());
-        }
+        self.sent.lock().insert(digest, repository);
         Ok(())
     }
 
@@ -88,5 +102,21 @@ impl Target for CopyTarget {
 
     async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
         self.store.delete_tag(repository, tag, digest).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_names_are_remembered_up_to_the_bound() {
+        let longest: RepositoryName = "a".repeat(255).parse().unwrap();
+        let mut sent = Sent::default();
+        for number in 0..100_000_u32 {
+            sent.insert(&Digest::of(sampan_engine::oci::Algorithm::Sha512, &number.to_be_bytes()), &longest);
+        }
+        assert!(sent.bytes <= MAX_BYTES && sent.holders.len() * 255 <= MAX_BYTES);
+        assert!(sent.holders.len() > 10_000, "{}", sent.holders.len());
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::error_chain::chain;
+use sampan_driver::with_causes;
 
 /// Formats events as lines.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ impl Visit for Parts {
 
     /// Includes the causes of an error.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.add(field, chain(value));
+        self.add(field, with_causes(value));
     }
 }
 

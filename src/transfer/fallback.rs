@@ -19,6 +19,11 @@ pub(crate) fn subject_in(tag: &Tag) -> Option<&str> {
     is_fallback_tag(tag).then(|| tag.as_str().split('.').next().unwrap_or_default())
 }
 
+/// The manifest to which a fallback tag attaches another; `None` for other tags, and for those that cut the digest off.
+pub fn fallback_subject(tag: &Tag) -> Option<Digest> {
+    subject_in(tag)?.replacen('-', ":", 1).parse().ok()
+}
+
 /// The fallback tags, by the digest that they belong to.
 pub(crate) fn fallback_tags(tags: &[Tag]) -> HashMap<String, Vec<Tag>> {
     let mut found: HashMap<String, Vec<Tag>> = HashMap::new();
@@ -28,4 +33,23 @@ pub(crate) fn fallback_tags(tags: &[Tag]) -> HashMap<String, Vec<Tag>> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fallback_tag_names_its_subject() {
+        let digest = Digest::sha256_of(b"");
+        for (tag, expected) in [
+            (in_tag(&digest), Some(digest.clone())),
+            (in_tag(&digest) + ".sig", Some(digest)),
+            ("1.27".to_owned(), None),
+            ("sha256-abc".to_owned(), None),
+            (in_tag(&Digest::of(sampan_engine::oci::Algorithm::Sha512, b"")), None),
+        ] {
+            assert_eq!(fallback_subject(&tag.parse().unwrap()), expected, "{tag}");
+        }
+    }
 }

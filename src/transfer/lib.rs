@@ -49,6 +49,7 @@ pub use carried::{Carried, Live};
 pub use error::{Error, Result};
 pub use export::{Counted, Exported};
 pub use export_options::ExportOptions;
+pub use fallback::fallback_subject;
 pub use holdings::{Holdings, InventoryError};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
 pub use inventory::{inventory, inventory_by_api};

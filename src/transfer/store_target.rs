@@ -22,23 +22,12 @@ impl StoreTarget {
         Self { registry }
     }
 
-    /// Makes a blob of the repository `from` visible in another; `false` if that does not have it, with this length.
+    /// Makes a blob of the repository `from`, or else of any, visible in another; `false` if there is none of this length.
     ///
     /// # Errors
     ///
     /// Any error of the store.
-    pub async fn place_from(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        size_bytes: u64,
-        from: &RepositoryName,
-    ) -> Result<bool> {
-        self.mount(repository, digest, size_bytes, Some(from)).await
-    }
-
-    /// The same from any repository, if none is named.
-    async fn mount(
+    pub async fn mount(
         &self,
         repository: &RepositoryName,
         digest: &Digest,

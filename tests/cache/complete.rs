@@ -131,7 +131,13 @@ async fn a_layer_that_the_upstream_does_not_give_leaves_the_others_to_be_fetched
 async fn without_the_key_nothing_is_fetched_that_no_client_wants() {
     let world = World::new().await;
     world.upstream.image("app", "latest", &[b"one"]);
+    let other = world.upstream.image("app", "other", &[b"two"]);
     world.manifest("latest").await.expect(200);
-    world.settle().await;
-    assert!(!world.upstream.requests().iter().any(|request| request.contains("/blobs/")));
+    // While this is pulled, a task that fetches the blobs of the first would run too.
+    world.manifest("other").await.expect(200);
+    let wanted = &other.blobs[1];
+    world.blob(wanted).await.expect(200);
+    let requests = world.upstream.requests();
+    let blobs: Vec<&String> = requests.iter().filter(|request| request.contains("/blobs/")).collect();
+    assert_eq!(blobs, [&format!("GET /v2/app/blobs/{wanted}")]);
 }

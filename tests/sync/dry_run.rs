@@ -12,7 +12,7 @@ use crate::cache::support::World;
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::{FailingDriver, Server, Setup};
 
-const DRY: RunOptions = RunOptions { dry_run: true, jobs: 3, max_manifest_bytes: 4 << 20 };
+const DRY: RunOptions = RunOptions { dry_run: true, blobs_at_a_time: 3, max_manifest_bytes: 4 << 20 };
 
 fn is_write(operation: Operation, _: &sampan_driver::DriverPath) -> bool {
     use Operation::{Delete, DeleteAll, DeleteTree, PutAll, PutContent, Rename, Writer};

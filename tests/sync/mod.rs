@@ -1,4 +1,4 @@
-//! Jobs that copy from other registries, over a scripted upstream: the requests there, and what is here afterwards.
+//! Jobs that copy from other registries, over a scripted upstream: the requests there, and the images in the store afterwards.
 
 mod budgets;
 mod choices;

@@ -33,7 +33,7 @@ pub(super) fn copy_of_app() -> Job {
 }
 
 pub(super) fn options() -> RunOptions {
-    RunOptions { dry_run: false, jobs: 3, max_manifest_bytes: 4 << 20 }
+    RunOptions { dry_run: false, blobs_at_a_time: 3, max_manifest_bytes: 4 << 20 }
 }
 
 impl World {

@@ -115,7 +115,7 @@ async fn nothing_of_an_upstream_gets_into_the_cache_of_another() {
     let report = world.sync(&job(vec![entry("deep/app", None), entry("app", None)])).await;
     assert_eq!((report.failed, report.copied), (1, 1), "{report:?}");
     assert_eq!(world.server.files().await.iter().filter(|(path, _)| path.contains("up/deep")).count(), 0);
-    // Elsewhere it is nobody's.
+    // No other repository has it.
     world.whole(&job(vec![entry("deep/app", Some("copy"))])).await;
 }
 

@@ -49,6 +49,7 @@ mod config;
 mod deadline;
 mod driver;
 mod error;
+mod error_chain;
 mod forward;
 mod info;
 mod options;
@@ -66,6 +67,7 @@ pub use config::{BuildError, DriverConfig, StoreAccess};
 pub use deadline::Deadline;
 pub use driver::{StorageDriver, StorageDriverExt};
 pub use error::{BoxError, DriverError, ErrorKind, Operation, Result};
+pub use error_chain::with_causes;
 #[doc(hidden)]
 pub use forward::forwarded;
 pub use info::{Condition, DirEntry, FileInfo};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use object_store::client::HttpClient;
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectMeta};
-use sampan_driver::DriverPath;
+use sampan_driver::{DriverPath, with_causes};
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, Page, PageRequest};
 use crate::conditional::Conditional;
-use crate::error::{Failure, chain};
+use crate::error::Failure;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::options::Options;
@@ -82,7 +82,7 @@ impl Bucket {
         if let Err(failure) = self.delete_objects(leftovers).await {
             tracing::warn!(
                 keys,
-                error = chain(&failure),
+                error = with_causes(&failure),
                 "a file is published, but some of its staged bytes remain"
             );
         }

@@ -10,8 +10,10 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
+use sampan_driver::with_causes;
+
 use crate::bucket::{Bucket, with_limit};
-use crate::error::{Failure, chain, is_precondition, was_cut};
+use crate::error::{Failure, is_precondition, was_cut};
 
 /// The conditions that a store honours. Some stores answer 200 and ignore them, so the driver probes the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,7 +145,7 @@ pub(crate) async fn put_if(
     loop {
         match store.put_opts(key, content.clone(), options.clone()).await {
             Err(error) if tries < TRIES && was_cut(&error) => {
-                tracing::debug!(%key, error = chain(&error), "repeating a conditional write");
+                tracing::debug!(%key, error = with_causes(&error), "repeating a conditional write");
                 tokio::time::sleep(PAUSE * tries).await;
                 tries += 1;
             }

@@ -7,12 +7,12 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::Error as StoreError;
 use object_store::path::Path;
-use sampan_driver::{Deadline, DriverPath, Operation, Result};
+use sampan_driver::{Deadline, DriverPath, Operation, Result, with_causes};
 use tokio::time::timeout;
 
 use crate::bucket::Bucket;
 use crate::client::{Client, PageRequest};
-use crate::error::{Failure, chain};
+use crate::error::Failure;
 use crate::keys::{Keys, object};
 use crate::options::DeletionOptions;
 
@@ -175,13 +175,13 @@ where
 
 /// Whether an overloaded store refused the request without carrying it out.
 fn was_refused(failure: &Failure) -> bool {
-    let text = chain(failure);
+    let text = with_causes(failure);
     ["status code: 429", "status code: 503", "SlowDown"].iter().any(|sign| text.contains(sign))
 }
 
 /// Whether a store carried out the request, but failed for this key for another reason than permissions.
 fn concerns_one_key(failure: &Failure) -> bool {
-    let text = chain(failure);
+    let text = with_causes(failure);
     text.contains("DeleteObjects request failed for key") && !text.contains("AccessDenied")
 }
 

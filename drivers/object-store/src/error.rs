@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
-use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, with_causes};
 
 /// A failure, reported by the store or by this driver.
 #[derive(Debug, thiserror::Error)]
@@ -86,24 +86,9 @@ impl Failure {
     pub(crate) fn share(&self) -> Self {
         match self {
             Self::UploadLost => Self::UploadLost,
-            other => Self::Shared(chain(other), other.kind()),
+            other => Self::Shared(with_causes(other), other.kind()),
         }
     }
-}
-
-/// The error and its causes on one line, without repetitions.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether the condition of a conditional request failed.
@@ -131,11 +116,11 @@ pub(crate) fn was_cut(error: &StoreError) -> bool {
 pub(crate) fn kind_of(error: &StoreError) -> ErrorKind {
     match error {
         // A missing bucket causes the same error, which must not look like a missing file.
-        StoreError::NotFound { .. } if is_about_the_bucket(&chain(error)) => ErrorKind::Unavailable,
+        StoreError::NotFound { .. } if is_about_the_bucket(&with_causes(error)) => ErrorKind::Unavailable,
         StoreError::NotFound { .. } => ErrorKind::NotFound,
         StoreError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
-            kind_of_answer(403, &chain(error))
+            kind_of_answer(403, &with_causes(error))
         }
         StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => ErrorKind::Unsupported,
         StoreError::Generic { source, .. } => kind_of_generic(source.as_ref()),
@@ -152,7 +137,7 @@ fn kind_of_generic(error: &(dyn Error + 'static)) -> ErrorKind {
         }
         cause = error.source();
     }
-    let text = chain(error);
+    let text = with_causes(error);
     let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok());
     kind_of_answer(status.unwrap_or(0), &text)
 }

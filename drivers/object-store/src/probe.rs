@@ -7,13 +7,13 @@ use std::time::Duration;
 use http::Method;
 use object_store::path::Path;
 use object_store::{Error as StoreError, PutMode, PutOptions, PutPayload, UpdateVersion};
-use sampan_driver::{BuildError, DriverPath, ErrorKind};
+use sampan_driver::{BuildError, DriverPath, ErrorKind, with_causes};
 use tokio::time::{Instant, timeout_at};
 
 use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
 use crate::conditional::{Conditional, UpdateMatch};
-use crate::error::{chain, is_precondition, kind_of};
+use crate::error::{is_precondition, kind_of};
 use crate::signed::SignedRequest;
 
 /// Probes the store through `client`, which gives up soon, and fills in the results.
@@ -24,14 +24,14 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     let found = conditional(bucket, client, &mut tried).await;
     match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
         Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::debug!(error = chain(&failure), "cannot remove the probe object"),
+        Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
         Err(_) => tracing::debug!("cannot remove the probe object in time"),
     }
     bucket.conditional = match found {
         Ok(found) => found,
         Err(Trouble::Lasting(error)) if kind_of(&error) == ErrorKind::PermissionDenied => {
             tracing::warn!(
-                error = chain(&error),
+                error = with_causes(&error),
                 "storage.{name}: these credentials may read but not write, so pushes and deletions will fail"
             );
             Conditional::NONE
@@ -221,14 +221,14 @@ impl Attempt<'_> {
 /// Whether an error may pass by itself; unknown errors may.
 fn trouble(error: StoreError) -> Trouble {
     match kind_of(&error) {
-        ErrorKind::Unavailable | ErrorKind::Other => Trouble::Passing(chain(&error)),
+        ErrorKind::Unavailable | ErrorKind::Other => Trouble::Passing(with_causes(&error)),
         _ => Trouble::Lasting(error),
     }
 }
 
 /// Whether the store itself reports overload or trouble; a missing answer does not count.
 fn is_busy(error: &StoreError) -> bool {
-    let text = chain(error);
+    let text = with_causes(error);
     ["code: 429", "code: 500", "code: 502", "code: 503", "code: 504"].iter().any(|code| text.contains(code))
 }
 
@@ -258,7 +258,7 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
 
 /// The error of a start, with the store's own words and the remedy.
 fn refused(name: &str, error: &StoreError) -> BuildError {
-    let text = chain(error);
+    let text = with_causes(error);
     let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
     let remedy = if says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]) {
         "there is no such bucket (container): create it, or correct its name"

@@ -12,10 +12,10 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
-use sampan_driver::{ByteRange, DriverPath, FileReader, Operation};
+use sampan_driver::{ByteRange, DriverPath, FileReader, Operation, with_causes};
 
 use crate::bucket::{Bucket, finished};
-use crate::error::{Failure, chain, is_precondition};
+use crate::error::{Failure, is_precondition};
 
 impl Bucket {
     /// Opens `range` of the file at `path`.
@@ -131,7 +131,7 @@ impl Reading {
             if self.failures > PATIENCE || self.tag.is_none() || matches!(failure, Failure::Replaced) {
                 return Err(failure);
             }
-            tracing::debug!(path = %self.path, offset = self.rest.start, error = chain(&failure), "resuming a read");
+            tracing::debug!(path = %self.path, offset = self.rest.start, error = with_causes(&failure), "resuming a read");
             tokio::time::sleep(PAUSE * self.failures).await;
         }
         Ok(None)

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use http::Method;
 use object_store::path::Path;
+use sampan_driver::with_causes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinHandle;
 
 use crate::bucket::{Bucket, Raw};
 use crate::client::PageRequest;
-use crate::error::{Failure, chain};
+use crate::error::Failure;
 use crate::keys::Keys;
 use crate::signed::SignedRequest;
 use crate::xml::{self, UploadsPage};
@@ -40,7 +41,7 @@ impl Sweeper {
                     Ok(0) => {}
                     Ok(count) => tracing::info!(count, "ended abandoned multipart uploads"),
                     Err(failure) => {
-                        let error = chain(&failure);
+                        let error = with_causes(&failure);
                         tracing::warn!(error, "cannot end abandoned multipart uploads");
                     }
                 }

@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
-use sampan_driver::{DriverPath, MAX_NOTE_BYTES};
+use sampan_driver::{DriverPath, MAX_NOTE_BYTES, with_causes};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, with_limit};
@@ -251,14 +251,14 @@ impl Bucket {
 /// Whether the store reports an unknown multipart upload, in one of several forms.
 pub(crate) fn is_unknown_upload(failure: &Failure) -> bool {
     let Failure::Store(error) = failure else { return false };
-    let text = crate::error::chain(error);
+    let text = with_causes(error);
     text.contains("NoSuchUpload") || text.contains("Upload not found") || text.contains("UploadNotFound")
 }
 
 /// Whether the store reports that parts are missing which it had confirmed.
 pub(crate) fn lacks_parts(failure: &Failure) -> bool {
     let Failure::Store(error) = failure else { return false };
-    let text = crate::error::chain(error);
+    let text = with_causes(error);
     text.contains("<Code>InvalidPart</Code>") || text.contains("<Code>InvalidBlockList</Code>")
 }
 

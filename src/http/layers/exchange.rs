@@ -18,11 +18,11 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::access_log::AccessLine;
 use super::request_count::RequestCount;
-use crate::error_chain::chain;
 use crate::http::context::RequestContext;
 use crate::http::error::{ErrorCode, ErrorContext};
 use crate::http::headers::X_REQUEST_ID;
 use crate::http::state::AppState;
+use sampan_driver::with_causes;
 
 /// The status in logs and metrics of a request whose client disconnected, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -110,7 +110,7 @@ impl Exchange {
     }
 
     fn log_cause(&self, cause: &(dyn StdError + 'static), what: &'static str) {
-        let error = chain(cause);
+        let error = with_causes(cause);
         tracing::error!(
             http.request.id = self.context.id(),
             http.request.method = %self.method,

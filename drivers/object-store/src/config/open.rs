@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object_store::client::{HttpClient, HttpConnector};
-use sampan_driver::{BuildError, StorageDriver};
+use sampan_driver::{BuildError, StorageDriver, with_causes};
 
 use super::clients::{Connection, Purpose};
 use crate::ObjectStoreDriver;
@@ -81,11 +81,8 @@ pub(crate) fn http_client(connection: &Connection, watch: &Watch) -> Result<Http
 
 /// The error for a section that the `object_store` crate refuses.
 pub(crate) fn unusable(section: &str, error: object_store::Error) -> BuildError {
-    BuildError::new(format!(
-        "storage.{section} cannot be used as configured: {}",
-        crate::error::chain(&error)
-    ))
-    .with_source(error)
+    BuildError::new(format!("storage.{section} cannot be used as configured: {}", with_causes(&error)))
+        .with_source(error)
 }
 
 /// Checks that a value is within a range.

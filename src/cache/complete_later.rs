@@ -3,46 +3,46 @@
 
 use std::sync::Arc;
 
-use sampan_engine::oci::media_type::is_nondistributable;
-use sampan_engine::oci::{Descriptor, Manifest};
+use sampan_engine::oci::{Digest, Manifest, Reference};
 
+use crate::complete::needed_blobs;
 use crate::error::{CacheError, Result};
 use crate::repository::CachedRepository;
 
-/// The most manifests of an upstream that wait for their turn. The blobs of others are left to `registry cache complete`.
+/// The most manifests of an upstream that wait for their turn, each with its repository and its digest. The blobs of others are
+/// left to `registry cache complete`.
 pub(crate) const MAX_WAITING: usize = 1000;
 
 impl CachedRepository {
-    /// Fetches the blobs of a manifest that was fetched now, after the time that the settings say. Those of one manifest after the
+    /// Fetches the blobs of a manifest that was stored now, after the time that the settings say. Those of one manifest after the
     /// other, so that clients have the connections.
-    pub(crate) fn complete_later(&self, manifest: &[u8]) {
+    pub(crate) fn complete_later(&self, manifest: &Digest) {
         let upstream = &self.name.upstream;
         let wait = upstream.settings.complete;
-        let Some(blobs) = Manifest::parse(manifest, None).ok().map(needed).filter(|blobs| !blobs.is_empty())
-        else {
-            return;
-        };
         if wait.is_zero() {
             return;
         }
-        let Ok(place) = Arc::clone(&upstream.completions).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&upstream.to_complete).try_acquire_owned() else {
             tracing::debug!(repository = %self.name.stored, "so many images wait to be completed that this one is not");
             return;
         };
-        let this = self.clone();
+        let (this, manifest) = (self.clone(), manifest.clone());
         tokio::spawn(async move {
             let upstream = &this.name.upstream;
             upstream.clock().sleep(wait).await;
             let _turn = upstream.completing.lock().await;
-            if let Err(error) = this.complete_blobs(&blobs).await {
+            if let Err(error) = this.complete_blobs(&manifest).await {
                 tracing::debug!(repository = %this.name.stored, %error, "an image that was pulled in part stays so");
             }
             drop(place);
         });
     }
 
-    async fn complete_blobs(&self, blobs: &[Descriptor]) -> Result<()> {
-        for blob in blobs {
+    async fn complete_blobs(&self, manifest: &Digest) -> Result<()> {
+        let stored = self.bare().manifests().get(&Reference::Digest(manifest.clone())).await?;
+        // An unknown kind of manifest refers to nothing.
+        let Ok(manifest) = Manifest::parse(&stored.bytes, None) else { return Ok(()) };
+        for blob in needed_blobs(&manifest) {
             if self.has_blob(&blob.digest).await? {
                 continue;
             }
@@ -54,10 +54,4 @@ impl CachedRepository {
         }
         Ok(())
     }
-}
-
-/// The blobs of a manifest that an upstream has to have.
-fn needed(manifest: Manifest) -> Vec<Descriptor> {
-    let blobs = manifest.config.into_iter().chain(manifest.layers);
-    blobs.filter(|blob| blob.urls.is_empty() || !is_nondistributable(&blob.media_type)).collect()
 }

@@ -38,7 +38,7 @@ impl Caches {
     }
 
     /// A repository of an upstream, past the cache.
-    pub fn past_cache(&self, name: CachedName) -> UpstreamRepository {
+    pub fn upstream_repository(&self, name: CachedName) -> UpstreamRepository {
         let remote = name.upstream.repository(name.remote.clone());
         UpstreamRepository { caches: self.clone(), name, remote }
     }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// Formats an error and all its causes on one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_chain_contains_every_cause_once() {
-        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
-        assert_eq!(chain(&Wrapper(std::io::Error::other("inner"))), "wrapper: inner; try again");
+        assert_eq!(with_causes(&Outer(std::io::Error::other("inner"))), "outer: inner");
+        assert_eq!(with_causes(&Wrapper(std::io::Error::other("inner"))), "wrapper: inner; try again");
     }
 }
