@@ -7,10 +7,26 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The machine is shared, and some of the servers are slow.
 export SAMPAN_CONFORMANCE_PATIENCE=${SAMPAN_CONFORMANCE_PATIENCE:-5}
 
+# Tests wait for disks, timers and other programs: with as many at a time as there are processors, half of those are idle.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+
 step() { printf '\n=== %s (%s s)\n' "$*" "$SECONDS"; }
 
-# Installs the packages of Debian that are missing; as root, else it says which those are.
+# Installs the packages of Debian that are missing; as root, else it says which those are. One at a time: .ci/run fetches for
+# later parts while earlier ones compile.
 need() {
+    [[ $(id -u) == 0 ]] || { install_missing "$@"; return; }
+    exec 9>/run/lock/sampan-ci
+    flock 9
+    # Services that packages start would keep it.
+    install_missing "$@" 9>&-
+    exec 9>&-
+}
+
+# Ends a part of which only what it needs is wanted: packages, and programs that are no packages.
+fetched() { [[ -z ${SAMPAN_CI_FETCH:-} ]] || exit 0; }
+
+install_missing() {
     local missing=() package
     for package in "$@"; do
         # A nodejs package may bring npm, and then refuses Debian's.

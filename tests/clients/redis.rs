@@ -53,7 +53,10 @@ impl Redis {
             }
             false => String::new(),
         };
-        let redis = format!("redis: {{addrs: ['127.0.0.1:{}'], password: {password}{tls}}}\n", self.port);
+        // The defaults are for clients who wait, not for a machine on which other tests run.
+        let patience = "dialtimeout: 30s, readtimeout: 30s";
+        let server = format!("addrs: ['127.0.0.1:{}'], password: {password}", self.port);
+        let redis = format!("redis: {{{server}, {patience}{tls}}}\n");
         let cached = "  cache: {blobdescriptor: redis}\n  delete:";
         filesystem_config(root).replace("  delete:", cached) + &redis
     }

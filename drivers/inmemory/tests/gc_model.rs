@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
@@ -17,14 +18,22 @@ const SEEDS_TO_NOTICE: u64 = 3000;
 
 #[test]
 fn no_promise_is_broken() {
-    for scenario in Scenario::ALL {
-        let broken: Vec<_> = seeds()
-            .filter_map(|seed| Some((seed, play(&store(), seed, scenario, Sabotage::Nothing).err()?)))
-            .collect();
-        let seeds: Vec<_> = broken.iter().map(|(seed, _)| seed).collect();
-        if let Some((_, failed)) = broken.first() {
-            panic!("{failed}\n{} seeds fail: {seeds:?}", seeds.len());
+    thread::scope(|scope| {
+        let scenarios = Scenario::ALL.map(|scenario| scope.spawn(move || keeps_promises(scenario)));
+        let failed = scenarios.into_iter().filter_map(|scenario| scenario.join().err()).next();
+        if let Some(failed) = failed {
+            resume_unwind(failed);
         }
+    });
+}
+
+fn keeps_promises(scenario: Scenario) {
+    let broken: Vec<_> = seeds()
+        .filter_map(|seed| Some((seed, play(&store(), seed, scenario, Sabotage::Nothing).err()?)))
+        .collect();
+    let seeds: Vec<_> = broken.iter().map(|(seed, _)| seed).collect();
+    if let Some((_, failed)) = broken.first() {
+        panic!("{failed}\n{} seeds fail: {seeds:?}", seeds.len());
     }
 }
 
