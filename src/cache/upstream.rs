@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::breaker::Breaker;
 use crate::complete_later::MAX_WAITING;
 use crate::error::Verdict;
+use crate::handling::Handling;
 use crate::limits::Rate;
 use crate::settings::UpstreamSettings;
 use crate::statistics::{Kind, Outcome, UpstreamStatistics};
@@ -114,17 +115,19 @@ impl Upstream {
         Arc::clone(&self.transfers).acquire_owned().await.ok()
     }
 
-    /// Sends a request that ends with its answer.
+    /// Sends a request that ends with its answer, and returns what was found.
     pub(crate) async fn ask<T>(
         &self,
         kind: Kind,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
-    ) -> Result<Option<T>, Verdict> {
+    ) -> Result<T, Verdict> {
         // At once, although requests that wait for an upstream that is away have all places.
         if self.breaker.is_open(self.clock().elapsed()) {
             return Err(left_alone());
         }
-        let Ok(_queued) = self.queue.try_acquire() else { return Err(Verdict::Limited(QUEUE_WAIT)) };
+        let Ok(_queued) = self.queue.try_acquire() else {
+            return Err(Verdict::Limited(QUEUE_WAIT, Handling::QUEUE_FULL));
+        };
         let _place = self.requests.acquire().await;
         self.send(kind, request).await
     }
@@ -134,18 +137,21 @@ impl Upstream {
         &self,
         kind: Kind,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
-    ) -> Result<Option<T>, Verdict> {
+    ) -> Result<T, Verdict> {
         self.breaker.admits(self.clock().elapsed()).map_err(|_| left_alone())?;
         self.request_rate.take(1).await;
         let began = self.clock().elapsed();
         let answer = request.await;
         let now = self.clock().elapsed();
         let verdict = match answer {
-            Ok(found) => {
+            Ok(Some(found)) => {
                 self.note_answer();
-                let outcome = if found.is_some() { Outcome::Found } else { Outcome::Missing };
-                self.statistics.note(kind, outcome, now.saturating_sub(began));
+                self.statistics.note(kind, Outcome::Found, now.saturating_sub(began));
                 return Ok(found);
+            }
+            Ok(None) => {
+                self.note_answer();
+                Verdict::Missing(Handling::answered(404))
             }
             Err(error) => {
                 let verdict = Verdict::of(&error, self.settings.has_account);
@@ -154,7 +160,7 @@ impl Upstream {
                     self.note_answer();
                     let is_due = || self.is_due_for_log(now);
                     match &verdict {
-                        Verdict::Refused if is_due() => {
+                        Verdict::Refused(_) if is_due() => {
                             tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
                         }
                         verdict if verdict.is_passing() && is_due() => tracing::warn!(
@@ -173,10 +179,7 @@ impl Upstream {
             }
         };
         self.statistics.note(kind, Outcome::of(&verdict), now.saturating_sub(began));
-        match verdict {
-            Verdict::Missing => Ok(None),
-            verdict => Err(verdict),
-        }
+        Err(verdict)
     }
 
     /// Whether the log had no such error within a minute.
@@ -228,7 +231,7 @@ fn is_no_answer(problem: &Problem) -> bool {
 
 fn left_alone() -> Verdict {
     let reason = "failed several times and is left alone for a moment".to_owned();
-    Verdict::Away { reason, timed_out: false }
+    Verdict::Away { reason, timed_out: false, handling: Handling::AWAY }
 }
 
 #[cfg(test)]
@@ -247,7 +250,7 @@ mod tests {
         let never = || Box::pin(upstream.ask(Kind::Manifest, pending::<Result<Option<()>, ClientError>>()));
         let mut waiting: Vec<_> = (0..QUEUE).map(|_| never()).collect();
         assert!(waiting.iter_mut().all(|request| request.now_or_never().is_none()));
-        assert!(matches!(never().now_or_never(), Some(Err(Verdict::Limited(_)))));
+        assert!(matches!(never().now_or_never(), Some(Err(Verdict::Limited(..)))));
         waiting.pop();
         assert!(never().now_or_never().is_none());
     }

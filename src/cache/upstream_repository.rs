@@ -9,7 +9,7 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::blobs::RESUME;
 use crate::caches::{CachedName, Caches, LocateError};
-use crate::error::{CacheError, Result};
+use crate::error::{CacheError, Result, Verdict};
 use crate::statistics::Kind;
 use crate::upstream::Upstream;
 
@@ -53,11 +53,7 @@ impl Caches {
             return Err(CacheError::Offline);
         }
         let asked = upstream.ask(Kind::List, upstream.catalog()).await;
-        let none = || CacheError::Wrong {
-            upstream: upstream.name().to_owned(),
-            reason: "it does not show its catalog".to_owned(),
-        };
-        let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), none))?;
+        let found = found(upstream, asked)?;
         let path = upstream.settings.path.as_ref();
         let below = |name: RepositoryName| match path {
             None => Some(name.as_str().to_owned()),
@@ -133,8 +129,7 @@ impl UpstreamRepository {
         let upstream = Arc::clone(&self.name.upstream);
         let Some(permit) = upstream.transfer().await else { return Err(CacheError::Stopped) };
         let opened = upstream.send(Kind::Blob, self.remote.blob(digest, None)).await;
-        let opened = opened.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))?;
-        let Some(stream) = opened else { return Ok(None) };
+        let Some(stream) = found(&upstream, opened)? else { return Ok(None) };
         let stream = stream.unverified().with_retry(RESUME).into_stream();
         let bounded = stream.then(move |bytes| {
             let (upstream, _permit) = (Arc::clone(&upstream), &permit);
@@ -156,15 +151,20 @@ impl UpstreamRepository {
         self.check_askable()?;
         let upstream = &self.name.upstream;
         let asked = upstream.ask(kind, request).await;
-        asked.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))
+        found(upstream, asked)
     }
 
     fn check_askable(&self) -> Result<()> {
         self.name.check_allowed()?;
         if self.caches.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
     }
+}
 
-    fn unknown(&self) -> CacheError {
-        CacheError::RepositoryUnknown(self.name.remote.clone())
+/// What an upstream has; `None` if it does not have it, or does not show it.
+fn found<T>(upstream: &Upstream, asked: Result<T, Verdict>) -> Result<Option<T>> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(Verdict::Missing(_)) => Ok(None),
+        Err(verdict) => Err(verdict.into_error(upstream.name(), |_| CacheError::Stopped)),
     }
 }

@@ -7,6 +7,7 @@ mod budgets;
 mod chaos;
 mod complete;
 mod deletions;
+mod error_status;
 mod limits;
 mod lists;
 mod mapping;
