@@ -13,12 +13,13 @@ use sampan_driver::{BoxError, ByteRange, FileReader};
 use sampan_engine::fill::{Fill, FillError, FillSource};
 use sampan_engine::oci::Digest;
 use sampan_engine::{BlobInfo, MountOutcome};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
+use crate::places::Place;
 use crate::repository::{CachedRepository, Served};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
 /// A transfer goes on after the upstream broke off: five attempts or so, apart from those that made progress.
@@ -128,7 +129,7 @@ impl CachedRepository {
     async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
         let upstream = &self.name.upstream;
         let unknown = |handling| self.unknown_blob(digest, handling);
-        let asked = upstream.ask(Kind::Blob, self.remote.blob_info(digest)).await;
+        let asked = upstream.ask(Kind::Blob, &Ticket::new(self.client), self.remote.blob_info(digest)).await;
         let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
         match (found.size_bytes, self.described(digest)) {
             // It is no blob of this digest.
@@ -180,15 +181,17 @@ impl CachedRepository {
     {
         let (upstream, remote, wanted) =
             (Arc::clone(&self.name.upstream), self.remote.clone(), digest.clone());
+        // Also if the transfer is that of another client: then it waits in the turn of this one, too.
+        let ticket = upstream.tickets.join(digest, self.client);
         move || {
             is_own.store(true, Ordering::Relaxed);
             async move {
-                let Some(permit) = upstream.transfer().await else { return Err(Refusal::Stopped.into()) };
-                let opened = upstream.send(Kind::Blob, remote.blob(&wanted, described)).await;
+                let place = upstream.transfer(&ticket).await;
+                let opened = upstream.send(Kind::Blob, &ticket, remote.blob(&wanted, described)).await;
                 match opened {
                     Ok(stream) => {
                         let stream = stream.unverified().with_retry(RESUME);
-                        Ok(Box::new(Transfer { stream, upstream, _permit: permit }) as Box<dyn FillSource>)
+                        Ok(Box::new(Transfer { stream, upstream, _place: place }) as Box<dyn FillSource>)
                     }
                     Err(verdict) => Err(Refusal::Verdict(verdict).into()),
                 }
@@ -257,7 +260,6 @@ impl CachedRepository {
         }
         if let Some(refusal) = error.source_error::<Refusal>() {
             return match refusal {
-                Refusal::Stopped => CacheError::Stopped,
                 Refusal::Verdict(verdict) => verdict.clone().into_error(upstream.name(), unknown),
             };
         }
@@ -284,15 +286,13 @@ fn is_about_the_repository(error: &FillError) -> bool {
         Some(Refusal::Verdict(verdict)) => {
             matches!(verdict, Verdict::Missing(_) | Verdict::Refused(_) | Verdict::Wrong(..))
         }
-        Some(Refusal::Stopped) | None => false,
+        None => false,
     }
 }
 
 /// Why a transfer did not begin.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the registry is shutting down")]
-    Stopped,
     #[error("the upstream does not give it")]
     Verdict(Verdict),
 }
@@ -301,7 +301,7 @@ enum Refusal {
 struct Transfer {
     stream: BlobStream,
     upstream: Arc<Upstream>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[async_trait]

@@ -40,11 +40,11 @@ impl CachedRepository {
             return Ok((listed.entries.ok_or_else(unknown)?, Served::Hit));
         }
         self.check_askable()?;
-        let listed = self.inner.tag_lists.join(name, || {
+        let listed = self.inner.tag_lists.join(name, self.client, |ticket| {
             let this = self.clone();
             async move {
                 let upstream = &this.name.upstream;
-                let asked = upstream.ask(Kind::List, this.remote.tags()).await;
+                let asked = upstream.ask(Kind::List, &ticket, this.remote.tags()).await;
                 let tags = asked.map(|mut tags| {
                     tags.sort_by(|one, other| one.as_str().cmp(other.as_str()));
                     Arc::new(tags)
@@ -97,12 +97,12 @@ impl CachedRepository {
             return Ok((listed, Served::Hit));
         }
         self.check_askable()?;
-        let listed = self.inner.referrer_lists.join(&key, || {
+        let listed = self.inner.referrer_lists.join(&key, self.client, |ticket| {
             let (this, subject) = (self.clone(), subject.clone());
             async move {
                 let upstream = &this.name.upstream;
                 let asking = async { this.remote.referrers(&subject, None).await.map(Some) };
-                let found = match upstream.ask(Kind::List, asking).await {
+                let found = match upstream.ask(Kind::List, &ticket, asking).await {
                     Ok(found) => found,
                     Err(Verdict::Missing(_)) => Vec::new(),
                     Err(verdict) => return Err(this.list_error(verdict)),

@@ -11,6 +11,7 @@ use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
 use crate::repository::{CachedRepository, Served};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 
 impl CachedRepository {
     pub(crate) async fn manifest_by_digest(&self, digest: &Digest) -> Result<(Stored, Served)> {
@@ -58,17 +59,17 @@ impl CachedRepository {
             return Err(self.unknown_manifest(&reference, Handling::REMEMBERED_MISSING));
         }
         let key = (stored_name.clone(), digest.clone());
-        let fetched = self.inner.manifests.join(&key, || {
+        let fetched = self.inner.manifests.join(&key, self.client, |ticket| {
             let (this, digest) = (self.clone(), digest.clone());
-            async move { this.fetch_and_store(&digest).await }.boxed()
+            async move { this.fetch_and_store(&digest, &ticket).await }.boxed()
         });
         fetched.await
     }
 
-    async fn fetch_and_store(&self, digest: &Digest) -> Result<Stored> {
+    async fn fetch_and_store(&self, digest: &Digest, ticket: &Ticket) -> Result<Stored> {
         let upstream = &self.name.upstream;
         let reference = Reference::Digest(digest.clone());
-        let asked = upstream.ask(Kind::Manifest, self.remote.manifest(&reference)).await;
+        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest(&reference)).await;
         let withheld = (self.name.stored.clone(), digest.clone());
         match &asked {
             Ok(_) => _ = self.inner.memory.withheld.remove(&withheld),

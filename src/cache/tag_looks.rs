@@ -14,6 +14,7 @@ use crate::memory::{Look, MAX_WAITING_TAGS, TagInfo};
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 
 /// What an upstream says of a tag.
 #[derive(Clone, Debug)]
@@ -145,9 +146,9 @@ impl CachedRepository {
             self.check_kept(tag, rules.deleted, || unknown(Handling::REMEMBERED_MISSING)).await?;
             return Ok(Resolved::Stored(Served::Stale));
         }
-        let asked = self.inner.tag_looks.join(&key, || {
+        let asked = self.inner.tag_looks.join(&key, self.client, |ticket| {
             let (this, tag) = (self.clone(), tag.clone());
-            async move { this.look(&tag).await }.boxed()
+            async move { this.look(&tag, &ticket).await }.boxed()
         });
         match asked.await? {
             TagAnswer::Found(info, how) => return self.found(tag, info, how).await,
@@ -164,12 +165,12 @@ impl CachedRepository {
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.
-    async fn look(&self, tag: &Tag) -> Result<TagAnswer> {
+    async fn look(&self, tag: &Tag, ticket: &Ticket) -> Result<TagAnswer> {
         let upstream = &self.name.upstream;
         let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
         let key = (self.name.stored.clone(), tag.clone());
-        let asked = upstream.ask(Kind::Manifest, self.remote.manifest_info(&reference)).await;
+        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest_info(&reference)).await;
         let found = match asked {
             Ok(ManifestInfo { digest, media_type, size_bytes }) => TagInfo { digest, media_type, size_bytes },
             Err(Verdict::Missing(handling)) => {

@@ -9,8 +9,10 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::blobs::RESUME;
 use crate::caches::{CachedName, Caches, LocateError};
+use crate::client::Client;
 use crate::error::{CacheError, Result, Verdict};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
 /// A repository of an upstream. Its requests count as those of clients do: towards the bounds of connections, requests and
@@ -52,7 +54,8 @@ impl Caches {
         if self.is_offline() {
             return Err(CacheError::Offline);
         }
-        let asked = upstream.ask(Kind::List, upstream.catalog()).await;
+        let ticket = Ticket::new(Client::Background);
+        let asked = upstream.ask(Kind::List, &ticket, upstream.catalog()).await;
         let found = found(upstream, asked)?;
         let path = upstream.settings.path.as_ref();
         let below = |name: RepositoryName| match path {
@@ -127,12 +130,13 @@ impl UpstreamRepository {
     ) -> Result<Option<BoxStream<'static, Result<Bytes, ClientError>>>> {
         self.check_askable()?;
         let upstream = Arc::clone(&self.name.upstream);
-        let Some(permit) = upstream.transfer().await else { return Err(CacheError::Stopped) };
-        let opened = upstream.send(Kind::Blob, self.remote.blob(digest, None)).await;
+        let ticket = Ticket::new(Client::Background);
+        let place = upstream.transfer(&ticket).await;
+        let opened = upstream.send(Kind::Blob, &ticket, self.remote.blob(digest, None)).await;
         let Some(stream) = found(&upstream, opened)? else { return Ok(None) };
         let stream = stream.unverified().with_retry(RESUME).into_stream();
         let bounded = stream.then(move |bytes| {
-            let (upstream, _permit) = (Arc::clone(&upstream), &permit);
+            let (upstream, _place) = (Arc::clone(&upstream), &place);
             async move {
                 if let Ok(bytes) = &bytes {
                     upstream.byte_rate.take(bytes.len() as u64).await;
@@ -150,7 +154,7 @@ impl UpstreamRepository {
     ) -> Result<Option<T>> {
         self.check_askable()?;
         let upstream = &self.name.upstream;
-        let asked = upstream.ask(kind, request).await;
+        let asked = upstream.ask(kind, &Ticket::new(Client::Background), request).await;
         found(upstream, asked)
     }
 

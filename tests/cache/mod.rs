@@ -8,6 +8,7 @@ mod chaos;
 mod complete;
 mod deletions;
 mod error_status;
+mod fairness;
 mod limits;
 mod lists;
 mod mapping;
