@@ -13,11 +13,13 @@ use sampan_driver::{BoxError, ByteRange, FileReader};
 use sampan_engine::fill::{Fill, FillError, FillSource};
 use sampan_engine::oci::Digest;
 use sampan_engine::{BlobInfo, MountOutcome};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{CacheError, Result, Verdict};
+use crate::handling::Handling;
+use crate::places::Place;
 use crate::repository::{CachedRepository, Served};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
 /// A transfer goes on after the upstream broke off: five attempts or so, apart from those that made progress.
@@ -27,6 +29,9 @@ pub(crate) const RESUME: RetryPolicy = RetryPolicy {
     total: Duration::from_secs(75),
     total_before_contact: Duration::from_secs(75),
 };
+
+const WRONG_LENGTH: Handling = Handling::wrong("wrong-length");
+const NO_LENGTH: Handling = Handling::wrong("no-length");
 
 impl CachedRepository {
     /// Opens a range of a blob. What the store lacks comes as the upstream sends it; its last bytes leave when the whole has
@@ -123,21 +128,16 @@ impl CachedRepository {
     /// The length that the upstream says; fails if this repository there does not have the blob.
     async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
         let upstream = &self.name.upstream;
-        let unknown = || self.unknown_blob(digest);
-        let asked = upstream.ask(Kind::Blob, self.remote.blob_info(digest)).await;
+        let unknown = |handling| self.unknown_blob(digest, handling);
+        let asked = upstream.ask(Kind::Blob, &Ticket::new(self.client), self.remote.blob_info(digest)).await;
         let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
-        let found = found.ok_or_else(unknown)?;
-        let wrong = |reason: &str| {
-            let upstream = upstream.name().to_owned();
-            CacheError::Wrong { upstream, reason: reason.to_owned() }
-        };
         match (found.size_bytes, self.described(digest)) {
             // It is no blob of this digest.
             (Some(size), Some(described)) if size != described => {
-                Err(wrong("it has another length than in its manifest"))
+                Err(self.wrong_blob("it has another length than in its manifest", WRONG_LENGTH))
             }
             (Some(size), _) | (None, Some(size)) => Ok(size),
-            (None, None) => Err(wrong("it has no length")),
+            (None, None) => Err(self.wrong_blob("it has no length", NO_LENGTH)),
         }
     }
 
@@ -145,6 +145,9 @@ impl CachedRepository {
     /// of other repositories, and this one was not shown to have the blob.
     pub(crate) async fn opened(&self, digest: &Digest) -> Result<Option<(Fill, Option<u64>)>> {
         let Some((fill, is_own)) = self.fill(digest) else { return Ok(None) };
+        if let Some(error) = fill.refusal() {
+            return Err(self.remembered_error(digest, error));
+        }
         let mut opened = fill.opened().await.map(|size| (fill, size));
         // The upstream's answer about another repository says nothing of this one.
         if opened.as_ref().is_err_and(is_about_the_repository) && !is_own.load(Ordering::Relaxed) {
@@ -178,17 +181,18 @@ impl CachedRepository {
     {
         let (upstream, remote, wanted) =
             (Arc::clone(&self.name.upstream), self.remote.clone(), digest.clone());
+        // Also if the transfer is that of another client: then it waits in the turn of this one, too.
+        let ticket = upstream.tickets.join(digest, self.client);
         move || {
             is_own.store(true, Ordering::Relaxed);
             async move {
-                let Some(permit) = upstream.transfer().await else { return Err(Refusal::Stopped.into()) };
-                let opened = upstream.send(Kind::Blob, remote.blob(&wanted, described)).await;
+                let place = upstream.transfer(&ticket).await;
+                let opened = upstream.send(Kind::Blob, &ticket, remote.blob(&wanted, described)).await;
                 match opened {
-                    Ok(Some(stream)) => {
+                    Ok(stream) => {
                         let stream = stream.unverified().with_retry(RESUME);
-                        Ok(Box::new(Transfer { stream, upstream, _permit: permit }) as Box<dyn FillSource>)
+                        Ok(Box::new(Transfer { stream, upstream, _place: place }) as Box<dyn FillSource>)
                     }
-                    Ok(None) => Err(Refusal::Missing.into()),
                     Err(verdict) => Err(Refusal::Verdict(verdict).into()),
                 }
             }
@@ -230,38 +234,47 @@ impl CachedRepository {
         self.inner.memory.holders.insert(key, self.name.stored.clone());
     }
 
-    fn wrong_blob(&self) -> CacheError {
-        let upstream = self.upstream_name().to_owned();
-        CacheError::Wrong { upstream, reason: "its content does not have its digest".to_owned() }
+    fn wrong_blob(&self, reason: &str, handling: Handling) -> CacheError {
+        CacheError::Wrong { upstream: self.upstream_name().to_owned(), reason: reason.to_owned(), handling }
     }
 
-    pub(crate) fn unknown_blob(&self, digest: &Digest) -> CacheError {
-        CacheError::BlobUnknown(digest.clone(), self.name.stored.clone())
+    pub(crate) fn unknown_blob(&self, digest: &Digest, handling: Handling) -> CacheError {
+        CacheError::BlobUnknown(digest.clone(), self.name.stored.clone(), handling)
+    }
+
+    /// The error of a blob of which the upstream sent other content a short while ago.
+    fn remembered_error(&self, digest: &Digest, error: FillError) -> CacheError {
+        match self.fill_error(digest, error) {
+            CacheError::Wrong { upstream, reason, .. } => {
+                CacheError::Wrong { upstream, reason, handling: Handling::REMEMBERED_WRONG }
+            }
+            error => error,
+        }
     }
 
     pub(crate) fn fill_error(&self, digest: &Digest, error: FillError) -> CacheError {
         let upstream = &self.name.upstream;
-        let unknown = || self.unknown_blob(digest);
+        let unknown = |handling| self.unknown_blob(digest, handling);
         if let Some(error) = error.source_error::<sampan_client::ClientError>() {
             return Verdict::of(error, upstream.settings.has_account).into_error(upstream.name(), unknown);
         }
         if let Some(refusal) = error.source_error::<Refusal>() {
             return match refusal {
-                Refusal::Missing => unknown(),
-                Refusal::Stopped => CacheError::Stopped,
                 Refusal::Verdict(verdict) => verdict.clone().into_error(upstream.name(), unknown),
             };
         }
         match error {
-            FillError::Digest { .. } | FillError::Length { .. } => self.wrong_blob(),
-            FillError::RangeInvalid { .. } => CacheError::Wrong {
-                upstream: upstream.name().to_owned(),
-                reason: "it has another length than before".to_owned(),
-            },
-            FillError::Unstored(reason, _) => CacheError::Wrong {
-                upstream: upstream.name().to_owned(),
-                reason: format!("it does not say how long the blob is, and {reason}"),
-            },
+            FillError::Digest { .. } => {
+                self.wrong_blob("its content does not have its digest", Handling::wrong("wrong-digest"))
+            }
+            FillError::Length { .. } => self.wrong_blob("its content does not have its digest", WRONG_LENGTH),
+            FillError::RangeInvalid { .. } => {
+                self.wrong_blob("it has another length than before", WRONG_LENGTH)
+            }
+            FillError::Unstored(reason, _) => {
+                let reason = format!("it does not say how long the blob is, and {reason}");
+                self.wrong_blob(&reason, NO_LENGTH)
+            }
             FillError::Source(_) | FillError::Stopped => CacheError::Stopped,
         }
     }
@@ -270,19 +283,16 @@ impl CachedRepository {
 /// Whether a failed transfer may succeed for another repository of the same upstream.
 fn is_about_the_repository(error: &FillError) -> bool {
     match error.source_error::<Refusal>() {
-        Some(Refusal::Missing) => true,
-        Some(Refusal::Verdict(verdict)) => matches!(verdict, Verdict::Refused | Verdict::Wrong(_)),
-        Some(Refusal::Stopped) | None => false,
+        Some(Refusal::Verdict(verdict)) => {
+            matches!(verdict, Verdict::Missing(_) | Verdict::Refused(_) | Verdict::Wrong(..))
+        }
+        None => false,
     }
 }
 
 /// Why a transfer did not begin.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the upstream does not have it")]
-    Missing,
-    #[error("the registry is shutting down")]
-    Stopped,
     #[error("the upstream does not give it")]
     Verdict(Verdict),
 }
@@ -291,7 +301,7 @@ enum Refusal {
 struct Transfer {
     stream: BlobStream,
     upstream: Arc<Upstream>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[async_trait]

@@ -32,10 +32,10 @@ pub(crate) struct Inner {
     pub(crate) statistics: CacheStatistics,
     offline: AtomicBool,
     /// By stored name and digest.
-    pub(crate) manifests: Flights<(RepositoryName, Digest), Option<Stored>>,
+    pub(crate) manifests: Flights<(RepositoryName, Digest), Stored>,
     /// By stored name and tag.
     pub(crate) tag_looks: Flights<(RepositoryName, Tag), TagAnswer>,
-    pub(crate) tag_lists: Flights<RepositoryName, Listed<Tag>>,
+    pub(crate) tag_lists: Flights<RepositoryName, Arc<Vec<Tag>>>,
     pub(crate) referrer_lists: Flights<(RepositoryName, Digest), Listed<Referrer>>,
 }
 

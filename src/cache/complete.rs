@@ -10,6 +10,7 @@ use sampan_engine::{Registry, Stored};
 
 use crate::caches::Caches;
 use crate::error::{CacheError, Result};
+use crate::handling::Handling;
 use crate::repository::CachedRepository;
 
 /// A rule for platforms.
@@ -105,7 +106,7 @@ impl Caches {
         tell: &mut (impl FnMut(&Lack) + Send),
     ) -> Result<()> {
         let Some(cached) = self.of_stored(name) else {
-            return Err(CacheError::RepositoryUnknown(name.clone()));
+            return Err(CacheError::RepositoryUnknown(name.clone(), Handling::NOT_STORED));
         };
         let cache = self.repository(cached, registry.repository(name.clone()));
         let mut walk = Walk { cache: &cache, tag, options, completion, tell, seen: HashSet::new() };
@@ -243,7 +244,7 @@ impl CachedRepository {
         if self.link_if_here(&blob.digest).await? {
             return Ok(());
         }
-        let unknown = || self.unknown_blob(&blob.digest);
+        let unknown = || self.unknown_blob(&blob.digest, Handling::NOT_STORED);
         let (fill, _) = self.opened(&blob.digest).await?.ok_or_else(unknown)?;
         let stored = fill.stored().await;
         stored.map(drop).map_err(|error| self.fill_error(&blob.digest, error))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sampan_engine::oci::{Digest, Manifest, Reference};
 
+use crate::client::Client;
 use crate::complete::needed_blobs;
 use crate::error::{CacheError, Result};
 use crate::repository::CachedRepository;
@@ -26,7 +27,7 @@ impl CachedRepository {
             tracing::debug!(repository = %self.name.stored, "so many images wait to be completed that this one is not");
             return;
         };
-        let (this, manifest) = (self.clone(), manifest.clone());
+        let (this, manifest) = (self.clone().asked_by(Client::Background), manifest.clone());
         tokio::spawn(async move {
             let upstream = &this.name.upstream;
             upstream.clock().sleep(wait).await;

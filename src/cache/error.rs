@@ -6,19 +6,21 @@ use std::time::Duration;
 use sampan_client::{ClientError, Problem};
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
 
+use crate::handling::Handling;
+
 /// Why a cache has no answer. Requests that waited for the same transfer share it. Its text is for clients: it names the
 /// upstream as the configuration does, and no address; the log has the cause.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CacheError {
     /// The upstream does not have the manifest, or does not show it.
     #[error("manifest {0} is unknown to {1}")]
-    ManifestUnknown(Reference, RepositoryName),
+    ManifestUnknown(Reference, RepositoryName, Handling),
     /// The upstream does not have the blob, or does not show it.
     #[error("blob {0} is unknown to {1}")]
-    BlobUnknown(Digest, RepositoryName),
+    BlobUnknown(Digest, RepositoryName, Handling),
     /// The upstream does not have the repository, or does not show it.
     #[error("repository {0} is unknown")]
-    RepositoryUnknown(RepositoryName),
+    RepositoryUnknown(RepositoryName, Handling),
     /// The upstream may not be asked, and the store does not have it.
     #[error("this registry is offline, and has not cached it")]
     Offline,
@@ -35,6 +37,8 @@ pub enum CacheError {
     Refused {
         /// The upstream's name.
         upstream: String,
+        /// How the request was handled.
+        handling: Handling,
     },
     /// The upstream's rate limit is reached.
     #[error("upstream {upstream} gets too many requests from this registry")]
@@ -43,6 +47,8 @@ pub enum CacheError {
         upstream: String,
         /// When it may be asked again.
         retry_after: Duration,
+        /// How the request was handled.
+        handling: Handling,
     },
     /// The upstream cannot be reached or fails.
     #[error("upstream {upstream} {reason}, and this registry has not cached it")]
@@ -55,6 +61,8 @@ pub enum CacheError {
         timed_out: bool,
         /// When it may be asked again.
         retry_after: Duration,
+        /// How the request was handled.
+        handling: Handling,
     },
     /// The upstream's answer cannot be used.
     #[error("the answer of upstream {upstream} cannot be used: {reason}")]
@@ -63,6 +71,8 @@ pub enum CacheError {
         upstream: String,
         /// The fault.
         reason: String,
+        /// How the request was handled.
+        handling: Handling,
     },
     /// The store failed.
     #[error(transparent)]
@@ -75,13 +85,49 @@ pub enum CacheError {
 /// The result of a cache's call.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;
 
+impl CacheError {
+    /// How the request was handled.
+    pub fn handling(&self) -> Handling {
+        match self {
+            Self::ManifestUnknown(_, _, handling)
+            | Self::BlobUnknown(_, _, handling)
+            | Self::RepositoryUnknown(_, handling)
+            | Self::Refused { handling, .. }
+            | Self::RateLimited { handling, .. }
+            | Self::Away { handling, .. }
+            | Self::Wrong { handling, .. } => *handling,
+            Self::Offline => Handling::OFFLINE,
+            Self::NotAllowed { .. } => Handling::NOT_ALLOWED,
+            Self::Engine(_) => Handling::STORE_FAILED,
+            Self::Stopped => Handling::STOPPED,
+        }
+    }
+
+    /// The same where something is stored that may not be served.
+    pub(crate) fn with_stored(mut self, is_stored: bool) -> Self {
+        match &mut self {
+            Self::ManifestUnknown(_, _, handling)
+            | Self::BlobUnknown(_, _, handling)
+            | Self::RepositoryUnknown(_, handling)
+            | Self::Refused { handling, .. }
+            | Self::RateLimited { handling, .. }
+            | Self::Away { handling, .. }
+            | Self::Wrong { handling, .. } => *handling = handling.with_stored(is_stored),
+            Self::Offline | Self::NotAllowed { .. } | Self::Engine(_) | Self::Stopped => {}
+        }
+        self
+    }
+}
+
 impl From<sampan_engine::Error> for CacheError {
     fn from(error: sampan_engine::Error) -> Self {
         use sampan_engine::Error;
         match error {
-            Error::ManifestUnknown(reference, name) => Self::ManifestUnknown(reference, name),
-            Error::BlobUnknown(digest, name) => Self::BlobUnknown(digest, name),
-            Error::RepositoryUnknown(name) => Self::RepositoryUnknown(name),
+            Error::ManifestUnknown(reference, name) => {
+                Self::ManifestUnknown(reference, name, Handling::NOT_STORED)
+            }
+            Error::BlobUnknown(digest, name) => Self::BlobUnknown(digest, name, Handling::NOT_STORED),
+            Error::RepositoryUnknown(name) => Self::RepositoryUnknown(name, Handling::NOT_STORED),
             error => Self::Engine(Arc::new(error)),
         }
     }
@@ -91,15 +137,15 @@ impl From<sampan_engine::Error> for CacheError {
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     /// The content is not there, or not shown to an anonymous client: Docker Hub says 401 of what does not exist.
-    Missing,
+    Missing(Handling),
     /// The account is refused.
-    Refused,
+    Refused(Handling),
     /// Too many requests.
-    Limited(Duration),
+    Limited(Duration, Handling),
     /// Away or failing.
-    Away { reason: String, timed_out: bool },
+    Away { reason: String, timed_out: bool, handling: Handling },
     /// Not to be used.
-    Wrong(String),
+    Wrong(String, Handling),
 }
 
 /// The wait to suggest where the upstream suggests none.
@@ -110,60 +156,67 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Verdict {
     pub(crate) fn of(error: &ClientError, has_account: bool) -> Self {
-        let away = |reason: &str, timed_out| Self::Away { reason: reason.to_owned(), timed_out };
+        let handling = Handling::of(error, has_account);
+        let away = |reason: &str, timed_out| Self::Away { reason: reason.to_owned(), timed_out, handling };
+        let wrong = |reason: &str| Self::Wrong(reason.to_owned(), handling);
+        let limited = |retry_after: &Option<Duration>| {
+            Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT).min(LONGEST_WAIT), handling)
+        };
         match error.problem() {
-            Problem::NotFound(_) => Self::Missing,
+            Problem::NotFound(_) => Self::Missing(handling),
             Problem::LoginRequired | Problem::LoginRefused { .. } | Problem::Denied(_) => match has_account {
-                true => Self::Refused,
-                false => Self::Missing,
+                true => Self::Refused(handling),
+                false => Self::Missing(handling),
             },
-            Problem::TooManyRequests { retry_after } => Self::limited(*retry_after),
+            Problem::TooManyRequests { retry_after } => limited(retry_after),
             Problem::Connect(_) => away("cannot be reached", false),
             Problem::Certificate(_) => away("has a certificate that is not trusted", false),
             Problem::ClientCertificate(_) => away("wants another client certificate", false),
             Problem::Timeout(_) | Problem::TooSlow(_) => away("does not answer in time", true),
             Problem::Broken(_) => away("breaks connections", false),
             Problem::Status { status, .. } if *status >= 500 => {
-                Self::Away { reason: format!("responds with status {status}"), timed_out: *status == 504 }
+                away(&format!("responds with status {status}"), *status == 504)
             }
-            Problem::TokenServer { status: 429, retry_after, .. } => Self::limited(*retry_after),
+            Problem::TokenServer { status: 429, retry_after, .. } => limited(retry_after),
             Problem::TokenServer { .. } => away("has a token server that fails", false),
             Problem::Credentials(_) => away("has an account whose credentials cannot be read", false),
-            Problem::Status { status, .. } => Self::Wrong(format!("it responds with status {status}")),
-            Problem::Digest { .. } => Self::Wrong("its content does not have its digest".to_owned()),
-            Problem::Length { .. } => Self::Wrong("its content does not have its length".to_owned()),
-            Problem::TooLarge { what, limit } => Self::Wrong(format!("{what} exceeds the limit of {limit}")),
-            Problem::Schema1 => Self::Wrong("it is of Docker's schema 1, which is not supported".to_owned()),
+            Problem::Status { status, .. } => wrong(&format!("it responds with status {status}")),
+            Problem::Digest { .. } => wrong("its content does not have its digest"),
+            Problem::Length { .. } => wrong("its content does not have its length"),
+            Problem::TooLarge { what, limit } => wrong(&format!("{what} exceeds the limit of {limit}")),
+            Problem::Schema1 => wrong("it is of Docker's schema 1, which is not supported"),
             Problem::Realm { reason, .. } => {
-                Self::Wrong(format!("its token server must not get the credentials: {reason}"))
+                wrong(&format!("its token server must not get the credentials: {reason}"))
             }
-            Problem::Redirect { reason, .. } => Self::Wrong(format!("it refers to another server: {reason}")),
+            Problem::Redirect { reason, .. } => wrong(&format!("it refers to another server: {reason}")),
             Problem::Protocol(_) | Problem::Source(_) | Problem::UploadLost => {
-                Self::Wrong("it is not as the specification says".to_owned())
+                wrong("it is not as the specification says")
             }
         }
     }
 
-    fn limited(retry_after: Option<Duration>) -> Self {
-        Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT).min(LONGEST_WAIT))
-    }
-
     /// Whether what is stored may be served in place of an answer.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Limited(_) | Self::Away { .. } | Self::Wrong(_))
+        matches!(self, Self::Limited(..) | Self::Away { .. } | Self::Wrong(..))
     }
 
     /// The error for a client, where nothing is stored. `missing` is the one for what does not exist.
-    pub(crate) fn into_error(self, upstream: &str, missing: impl FnOnce() -> CacheError) -> CacheError {
+    pub(crate) fn into_error(
+        self,
+        upstream: &str,
+        missing: impl FnOnce(Handling) -> CacheError,
+    ) -> CacheError {
         let upstream = upstream.to_owned();
         match self {
-            Self::Missing => missing(),
-            Self::Refused => CacheError::Refused { upstream },
-            Self::Limited(retry_after) => CacheError::RateLimited { upstream, retry_after },
-            Self::Away { reason, timed_out } => {
-                CacheError::Away { upstream, reason, timed_out, retry_after: RETRY_AFTER }
+            Self::Missing(handling) => missing(handling),
+            Self::Refused(handling) => CacheError::Refused { upstream, handling },
+            Self::Limited(retry_after, handling) => {
+                CacheError::RateLimited { upstream, retry_after, handling }
             }
-            Self::Wrong(reason) => CacheError::Wrong { upstream, reason },
+            Self::Away { reason, timed_out, handling } => {
+                CacheError::Away { upstream, reason, timed_out, retry_after: RETRY_AFTER, handling }
+            }
+            Self::Wrong(reason, handling) => CacheError::Wrong { upstream, reason, handling },
         }
     }
 }

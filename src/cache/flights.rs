@@ -8,13 +8,15 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::client::Client;
 use crate::error::{CacheError, Result};
+use crate::ticket::Ticket;
 
 /// The running work by its key.
 pub(crate) struct Flights<K, V>(Arc<Running<K, V>>);
 
 /// A plain mutex: held to take, add or remove an entry.
-type Running<K, V> = Mutex<HashMap<K, Shared<BoxFuture<'static, Result<V>>>>>;
+type Running<K, V> = Mutex<HashMap<K, (Shared<BoxFuture<'static, Result<V>>>, Arc<Ticket>)>>;
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
@@ -23,19 +25,25 @@ impl<K, V> Default for Flights<K, V> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
-    /// The result of the work that runs under `key`, or of `work`, which is then started.
+    /// The result of the work that runs under `key`, or of `work`, which is then started. It waits in the turns of all clients
+    /// that want it.
     pub(crate) async fn join(
         &self,
         key: &K,
-        work: impl FnOnce() -> BoxFuture<'static, Result<V>>,
+        client: Client,
+        work: impl FnOnce(Arc<Ticket>) -> BoxFuture<'static, Result<V>>,
     ) -> Result<V> {
         let flight = {
             let mut running = self.0.lock();
             match running.get(key) {
-                Some(flight) => flight.clone(),
+                Some((flight, ticket)) => {
+                    ticket.add(client);
+                    flight.clone()
+                }
                 None => {
-                    let flight = self.start(key.clone(), work());
-                    running.insert(key.clone(), flight.clone());
+                    let ticket = Arc::new(Ticket::new(client));
+                    let flight = self.start(key.clone(), work(Arc::clone(&ticket)));
+                    running.insert(key.clone(), (flight.clone(), ticket));
                     flight
                 }
             }
@@ -84,7 +92,7 @@ mod tests {
         let join = || {
             let (flights, count, go) = (flights.clone(), count.clone(), go.clone());
             tokio::spawn(async move {
-                let work = || {
+                let work = |_ticket| {
                     async move {
                         count.fetch_add(1, Ordering::Relaxed);
                         go.notified().await;
@@ -92,7 +100,7 @@ mod tests {
                     }
                     .boxed()
                 };
-                flights.join(&"key", work).await
+                flights.join(&"key", Client::Local, work).await
             })
         };
         let first = join();
@@ -115,8 +123,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_next_request_begins_anew() {
         let flights: Flights<&str, u32> = Flights::default();
-        let failed = flights.join(&"key", || async { panic!("on purpose") }.boxed()).await;
+        let failed = flights.join(&"key", Client::Local, |_| async { panic!("on purpose") }.boxed()).await;
         assert!(matches!(failed, Err(CacheError::Stopped)));
-        assert_eq!(flights.join(&"key", || async { Ok(1) }.boxed()).await.unwrap(), 1);
+        assert_eq!(flights.join(&"key", Client::Local, |_| async { Ok(1) }.boxed()).await.unwrap(), 1);
     }
 }

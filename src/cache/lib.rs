@@ -7,6 +7,7 @@
 //!
 //! - content is served only if it has the digest that was asked for, or that the upstream announced for the tag;
 //! - what several clients want at once is asked for once, by a task that outlives each of them;
+//! - clients that wait for an upstream are served in turn, whatever each asks for;
 //! - data of one upstream are never linked in the repositories of another, or in ordinary ones, without a transfer;
 //! - an upstream that is away, slow or lying costs an answer, never what is stored;
 //! - no header, challenge, cookie or address of an upstream reaches a client.
@@ -16,27 +17,34 @@
 mod blobs;
 mod breaker;
 mod caches;
+mod client;
 mod complete;
 mod complete_later;
 mod error;
 mod flights;
+mod handling;
 mod limits;
 mod lists;
 mod manifests;
 mod mapping;
 mod memory;
+mod places;
+mod queue;
 mod repository;
 mod settings;
 mod statistics;
 mod tag_looks;
 #[cfg(test)]
 mod testing;
+mod ticket;
 mod upstream;
 mod upstream_repository;
 
 pub use caches::{CachedName, Caches, LocateError};
+pub use client::Client;
 pub use complete::{CompleteOptions, Completion, Lack, PlatformRule};
 pub use error::{CacheError, Result};
+pub use handling::Handling;
 pub use mapping::{Asked, MappingError};
 pub use repository::{CachedRepository, Served};
 pub use settings::{CacheSettings, NameRule, TagRule, TagSettings, UpstreamSettings, WhenGone};

@@ -22,6 +22,11 @@ impl Rate {
         Self { per_second, clock, paid_at: Mutex::default() }
     }
 
+    /// Whether there is a bound.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.per_second.is_some()
+    }
+
     /// Waits until `amount` more is allowed.
     pub(crate) async fn take(&self, amount: u64) {
         let Some(per_second) = self.per_second else { return };

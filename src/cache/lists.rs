@@ -8,6 +8,7 @@ use sampan_engine::oci::{Digest, Tag};
 use sampan_engine::{Page, Referrer, ReferrersPage, ReferrersQuery};
 
 use crate::error::{CacheError, Result, Verdict};
+use crate::handling::Handling;
 use crate::memory::Listed;
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
@@ -21,42 +22,38 @@ impl CachedRepository {
     ///
     /// The repository is unknown, the upstream gives no answer and nothing is stored, or the store fails.
     pub async fn tags(&self, last: Option<&str>, limit: Option<usize>) -> Result<(Page<String>, Served)> {
-        let listed = match self.listed_tags().await {
+        let (tags, how) = match self.listed_tags().await {
             Ok(listed) => listed,
-            Err(error) if self.is_revoked(&error) => return Err(error),
+            Err(error) if self.is_revoked(&error) || self.is_gone(&error) => return Err(error),
             Err(error) => return self.stored_tags(last, limit, error).await,
-        };
-        let Some(tags) = listed.0.entries else {
-            let error = CacheError::RepositoryUnknown(self.name.stored.clone());
-            return match self.name.upstream.settings.tags.deleted {
-                WhenGone::Keep => self.stored_tags(last, limit, error).await,
-                WhenGone::Forget => Err(error),
-            };
         };
         let begin = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
         let end = limit.map_or(tags.len(), |limit| begin.saturating_add(limit).min(tags.len()));
         let items = tags[begin..end].iter().map(|tag| tag.as_str().to_owned()).collect();
-        Ok((Page { items, more: end < tags.len() }, listed.1))
+        Ok((Page { items, more: end < tags.len() }, how))
     }
 
-    async fn listed_tags(&self) -> Result<(Listed<Tag>, Served)> {
+    async fn listed_tags(&self) -> Result<(Arc<Vec<Tag>>, Served)> {
         let name = &self.name.stored;
         if let Some(listed) = self.inner.memory.tags.get(name).filter(|listed| self.is_fresh(listed.at)) {
-            return Ok((listed, Served::Hit));
+            let unknown = || CacheError::RepositoryUnknown(name.clone(), Handling::REMEMBERED_MISSING);
+            return Ok((listed.entries.ok_or_else(unknown)?, Served::Hit));
         }
         self.check_askable()?;
-        let listed = self.inner.tag_lists.join(name, || {
+        let listed = self.inner.tag_lists.join(name, self.client, |ticket| {
             let this = self.clone();
             async move {
                 let upstream = &this.name.upstream;
-                let asked = upstream.ask(Kind::List, this.remote.tags()).await;
-                let mut tags = asked.map_err(|verdict| this.list_error(verdict))?;
-                if let Some(tags) = &mut tags {
+                let asked = upstream.ask(Kind::List, &ticket, this.remote.tags()).await;
+                let tags = asked.map(|mut tags| {
                     tags.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+                    Arc::new(tags)
+                });
+                if let Ok(_) | Err(Verdict::Missing(_)) = &tags {
+                    let listed = Listed { at: upstream.clock().elapsed(), entries: tags.clone().ok() };
+                    this.inner.memory.tags.insert(this.name.stored.clone(), listed);
                 }
-                let listed = Listed { at: upstream.clock().elapsed(), entries: tags.map(Arc::new) };
-                this.inner.memory.tags.insert(this.name.stored.clone(), listed.clone());
-                Ok(listed)
+                tags.map_err(|verdict| this.list_error(verdict))
             }
             .boxed()
         });
@@ -100,13 +97,16 @@ impl CachedRepository {
             return Ok((listed, Served::Hit));
         }
         self.check_askable()?;
-        let listed = self.inner.referrer_lists.join(&key, || {
+        let listed = self.inner.referrer_lists.join(&key, self.client, |ticket| {
             let (this, subject) = (self.clone(), subject.clone());
             async move {
                 let upstream = &this.name.upstream;
                 let asking = async { this.remote.referrers(&subject, None).await.map(Some) };
-                let asked = upstream.ask(Kind::List, asking).await;
-                let found = asked.map_err(|verdict| this.list_error(verdict))?.unwrap_or_default();
+                let found = match upstream.ask(Kind::List, &ticket, asking).await {
+                    Ok(found) => found,
+                    Err(Verdict::Missing(_)) => Vec::new(),
+                    Err(verdict) => return Err(this.list_error(verdict)),
+                };
                 let entries = Some(Arc::new(found.iter().map(Referrer::of).collect()));
                 let listed = Listed { at: upstream.clock().elapsed(), entries };
                 let key = (this.name.stored.clone(), subject);
@@ -124,8 +124,14 @@ impl CachedRepository {
             && self.name.upstream.settings.tags.refused == WhenGone::Forget
     }
 
+    /// Whether the upstream has no such repository, and what is stored is forgotten then.
+    fn is_gone(&self, error: &CacheError) -> bool {
+        matches!(error, CacheError::RepositoryUnknown(..))
+            && self.name.upstream.settings.tags.deleted == WhenGone::Forget
+    }
+
     fn list_error(&self, verdict: Verdict) -> CacheError {
-        let unknown = || CacheError::RepositoryUnknown(self.name.stored.clone());
+        let unknown = |handling| CacheError::RepositoryUnknown(self.name.stored.clone(), handling);
         verdict.into_error(self.upstream_name(), unknown)
     }
 

@@ -7,9 +7,11 @@ use sampan_client::RemoteManifest;
 use sampan_engine::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use sampan_engine::{CachedPut, Stored, StoredInfo};
 
-use crate::error::{CacheError, Result};
+use crate::error::{CacheError, Result, Verdict};
+use crate::handling::Handling;
 use crate::repository::{CachedRepository, Served};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 
 impl CachedRepository {
     pub(crate) async fn manifest_by_digest(&self, digest: &Digest) -> Result<(Stored, Served)> {
@@ -52,39 +54,37 @@ impl CachedRepository {
     pub(crate) async fn fetch(&self, digest: &Digest) -> Result<Stored> {
         let reference = Reference::Digest(digest.clone());
         let stored_name = &self.name.stored;
-        let unknown = || CacheError::ManifestUnknown(reference.clone(), stored_name.clone());
         self.check_askable()?;
         if self.inner.is_missing(&self.name.upstream, stored_name, &reference) {
-            return Err(unknown());
+            return Err(self.unknown_manifest(&reference, Handling::REMEMBERED_MISSING));
         }
         let key = (stored_name.clone(), digest.clone());
-        let fetched = self
-            .inner
-            .manifests
-            .join(&key, || {
-                let (this, digest) = (self.clone(), digest.clone());
-                async move { this.fetch_and_store(&digest).await }.boxed()
-            })
-            .await?;
-        fetched.ok_or_else(unknown)
+        let fetched = self.inner.manifests.join(&key, self.client, |ticket| {
+            let (this, digest) = (self.clone(), digest.clone());
+            async move { this.fetch_and_store(&digest, &ticket).await }.boxed()
+        });
+        fetched.await
     }
 
-    async fn fetch_and_store(&self, digest: &Digest) -> Result<Option<Stored>> {
+    async fn fetch_and_store(&self, digest: &Digest, ticket: &Ticket) -> Result<Stored> {
         let upstream = &self.name.upstream;
         let reference = Reference::Digest(digest.clone());
-        let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
-        let asked = upstream.ask(Kind::Manifest, self.remote.manifest(&reference)).await;
+        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest(&reference)).await;
         let withheld = (self.name.stored.clone(), digest.clone());
         match &asked {
-            Ok(Some(_)) => _ = self.inner.memory.withheld.remove(&withheld),
-            Err(verdict) if !verdict.is_passing() => {}
-            Ok(None) | Err(_) => self.inner.memory.withheld.insert(withheld, upstream.clock().elapsed()),
+            Ok(_) => _ = self.inner.memory.withheld.remove(&withheld),
+            Err(Verdict::Missing(_)) => {
+                let (key, now) = ((self.name.stored.clone(), reference.clone()), upstream.clock().elapsed());
+                self.inner.memory.withheld.insert(withheld, now);
+                self.inner.memory.missing.insert(key, now);
+            }
+            Err(verdict) if verdict.is_passing() => {
+                self.inner.memory.withheld.insert(withheld, upstream.clock().elapsed());
+            }
+            Err(_) => {}
         }
-        let Some(manifest) = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))? else {
-            let key = (self.name.stored.clone(), reference);
-            self.inner.memory.missing.insert(key, upstream.clock().elapsed());
-            return Ok(None);
-        };
+        let unknown = |handling| self.unknown_manifest(&reference, handling);
+        let manifest = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
         let bytes = manifest.bytes.len() as u64;
         self.inner.statistics.pulled_manifest_bytes.fetch_add(bytes, Ordering::Relaxed);
         let key = (self.name.stored.clone(), digest.clone());
@@ -97,7 +97,7 @@ impl CachedRepository {
         for tag in &tags {
             self.note_confirmed(tag, digest);
         }
-        Ok(Some(stored))
+        Ok(stored)
     }
 
     /// Stores a manifest. One that cannot be stored is served all the same.
@@ -146,6 +146,10 @@ impl CachedRepository {
             let key = (self.name.stored.clone(), descriptor.digest.clone());
             self.inner.memory.described.insert(key, descriptor.size);
         }
+    }
+
+    pub(crate) fn unknown_manifest(&self, reference: &Reference, handling: Handling) -> CacheError {
+        CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone(), handling)
     }
 
     /// The repository without the events of a request.

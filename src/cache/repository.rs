@@ -7,6 +7,7 @@ use sampan_engine::oci::Reference;
 use sampan_engine::{Repository, Stored, StoredInfo};
 
 use crate::caches::{CachedName, Inner};
+use crate::client::Client;
 use crate::error::{CacheError, Result};
 
 /// How an answer came about (RFC 9211).
@@ -42,12 +43,20 @@ pub struct CachedRepository {
     /// With the events of the request.
     pub(crate) repository: Repository,
     pub(crate) remote: RepositoryClient,
+    /// The party that asks.
+    pub(crate) client: Client,
 }
 
 impl CachedRepository {
     pub(crate) fn new(inner: Arc<Inner>, name: CachedName, repository: Repository) -> Self {
         let remote = name.upstream.repository(name.remote.clone());
-        Self { inner, name, repository, remote }
+        Self { inner, name, repository, remote, client: Client::Background }
+    }
+
+    /// The same for this client, in whose turn the upstream is asked.
+    #[must_use]
+    pub fn asked_by(self, client: Client) -> Self {
+        Self { client, ..self }
     }
 
     /// The upstream's name.

@@ -56,11 +56,11 @@ counted! {
 impl Outcome {
     pub(crate) fn of(verdict: &Verdict) -> Self {
         match verdict {
-            Verdict::Missing => Self::Missing,
-            Verdict::Refused => Self::Refused,
-            Verdict::Limited(_) => Self::Limited,
+            Verdict::Missing(_) => Self::Missing,
+            Verdict::Refused(_) => Self::Refused,
+            Verdict::Limited(..) => Self::Limited,
             Verdict::Away { .. } => Self::Away,
-            Verdict::Wrong(_) => Self::Wrong,
+            Verdict::Wrong(..) => Self::Wrong,
         }
     }
 }

@@ -9,16 +9,18 @@ use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
 use sampan_engine::{Stored, StoredInfo};
 
 use crate::error::{CacheError, Result, Verdict};
+use crate::handling::Handling;
 use crate::memory::{Look, MAX_WAITING_TAGS, TagInfo};
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 
 /// What an upstream says of a tag.
 #[derive(Clone, Debug)]
 pub(crate) enum TagAnswer {
     Found(TagInfo, Served),
-    Missing,
+    Missing(Handling),
     Failed(Verdict),
 }
 
@@ -135,24 +137,24 @@ impl CachedRepository {
         if (rules.immutable)(tag) && self.is_stored(tag).await? {
             return Ok(Resolved::Stored(Served::Hit));
         }
-        let unknown = || CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone());
+        let unknown = |handling| self.unknown_manifest(&reference, handling);
         if let Err(error) = self.check_askable() {
             self.check_stands_in(tag, || error).await?;
             return Ok(Resolved::Stored(Served::Stale));
         }
         if self.inner.is_missing(upstream, &self.name.stored, &reference) {
-            self.check_kept(tag, rules.deleted, unknown).await?;
+            self.check_kept(tag, rules.deleted, || unknown(Handling::REMEMBERED_MISSING)).await?;
             return Ok(Resolved::Stored(Served::Stale));
         }
-        let asked = self.inner.tag_looks.join(&key, || {
+        let asked = self.inner.tag_looks.join(&key, self.client, |ticket| {
             let (this, tag) = (self.clone(), tag.clone());
-            async move { this.look(&tag).await }.boxed()
+            async move { this.look(&tag, &ticket).await }.boxed()
         });
         match asked.await? {
             TagAnswer::Found(info, how) => return self.found(tag, info, how).await,
-            TagAnswer::Missing => self.check_kept(tag, rules.deleted, unknown).await?,
-            TagAnswer::Failed(Verdict::Refused) if self.is_stored(tag).await? => {
-                self.check_kept(tag, rules.refused, unknown).await?;
+            TagAnswer::Missing(handling) => self.check_kept(tag, rules.deleted, || unknown(handling)).await?,
+            TagAnswer::Failed(Verdict::Refused(handling)) if self.is_stored(tag).await? => {
+                self.check_kept(tag, rules.refused, || unknown(handling)).await?;
             }
             TagAnswer::Failed(verdict) if verdict.is_passing() => {
                 self.check_stands_in(tag, || verdict.into_error(upstream.name(), unknown)).await?;
@@ -163,24 +165,22 @@ impl CachedRepository {
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.
-    async fn look(&self, tag: &Tag) -> Result<TagAnswer> {
+    async fn look(&self, tag: &Tag, ticket: &Ticket) -> Result<TagAnswer> {
         let upstream = &self.name.upstream;
         let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
         let key = (self.name.stored.clone(), tag.clone());
-        let asked = upstream.ask(Kind::Manifest, self.remote.manifest_info(&reference)).await;
+        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest_info(&reference)).await;
         let found = match asked {
-            Ok(Some(ManifestInfo { digest, media_type, size_bytes })) => {
-                TagInfo { digest, media_type, size_bytes }
-            }
-            Ok(None) => {
+            Ok(ManifestInfo { digest, media_type, size_bytes }) => TagInfo { digest, media_type, size_bytes },
+            Err(Verdict::Missing(handling)) => {
                 self.inner.memory.missing.insert((key.0.clone(), reference), upstream.clock().elapsed());
                 self.inner.memory.looks.remove(&key);
                 self.forget_if(rules.deleted, tag).await;
-                return Ok(TagAnswer::Missing);
+                return Ok(TagAnswer::Missing(handling));
             }
             Err(verdict) => {
-                if matches!(verdict, Verdict::Refused) {
+                if matches!(verdict, Verdict::Refused(_)) {
                     self.inner.memory.looks.remove(&key);
                     self.inner.memory.refused.insert(key, ());
                 }
@@ -260,21 +260,23 @@ impl CachedRepository {
         rule: WhenGone,
         unknown: impl FnOnce() -> CacheError,
     ) -> Result<()> {
-        match rule == WhenGone::Keep && self.is_stored(tag).await? {
+        let is_stored = self.is_stored(tag).await?;
+        match rule == WhenGone::Keep && is_stored {
             true => Ok(()),
-            false => Err(unknown()),
+            false => Err(unknown().with_stored(is_stored)),
         }
     }
 
     /// Fails with `error`, unless the stored tag may take the place of an answer.
     async fn check_stands_in(&self, tag: &Tag, error: impl FnOnce() -> CacheError) -> Result<()> {
-        if self.is_revoked_tag(tag) && self.is_stored(tag).await? {
-            let reference = Reference::Tag(tag.clone());
-            return Err(CacheError::ManifestUnknown(reference, self.name.stored.clone()));
+        let is_stored = self.is_stored(tag).await?;
+        if self.is_revoked_tag(tag) && is_stored {
+            let handling = error().handling().with_stored(true);
+            return Err(self.unknown_manifest(&Reference::Tag(tag.clone()), handling));
         }
         match self.may_stand_in(tag).await? {
             true => Ok(()),
-            false => Err(error()),
+            false => Err(error().with_stored(is_stored)),
         }
     }
 

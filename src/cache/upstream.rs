@@ -10,14 +10,18 @@ use sampan_client::{
     ClientError, ClientOptions, Clock, Problem, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
 };
 use sampan_engine::oci::RepositoryName;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::breaker::Breaker;
 use crate::complete_later::MAX_WAITING;
 use crate::error::Verdict;
+use crate::handling::Handling;
 use crate::limits::Rate;
+use crate::places::{Place, Places};
+use crate::queue::Queue;
 use crate::settings::UpstreamSettings;
 use crate::statistics::{Kind, Outcome, UpstreamStatistics};
+use crate::ticket::{Ticket, Tickets};
 
 /// A registry that is cached.
 #[derive(Debug)]
@@ -28,11 +32,14 @@ pub struct Upstream {
     registry: RegistryClient,
     breaker: Breaker,
     /// Transfers of blobs last long, so they have places of their own, if there are two.
-    transfers: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
-    /// Requests outlive their clients, so those that wait have a bound of their own.
-    queue: Semaphore,
+    transfers: Places,
+    requests: Places,
+    /// The transfers that have not begun.
+    pub(crate) tickets: Tickets,
+    queue: Queue,
     request_rate: Rate,
+    /// One request at a time waits for the rate, the others for their turns.
+    next_by_rate: Places,
     pub(crate) byte_rate: Rate,
     /// Places for manifests whose blobs are fetched later, and the turn of the one whose are now.
     pub(crate) to_complete: Arc<Semaphore>,
@@ -55,8 +62,10 @@ impl Upstream {
             breaker: Breaker::default(),
             transfers,
             requests,
-            queue: Semaphore::new(QUEUE),
+            tickets: Tickets::default(),
+            queue: Queue::default(),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
+            next_by_rate: Places::new(1),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
             to_complete: Arc::new(Semaphore::new(MAX_WAITING)),
             completing: tokio::sync::Mutex::default(),
@@ -86,6 +95,12 @@ impl Upstream {
         &self.statistics
     }
 
+    /// How many requests wait for a place among its connections, or for the next moment by its rate.
+    pub fn waiting(&self) -> usize {
+        let requests = if self.requests.is(&self.transfers) { 0 } else { self.requests.waiting() };
+        self.transfers.waiting() + requests + self.next_by_rate.waiting()
+    }
+
     /// How many pulls it still allows, as it said last; `None` if it never said.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.registry.rate_limit()
@@ -109,43 +124,53 @@ impl Upstream {
         self.registry.repositories().await
     }
 
-    /// A place for a transfer; it is free again when the permit is dropped.
-    pub(crate) async fn transfer(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.transfers).acquire_owned().await.ok()
+    /// A place for a transfer, in turn by client.
+    pub(crate) async fn transfer(&self, ticket: &Ticket) -> Place {
+        self.transfers.take(ticket).await
     }
 
-    /// Sends a request that ends with its answer.
+    /// Sends a request that ends with its answer, and returns what was found.
     pub(crate) async fn ask<T>(
         &self,
         kind: Kind,
+        ticket: &Ticket,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
-    ) -> Result<Option<T>, Verdict> {
+    ) -> Result<T, Verdict> {
         // At once, although requests that wait for an upstream that is away have all places.
         if self.breaker.is_open(self.clock().elapsed()) {
             return Err(left_alone());
         }
-        let Ok(_queued) = self.queue.try_acquire() else { return Err(Verdict::Limited(QUEUE_WAIT)) };
-        let _place = self.requests.acquire().await;
-        self.send(kind, request).await
+        let Some(_queued) = self.queue.enter(ticket.client()) else {
+            return Err(Verdict::Limited(QUEUE_WAIT, Handling::QUEUE_FULL));
+        };
+        let _place = self.requests.take(ticket).await;
+        self.send(kind, ticket, request).await
     }
 
     /// Sends the first request of a transfer, whose place the caller has.
     pub(crate) async fn send<T>(
         &self,
         kind: Kind,
+        ticket: &Ticket,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
-    ) -> Result<Option<T>, Verdict> {
+    ) -> Result<T, Verdict> {
         self.breaker.admits(self.clock().elapsed()).map_err(|_| left_alone())?;
-        self.request_rate.take(1).await;
+        if self.request_rate.is_bound() {
+            let _turn = self.next_by_rate.take(ticket).await;
+            self.request_rate.take(1).await;
+        }
         let began = self.clock().elapsed();
         let answer = request.await;
         let now = self.clock().elapsed();
         let verdict = match answer {
-            Ok(found) => {
+            Ok(Some(found)) => {
                 self.note_answer();
-                let outcome = if found.is_some() { Outcome::Found } else { Outcome::Missing };
-                self.statistics.note(kind, outcome, now.saturating_sub(began));
+                self.statistics.note(kind, Outcome::Found, now.saturating_sub(began));
                 return Ok(found);
+            }
+            Ok(None) => {
+                self.note_answer();
+                Verdict::Missing(Handling::answered(404))
             }
             Err(error) => {
                 let verdict = Verdict::of(&error, self.settings.has_account);
@@ -154,7 +179,7 @@ impl Upstream {
                     self.note_answer();
                     let is_due = || self.is_due_for_log(now);
                     match &verdict {
-                        Verdict::Refused if is_due() => {
+                        Verdict::Refused(_) if is_due() => {
                             tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
                         }
                         verdict if verdict.is_passing() && is_due() => tracing::warn!(
@@ -173,10 +198,7 @@ impl Upstream {
             }
         };
         self.statistics.note(kind, Outcome::of(&verdict), now.saturating_sub(began));
-        match verdict {
-            Verdict::Missing => Ok(None),
-            verdict => Err(verdict),
-        }
+        Err(verdict)
     }
 
     /// Whether the log had no such error within a minute.
@@ -198,19 +220,17 @@ impl Upstream {
 
 /// An upstream that fails has a line in the log once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// The most requests that run and wait: some kilobytes each.
-const QUEUE: usize = 1000;
-/// The wait to suggest beyond that.
+/// The wait to suggest where the queue is full.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// The places for transfers and for other requests: together as many as connections.
-fn places(connections: usize) -> (Arc<Semaphore>, Arc<Semaphore>) {
+fn places(connections: usize) -> (Places, Places) {
     if connections < 2 {
-        let only = Arc::new(Semaphore::new(1));
-        return (Arc::clone(&only), only);
+        let only = Places::new(1);
+        return (only.clone(), only);
     }
     let for_requests = (connections / 4).max(1);
-    (Arc::new(Semaphore::new(connections - for_requests)), Arc::new(Semaphore::new(for_requests)))
+    (Places::new(connections - for_requests), Places::new(for_requests))
 }
 
 /// Whether the upstream gave no answer. An upstream that answers is not away: an error may be about one repository.
@@ -228,7 +248,7 @@ fn is_no_answer(problem: &Problem) -> bool {
 
 fn left_alone() -> Verdict {
     let reason = "failed several times and is left alone for a moment".to_owned();
-    Verdict::Away { reason, timed_out: false }
+    Verdict::Away { reason, timed_out: false, handling: Handling::AWAY }
 }
 
 #[cfg(test)]
@@ -238,18 +258,36 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::client::Client;
+    use crate::queue::MAX_REQUESTS_OF_CLIENT;
     use crate::testing::upstream;
 
-    /// Clients that ask and leave would fill the memory.
+    /// Clients that ask and leave would fill the memory, and one of them the queue.
     #[tokio::test]
-    async fn the_requests_that_wait_have_a_bound() {
+    async fn the_requests_that_wait_have_a_bound_of_which_one_client_has_half() {
         let upstream = Upstream::new(upstream("up", None)).unwrap();
-        let never = || Box::pin(upstream.ask(Kind::Manifest, pending::<Result<Option<()>, ClientError>>()));
-        let mut waiting: Vec<_> = (0..QUEUE).map(|_| never()).collect();
-        assert!(waiting.iter_mut().all(|request| request.now_or_never().is_none()));
-        assert!(matches!(never().now_or_never(), Some(Err(Verdict::Limited(_)))));
+        let tickets = [1, 2, 3].map(|number| Ticket::new(Client::Address([192, 0, 2, number].into())));
+        let never = |client: usize| {
+            let request = pending::<Result<Option<()>, ClientError>>();
+            Box::pin(upstream.ask(Kind::Manifest, &tickets[client], request))
+        };
+        let is_refused = |client| {
+            let refused =
+                matches!(never(client).now_or_never(), Some(Err(Verdict::Limited(_, Handling::QUEUE_FULL))));
+            refused
+        };
+        let mut waiting = Vec::new();
+        for client in [0, 1] {
+            for _ in 0..MAX_REQUESTS_OF_CLIENT {
+                let mut request = never(client);
+                assert!((&mut request).now_or_never().is_none());
+                waiting.push(request);
+            }
+            assert!(is_refused(client));
+        }
+        assert!(is_refused(2));
         waiting.pop();
-        assert!(never().now_or_never().is_none());
+        assert!(!is_refused(2) && !is_refused(1) && is_refused(0));
     }
 
     #[test]
@@ -263,12 +301,12 @@ mod tests {
     fn there_are_as_many_places_as_connections() {
         for (connections, for_transfers, for_requests) in [(2, 1, 1), (4, 3, 1), (16, 12, 4)] {
             let (transfers, requests) = places(connections);
-            let available = (transfers.available_permits(), requests.available_permits());
+            let available = (transfers.free(), requests.free());
             assert_eq!(available, (for_transfers, for_requests));
         }
         for connections in [0, 1] {
             let (transfers, requests) = places(connections);
-            assert!(Arc::ptr_eq(&transfers, &requests) && transfers.available_permits() == 1);
+            assert!(transfers.is(&requests) && transfers.free() == 1);
         }
     }
 }

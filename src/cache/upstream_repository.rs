@@ -9,8 +9,10 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::blobs::RESUME;
 use crate::caches::{CachedName, Caches, LocateError};
-use crate::error::{CacheError, Result};
+use crate::client::Client;
+use crate::error::{CacheError, Result, Verdict};
 use crate::statistics::Kind;
+use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
 /// A repository of an upstream. Its requests count as those of clients do: towards the bounds of connections, requests and
@@ -52,12 +54,9 @@ impl Caches {
         if self.is_offline() {
             return Err(CacheError::Offline);
         }
-        let asked = upstream.ask(Kind::List, upstream.catalog()).await;
-        let none = || CacheError::Wrong {
-            upstream: upstream.name().to_owned(),
-            reason: "it does not show its catalog".to_owned(),
-        };
-        let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), none))?;
+        let ticket = Ticket::new(Client::Background);
+        let asked = upstream.ask(Kind::List, &ticket, upstream.catalog()).await;
+        let found = found(upstream, asked)?;
         let path = upstream.settings.path.as_ref();
         let below = |name: RepositoryName| match path {
             None => Some(name.as_str().to_owned()),
@@ -131,13 +130,13 @@ impl UpstreamRepository {
     ) -> Result<Option<BoxStream<'static, Result<Bytes, ClientError>>>> {
         self.check_askable()?;
         let upstream = Arc::clone(&self.name.upstream);
-        let Some(permit) = upstream.transfer().await else { return Err(CacheError::Stopped) };
-        let opened = upstream.send(Kind::Blob, self.remote.blob(digest, None)).await;
-        let opened = opened.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))?;
-        let Some(stream) = opened else { return Ok(None) };
+        let ticket = Ticket::new(Client::Background);
+        let place = upstream.transfer(&ticket).await;
+        let opened = upstream.send(Kind::Blob, &ticket, self.remote.blob(digest, None)).await;
+        let Some(stream) = found(&upstream, opened)? else { return Ok(None) };
         let stream = stream.unverified().with_retry(RESUME).into_stream();
         let bounded = stream.then(move |bytes| {
-            let (upstream, _permit) = (Arc::clone(&upstream), &permit);
+            let (upstream, _place) = (Arc::clone(&upstream), &place);
             async move {
                 if let Ok(bytes) = &bytes {
                     upstream.byte_rate.take(bytes.len() as u64).await;
@@ -155,16 +154,21 @@ impl UpstreamRepository {
     ) -> Result<Option<T>> {
         self.check_askable()?;
         let upstream = &self.name.upstream;
-        let asked = upstream.ask(kind, request).await;
-        asked.map_err(|verdict| verdict.into_error(upstream.name(), || self.unknown()))
+        let asked = upstream.ask(kind, &Ticket::new(Client::Background), request).await;
+        found(upstream, asked)
     }
 
     fn check_askable(&self) -> Result<()> {
         self.name.check_allowed()?;
         if self.caches.is_offline() { Err(CacheError::Offline) } else { Ok(()) }
     }
+}
 
-    fn unknown(&self) -> CacheError {
-        CacheError::RepositoryUnknown(self.name.remote.clone())
+/// What an upstream has; `None` if it does not have it, or does not show it.
+fn found<T>(upstream: &Upstream, asked: Result<T, Verdict>) -> Result<Option<T>> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(Verdict::Missing(_)) => Ok(None),
+        Err(verdict) => Err(verdict.into_error(upstream.name(), |_| CacheError::Stopped)),
     }
 }

@@ -96,7 +96,7 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
         let (name, tag) = image;
         let completed = caches.complete_tag(&registry, &options, name, tag, &mut completion, &mut tell);
         completed.await.map_err(|error| match error {
-            CacheError::RepositoryUnknown(name) => {
+            CacheError::RepositoryUnknown(name, _) => {
                 format!("{name} is below the prefix of no upstream").into()
             }
             error => Failure::from(error),

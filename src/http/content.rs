@@ -12,6 +12,7 @@ use url::Url;
 
 use super::context::RequestContext;
 use super::error::{ApiError, ErrorCode};
+use super::headers::CACHE_STATUS;
 
 /// The content of a repository.
 #[derive(Clone, Debug)]
@@ -91,7 +92,7 @@ impl Content {
         match self.repository.blobs().redirect(digest, request).await {
             Err(sampan_engine::Error::BlobUnknown(..)) | Ok(None) => Ok(None),
             Ok(Some(redirected)) => self.served((Some(redirected), cache.note_redirected())),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(CacheError::from(error).into()),
         }
     }
 
@@ -133,14 +134,30 @@ impl Content {
 
 impl From<CacheError> for ApiError {
     fn from(error: CacheError) -> Self {
-        let reason = error.to_string();
+        let (reason, handling) = (error.to_string(), error.handling());
+        // An error of the engine may also be the client's, about content that is here.
+        let is_engine = matches!(error, CacheError::Engine(_));
+        let error = Self::of_cache(error, reason);
+        match HeaderValue::try_from(handling.to_string()) {
+            Ok(value) if !is_engine || error.status().is_server_error() => {
+                error.with_header(CACHE_STATUS, value)
+            }
+            Ok(_) | Err(_) => error,
+        }
+    }
+}
+
+impl ApiError {
+    fn of_cache(error: CacheError, reason: String) -> Self {
         let wait = |seconds: u64| HeaderValue::from(seconds.max(1));
         match error {
-            CacheError::ManifestUnknown(reference, name) => {
+            CacheError::ManifestUnknown(reference, name, _) => {
                 sampan_engine::Error::ManifestUnknown(reference, name).into()
             }
-            CacheError::BlobUnknown(digest, name) => sampan_engine::Error::BlobUnknown(digest, name).into(),
-            CacheError::RepositoryUnknown(name) => sampan_engine::Error::RepositoryUnknown(name).into(),
+            CacheError::BlobUnknown(digest, name, _) => {
+                sampan_engine::Error::BlobUnknown(digest, name).into()
+            }
+            CacheError::RepositoryUnknown(name, _) => sampan_engine::Error::RepositoryUnknown(name).into(),
             // Clients with several mirrors go on to the next.
             CacheError::Offline | CacheError::NotAllowed { .. } => {
                 Self::new(ErrorCode::NameUnknown).with_reason(reason)

@@ -102,7 +102,7 @@ impl From<CacheError> for Failed {
             CacheError::Engine(_) | CacheError::Stopped => Stop::because(&with_causes(&error)).into(),
             CacheError::ManifestUnknown(..)
             | CacheError::BlobUnknown(..)
-            | CacheError::RepositoryUnknown(_)
+            | CacheError::RepositoryUnknown(..)
             | CacheError::NotAllowed { .. }
             | CacheError::Wrong { .. } => Self::One(error.to_string()),
         }

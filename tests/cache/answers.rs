@@ -48,6 +48,7 @@ async fn check(
             // All memory is old, and an upstream that was away is asked again.
             world.clock.advance(Duration::from_secs(100));
             let answer = world.call(method, format!("/v2/up/app/manifests/{reference}")).await;
+            assert!(answer.header("cache-status").starts_with("sampan; "), "{what}: {answer:?}");
             let told = (
                 answer.status.as_u16(),
                 answer.headers.get(if code.is_empty() { "cache-status" } else { "retry-after" }),
@@ -251,12 +252,15 @@ async fn an_upstream_that_cannot_be_reached_or_trusted_is_away() {
     let untrusted = Authority::new().acceptor("upstream.example", None);
     let with_tls = HostileServer::start_with(Some(untrusted), |_| None, |_| Reply::new(200)).await;
     let gone = HostileServer::start(|_| Reply::new(200)).await.url();
-    for (url, reason) in [(with_tls.url(), "certificate"), (gone, "cannot be reached")] {
+    for (url, reason, detail) in
+        [(with_tls.url(), "certificate", "untrusted-certificate"), (gone, "cannot be reached", "unreachable")]
+    {
         let caches = Some(caches(vec![settings("up", &url, &TestClock::default())], None));
         let server = Server::with_services(HttpServices { caches, ..HttpServices::default() });
         let answer = server.call("GET", "/v2/up/app/manifests/latest").send().await;
         let answer = clean(answer).expect_error(502, "UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!(answer.header("cache-status"), format!("sampan; fwd=uri-miss; detail={detail}"));
         assert!(answer.details()[0].as_str().unwrap().contains(reason), "{answer:?}");
     }
 }

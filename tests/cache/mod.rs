@@ -7,6 +7,8 @@ mod budgets;
 mod chaos;
 mod complete;
 mod deletions;
+mod error_status;
+mod fairness;
 mod limits;
 mod lists;
 mod mapping;

@@ -19,6 +19,9 @@ pub struct Fill {
     repository: Repository,
 }
 
+/// The id of no transfer.
+pub(super) const NO_TRANSFER: u64 = 0;
+
 /// One request that waits for a transfer; shared by its handles and readers.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -46,6 +49,12 @@ impl Drop for Client {
 impl Fill {
     pub(super) fn new(client: Client, progress: watch::Receiver<Progress>, repository: Repository) -> Self {
         Self { client: Arc::new(client), progress, repository }
+    }
+
+    /// Why no transfer was begun or joined: the upstream sent other content a short while ago, or the registry is shutting down.
+    pub fn refusal(&self) -> Option<FillError> {
+        let has_transfer = self.client.id != NO_TRANSFER;
+        if has_transfer { None } else { self.progress.borrow().failed.clone() }
     }
 
     /// Waits until the upstream has answered. Returns the length of the blob in bytes, if it is known.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Client, Fill};
+use super::client::{Client, Fill, NO_TRANSFER};
 use super::progress::Progress;
 use super::statistics::Counters;
 use super::transfer::Transfer;
@@ -145,7 +145,7 @@ impl Fills {
         let repository = repository.registry.repository(repository.name().clone());
         if let Some(error) = self.0.stopped().or_else(|| table.refusal(&key)) {
             let failed = Progress { failed: Some(error), ..Progress::default() };
-            let client = Client::new(self.0.clone(), key, 0);
+            let client = Client::new(self.0.clone(), key, NO_TRANSFER);
             return Fill::new(client, watch::channel(failed).1, repository);
         }
         let running = table.running.get_mut(&key).filter(|running| !running.stop.is_cancelled());

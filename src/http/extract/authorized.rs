@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderValue;
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use sampan_cache::CachedRepository;
+use sampan_cache::{CachedRepository, Client};
 use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Remover, Repository};
 
@@ -65,8 +65,12 @@ impl<P: Scope> Authorized<P> {
             false => observed(name, parts, state),
         };
         let caches = state.services().caches.as_ref();
-        let cache = caches.zip(cached).map(|(caches, name)| caches.repository(name, repository.clone()));
         let context = parts.extensions.get::<Arc<RequestContext>>().cloned();
+        let network = context.as_ref().and_then(|context| context.client()).and_then(|peer| peer.network());
+        let client = network.map_or(Client::Local, Client::Address);
+        let cache = caches
+            .zip(cached)
+            .map(|(caches, name)| caches.repository(name, repository.clone()).asked_by(client));
         Ok(Self { repository, cache, context, asked, purpose: PhantomData })
     }
 }

@@ -11,8 +11,10 @@ use crate::http::headers::{CACHE_STATUS, DOCKER_API_VERSION, REGISTRY_2_0};
 
 /// Adds `Docker-Distribution-Api-Version`, the headers of `http.headers`, and how a cache answered.
 pub(in crate::http) fn add(configured: &HeaderMap, served: Option<Served>, answer: &mut HeaderMap) {
+    // An error says it itself, also after a part of its answer was served.
     if let Some(served) = served {
-        answer.insert(CACHE_STATUS, HeaderValue::from_static(served.as_header()));
+        let value = || HeaderValue::from_static(served.as_header());
+        answer.entry(CACHE_STATUS).or_insert_with(value);
     }
     answer.insert(DOCKER_API_VERSION, REGISTRY_2_0);
     for (name, value) in configured {
