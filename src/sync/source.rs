@@ -118,7 +118,7 @@ impl Source for UpstreamSource {
                 self.manifest_by_digest(&digest).await?
             }
         };
-        // What is attached may be gone; the image may not.
+        // An attached artifact may be gone; the image may not.
         if found.is_none() && self.image.lock().tag.as_ref() == Some(tag) {
             let problem = "the upstream lists it, and does not have it".to_owned();
             return Err(Error::Image { image: format!("{name}:{tag}"), problem });
