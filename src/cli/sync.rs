@@ -1,6 +1,7 @@
 //! `registry sync`: the jobs that copy from other registries, once.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -141,18 +142,21 @@ async fn one(
             None => std::future::pending().await,
         }
     };
-    let work = sampan_sync::run(job, caches, registry, options, &running, &tell);
-    tokio::select! {
-        ended = until_interrupted(work) => if ended.is_err() {
-            running.stop(INTERRUPTED.to_owned(), None);
-        },
-        () = is_over => running.stop("another process runs it".to_owned(), None),
+    let mut work = pin!(sampan_sync::run(job, caches, registry, options, &running, &tell));
+    let stopped = tokio::select! {
+        ended = until_interrupted(&mut work) => ended.err().map(|_| INTERRUPTED),
+        () = is_over => Some("another process runs it"),
+    };
+    if let Some(reason) = stopped {
+        running.stop(reason.to_owned(), None);
+        work.await;
     }
     let report = running.report();
     if let Some(begun) = begun {
         begun.end(serde_json::to_value(&report)?).await?;
     }
-    Ok((report, changes.into_inner().unwrap_or_default()))
+    let changes = changes.lock().map(|mut changes| std::mem::take(&mut *changes)).unwrap_or_default();
+    Ok((report, changes))
 }
 
 /// Begins a run, unless another process runs the job.

@@ -1,6 +1,7 @@
 //! `Syncer`: runs the jobs that copy from other registries, each on its schedule.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -142,7 +143,7 @@ impl Syncer {
         // Also when this future is dropped.
         let _ends = Ends(scheduled);
         tracing::debug!(job = %job.name, "job {} begins", job.name);
-        let work = self.work(job, &running);
+        let mut work = pin!(self.work(job, &running));
         let closes = async {
             match scheduled.schedule.ends_in(now) {
                 Some(left) => sleep(left).await,
@@ -150,7 +151,12 @@ impl Syncer {
             }
         };
         let stopped = tokio::select! {
-            ended = work => ended.err().map(|error| (format!("cannot start a thread: {error}"), None)),
+            ended = &mut work => {
+                if let Err(error) = ended {
+                    running.stop(format!("cannot start a thread: {error}"), None);
+                }
+                None
+            }
             () = begun.keep_alive() => Some(("another process runs it".to_owned(), None)),
             () = closes => Some(("its window has closed".to_owned(), None)),
             // The next process goes on at once.
@@ -158,6 +164,8 @@ impl Syncer {
         };
         if let Some((reason, retry_after)) = stopped {
             running.stop(reason, retry_after);
+            // It ends at once, and without an error: it has begun.
+            let _ = work.await;
         }
         let report = running.report();
         scheduled.take(&report, self.registry.clock().now());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sampan_cache::CacheError;
-use sampan_driver::with_causes;
+use sampan_driver::{HumanSize, with_causes};
 use sampan_engine::oci::Digest;
 use sampan_transfer::Error;
 
@@ -76,6 +76,11 @@ impl From<Error> for Failed {
             }),
             Error::Plan(problem) => Self::One(problem.to_string()),
             Error::NoDeletion(_) => Self::One(with_causes(&error)),
+            Error::Full { left_bytes, source } => Stop::because(&format!(
+                "the store is full, and up to {} of the image are still to be stored; what is stored stays: {}",
+                HumanSize(left_bytes), with_causes(&source)
+            ))
+            .into(),
             error if error.is_of_image() => Self::One(with_causes(&error)),
             // A transfer that broke off.
             Error::Registry(error) if error.status() != Some(429) => {
@@ -112,5 +117,22 @@ impl From<CacheError> for Failed {
 impl From<sampan_engine::Error> for Failed {
     fn from(error: sampan_engine::Error) -> Self {
         Error::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_driver::{DriverError, ErrorKind, Operation};
+
+    use super::*;
+
+    #[test]
+    fn a_full_store_stops_the_run_and_its_text_is_of_a_copy() {
+        let path = "/upload".parse().unwrap();
+        let source = DriverError::new(ErrorKind::StorageFull, "filesystem", Operation::Write, &path);
+        let failed = Failed::from(Error::Full { left_bytes: 3 << 20, source });
+        let Failed::All(Stop { reason, retry_after: None }) = failed else { panic!("{failed:?}") };
+        assert!(reason.starts_with("the store is full, and up to 3 MiB"), "{reason}");
+        assert!(reason.contains("no space left") && !reason.contains("bundle"), "{reason}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: `UpstreamSource` reads what the
 //! store lacks from the upstream, `CopyTarget` writes as a push does. Stored content is neither read nor sent again, so a
-//! run that was interrupted goes on where it was, and one without news costs a list and a comparison for each tag.
+//! run that was interrupted goes on where it was, and one without news costs a list, and for each tag a comparison and a list of
+//! what is attached.
 //!
 //! Invariants:
 //!

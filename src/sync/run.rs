@@ -1,8 +1,10 @@
 //! `run`: copies the images of a job, one after the other.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures::future::{Either, select};
 use sampan_bundle::ContentKind;
 use sampan_cache::{CachedName, Caches};
 use sampan_engine::Registry;
@@ -43,7 +45,10 @@ pub struct Change {
     pub from: Option<Digest>,
 }
 
-/// Copies the images of a job that the store lacks. `tell` hears of each tag that moves. A run may be dropped at any time.
+/// Copies the images of a job that the store lacks. `tell` hears of each tag that moves.
+///
+/// A run may be dropped at any time; then the store keeps what arrived of blobs that are not whole until the next purge of
+/// uploads. [`Running::stop`] leaves nothing.
 ///
 /// What failed is in the report of `running`; `stopped` says why a run did not come to its end.
 pub async fn run(
@@ -66,12 +71,20 @@ pub async fn run(
         origins: HashMap::new(),
         catalog: None,
     };
-    for entry in &job.repositories {
-        if let Err(stop) = run.entry(entry).await {
-            return running.end(Some(stop));
+    let is_stopped = {
+        let entries = pin!(run.entries());
+        match select(entries, pin!(running.stopping())).await {
+            Either::Left((ended, _)) => {
+                running.end(ended.err());
+                false
+            }
+            Either::Right(_) => true,
         }
+    };
+    if is_stopped {
+        run.target.settle().await;
+        running.end(None);
     }
-    running.end(run.patience.end());
 }
 
 struct Run<'a> {
@@ -99,6 +112,21 @@ struct Place {
 }
 
 impl Run<'_> {
+    /// Copies the repositories of all entries.
+    ///
+    /// # Errors
+    ///
+    /// The rest of the run would fail too, or the last images failed in a way that may pass.
+    async fn entries(&mut self) -> Result<(), Stop> {
+        for entry in &self.job.repositories {
+            self.entry(entry).await?;
+        }
+        match std::mem::take(&mut self.patience).end() {
+            Some(stop) => Err(stop),
+            None => Ok(()),
+        }
+    }
+
     /// Copies the repositories of an entry.
     ///
     /// # Errors

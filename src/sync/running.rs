@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sampan_transfer::ImportReport;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Stop;
 use crate::report::JobReport;
@@ -14,6 +15,7 @@ pub struct Running {
     /// Plain mutexes: held to read or update, never across an await.
     report: Mutex<JobReport>,
     image: Mutex<Option<String>>,
+    stopping: CancellationToken,
 }
 
 impl Running {
@@ -27,8 +29,19 @@ impl Running {
         self.image.lock().clone()
     }
 
-    /// Notes that the run was stopped before its end, and when the next may begin, if that is known.
+    /// Stops the run before its end, and notes when the next may begin, if that is known. The run ends when it has taken back
+    /// what it has of blobs that are not whole.
     pub fn stop(&self, reason: String, retry_after: Option<Duration>) {
+        self.note_stop(reason, retry_after);
+        self.stopping.cancel();
+    }
+
+    /// Waits until the run is to stop.
+    pub(crate) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    fn note_stop(&self, reason: String, retry_after: Option<Duration>) {
         let mut report = self.report.lock();
         report.stopped = Some(reason);
         report.retry_after_secs = retry_after.map(|wait| wait.as_secs());
@@ -37,7 +50,7 @@ impl Running {
     pub(crate) fn end(&self, stop: Option<Stop>) {
         *self.image.lock() = None;
         if let Some(Stop { reason, retry_after }) = stop {
-            self.stop(reason, retry_after);
+            self.note_stop(reason, retry_after);
         }
     }
 

@@ -106,16 +106,24 @@ impl Source for UpstreamSource {
         Err(Error::NoTagTimes)
     }
 
-    async fn manifest(&self, _: &RepositoryName, reference: &Reference) -> Result<Option<FoundManifest>> {
-        let digest = match reference {
-            Reference::Digest(digest) => digest.clone(),
-            Reference::Tag(tag) => {
-                let Some(digest) = self.digest(tag).await.map_err(other)? else { return Ok(None) };
+    async fn manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<Option<FoundManifest>> {
+        let tag = match reference {
+            Reference::Digest(digest) => return self.manifest_by_digest(digest).await,
+            Reference::Tag(tag) => tag,
+        };
+        let found = match self.digest(tag).await.map_err(other)? {
+            None => None,
+            Some(digest) => {
                 self.image.lock().root.get_or_insert_with(|| digest.clone());
-                digest
+                self.manifest_by_digest(&digest).await?
             }
         };
-        self.manifest_by_digest(&digest).await
+        // An attached artifact may be gone; the image may not.
+        if found.is_none() && self.image.lock().tag.as_ref() == Some(tag) {
+            let problem = "the upstream lists it, and does not have it".to_owned();
+            return Err(Error::Image { image: format!("{name}:{tag}"), problem });
+        }
+        Ok(found)
     }
 
     /// The upstream is asked for what is attached to the image and to manifests that are new; to others it attaches seldom.
@@ -145,7 +153,7 @@ impl Source for UpstreamSource {
         let found = self.upstream.blob(digest).await.map_err(other)?;
         let missing = || Error::Image {
             image: format!("{name}@{digest}"),
-            problem: "the upstream does not have the blob".to_owned(),
+            problem: format!("the upstream does not have the blob {digest}"),
         };
         Ok(found.ok_or_else(missing)?.map_err(BoxError::from).boxed())
     }

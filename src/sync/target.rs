@@ -92,6 +92,10 @@ impl Target for CopyTarget {
         Ok(())
     }
 
+    async fn settle(&self) {
+        self.store.settle().await;
+    }
+
     async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
         self.store.put_manifest(repository, manifest).await
     }

@@ -131,7 +131,11 @@ pub async fn import(
         }
         Ok(())
     };
-    in_order(roots, importer.jobs(), async |root| importer.prepare(root).await, finish).await?;
+    let done = in_order(roots, importer.jobs(), async |root| importer.prepare(root).await, finish).await;
+    if done.is_err() {
+        target.settle().await;
+    }
+    done?;
     carried.finish().await?;
     importer.count(&mut report);
     report.receipt.sort();

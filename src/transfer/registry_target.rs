@@ -112,6 +112,9 @@ impl Target for RegistryTarget {
         Ok(upload.finish(digest).await?)
     }
 
+    /// A registry takes back by itself what breaks off.
+    async fn settle(&self) {}
+
     async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
         let NewManifest { digest, bytes, tags, left_out } = manifest;
         let media_type = MediaType::of_manifest(&bytes);

@@ -1,10 +1,12 @@
 //! `StoreTarget`: the store of a registry, which may run meanwhile.
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use sampan_bundle::ContentStream;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, MountOutcome, PutManifest, Registry, Repository};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use crate::store_source::tags_of;
 use crate::target::NewManifest;
@@ -14,12 +16,17 @@ use crate::{Error, Result, Target};
 #[derive(Clone, Debug)]
 pub struct StoreTarget {
     registry: Registry,
+    /// Blobs that are being stored.
+    uploads: TaskTracker,
 }
 
 impl StoreTarget {
     /// The store of a registry, which must not be read-only.
     pub fn new(registry: Registry) -> Self {
-        Self { registry }
+        let uploads = TaskTracker::new();
+        // It never waits for more tasks than there are.
+        uploads.close();
+        Self { registry, uploads }
     }
 
     /// Makes a blob of the repository `from`, or else of any, visible in another; `false` if there is none of this length.
@@ -104,13 +111,14 @@ impl Target for StoreTarget {
         content: ContentStream,
     ) -> Result<()> {
         let (uploads, digest) = (self.at(repository).uploads(), digest.clone());
-        // A task of its own hashes on another processor than the next blob's. The set ends it when the caller goes.
-        let mut task = JoinSet::new();
-        task.spawn(async move { uploads.put(&digest, Some(size_bytes), content).await });
-        match task.join_next().await {
-            Some(Ok(stored)) => Ok(stored.map(drop)?),
-            Some(Err(error)) => Err(Error::Other(error.into())),
-            None => Err(Error::Other("invariant: the set has a task".into())),
+        // When the caller goes, the content breaks off, and the task takes the upload back; one that is aborted would leave it.
+        let (_caller, gone) = oneshot::channel::<()>();
+        let content = content.take_until(gone).boxed();
+        // A task of its own hashes on another processor than the next blob's.
+        let task = self.uploads.spawn(async move { uploads.put(&digest, Some(size_bytes), content).await });
+        match task.await {
+            Ok(stored) => Ok(stored.map(drop)?),
+            Err(error) => Err(Error::Other(error.into())),
         }
     }
 
@@ -124,6 +132,10 @@ impl Target for StoreTarget {
         };
         self.at(repository).manifests().put(put).await?;
         Ok(())
+    }
+
+    async fn settle(&self) {
+        self.uploads.wait().await;
     }
 
     fn check_deletable(&self) -> Result<()> {

@@ -61,6 +61,9 @@ pub trait Target: fmt::Debug + Send + Sync {
         content: ContentStream,
     ) -> Result<()>;
 
+    /// Waits until the blobs whose callers went before their end are taken back.
+    async fn settle(&self);
+
     /// Stores a manifest whose references are there, and sets its tags.
     async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()>;
 

@@ -86,7 +86,7 @@ impl Pair {
         .await;
     }
 
-    /// Does `work` while time passes: a minute for less than a second of the machine's.
+    /// Does `work` while time passes: a minute for less than a second of the machine's, but none while the store works.
     pub(crate) async fn paced<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let (mut turns, mut ticked) = (0, Instant::now());
@@ -96,7 +96,9 @@ impl Pair {
                 done = &mut work => return done,
                 () = tokio::task::yield_now() => turns += 1,
             }
-            if turns >= 20 && ticked.elapsed() >= Duration::from_millis(1) {
+            // A store that waits for something else gets some time, too.
+            let pause = Duration::from_millis(if self.time.is_working() { 5000 } else { 1 });
+            if turns >= 20 && ticked.elapsed() >= pause {
                 self.tick(Duration::from_millis(200)).await;
                 (turns, ticked) = (0, Instant::now());
             }

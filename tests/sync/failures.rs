@@ -136,7 +136,7 @@ async fn a_tag_that_goes_between_the_list_and_the_copy_is_named() {
             false => honest,
         });
     };
-    assert_only_the_middle_fails(spoil, "missing").await;
+    assert_only_the_middle_fails(spoil, "the upstream lists it, and does not have it").await;
 }
 
 /// Fails if one broken image keeps all after it from ever being copied.

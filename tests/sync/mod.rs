@@ -7,6 +7,7 @@ mod copies;
 mod dry_run;
 mod failures;
 mod interruptions;
+mod leftovers;
 mod platforms;
 mod prune;
 mod schedule;
