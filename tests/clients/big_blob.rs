@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use super::support::{RegistryProcess, StoreServer, filesystem_config, random, registry};
 
 #[test]
-#[ignore = "writes 5 GiB"]
-fn five_gibibytes_go_in_and_out_in_little_memory() {
+#[ignore = "writes a GiB"]
+fn gibibytes_go_in_and_out_in_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path(), &filesystem_config(&directory.path().join("data")));
-    let peak_kib = there_and_back(&registry, 5 << 30);
+    let peak_kib = there_and_back(&registry, gibibytes() << 30);
     assert!(peak_kib < 64 << 10, "the registry used {peak_kib} KiB at its peak");
 }
 
@@ -22,7 +22,7 @@ fn five_gibibytes_go_in_and_out_in_little_memory() {
 #[test]
 #[ignore = "needs ceph, as root"]
 fn gibibytes_go_into_ceph_and_out_in_little_memory() {
-    let gibibytes = std::env::var("SAMPAN_TEST_BIG_BLOB_GIB").map_or(1, |text| text.parse().unwrap());
+    let gibibytes = gibibytes();
     let directory = tempfile::tempdir().unwrap();
     let ceph = StoreServer::ceph();
     let root = format!("big-{:016x}", rand::random::<u64>());
@@ -31,6 +31,11 @@ fn gibibytes_go_into_ceph_and_out_in_little_memory() {
     let peak_kib = there_and_back(&registry, gibibytes << 30);
     println!("{gibibytes} GiB in {:?}, {peak_kib} KiB of memory at the peak", begun.elapsed());
     assert!(peak_kib < 128 << 10, "the registry used {peak_kib} KiB at its peak");
+}
+
+/// One, unless the environment asks for more: `.ci/clients-extra` does, beyond what 32 bits count.
+fn gibibytes() -> u64 {
+    std::env::var("SAMPAN_TEST_BIG_BLOB_GIB").map_or(1, |text| text.parse().unwrap())
 }
 
 /// Pushes as docker does, without the digest at the beginning, and pulls. Returns the peak memory in KiB.
