@@ -235,7 +235,8 @@ impl CachedRepository {
     }
 
     fn wrong_blob(&self, reason: &str, handling: Handling) -> CacheError {
-        CacheError::Wrong { upstream: self.upstream_name().to_owned(), reason: reason.to_owned(), handling }
+        let (upstream, reason) = (self.upstream_name().to_owned(), reason.to_owned());
+        CacheError::Wrong { upstream, reason, handling, cause: None }
     }
 
     pub(crate) fn unknown_blob(&self, digest: &Digest, handling: Handling) -> CacheError {
@@ -245,8 +246,8 @@ impl CachedRepository {
     /// The error of a blob of which the upstream sent other content a short while ago.
     fn remembered_error(&self, digest: &Digest, error: FillError) -> CacheError {
         match self.fill_error(digest, error) {
-            CacheError::Wrong { upstream, reason, .. } => {
-                CacheError::Wrong { upstream, reason, handling: Handling::REMEMBERED_WRONG }
+            CacheError::Wrong { upstream, reason, cause, .. } => {
+                CacheError::Wrong { upstream, reason, handling: Handling::REMEMBERED_WRONG, cause }
             }
             error => error,
         }
@@ -284,7 +285,7 @@ impl CachedRepository {
 fn is_about_the_repository(error: &FillError) -> bool {
     match error.source_error::<Refusal>() {
         Some(Refusal::Verdict(verdict)) => {
-            matches!(verdict, Verdict::Missing(_) | Verdict::Refused(_) | Verdict::Wrong(..))
+            matches!(verdict, Verdict::Missing(_) | Verdict::Refused(_) | Verdict::Wrong { .. })
         }
         None => false,
     }

@@ -63,6 +63,9 @@ pub enum CacheError {
         retry_after: Duration,
         /// How the request was handled.
         handling: Handling,
+        /// The failed request, unless the upstream was left alone. Not for clients.
+        #[source]
+        cause: Option<ClientError>,
     },
     /// The upstream's answer cannot be used.
     #[error("the answer of upstream {upstream} cannot be used: {reason}")]
@@ -73,6 +76,9 @@ pub enum CacheError {
         reason: String,
         /// How the request was handled.
         handling: Handling,
+        /// The failed request, where there is one. Not for clients.
+        #[source]
+        cause: Option<ClientError>,
     },
     /// The store failed.
     #[error(transparent)]
@@ -143,9 +149,9 @@ pub(crate) enum Verdict {
     /// Too many requests.
     Limited(Duration, Handling),
     /// Away or failing.
-    Away { reason: String, timed_out: bool, handling: Handling },
+    Away { reason: String, timed_out: bool, handling: Handling, cause: Option<ClientError> },
     /// Not to be used.
-    Wrong(String, Handling),
+    Wrong { reason: String, handling: Handling, cause: ClientError },
 }
 
 /// The wait to suggest where the upstream suggests none.
@@ -157,8 +163,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 impl Verdict {
     pub(crate) fn of(error: &ClientError, has_account: bool) -> Self {
         let handling = Handling::of(error, has_account);
-        let away = |reason: &str, timed_out| Self::Away { reason: reason.to_owned(), timed_out, handling };
-        let wrong = |reason: &str| Self::Wrong(reason.to_owned(), handling);
+        let away = |reason: &str, timed_out| {
+            let (reason, cause) = (reason.to_owned(), Some(error.clone()));
+            Self::Away { reason, timed_out, handling, cause }
+        };
+        let wrong = |reason: &str| Self::Wrong { reason: reason.to_owned(), handling, cause: error.clone() };
         let limited = |retry_after: &Option<Duration>| {
             Self::Limited(retry_after.unwrap_or(RATE_LIMIT_WAIT).min(LONGEST_WAIT), handling)
         };
@@ -197,7 +206,7 @@ impl Verdict {
 
     /// Whether what is stored may be served in place of an answer.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Limited(..) | Self::Away { .. } | Self::Wrong(..))
+        matches!(self, Self::Limited(..) | Self::Away { .. } | Self::Wrong { .. })
     }
 
     /// The error for a client, where nothing is stored. `missing` is the one for what does not exist.
@@ -213,10 +222,12 @@ impl Verdict {
             Self::Limited(retry_after, handling) => {
                 CacheError::RateLimited { upstream, retry_after, handling }
             }
-            Self::Away { reason, timed_out, handling } => {
-                CacheError::Away { upstream, reason, timed_out, retry_after: RETRY_AFTER, handling }
+            Self::Away { reason, timed_out, handling, cause } => {
+                CacheError::Away { upstream, reason, timed_out, retry_after: RETRY_AFTER, handling, cause }
             }
-            Self::Wrong(reason, handling) => CacheError::Wrong { upstream, reason, handling },
+            Self::Wrong { reason, handling, cause } => {
+                CacheError::Wrong { upstream, reason, handling, cause: Some(cause) }
+            }
         }
     }
 }

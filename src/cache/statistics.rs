@@ -60,7 +60,7 @@ impl Outcome {
             Verdict::Refused(_) => Self::Refused,
             Verdict::Limited(..) => Self::Limited,
             Verdict::Away { .. } => Self::Away,
-            Verdict::Wrong(..) => Self::Wrong,
+            Verdict::Wrong { .. } => Self::Wrong,
         }
     }
 }

@@ -175,9 +175,17 @@ impl Upstream {
             Err(error) => {
                 let verdict = Verdict::of(&error, self.settings.has_account);
                 tracing::debug!(upstream = self.name(), %error, "a request to an upstream failed");
-                if !is_no_answer(error.problem()) {
+                let is_due = || self.is_due_for_log(now);
+                if let Problem::Credentials(_) = error.problem() {
+                    if is_due() {
+                        tracing::warn!(
+                            upstream = self.name(), %error,
+                            "upstream {} is not asked, since its credentials cannot be read; what is stored is served",
+                            self.name()
+                        );
+                    }
+                } else if !is_no_answer(error.problem()) {
                     self.note_answer();
-                    let is_due = || self.is_due_for_log(now);
                     match &verdict {
                         Verdict::Refused(_) if is_due() => {
                             tracing::warn!(upstream = self.name(), %error, "upstream {} refuses its account", self.name());
@@ -248,7 +256,7 @@ fn is_no_answer(problem: &Problem) -> bool {
 
 fn left_alone() -> Verdict {
     let reason = "failed several times and is left alone for a moment".to_owned();
-    Verdict::Away { reason, timed_out: false, handling: Handling::AWAY }
+    Verdict::Away { reason, timed_out: false, handling: Handling::AWAY, cause: None }
 }
 
 #[cfg(test)]

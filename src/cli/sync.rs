@@ -163,13 +163,18 @@ async fn one(
 async fn begin(job: &Job, registry: &Registry) -> Result<JobRun, Failure> {
     let last = registry.last_run_of(&job.name).await?;
     let begun = registry.begin_run_of(&job.name, last.as_ref()).await?;
-    Ok(begun.ok_or_else(|| {
-        Failed(format!(
-            "job {} is run by another process, or was killed within the last five minutes: wait, and look at `/debug/sync` of the \
-             running registry",
-            job.name
+    let Some(begun) = begun else {
+        let last = registry.last_run_of(&job.name).await?;
+        let wait = last.and_then(|last| last.alive_for(registry.clock().now())).unwrap_or_default();
+        return Err(Failed(format!(
+            "job {} is run by another process, or one that ran it was killed: it can be run in {} s unless that gives a sign of life \
+             before; `/debug/sync` of a running registry shows it",
+            job.name,
+            wait.as_secs() + 1
         ))
-    })?)
+        .into());
+    };
+    Ok(begun)
 }
 
 fn line(change: &Change, is_dry: bool) -> String {

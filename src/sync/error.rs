@@ -98,8 +98,9 @@ impl From<CacheError> for Failed {
                 Self::All(Stop { reason: error.to_string(), retry_after: Some(retry_after) })
             }
             // Its text is for clients, who want what is cached.
-            CacheError::Away { upstream, reason, .. } => {
-                Self::Unclear { reason: format!("upstream {upstream} {reason}"), is_passing: true }
+            CacheError::Away { upstream, reason, cause, .. } => {
+                let cause = cause.map_or_else(String::new, |cause| format!(": {}", with_causes(&cause)));
+                Self::Unclear { reason: format!("upstream {upstream} {reason}{cause}"), is_passing: true }
             }
             CacheError::Offline => Stop::because("this registry is offline").into(),
             // Docker Hub refuses what does not exist, and others refuse single repositories.
@@ -109,7 +110,7 @@ impl From<CacheError> for Failed {
             | CacheError::BlobUnknown(..)
             | CacheError::RepositoryUnknown(..)
             | CacheError::NotAllowed { .. }
-            | CacheError::Wrong { .. } => Self::One(error.to_string()),
+            | CacheError::Wrong { .. } => Self::One(with_causes(&error)),
         }
     }
 }

@@ -223,7 +223,9 @@ impl Walker<'_> {
                     Role::LeftOut
                 }
                 None => {
-                    return Err(problem(format!("{digest} is missing; push the image again, or exclude it")));
+                    return Err(problem(format!(
+                        "{digest} is missing at the source; push the image there again, or leave it out"
+                    )));
                 }
             };
             roles.insert(digest, role);

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import multiprocessing
+import os
 import pathlib
 import socket
 import statistics
@@ -88,7 +89,8 @@ def visit(port, paths, number, until):
 
 
 def visitors(port, paths, seconds):
-    """50 visitors that read a page, and think for a second."""
+    """50 visitors that read a page, and think for a second; they would be on other machines, so they come after the registry."""
+    os.nice(19)
     until = time.time() + seconds
     threads = [threading.Thread(target=visit, args=(port, paths, number, until)) for number in range(50)]
     for thread in threads:

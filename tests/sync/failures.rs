@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sampan_client::Credentials;
 use sampan_engine::oci::{Digest, media_type};
 
 use super::support::{copy_of_app, entry, failures, job};
@@ -64,7 +65,7 @@ async fn a_blob_with_other_content_is_refused() {
                 false => honest,
             });
         };
-        assert_only_the_middle_fails(spoil, "").await;
+        assert_only_the_middle_fails(spoil, &Digest::sha256_of(b"good").to_string()).await;
     }
 }
 
@@ -210,6 +211,29 @@ async fn an_account_that_is_refused_everywhere_ends_the_run() {
     let report = world.sync(&job(entries)).await;
     assert!(report.stopped.as_ref().is_some_and(|reason| reason.contains("refuses")), "{report:?}");
     assert!(world.upstream.requests().len() <= 3, "{report:?}");
+}
+
+/// The account must not be tried without its password, which could lock it.
+#[tokio::test]
+async fn a_password_file_that_cannot_be_used_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let [missing, empty] = ["missing", "empty"].map(|name| directory.path().join(name));
+    std::fs::write(&empty, "\n").unwrap();
+    for path in [missing, empty] {
+        let world = World::with(|upstream, _| {
+            upstream.has_account = true;
+            upstream.client.credentials = Credentials::password_file("robot", &path);
+        })
+        .await;
+        world.upstream.image("app", "one", &[b"one"]);
+        world
+            .upstream
+            .answer_all(error(401, "UNAUTHORIZED").header("WWW-Authenticate", "Basic realm=\"up\""));
+        let report = world.sync(&copy_of_app()).await;
+        assert!(format!("{report:?}").contains(path.to_str().unwrap()), "{report:?}");
+        let logins = world.upstream.requests();
+        assert!(logins.iter().all(|seen| seen.header("authorization").is_none()), "{logins:?}");
+    }
 }
 
 #[tokio::test]

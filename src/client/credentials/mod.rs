@@ -207,11 +207,15 @@ impl Credentials {
             Source::Files(files) => files,
             Source::Helper(program) => return program.ask(address.name()).await,
             Source::PasswordFile { user, path } => {
-                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
-                    CredentialError::Unreadable { path: path.clone(), problem: error.to_string() }
-                })?;
-                let password = Secret::new(text.trim_end_matches(['\r', '\n']));
-                return Ok(Credential::Password { user: user.clone(), password });
+                let unreadable = |problem| CredentialError::Unreadable { path: path.clone(), problem };
+                let text =
+                    tokio::fs::read_to_string(path).await.map_err(|error| unreadable(error.to_string()))?;
+                let password = text.trim_end_matches(['\r', '\n']);
+                // While it is replaced. A login without a password may lock the account.
+                if password.is_empty() {
+                    return Err(unreadable("it has no password".to_owned()));
+                }
+                return Ok(Credential::Password { user: user.clone(), password: Secret::new(password) });
             }
         };
         let read = files.read.get_or_try_init(|| AuthFile::read_all(files.paths.clone())).await?;
