@@ -231,7 +231,7 @@ async fn a_password_file_that_cannot_be_used_is_named() {
             .answer_all(error(401, "UNAUTHORIZED").header("WWW-Authenticate", "Basic realm=\"up\""));
         let report = world.sync(&copy_of_app()).await;
         assert!(format!("{report:?}").contains(path.to_str().unwrap()), "{report:?}");
-        let logins = world.upstream.requests();
+        let logins = world.upstream.seen();
         assert!(logins.iter().all(|seen| seen.header("authorization").is_none()), "{logins:?}");
     }
 }
