@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sampan_bundle::ContentStream;
+use sampan_driver::with_causes;
 use sampan_engine::Registry;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
-use sampan_transfer::{NewManifest, Result, StoreTarget, Target};
+use sampan_transfer::{Error, NewManifest, Result, StoreTarget, Target};
 
 /// The store, for one run of a job.
 #[derive(Debug)]
@@ -87,7 +88,10 @@ impl Target for CopyTarget {
         size_bytes: u64,
         content: ContentStream,
     ) -> Result<()> {
-        self.store.put_blob(repository, digest, size_bytes, content).await?;
+        self.store
+            .put_blob(repository, digest, size_bytes, content)
+            .await
+            .map_err(|error| of_blob(digest, error))?;
         self.sent.lock().insert(digest, repository);
         Ok(())
     }
@@ -106,6 +110,16 @@ impl Target for CopyTarget {
 
     async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
         self.store.delete_tag(repository, tag, digest).await
+    }
+}
+
+/// Names the blob, where a report has only the image.
+fn of_blob(digest: &Digest, error: Error) -> Error {
+    match error {
+        Error::Store(_) if error.is_of_image() => {
+            Error::Image { image: digest.to_string(), problem: with_causes(&error) }
+        }
+        error => error,
     }
 }
 
