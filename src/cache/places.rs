@@ -27,6 +27,9 @@ pub(crate) struct Places(Arc<Mutex<State>>);
 pub(crate) struct Place(Places);
 
 /// A plain mutex guards it: held to change it, never across an await.
+///
+/// It has some hundred bytes for each request that waits and for each of its 64 clients at most. The callers bound the requests:
+/// those of `Queue`, and transfers, which end when no client is connected that wants them, but for a few (`FillOptions`).
 #[derive(Debug, Default)]
 struct State {
     free: usize,

@@ -68,7 +68,7 @@ impl Ticket {
     }
 }
 
-/// The tickets of the transfers that have not begun, by blob.
+/// The tickets of the transfers that have not begun, by blob: as many as transfers wait, and as many again that are gone.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(Mutex<HashMap<Digest, Weak<Ticket>>>);
 

@@ -24,7 +24,7 @@ impl StoreTarget {
     /// The store of a registry, which must not be read-only.
     pub fn new(registry: Registry) -> Self {
         let uploads = TaskTracker::new();
-        // It never waits for more tasks than there are.
+        // Only of a closed one the end can be waited for; it takes tasks nevertheless.
         uploads.close();
         Self { registry, uploads }
     }

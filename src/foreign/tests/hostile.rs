@@ -146,7 +146,8 @@ async fn sizes_and_names_that_contradict_each_other_are_refused() {
 #[tokio::test]
 async fn long_names_of_entries_that_no_image_has_count() {
     let mut archive = Archive::default();
-    archive.entry(EntryType::Directory, &"d/".repeat(30_000), "", b"");
+    // No part of a name that has a meaning: a build for development looks for that slowly.
+    archive.entry(EntryType::Directory, &"x".repeat(60_000), "", b"");
     let member = gzip(&archive.0);
     let members = Repeated { place: 0, left: 20_000, member };
     let error = open(Input::Stream(Box::new(members)), ForeignOptions::default(), |_| {}).await.unwrap_err();
