@@ -44,7 +44,7 @@ impl Piece {
         match self.contents.files(self.place).contiguous(&whole) {
             Some((file, in_file)) => {
                 let windows = self.clone().into_windows(file.clone(), in_file.start);
-                FileReader::of_file(size_bytes, range, self.into_chunks(), LocalFile { file, windows })
+                FileReader::of_file(size_bytes, range, self.into_chunks(), LocalFile::new(file, windows))
             }
             None => FileReader::new(size_bytes, range, self.into_chunks()),
         }

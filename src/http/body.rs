@@ -84,21 +84,21 @@ pub(super) fn from_reader(reader: FileReader, files: Option<FileSender>) -> Body
     }
 }
 
-/// Zero bytes in place of the windows of a file that the connection sends itself.
+/// Zero bytes in place of the windows of a file that the connection sends itself, and then what follows the windows.
 fn placeholders(local: LocalFile, files: FileSender) -> BoxStream<'static, sampan_driver::Result<Bytes>> {
-    let LocalFile { file, mut windows } = local;
-    let mut rest = 0..0;
-    stream::poll_fn(move |cx| {
-        while rest.is_empty() {
+    let LocalFile { file, mut windows, rest } = local;
+    let mut left = 0..0;
+    let of_file = stream::poll_fn(move |cx| {
+        while left.is_empty() {
             match std::task::ready!(windows.poll_next_unpin(cx)) {
-                Some(Ok(window)) => rest = window,
+                Some(Ok(window)) => left = window,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
         }
-        Poll::Ready(Some(Ok(files.announce(&file, &mut rest))))
-    })
-    .boxed()
+        Poll::Ready(Some(Ok(files.announce(&file, &mut left))))
+    });
+    of_file.chain(rest).boxed()
 }
 
 /// A response body that sends `stream`, which must yield `len` bytes.
@@ -240,7 +240,7 @@ mod tests {
     async fn sent_as_file(len: u64) -> Result<Vec<usize>, String> {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let windows = stream::iter([Ok(5..10), Ok(10..3_000_010)]).boxed();
-        let local = LocalFile { file, windows };
+        let local = LocalFile::new(file, windows);
         let reader = FileReader::of_file(9 << 20, 5..5 + len, stream::pending().boxed(), local);
         let mut body = from_reader(reader, Some(FileSender::default())).into_data_stream();
         let mut frames = Vec::new();
@@ -262,7 +262,7 @@ mod tests {
     async fn windows_may_be_anywhere_in_the_file() {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let windows = stream::iter([Ok(700..705), Ok(100..110)]).boxed();
-        let local = LocalFile { file, windows };
+        let local = LocalFile::new(file, windows);
         let reader = FileReader::of_file(20, 5..20, stream::pending().boxed(), local);
         let sender = FileSender::default();
         let mut body = from_reader(reader, Some(sender.clone())).into_data_stream();
@@ -271,6 +271,22 @@ mod tests {
             assert_eq!(placeholder.len() as u64, expected.end - expected.start);
             assert_eq!(sender.take_announced(), Some(expected));
         }
+        assert!(body.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_the_file_follows_its_windows() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let windows = stream::iter([Ok(0..10)]).boxed();
+        let rest = stream::iter([Ok(Bytes::from_static(b"rest"))]).boxed();
+        let reader =
+            FileReader::of_file(14, 0..14, stream::pending().boxed(), LocalFile { file, windows, rest });
+        let sender = FileSender::default();
+        let mut body = from_reader(reader, Some(sender.clone())).into_data_stream();
+        assert_eq!(body.try_next().await.unwrap().unwrap().len(), 10);
+        assert_eq!(sender.take_announced(), Some(0..10));
+        assert_eq!(body.try_next().await.unwrap().unwrap(), "rest");
+        assert_eq!(sender.take_announced(), None);
         assert!(body.try_next().await.unwrap().is_none());
     }
 

@@ -72,8 +72,8 @@ enum Misplaced {
 impl FileSender {
     /// Announces the next part, split off the front of `rest`, and returns its placeholder.
     ///
-    /// Only for bodies made of placeholders: call it when a frame is polled and return the placeholder as
-    /// that frame. `rest` must not be empty.
+    /// Only for bodies that begin with placeholders, and have none after other bytes: call it when a frame is polled and return
+    /// the placeholder as that frame. `rest` must not be empty.
     pub fn announce(&self, file: &Arc<File>, rest: &mut Range<u64>) -> Bytes {
         let len = usize::try_from(rest.end - rest.start).map_or(MAX_BYTES, |len| len.min(MAX_BYTES));
         let range = rest.start..rest.start + len as u64;

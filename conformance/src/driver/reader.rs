@@ -120,7 +120,7 @@ async fn file_behind_is_the_same(ctx: Context) -> Result<(), Failed> {
     ctx.put("/file", content.clone()).await?;
     let (start, len) = (1000, 4_500_000);
     let reader = ctx.reader("/file", ByteRange::new(start, len)).await?;
-    if let Ok(LocalFile { file, mut windows }) = reader.into_file() {
+    if let Ok(LocalFile { file, mut windows, .. }) = reader.into_file() {
         let mut end = start;
         while let Some(window) = windows.try_next().await? {
             ensure(!window.is_empty(), format_args!("after {end} bytes comes the window {window:?}"))?;

@@ -130,7 +130,7 @@ async fn read(view: &Arc<dyn StagedView>, range: Range<usize>) -> Result<Vec<u8>
 async fn read_file(reader: FileReader) -> Result<Vec<u8>, Failed> {
     let range = reader.range();
     match reader.into_file() {
-        Ok(LocalFile { file, mut windows }) => {
+        Ok(LocalFile { file, mut windows, .. }) => {
             let (mut read, mut end) = (Vec::new(), range.start);
             while let Some(window) = windows.try_next().await? {
                 equal(window.start, end, "the position of a window of the file behind the view")?;

@@ -112,7 +112,7 @@ impl Sabotaged {
                     self.error(ErrorKind::Other, Operation::Reader, &path).with_source(error)
                 })?;
                 let windows = stream::iter([Ok(true_range.clone())]).boxed();
-                let other = LocalFile { file: Arc::new(file), windows };
+                let other = LocalFile::new(Arc::new(file), windows);
                 Ok(FileReader::of_file(size, true_range, reader.into_stream(), other))
             }
             Lie::ReadersShareAPosition => {

@@ -36,6 +36,16 @@ pub struct LocalFile {
     /// Each is yielded when reading it will not block on a disk, so the reader of the stream controls the
     /// readahead.
     pub windows: BoxStream<'static, Result<Range<u64>>>,
+    /// The bytes after those of the windows, to read when these have ended: of content whose end is not in the file. Mostly
+    /// empty.
+    pub rest: BoxStream<'static, Result<Bytes>>,
+}
+
+impl LocalFile {
+    /// A file that has the whole range.
+    pub fn new(file: Arc<File>, windows: BoxStream<'static, Result<Range<u64>>>) -> Self {
+        Self { file, windows, rest: stream::empty().boxed() }
+    }
 }
 
 impl FileReader {

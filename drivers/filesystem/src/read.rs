@@ -107,7 +107,7 @@ pub(crate) async fn reader(
     }
     let windows = windows(part.clone());
     let stream = if may_block() { once(part) } else { chunks(part) };
-    Ok(FileReader::of_file(size_bytes, bytes, stream, LocalFile { file, windows }))
+    Ok(FileReader::of_file(size_bytes, bytes, stream, LocalFile::new(file, windows)))
 }
 
 /// The `len` bytes from `offset`; the file must have them.

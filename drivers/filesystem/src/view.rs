@@ -68,7 +68,7 @@ impl StagedView for FileView {
             file: self.opened.clone(),
             rest: range.clone(),
         };
-        let local = LocalFile { file: self.opened.file(), windows: windows(part.clone()) };
+        let local = LocalFile::new(self.opened.file(), windows(part.clone()));
         Ok(FileReader::of_file(size_bytes, range, chunks(part), local))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use sampan_driver::{FileReader, LocalFile, Result};
 use tokio::sync::watch;
 
@@ -30,8 +31,10 @@ pub(super) fn open(
     let stream = chunks(rest());
     match file {
         Some(file) => {
-            let windows = windows(rest());
-            FileReader::of_file(size_bytes, range, stream, LocalFile { file, windows })
+            let elsewhere = Elsewhere::default();
+            let windows = windows(rest(), Arc::clone(&elsewhere));
+            let local = LocalFile { file, windows, rest: not_in_file(elsewhere) };
+            FileReader::of_file(size_bytes, range, stream, local)
         }
         None => FileReader::new(size_bytes, range, stream),
     }
@@ -78,22 +81,34 @@ fn chunks(rest: Rest) -> BoxStream<'static, Result<bytes::Bytes>> {
     .boxed()
 }
 
-fn windows(rest: Rest) -> BoxStream<'static, Result<Range<u64>>> {
-    stream::try_unfold(rest, |mut rest| async move {
-        let windows = match rest.next().await {
-            Ok(Some(reader)) => reader.into_file().map(|local| local.windows),
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(error.in_stream(rest.client.digest())),
-        };
-        match windows {
-            Ok(windows) => Ok(Some((windows, rest))),
-            // The rest of the blob is in a spool, since the store has failed.
-            Err(_other) => {
-                let unstored = rest.progress.borrow().unstored.clone();
-                Err(unstored.unwrap_or(FillError::Stopped).in_stream(rest.client.digest()))
-            }
+/// What the windows of a file have left: the reader that has no such file, and what comes after it.
+type Elsewhere = Arc<Mutex<Option<(FileReader, Rest)>>>;
+
+/// The windows up to the end, or to what is in a spool since the store has failed; that is left in `elsewhere`.
+fn windows(rest: Rest, elsewhere: Elsewhere) -> BoxStream<'static, Result<Range<u64>>> {
+    stream::try_unfold((rest, elsewhere), |(mut rest, elsewhere)| async move {
+        match rest.next().await {
+            Ok(Some(reader)) => match reader.into_file() {
+                Ok(local) => Ok(Some((local.windows, (rest, elsewhere)))),
+                Err(reader) => {
+                    *elsewhere.lock() = Some((reader, rest));
+                    Ok(None)
+                }
+            },
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.in_stream(rest.client.digest())),
         }
     })
     .try_flatten()
     .boxed()
+}
+
+/// The bytes that the windows have left.
+fn not_in_file(elsewhere: Elsewhere) -> BoxStream<'static, Result<bytes::Bytes>> {
+    let left = async move { elsewhere.lock().take() };
+    let bytes = stream::once(left).flat_map(|left| match left {
+        Some((reader, rest)) => reader.into_stream().chain(chunks(rest)).boxed(),
+        None => stream::empty().boxed(),
+    });
+    bytes.boxed()
 }

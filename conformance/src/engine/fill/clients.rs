@@ -1,15 +1,12 @@
 //! Clients that come and go.
 
-use std::os::unix::fs::FileExt;
-
-use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::{ByteRange, DriverError, FileReader, LocalFile};
+use sampan_driver::ByteRange;
 use sampan_engine::fill::FillError;
 use sampan_engine::oci::Digest;
 
 use super::plain::with_and_without_views;
-use super::setting::{Setting, options, read_until_failure};
+use super::setting::{Setting, drain_all, drain_file, options, read_until_failure};
 use crate::check::{ensure, equal, same_bytes};
 use crate::context::drain;
 use crate::data::bytes;
@@ -47,26 +44,6 @@ pub(super) async fn one_transfer_serves_all(ctx: Context) -> Result<(), Failed> 
         ctx.delete_tree("/docker").await?;
     }
     Ok(())
-}
-
-async fn drain_all(reader: FileReader) -> Result<Vec<u8>, DriverError> {
-    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
-    Ok(chunks.concat())
-}
-
-/// The bytes through the windows of the open file, if there is one, as the HTTP layer sends them.
-async fn drain_file(reader: FileReader) -> Result<Vec<u8>, DriverError> {
-    let LocalFile { file, mut windows } = match reader.into_file() {
-        Ok(local) => local,
-        Err(reader) => return drain_all(reader).await,
-    };
-    let mut read = Vec::new();
-    while let Some(window) = windows.try_next().await? {
-        let mut piece = vec![0; (window.end - window.start) as usize];
-        let filled = file.read_exact_at(&mut piece, window.start);
-        read.extend(filled.map(|()| piece).unwrap_or_default());
-    }
-    Ok(read)
 }
 
 pub(super) async fn a_transfer_outlives_its_clients(ctx: Context) -> Result<(), Failed> {

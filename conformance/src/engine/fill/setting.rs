@@ -1,6 +1,7 @@
 //! `Setting`: a registry with fills, and upstreams that send what a clause tells them to.
 
 use std::fmt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use sampan_driver::{BoxError, ByteRange, FileReader, StorageDriver};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use sampan_driver::{BoxError, ByteRange, DriverError, FileReader, LocalFile, StorageDriver};
 use sampan_engine::fill::{Fill, FillError, FillOptions, FillSource, Fills};
 use sampan_engine::oci::Digest;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -177,4 +178,27 @@ pub(super) async fn read_until_failure(reader: FileReader) -> (Vec<u8>, Result<(
         }
     }
     (read, Ok(()))
+}
+
+/// All bytes of a reader.
+pub(super) async fn drain_all(reader: FileReader) -> Result<Vec<u8>, DriverError> {
+    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
+    Ok(chunks.concat())
+}
+
+/// The bytes through the windows of the open file and what follows them, if there is a file, as the HTTP layer sends them.
+pub(super) async fn drain_file(reader: FileReader) -> Result<Vec<u8>, DriverError> {
+    let LocalFile { file, mut windows, rest } = match reader.into_file() {
+        Ok(local) => local,
+        Err(reader) => return drain_all(reader).await,
+    };
+    let mut read = Vec::new();
+    while let Some(window) = windows.try_next().await? {
+        let mut piece = vec![0; (window.end - window.start) as usize];
+        let filled = file.read_exact_at(&mut piece, window.start);
+        read.extend(filled.map(|()| piece).unwrap_or_default());
+    }
+    let rest: Vec<Bytes> = rest.try_collect().await?;
+    read.extend(rest.concat());
+    Ok(read)
 }

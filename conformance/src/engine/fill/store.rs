@@ -10,7 +10,7 @@ use sampan_engine::fill::{Fill, FillError, UnstoredReason};
 use sampan_engine::oci::Digest;
 
 use super::plain::with_and_without_views;
-use super::setting::{Setting, nowhere, options, read_until_failure};
+use super::setting::{Setting, drain_file, nowhere, options, read_until_failure};
 use crate::check::{ensure, equal, same_bytes};
 use crate::context::drain;
 use crate::data::bytes;
@@ -76,7 +76,7 @@ async fn fill(
 ) -> Result<[Result<sampan_engine::BlobInfo, FillError>; 2], Failed> {
     let (feed, first) = setting.join("a", digest, Some(content.len() as u64));
     let (_, second) = setting.join("b", digest, None);
-    let early = tokio::spawn(read_until_failure(first.reader(ByteRange::ALL).await?));
+    let early = tokio::spawn(drain_file(first.reader(ByteRange::ALL).await?));
     content[..content.len() / 2].chunks(120_000).for_each(|chunk| feed.send(chunk));
     while setting.fills.statistics().received_bytes < content.len() as u64 / 2 {
         tokio::task::yield_now().await;
@@ -84,11 +84,11 @@ async fn fill(
     let late = tokio::spawn(read_until_failure(second.reader(ByteRange::ALL).await?));
     content[content.len() / 2..].chunks(120_000).for_each(|chunk| feed.send(chunk));
     drop(feed);
-    for (which, reader) in [("early", early), ("late", late)] {
-        let (read, ended) = reader.await?;
-        ended.map_err(|error| Failed::new(format_args!("the {which} reader: {error:?}")))?;
-        same_bytes(&read, content, format_args!("what the {which} reader got"))?;
-    }
+    let read = early.await?.map_err(|error| Failed::new(format_args!("the early reader: {error:?}")))?;
+    same_bytes(&read, content, "what the early reader got")?;
+    let (read, ended) = late.await?;
+    ended.map_err(|error| Failed::new(format_args!("the late reader: {error:?}")))?;
+    same_bytes(&read, content, "what the late reader got")?;
     Ok([first.stored().await, second.stored().await])
 }
 

@@ -84,7 +84,7 @@ pub(crate) async fn streamed(reader: FileReader) -> Result<Vec<u8>, DriverError>
 
 /// The bytes of a reader, by the windows of its file as a connection sends them.
 pub(crate) async fn windowed(reader: FileReader) -> Result<Vec<u8>, DriverError> {
-    let LocalFile { file, mut windows } = reader.into_file().unwrap();
+    let LocalFile { file, mut windows, .. } = reader.into_file().unwrap();
     let mut all = Vec::new();
     while let Some(window) = windows.try_next().await? {
         let mut read = vec![0; usize::try_from(window.end - window.start).unwrap()];
