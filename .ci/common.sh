@@ -26,6 +26,9 @@ need() {
 # Ends a part of which only what it needs is wanted: packages, and programs that are no packages.
 fetched() { [[ -z ${SAMPAN_CI_FETCH:-} ]] || exit 0; }
 
+# Ends a part of which only what it compiles is wanted.
+compiled() { [[ -z ${SAMPAN_CI_BUILD:-} ]] || exit 0; }
+
 install_missing() {
     local missing=() package
     for package in "$@"; do

@@ -1,5 +1,7 @@
 //! Bytes and paths for stores: equal in every run, distinct from one another.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -7,15 +9,29 @@ use sampan_driver::DriverPath;
 
 /// `length` bytes that look random; another `seed` gives other bytes.
 pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
-    // A linear congruential generator: without optimisation, the standard one takes seconds for the data of one clause.
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut bytes = Vec::with_capacity(length + 4);
-    while bytes.len() < length {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&((state >> 32) as u32).to_le_bytes());
+    // Numbers that nothing else has, each before bytes of the same noise: without optimisation, making each byte takes
+    // seconds for the data of one clause, and copying none.
+    static NOISE: LazyLock<Vec<u8>> =
+        LazyLock::new(|| numbers(0).flat_map(u64::to_be_bytes).take(16 << 10).collect());
+    let mut bytes = Vec::with_capacity(length);
+    for number in numbers(seed) {
+        let place = (number >> 32) as usize % (NOISE.len() / 2);
+        for piece in [&number.to_be_bytes()[..], &NOISE[place..][..2 << 10]] {
+            bytes.extend_from_slice(&piece[..piece.len().min(length - bytes.len())]);
+        }
+        if bytes.len() == length {
+            break;
+        }
     }
-    bytes.truncate(length);
     bytes.into()
+}
+
+/// The numbers of a linear congruential generator.
+fn numbers(seed: u64) -> impl Iterator<Item = u64> {
+    let next = |state: &u64| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    };
+    std::iter::successors(next(&seed.wrapping_mul(2).wrapping_add(1)), next)
 }
 
 /// A source of repeatable choices.

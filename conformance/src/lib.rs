@@ -52,7 +52,7 @@ pub use failed::Failed;
 pub use first_push::first_push;
 pub use fixture::{Fixture, Pace};
 pub use process::do_and_die;
-pub use run::{run, run_clause, run_within, trials};
+pub use run::{run, run_clause, run_trials, run_within, trials};
 
 /// Defines the `main` of a test that runs the whole suite on the stores of a [`Fixture`].
 ///

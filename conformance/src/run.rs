@@ -22,8 +22,31 @@ pub fn run(fixture: Fixture) -> ExitCode {
         // libtest-mimic captures no output, so logs are off unless `RUST_LOG` enables them.
         tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
     }
-    libtest_mimic::run(&Arguments::from_args(), trials(&fixture)).exit_code()
+    run_trials(trials(&fixture))
 }
+
+/// Runs the trials by the command line. Where that says nothing of threads, `RUST_TEST_THREADS` does, which libtest-mimic
+/// does not read.
+pub fn run_trials(mut trials: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.test_threads.is_none() {
+        let threads = std::env::var("RUST_TEST_THREADS").ok();
+        arguments.test_threads =
+            threads.and_then(|threads| threads.parse().ok()).filter(|threads| *threads > 0);
+    }
+    // One that began last would be alone for most of its time.
+    trials.sort_by_key(|trial| !LONG.iter().any(|long| trial.name().ends_with(long)));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The clauses that take longest.
+const LONG: [&str; 5] = [
+    "gc::concurrent::no_promise_is_broken",
+    "engine::linearizable::with_delays_by_lot",
+    "engine::linearizable::at_full_speed",
+    "gc::crash::leaves_nothing_that_is_not_whole",
+    "gc::referrers::what_is_young_stays",
+];
 
 /// The clauses as trials on the stores of `fixture`.
 ///

@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use sampan_conformance::sabotage::{Lie, Sabotaged};
-use sampan_conformance::{Fixture, clauses, do_and_die, run_clause};
+use sampan_conformance::{Fixture, clauses, do_and_die, run_clause, run_trials};
 use sampan_driver_filesystem::FilesystemConfig;
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_trials(trials)
 }
 
 fn liar(lie: Lie) -> Fixture {

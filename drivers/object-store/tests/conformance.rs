@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use libtest_mimic::Arguments;
-use sampan_conformance::Fixture;
+use sampan_conformance::{Fixture, run_trials};
 use sampan_driver::{BuildError, DriverConfig, StorageDriver};
 use sampan_driver_object_store::ObjectStoreDriver;
 use serde::Deserialize;
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
     let mut trials = of_profile("memory", &memory(10 << 20));
     let small_parts = of_profile("memory-small-parts", &memory(256 << 10));
     trials.extend(small_parts.into_iter().filter(|trial| !trial.name().starts_with("gc::")));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_trials(trials)
 }
 
 /// A store in the memory of this process. Reopening makes another driver over it, which knows nothing of the first.

@@ -15,8 +15,8 @@ mod support;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
-use sampan_conformance::{Fixture, Pace};
+use libtest_mimic::Trial;
+use sampan_conformance::{Fixture, Pace, run_trials};
 use sampan_driver::DriverConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3Config};
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
     trials.extend(on_server("azurite", |config: &mut AzureConfig| &mut config.rootdirectory));
     trials.extend(on_server("gcs", |config: &mut GcsConfig| &mut config.rootdirectory));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_trials(trials)
 }
 
 /// The trials on the server `name`, below random root directories.

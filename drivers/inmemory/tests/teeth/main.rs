@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use sampan_conformance::sabotage::{Lie, Sabotaged};
-use sampan_conformance::{Clause, Context, Fixture, Need, clauses, run_clause, run_within};
+use sampan_conformance::{Clause, Context, Fixture, Need, clauses, run_clause, run_trials, run_within};
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             move || Ok(run_clause(&liar(Lie::None, clause), clause).map_err(|failed| failed.to_string())?);
         trials.push(Trial::test(format!("an honest driver passes {clause}"), trial));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_trials(trials)
 }
 
 fn is_found_out(lie: Lie, clause: &str) -> Result<(), Failed> {

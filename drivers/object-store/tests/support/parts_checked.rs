@@ -114,7 +114,8 @@ impl MultipartStore for PartsChecked {
                 let text = "Server returned non-2xx status code: 400 Bad Request: <Code>InvalidPart</Code>";
                 return Err(Error::Generic { store: "PartsChecked", source: text.into() });
             }
-            let content: Vec<u8> = upload.parts.values().flat_map(|(_, part)| part.iter().copied()).collect();
+            let parts: Vec<&[u8]> = upload.parts.values().map(|(_, part)| part.as_ref()).collect();
+            let content = parts.concat();
             let attributes = upload.attributes.clone();
             uploads.open.remove(id);
             Ok((content, attributes))
