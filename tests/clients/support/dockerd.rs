@@ -1,7 +1,7 @@
 //! A private Docker engine.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -10,9 +10,22 @@ use super::{Process, fail, run, tool};
 /// A running engine without any images.
 pub(crate) struct Dockerd {
     process: Process,
+    /// Dropped after the process and before the directory, which could not be removed.
+    _network: NetworkOfContainers,
     /// Declared after the process, so that it is dropped later: the engine mounts its data over themselves, and at its end
     /// unmounts what its notes here list.
     directory: TempDir,
+}
+
+/// The file that an engine mounts a network namespace on for containers in the machine's network, and leaves mounted.
+struct NetworkOfContainers(PathBuf);
+
+impl Drop for NetworkOfContainers {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            let _ = Command::new("umount").arg("--quiet").arg(&self.0).stderr(Stdio::null()).status();
+        }
+    }
 }
 
 /// The network of an engine and its containers.
@@ -87,7 +100,8 @@ impl Dockerd {
         }
         let process = Process::start(&mut command);
         process.wait_for(|line| line.contains("API listen on").then_some(()));
-        Self { process, directory }
+        let network = NetworkOfContainers(directory.path().join("exec/netns/default"));
+        Self { process, _network: network, directory }
     }
 
     /// Makes the engine read `/etc/docker/daemon.json` again.
