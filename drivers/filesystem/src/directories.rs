@@ -150,14 +150,20 @@ impl Directories {
         for &made in missing {
             let (_, name) = split(made)?;
             record(made);
-            match disk::make_directory(&directory, name) {
+            let is_new = match disk::make_directory(&directory, name) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(errno) => return Err(errno.into()),
+            };
+            if is_new {
                 // Record it again: since the first record another writer may have synced and deleted a
                 // directory of this name.
-                Ok(()) => record(made),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                record(made);
             }
             directory = root.directory(made)?;
+            if is_new {
+                root.hand_over(&directory)?;
+            }
         }
         Ok(directory)
     }

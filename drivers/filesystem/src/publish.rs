@@ -70,6 +70,7 @@ fn put_once(store: &Store, key: &str, content: &[u8], mode: PutMode) -> Result<(
         return Err(already_there(&directory)?);
     }
     let temporary = Temporary::create(directory.as_fd(), name)?;
+    store.root.hand_over(&temporary.file)?;
     write_all(&temporary.file, content)?;
     file::date_now(&temporary.file)?;
     let is_durable = mode != PutMode::Transient;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid, geteuid};
 
 use crate::error::Failure;
 use crate::resolve_fallback;
@@ -36,6 +37,8 @@ pub(crate) struct Root {
     directory: OwnedFd,
     identity: Identity,
     resolver: Resolver,
+    /// The user and group that own the directory, if this process is of the superuser, who does not.
+    owner: Option<(Uid, Gid)>,
 }
 
 /// The kernel's support for path resolution.
@@ -55,7 +58,19 @@ impl Root {
         let directory = rustix::fs::open(&path, PATH_ONLY | OFlags::DIRECTORY, Mode::empty())?;
         let identity = identity(&directory)?;
         let resolver = probe(directory.as_fd());
-        Ok(Self { path, directory, identity, resolver })
+        let owner = foreign_owner(&directory)?;
+        Ok(Self { path, directory, identity, resolver, owner })
+    }
+
+    /// Gives a new file or directory to the owner of the root: commands that the superuser runs leave nothing that a registry
+    /// of another user cannot use.
+    pub(crate) fn hand_over(&self, new: impl AsFd) -> Result<(), Errno> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        match rustix::fs::fchown(new, Some(user), Some(group)) {
+            // A container without the right, and file systems that map or have no owners.
+            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => Ok(()),
+            result => result,
+        }
     }
 
     /// The path of the root.
@@ -171,6 +186,15 @@ impl Root {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
         rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve)
     }
+}
+
+/// See [`Root::hand_over`].
+fn foreign_owner(directory: &OwnedFd) -> Result<Option<(Uid, Gid)>, Errno> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let stat = rustix::fs::fstat(directory)?;
+    Ok((stat.st_uid != 0).then(|| (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))))
 }
 
 /// The directory part and the name of `key`; an error for the root, which has no name.

@@ -221,6 +221,7 @@ fn create(store: &Store, key: &str) -> Result<OwnedFd, Failure> {
         }
         match disk::create(&directory, name, OPEN) {
             Ok(new) => {
+                store.root.hand_over(&new)?;
                 if lock(&new, &directory, name)?.is_some() {
                     return Ok(new);
                 }

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a trial fails")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -44,6 +44,8 @@ fn main() -> ExitCode {
             .with_ignored_flag(!can_mount),
         Trial::test("another_file_system_below_the_root_is_refused_by_name", || trial(other_file_system()))
             .with_ignored_flag(!can_mount),
+        Trial::test("what_the_superuser_makes_belongs_to_the_owner_of_the_store", || trial(superuser()))
+            .with_ignored_flag(!is_root),
         Trial::test("missing_permissions_are_named", move || missing_permissions(is_root)),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -231,6 +233,24 @@ async fn other_file_system() {
 }
 
 /// Root is never denied access, so as root this program restarts itself as another user.
+async fn superuser() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    std::os::unix::fs::chown(&root, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    let driver = open(&root).await;
+    driver.put_content(&path("/a/b/small"), Bytes::from_static(b"x"), PutMode::Create).await.unwrap();
+    let mut writer =
+        driver.writer(&path("/a/c/staged"), WriteMode::Create(WriteHint::default())).await.unwrap();
+    writer.write(Bytes::from_static(b"y")).await.unwrap();
+    writer.commit(&path("/d/written")).await.unwrap();
+    driver.put_content(&path("/a/b/small"), Bytes::from_static(b"z"), PutMode::Overwrite).await.unwrap();
+    for name in ["a", "a/b", "a/b/small", "d", "d/written"] {
+        let found = fs::metadata(root.join(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (UNPRIVILEGED, UNPRIVILEGED), "{name}");
+    }
+}
+
 fn missing_permissions(is_root: bool) -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     if !is_root {
