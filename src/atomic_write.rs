@@ -23,7 +23,7 @@ pub enum Existing {
 ///
 /// # Errors
 ///
-/// The file is not writable, exists but must not, or would change its owner by being replaced.
+/// The file is not writable, exists but must not, is no regular file, or would change its owner by being replaced.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
     let path = match existing {
         Existing::Replace => fs::canonicalize(path).or_else(|error| match error.kind() {
@@ -32,15 +32,22 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existi
         })?,
         Existing::Keep => path.to_owned(),
     };
+    let old = fs::metadata(&path).ok().filter(|_| existing == Existing::Replace);
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a directory, a device or a pipe; give the path of a file",
+        ));
+    }
     let folder = folder_of(&path);
     let name = path.file_name().ok_or_else(|| io::Error::other("the path does not end in a file name"))?;
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);
     prefix.push(".");
     let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(&folder)?;
-    match (existing, fs::metadata(&path)) {
-        (Existing::Replace, Ok(old)) => take_over(temporary.as_file(), &old)?,
-        _ => temporary.as_file().set_permissions(Permissions::from_mode(mode))?,
+    match old {
+        Some(old) => take_over(temporary.as_file(), &old)?,
+        None => temporary.as_file().set_permissions(Permissions::from_mode(mode))?,
     }
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
@@ -97,6 +104,8 @@ fn explain_busy(error: io::Error) -> io::Error {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::{CWD, FileType, Mode};
+
     use super::*;
 
     fn mode_of(path: &Path) -> u32 {
@@ -110,6 +119,18 @@ mod tests {
         write_atomically(&path, b"x", 0o600, Existing::Keep).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode_of(&path)), (b"x".to_vec(), 0o600));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_device_or_a_pipe_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/null"), dir.path()] {
+            let error = write_atomically(path, b"x", 0o600, Existing::Replace).unwrap_err();
+            assert!(error.to_string().contains("give the path of a file"), "{error}");
+        }
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 
     #[test]

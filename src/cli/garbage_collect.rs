@@ -12,7 +12,7 @@ use sampan_engine::gc::{self, Event, Evicted, Observer, Options, Report, TooMuch
 
 use super::args::{CollectOptions, ReportFormat};
 use super::check;
-use super::terminal::{count, say, warn};
+use super::terminal::{count, printed, say, warn};
 use crate::app::{self, AppError};
 use crate::drivers::Drivers;
 
@@ -102,8 +102,8 @@ fn printer() -> (Observer, Output) {
     let output: Output = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
     let lines = output.clone();
     let observer = Observer::new(move |event: Event<'_>| {
-        // A closed output does not stop the collection.
-        let _ = writeln!(lines.lock(), "{event}");
+        // A closed or full output does not stop the collection.
+        printed(writeln!(lines.lock(), "{event}"));
     });
     (observer, output)
 }

@@ -52,6 +52,7 @@ mod user;
 mod verify;
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -63,6 +64,19 @@ use sampan_driver::with_causes;
 
 /// Runs the command of this process with `drivers`, and returns its exit code.
 pub fn main(drivers: Drivers) -> ExitCode {
+    let code = run(drivers);
+    match terminal::output_failure() {
+        Some(error) => {
+            print_error(&std::io::Error::other(format!(
+                "standard output lacks some of what was printed: {error}"
+            )));
+            if code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
+        }
+        None => code,
+    }
+}
+
+fn run(drivers: Drivers) -> ExitCode {
     let args = match Args::try_parse_from(args::with_implied_serve(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => return misused(&error),
@@ -155,5 +169,7 @@ fn help() -> Outcome {
 }
 
 fn completion(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "registry", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "registry", &mut script);
+    terminal::printed(std::io::stdout().write_all(&script));
 }

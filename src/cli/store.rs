@@ -11,12 +11,14 @@ use crate::drivers::Drivers;
 
 /// Opens the store to read it.
 pub(super) async fn open_to_read(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
+    refuse_in_memory(loaded, "this command sees nothing in it")?;
     let registry = app::export_store(&loaded.config, drivers).await;
     registry.map_err(|error| check::beside(&loaded.source, error.into()))
 }
 
 /// Opens the store to change it, beside a running registry.
 pub(super) async fn open_to_write(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
+    refuse_in_memory(loaded, "nothing that this command writes would stay")?;
     let registry = app::import_store(&loaded.config, drivers).await;
     registry.map_err(|error| check::beside(&loaded.source, error.into()))
 }

@@ -2,10 +2,29 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
-/// Prints a line. A closed output (`| head`) is not an error.
+/// Why standard output does not have all that was printed.
+static OUTPUT_FAILED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line. A failure makes the command fail at its [end](output_failure).
 pub(super) fn say(line: impl AsRef<str>) {
-    let _ = writeln!(io::stdout().lock(), "{}", line.as_ref());
+    printed(writeln!(io::stdout().lock(), "{}", line.as_ref()));
+}
+
+/// Records the failure of printing. A closed output (`| head`) is none.
+pub(super) fn printed(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        _ = OUTPUT_FAILED.set(error);
+    }
+}
+
+/// The first failure of printing, such as a full disk.
+pub(super) fn output_failure() -> Option<&'static io::Error> {
+    printed(io::stdout().flush());
+    OUTPUT_FAILED.get()
 }
 
 /// Formats a count with its noun: `1 blob`, `2 blobs`.

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::future::Future;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -71,10 +71,16 @@ pub(super) fn async_file(stream: impl AsFd) -> std::io::Result<tokio::fs::File> 
     Ok(tokio::fs::File::from_std(File::from(stream.as_fd().try_clone_to_owned()?)))
 }
 
-/// Writes a file of lines.
+/// Writes a file of lines; into a device or a pipe, such as `/dev/stdout`, as it is.
 pub(super) fn write_lines(path: &Path, lines: &[impl Display]) -> Result<(), Box<dyn Error>> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let written = write_atomically(path, text.as_bytes(), 0o644, Existing::Replace);
+    let is_stream = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let written = match is_stream {
+        true => {
+            OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()))
+        }
+        false => write_atomically(path, text.as_bytes(), 0o644, Existing::Replace),
+    };
     written.map_err(|error| format!("{}: {error}", path.display()).into())
 }
 

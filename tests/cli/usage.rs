@@ -1,5 +1,7 @@
 //! What the binary says of itself.
 
+use std::process::Stdio;
+
 use super::support::{binary, end};
 
 fn run(args: &[&str]) -> super::support::Ended {
@@ -39,4 +41,30 @@ fn completions_know_the_commands() {
         "{}",
         ended.stdout
     );
+}
+
+#[test]
+fn a_full_output_is_an_error_and_a_closed_one_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for (output, code) in [(Stdio::from(full), 1), (Stdio::from(closed), 0)] {
+        let ended = binary(directory.path()).args(["completion", "bash"]).stdout(output).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{said}");
+        assert_eq!(said.contains("standard output lacks some of what was printed"), code == 1, "{said}");
+    }
+}
+
+#[test]
+fn a_store_in_the_memory_of_another_process_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("memory.yml"), "version: 0.1\nstorage: {inmemory: {}}\n").unwrap();
+    for args in [&["inventory", "-c", "memory.yml"][..], &["export", "a", "-o", "a.tar", "-c", "memory.yml"]]
+    {
+        let ended = end(binary(directory.path()).args(args), "");
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("in-memory store belongs to the running registry alone"), "{ended:?}");
+    }
 }
