@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use sampan_engine::fill::FillError;
 use sampan_engine::oci::descriptor::Platform;
 use sampan_engine::oci::media_type::is_nondistributable;
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
@@ -158,7 +159,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
     async fn fetch(&mut self, reference: &Reference) -> Option<Stored> {
         let fetched = match self.options.dry_run {
             true => None,
-            false => Some(self.cache.manifest(reference).await.map(|(stored, _)| stored)),
+            false => Some(self.fetch_and_look(reference).await),
         };
         let stored = fetched.as_ref().and_then(|fetched| fetched.as_ref().ok()).cloned();
         let known = match reference {
@@ -168,6 +169,18 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let lack = self.lack(known, None, fetched.map(|fetched| fetched.map(drop)));
         self.count(lack);
         stored
+    }
+
+    /// Fetches a manifest, and fails unless the store has it then: a client is served what could not be stored.
+    async fn fetch_and_look(&self, reference: &Reference) -> Result<Stored> {
+        let (fetched, _) = self.cache.manifest(reference).await?;
+        match self.cache.bare().manifests().digest(reference).await {
+            Ok(digest) if digest == fetched.digest => Ok(fetched),
+            Ok(_) | Err(sampan_engine::Error::ManifestUnknown(..)) => {
+                Err(CacheError::NotStored("the log has the reason".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn manifest(&mut self, digest: &Digest) -> Result<Option<Manifest>> {
@@ -190,7 +203,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let (cache, is_dry) = (self.cache, self.options.dry_run);
         let found: Vec<Option<Lack>> = stream::iter(new)
             .map(|blob| async move {
-                if cache.has_blob(&blob.digest).await? {
+                if cache.has_blob(&blob).await? {
                     return Ok(None);
                 }
                 let fetched = if is_dry { None } else { Some(cache.fetch_blob(&blob).await) };
@@ -228,9 +241,9 @@ pub(crate) fn needed_blobs(manifest: &Manifest) -> impl Iterator<Item = &Descrip
 }
 
 impl CachedRepository {
-    /// Whether the store has a blob.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        match self.bare().blobs().stat_and_lease(digest).await {
+    /// Whether the store has a blob, as long as its manifest says.
+    pub(crate) async fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
+        match self.bare().blobs().stat_described(&blob.digest, blob.size).await {
             Ok(_) => Ok(true),
             Err(sampan_engine::Error::BlobUnknown(..)) => Ok(false),
             Err(error) => Err(error.into()),
@@ -247,6 +260,9 @@ impl CachedRepository {
         let unknown = || self.unknown_blob(&blob.digest, Handling::NOT_STORED);
         let (fill, _) = self.opened(&blob.digest).await?.ok_or_else(unknown)?;
         let stored = fill.stored().await;
-        stored.map(drop).map_err(|error| self.fill_error(&blob.digest, error))
+        stored.map(drop).map_err(|error| match error {
+            FillError::Unstored(reason, _) => CacheError::NotStored(reason.to_string()),
+            error => self.fill_error(&blob.digest, error),
+        })
     }
 }

@@ -44,7 +44,7 @@ impl CachedRepository {
         // An unknown kind of manifest refers to nothing.
         let Ok(manifest) = Manifest::parse(&stored.bytes, None) else { return Ok(()) };
         for blob in needed_blobs(&manifest) {
-            if self.has_blob(&blob.digest).await? {
+            if self.has_blob(blob).await? {
                 continue;
             }
             match self.fetch_blob(blob).await {

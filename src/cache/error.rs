@@ -83,6 +83,9 @@ pub enum CacheError {
     /// The store failed.
     #[error(transparent)]
     Engine(Arc<sampan_engine::Error>),
+    /// It was fetched, and the store did not take it. Clients that pull it do not notice; who wants it stored does.
+    #[error("it could not be stored: {0}")]
+    NotStored(String),
     /// The work was stopped: the registry shuts down.
     #[error("the registry is shutting down")]
     Stopped,
@@ -104,7 +107,7 @@ impl CacheError {
             | Self::Wrong { handling, .. } => *handling,
             Self::Offline => Handling::OFFLINE,
             Self::NotAllowed { .. } => Handling::NOT_ALLOWED,
-            Self::Engine(_) => Handling::STORE_FAILED,
+            Self::Engine(_) | Self::NotStored(_) => Handling::STORE_FAILED,
             Self::Stopped => Handling::STOPPED,
         }
     }
@@ -119,7 +122,11 @@ impl CacheError {
             | Self::RateLimited { handling, .. }
             | Self::Away { handling, .. }
             | Self::Wrong { handling, .. } => *handling = handling.with_stored(is_stored),
-            Self::Offline | Self::NotAllowed { .. } | Self::Engine(_) | Self::Stopped => {}
+            Self::Offline
+            | Self::NotAllowed { .. }
+            | Self::Engine(_)
+            | Self::NotStored(_)
+            | Self::Stopped => {}
         }
         self
     }

@@ -78,7 +78,7 @@ impl CachedRepository {
     async fn stored_in_place_of(&self, tag: &Tag, error: CacheError) -> Result<(Stored, Served)> {
         let rules = &self.name.upstream.settings.tags;
         match &error {
-            CacheError::Engine(_) | CacheError::Stopped => return Err(error),
+            CacheError::Engine(_) | CacheError::NotStored(_) | CacheError::Stopped => return Err(error),
             CacheError::Refused { .. } => self.check_kept(tag, rules.refused, || error).await?,
             _ => self.check_stands_in(tag, || error).await?,
         }
@@ -131,6 +131,7 @@ impl CachedRepository {
         let key = (self.name.stored.clone(), tag.clone());
         if let Some(look) = self.inner.memory.looks.get(&key)
             && upstream.clock().elapsed().saturating_sub(look.at) < rules.fresh
+            && !self.has_lost(tag, &look).await?
         {
             return self.found(tag, look.found, Served::Hit).await;
         }
@@ -162,6 +163,24 @@ impl CachedRepository {
             TagAnswer::Failed(verdict) => return Err(verdict.into_error(upstream.name(), unknown)),
         }
         Ok(Resolved::Stored(Served::Stale))
+    }
+
+    /// Whether the store had what the upstream says of a tag, and has it no more: a client has deleted it, it was evicted, or
+    /// another replica has a newer answer.
+    async fn has_lost(&self, tag: &Tag, look: &Look) -> Result<bool> {
+        if look.confirmed_at.is_none() || self.is_pending(tag, &look.found.digest) {
+            return Ok(false);
+        }
+        match self.bare().manifests().digest(&Reference::Tag(tag.clone())).await {
+            Ok(digest) => Ok(digest != look.found.digest),
+            Err(error) => self.lacks(error).map(|()| true),
+        }
+    }
+
+    /// Whether a tag waits for its manifest.
+    fn is_pending(&self, tag: &Tag, digest: &Digest) -> bool {
+        let waiting = self.inner.memory.pending.get(&(self.name.stored.clone(), digest.clone()));
+        waiting.is_some_and(|tags| tags.contains(tag))
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.

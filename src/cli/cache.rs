@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::args::ReportFormat;
 use super::terminal::{count, say};
+use super::transfer::until_interrupted;
 use super::{check, misunderstood, selected, store};
 use crate::app;
 use crate::drivers::Drivers;
@@ -88,21 +89,27 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
         ReportFormat::Text => say(line(lack)),
         ReportFormat::Json => lacks.push(as_json(lack)),
     };
+    if let Some((name, _)) = images.iter().find(|(name, _)| caches.of_stored(name).is_none()) {
+        return Err(format!("{name} is below the prefix of no upstream").into());
+    }
     let mut completion = Completion::default();
-    if images.is_empty() || !args.repository.is_empty() {
-        completion = caches.complete(&registry, &options, |name| selection.has(name), &mut tell).await?;
-    }
-    for image in &images {
-        let (name, tag) = image;
-        let completed = caches.complete_tag(&registry, &options, name, tag, &mut completion, &mut tell);
-        completed.await.map_err(|error| match error {
-            CacheError::RepositoryUnknown(name, _) => {
-                format!("{name} is below the prefix of no upstream").into()
-            }
-            error => Failure::from(error),
-        })?;
-    }
+    let work = async {
+        if images.is_empty() || !args.repository.is_empty() {
+            completion = caches.complete(&registry, &options, |name| selection.has(name), &mut tell).await?;
+        }
+        for (name, tag) in &images {
+            caches.complete_tag(&registry, &options, name, tag, &mut completion, &mut tell).await?;
+        }
+        Ok::<_, CacheError>(())
+    };
+    let ended = until_interrupted(work).await;
+    // Parts of blobs would stay until uploads are purged.
     caches.fills().finish().await;
+    ended.map_err(|stopped| {
+        format!(
+            "{stopped}: whole blobs and manifests that were fetched stay; run the command again for the rest"
+        )
+    })??;
     match args.format {
         ReportFormat::Text => say(summary(&completion, args.dry_run)),
         ReportFormat::Json => say(serde_json::to_string_pretty(&json!({

@@ -75,6 +75,20 @@ impl RepositoryBlobs {
         Ok(found)
     }
 
+    /// Like [`stat_and_lease`](Self::stat_and_lease), for a blob whose length a manifest gives. Data of another length are
+    /// hashed, since the manifest may be wrong, too; damaged ones are unknown from then on, so that they are replaced.
+    ///
+    /// # Errors
+    ///
+    /// `BlobUnknown` when the repository lacks the blob, or its data are damaged.
+    pub async fn stat_described(&self, digest: &Digest, described_bytes: u64) -> Result<BlobInfo> {
+        let found = self.stat_and_lease(digest).await?;
+        let wrong_lengths = &self.repository.registry.inner.wrong_lengths;
+        let is_damaged = found.size_bytes != described_bytes
+            && wrong_lengths.examine(self.driver(), &found.canonical, found.size_bytes).await?;
+        if is_damaged { Err(self.unknown(digest)) } else { Ok(found) }
+    }
+
     /// Like [`stat_and_lease`](Self::stat_and_lease), but grants no lease.
     pub(crate) async fn stat(&self, digest: &Digest) -> Result<BlobInfo> {
         let canonical = self.resolve(digest).await?;

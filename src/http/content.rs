@@ -186,7 +186,7 @@ impl ApiError {
                 }
                 Err(error) => Self::new(ErrorCode::Unknown).caused_by(CacheError::Engine(error)),
             },
-            CacheError::Stopped => {
+            CacheError::NotStored(_) | CacheError::Stopped => {
                 Self::new(ErrorCode::Unavailable).with_reason(reason).with_header(RETRY_AFTER, wait(5))
             }
         }

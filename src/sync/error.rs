@@ -105,7 +105,9 @@ impl From<CacheError> for Failed {
             CacheError::Offline => Stop::because("this registry is offline").into(),
             // Docker Hub refuses what does not exist, and others refuse single repositories.
             CacheError::Refused { .. } => Self::Unclear { reason: with_causes(&error), is_passing: false },
-            CacheError::Engine(_) | CacheError::Stopped => Stop::because(&with_causes(&error)).into(),
+            CacheError::Engine(_) | CacheError::NotStored(_) | CacheError::Stopped => {
+                Stop::because(&with_causes(&error)).into()
+            }
             CacheError::ManifestUnknown(..)
             | CacheError::BlobUnknown(..)
             | CacheError::RepositoryUnknown(..)

@@ -66,9 +66,17 @@ impl UpstreamSource {
             return Ok(Some(found.clone()));
         }
         let reference = Reference::Digest(digest.clone());
-        if let Some(found) = self.stored.manifest(&self.target, &reference).await? {
-            self.image.lock().known.learn(&found, Origin::Store);
-            return Ok(Some(found));
+        match self.stored.manifest(&self.target, &reference).await {
+            Ok(Some(found)) => {
+                self.image.lock().known.learn(&found, Origin::Store);
+                return Ok(Some(found));
+            }
+            Ok(None) => {}
+            // The upstream's takes its place.
+            Err(Error::Image { problem, .. }) => {
+                tracing::warn!(repository = %self.target, %digest, "{problem}; it is fetched again");
+            }
+            Err(error) => return Err(error),
         }
         self.check_reserve()?;
         let Some(found) = self.upstream.manifest(&reference).await.map_err(other)? else { return Ok(None) };
@@ -139,10 +147,11 @@ impl Source for UpstreamSource {
     }
 
     async fn blob_size(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
-        if let Some(size_bytes) = self.stored.blob_size(name, digest).await? {
+        // The store may have it cut off.
+        if let Some(size_bytes) = self.image.lock().known.blob_size(digest) {
             return Ok(Some(size_bytes));
         }
-        if let Some(size_bytes) = self.image.lock().known.blob_size(digest) {
+        if let Some(size_bytes) = self.stored.blob_size(name, digest).await? {
             return Ok(Some(size_bytes));
         }
         let found = self.upstream.blob_info(digest).await.map_err(other)?;

@@ -51,6 +51,14 @@ impl StoreTarget {
     }
 }
 
+/// Succeeds if there is no such manifest or tag, or a damaged one, which a push replaces.
+fn is_lacking(error: EngineError) -> Result<()> {
+    match error {
+        EngineError::ManifestUnknown(..) | EngineError::Corrupt(..) => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
 #[async_trait]
 impl Target for StoreTarget {
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
@@ -60,16 +68,14 @@ impl Target for StoreTarget {
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
         match self.at(repository).manifests().stat(&Reference::Tag(tag.clone())).await {
             Ok(info) => Ok(Some(info.digest)),
-            Err(EngineError::ManifestUnknown(..)) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => is_lacking(error).map(|()| None),
         }
     }
 
     async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
         match self.at(repository).manifests().stat(&Reference::Digest(digest.clone())).await {
             Ok(_) => Ok(true),
-            Err(EngineError::ManifestUnknown(..)) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => is_lacking(error).map(|()| false),
         }
     }
 

@@ -1,10 +1,15 @@
 //! `Caches::complete`: what cached images lack is listed, and fetched.
 
-use sampan_cache::{CompleteOptions, Completion, Lack};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use sampan_cache::{CacheError, CompleteOptions, Completion, Lack};
+use sampan_driver::PutMode;
 use sampan_engine::oci::RepositoryName;
 
 use super::support::{World, caches, settings};
-use crate::support::Server;
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{FailingDriver, Server};
 
 fn options(dry_run: bool) -> CompleteOptions {
     CompleteOptions { wants: Box::new(|_| true), dry_run, jobs: 4 }
@@ -70,6 +75,49 @@ async fn an_image_that_is_not_cached_lacks_its_manifest() {
     let (absent, lacks) = complete_tag(&world, "absent", false).await;
     assert_eq!((absent.missing, absent.left), (1, 1));
     assert!(matches!(&lacks[0].fetched, Some(Err(_))), "{lacks:?}");
+}
+
+/// Fails if a site that is about to go offline is told that it has what the store did not take.
+#[tokio::test]
+async fn what_a_full_store_does_not_take_is_lacking() {
+    let driver = FailingDriver::new();
+    let world = World::with(|_, setup| setup.driver = Arc::new(driver.clone())).await;
+    world.upstream.image("app", "new", &[b"one"]);
+    driver.be(Misbehaviour::IsFull);
+    let (full, lacks) = complete_tag(&world, "new", false).await;
+    assert_eq!((full.missing, full.left), (1, 1), "{lacks:?}");
+    assert!(matches!(&lacks[0].fetched, Some(Err(CacheError::NotStored(_)))), "{lacks:?}");
+    driver.behave();
+    world.manifest("new").await.expect(200);
+    driver.be(Misbehaviour::IsFull);
+    let (full, lacks) = complete_tag(&world, "new", false).await;
+    assert_eq!((full.missing, full.left), (2, 2), "{lacks:?}");
+    let reason = lacks[0].fetched.as_ref().unwrap().as_ref().unwrap_err().to_string();
+    assert!(reason.contains("the store is full"), "{reason}");
+    driver.behave();
+    // Transfers that the store did not take go on for those who read them.
+    world.settle().await;
+    let (whole, lacks) = complete_tag(&world, "new", false).await;
+    assert_eq!((whole.missing, whole.left), (2, 0), "{lacks:?}");
+}
+
+/// Fails if a layer that a disk has cut off is taken for one that is here.
+#[tokio::test]
+async fn a_layer_that_is_cut_off_is_fetched_again() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "latest", &[b"content of a layer"]);
+    world.manifest("latest").await.expect(200);
+    for blob in &image.blobs {
+        world.blob(blob).await.expect(200);
+    }
+    let layer = &image.blobs[1];
+    let data = format!("/docker/registry/v2/blobs/sha256/{}/{}/data", &layer.hex()[..2], layer.hex());
+    let cut = Bytes::from_static(b"content");
+    let driver = world.server.driver();
+    driver.put_content(&data.parse().unwrap(), cut, PutMode::Overwrite).await.unwrap();
+    let (completion, lacks) = complete(&world, false).await;
+    assert_eq!((completion.missing, completion.left), (1, 0), "{lacks:?}");
+    assert_eq!(world.blob(layer).await.expect(200).body, "content of a layer");
 }
 
 #[tokio::test]

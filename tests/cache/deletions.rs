@@ -76,8 +76,17 @@ async fn what_a_client_deletes_is_fetched_again() {
     world.blob(blob).await.expect(200);
     world.call("DELETE", format!("/v2/up/app/manifests/{manifest}")).await.expect(202);
     world.manifest("latest").await.expect(200);
-    let asked = [format!("GET /v2/app/blobs/{blob}"), format!("GET /v2/app/manifests/{manifest}")];
+    let look = "HEAD /v2/app/manifests/latest".to_owned();
+    let asked =
+        [format!("GET /v2/app/blobs/{blob}"), look.clone(), format!("GET /v2/app/manifests/{manifest}")];
     assert_eq!(world.upstream.requests(), asked);
+    // A tag that is deleted alone is compared again, too, however fresh it is, and stored.
+    world.call("DELETE", "/v2/up/app/manifests/latest").await.expect(202);
+    let moved = world.upstream.image("app", "latest", &[b"two"]);
+    assert_eq!(world.manifest("latest").await.expect(200).body, moved.manifest);
+    assert_eq!(world.upstream.requests(), [look, format!("GET /v2/app/manifests/{}", moved.digest)]);
+    world.manifest("latest").await.expect(200);
+    assert!(world.upstream.requests().is_empty());
     world.call("DELETE", "/v2/up/app/manifests/latest").await.expect(202);
     world.caches.set_offline(true);
     world.clock.advance(FRESH);

@@ -36,6 +36,8 @@ pub(crate) enum Misbehaviour {
     Counts(fn(Operation, &DriverPath) -> bool, Arc<AtomicUsize>),
     /// Every operation takes this long.
     Slow(Duration),
+    /// Every write finds the store full.
+    IsFull,
     /// Writing a small file never ends.
     HoldsPuts,
     /// Every end of a writer except `close` fails and loses the staged bytes, as on a failing disk.
@@ -113,6 +115,9 @@ impl FailingDriver {
         match self.misbehaviour() {
             Some(Misbehaviour::Fails(kind)) => {
                 Err(DriverError::new(kind, "odd", operation, path).with_source("the secret cause"))
+            }
+            Some(Misbehaviour::IsFull) if matches!(operation, Operation::PutContent | Operation::Writer) => {
+                Err(DriverError::new(ErrorKind::StorageFull, "odd", operation, path))
             }
             Some(Misbehaviour::Panics) => panic!("odd driver"),
             Some(Misbehaviour::Counts(counted, count)) if counted(operation, path) => {

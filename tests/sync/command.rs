@@ -252,7 +252,7 @@ async fn a_signal_ends_the_command_and_its_record_says_so() {
         let (mut process, gate) = site.held(&[]).await;
         process.signal(signal);
         assert_eq!(process.wait().code(), Some(3), "{}", process.log());
-        assert!(process.log().contains("interrupted"), "{}", process.log());
+        process.wait_to_say("interrupted");
         assert_eq!(site.tags(), [""; 0]);
         let record = site.read_record(0);
         assert!(record["ended_ms"].is_u64(), "{record}");

@@ -1,5 +1,9 @@
 //! Images of all kinds arrive whole and unchanged.
 
+use axum::body::Bytes;
+use sampan_driver::PutMode;
+use sampan_engine::oci::Digest;
+
 use super::support::{copy_of_app, entry, job, pull, signature_tag};
 use crate::cache::support::World;
 use crate::support::image::noise;
@@ -51,6 +55,33 @@ async fn an_index_with_all_that_is_attached_is_copied_into_an_ordinary_repositor
     world.server.call("GET", "/v2/up/app/tags/list").send().await.expect(200);
     let again = world.whole(&copy_of_app()).await;
     assert_eq!((again.copied, again.unchanged, again.blobs, again.bytes), (0, 1, 0, 0));
+}
+
+/// Fails if a disk that has cut off or changed what was copied leaves it so.
+#[tokio::test]
+async fn what_is_damaged_here_is_copied_again() {
+    let world = World::new().await;
+    let image = world.upstream.image("app", "1.0", &[b"content of a layer"]);
+    let job = copy_of_app();
+    world.whole(&job).await;
+    let data = |digest: &Digest| {
+        format!("/docker/registry/v2/blobs/sha256/{}/{}/data", &digest.hex()[..2], digest.hex())
+    };
+    let link = "/docker/registry/v2/repositories/copy/_manifests/tags/1.0/current/link".to_owned();
+    for (path, content) in
+        [(data(&image.blobs[1]), "content"), (link, "garbage"), (data(&image.digest), "{\"schema")]
+    {
+        let driver = world.server.driver();
+        let path = path.parse().unwrap();
+        driver.put_content(&path, Bytes::from_static(content.as_bytes()), PutMode::Overwrite).await.unwrap();
+        let report = world.whole(&job).await;
+        assert_eq!(report.failed, 0, "{path}");
+        world.caches.set_offline(true);
+        assert_eq!(pull(&world.server, "copy", "1.0", &[]).await, image.digest, "{path}");
+        let layer = format!("/v2/copy/blobs/{}", image.blobs[1]);
+        assert_eq!(world.get(layer).await.expect(200).body, "content of a layer", "{path}");
+        world.caches.set_offline(false);
+    }
 }
 
 #[tokio::test]

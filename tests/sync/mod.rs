@@ -3,6 +3,7 @@
 mod budgets;
 mod choices;
 mod command;
+mod complete_command;
 mod copies;
 mod dry_run;
 mod failures;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::link;
 use super::progress::Progress;
 use super::sink::{Sink, SinkOptions};
-use super::source::OpenSource;
+use super::source::{FillSource, OpenSource};
 use super::table::{Inner, Key};
 use super::{FillError, WITHHELD_BYTES};
 use crate::Repository;
@@ -37,15 +37,7 @@ impl Transfer {
     /// Fetches, verifies and publishes the blob.
     pub(super) async fn run(self, open: OpenSource) {
         let mut sink = None;
-        let received = {
-            // After a panic nothing is used of what it may have left half done, except to remove it.
-            let receiving = AssertUnwindSafe(self.receive(open, &mut sink)).catch_unwind();
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => Err(FillError::Stopped),
-                received = receiving => received.unwrap_or(Err(FillError::Stopped)),
-            }
-        };
+        let received = self.begin_and_receive(open, &mut sink).await;
         match (received, sink) {
             (Ok(hash), Some(sink)) => self.publish(hash, sink).await,
             (Ok(_), None) => self.fail(FillError::Stopped),
@@ -58,22 +50,46 @@ impl Transfer {
         }
     }
 
-    /// Receives the whole blob, and verifies it.
-    async fn receive(&self, open: OpenSource, sink: &mut Option<Sink>) -> Result<UploadHash, FillError> {
-        let mut source = open().await.map_err(FillError::of_source)?;
+    /// A stop ends the first and the last step at once. The one between makes a staged file, which only the sink removes.
+    async fn begin_and_receive(
+        &self,
+        open: OpenSource,
+        sink: &mut Option<Sink>,
+    ) -> Result<UploadHash, FillError> {
+        let opening = async { open().await.map_err(FillError::of_source) };
+        let source = self.until_stopped(opening).await?;
         let expected = source.size_bytes().or(self.described_bytes);
         self.progress.send_modify(|progress| progress.opened = Some(expected));
         let options = &self.fills.options;
-        let sink = sink.insert(
-            Sink::open(SinkOptions {
-                repository: self.repository.clone(),
-                digest: self.digest().clone(),
-                len: expected,
-                spool: options.spool.clone().unwrap_or_else(std::env::temp_dir),
-                write_timeout: options.write_timeout,
-            })
-            .await?,
-        );
+        let opened = Sink::open(SinkOptions {
+            repository: self.repository.clone(),
+            digest: self.digest().clone(),
+            len: expected,
+            spool: options.spool.clone().unwrap_or_else(std::env::temp_dir),
+            write_timeout: options.write_timeout,
+        });
+        let sink = sink.insert(whole(opened).await?);
+        self.until_stopped(self.receive(source, expected, sink)).await
+    }
+
+    async fn until_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, FillError>>,
+    ) -> Result<T, FillError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(FillError::Stopped),
+            done = whole(work) => done,
+        }
+    }
+
+    /// Receives the whole blob, and verifies it.
+    async fn receive(
+        &self,
+        mut source: Box<dyn FillSource>,
+        expected: Option<u64>,
+        sink: &mut Sink,
+    ) -> Result<UploadHash, FillError> {
         self.release(sink);
         let mut hash = UploadHash::new(self.digest().algorithm());
         let mut is_flushed = true;
@@ -207,6 +223,11 @@ impl Transfer {
     fn digest(&self) -> &Digest {
         &self.key.1
     }
+}
+
+/// The result of a step, also if it panics: nothing is used then of what it may have left half done, except to remove it.
+async fn whole<T>(work: impl Future<Output = Result<T, FillError>>) -> Result<T, FillError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(FillError::Stopped))
 }
 
 impl Drop for Transfer {
