@@ -2,6 +2,7 @@
 
 use sampan_config::{Config, Diagnostic, Loaded, LogConfig, LogLevel};
 
+use super::caches::caches_if_configured;
 use super::{Access, AppError, descriptors, exposure, http_options, middleware, network, store};
 use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
@@ -54,4 +55,5 @@ async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppErr
     note(Access::check_rules(config).await);
     note(network::security(&config.http).await.map(drop));
     note(descriptors::check(config).await);
+    note(caches_if_configured(config).await.map(drop));
 }

@@ -50,6 +50,16 @@ fn check(directory: &Path, args: &[&str], config: &str) -> Ended {
 }
 
 #[test]
+fn authorities_of_upstreams_that_cannot_be_read_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = "storage: inmemory\nproxy: { upstreams: [ { name: up, prefix: up, url: 'https://up.example', ca: nowhere.pem } ] }";
+    let ended = check(directory.path(), &[], config);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("upstream up") && ended.stderr.contains("nowhere.pem"), "{ended:?}");
+    assert_eq!(check(directory.path(), &["--without-files"], config).code, Some(0));
+}
+
+#[test]
 fn everything_that_serve_would_open_and_cannot_is_told_at_once_and_nothing_is_made() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["file", "htpasswd"] {
