@@ -13,7 +13,7 @@ use sampan_engine::oci::RepositoryName;
 use sampan_ui::{Change, Changes, Declined, UiRequest};
 
 use super::context::RequestContext;
-use super::extract::{deleting, observed};
+use super::extract::{deleting, deletion, observed};
 use super::record::record;
 use super::state::AppState;
 use super::url_builder;
@@ -81,7 +81,15 @@ impl Changes for AppState {
     ) -> Repository {
         set_user(request, user);
         match change {
-            Change::Delete => deleting(name, request, self),
+            Change::DeleteTag { tag, digest } => {
+                let event = deletion(&name, request).with("tag", Some(tag.as_str()));
+                deleting(name, event.with("digest", digest.map(ToString::to_string)), request, self)
+            }
+            Change::DeleteAll { tags, images } => {
+                let event = deletion(&name, request).with("all", Some("true"));
+                let event = event.with("tags", Some(tags.to_string()));
+                deleting(name, event.with("images", Some(images.to_string())), request, self)
+            }
             Change::Restore { tag, digest } => {
                 let event = AuditEvent::new("restoration").with("repository", Some(name.as_str()));
                 let event = event.with("tag", Some(tag.as_str())).with("digest", Some(digest.to_string()));

@@ -22,8 +22,20 @@ pub trait Changes: Send + Sync {
 /// A change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change<'a> {
-    /// Tags or images are deleted.
-    Delete,
+    /// A tag is deleted.
+    DeleteTag {
+        /// The tag.
+        tag: &'a Tag,
+        /// The image that it pointed at; `None` if it pointed at none.
+        digest: Option<&'a Digest>,
+    },
+    /// Everything in the repository is deleted.
+    DeleteAll {
+        /// The number of its tags.
+        tags: usize,
+        /// The number of its manifests.
+        images: usize,
+    },
     /// A tag is pointed again at the image that it was removed from.
     Restore {
         /// The tag.

@@ -8,6 +8,7 @@
 
 mod assets;
 mod changes;
+mod contents;
 mod figures;
 mod frame;
 mod gate;

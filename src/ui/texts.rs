@@ -208,12 +208,14 @@ texts! {
     too_many_tags(count: usize): "Too many for one deletion, and left as they are: {count}", "超出一次刪除的上限而保留的標籤：{count}";
     type_name(name: &str): "Type the name of the repository: {name}", "請輸入儲存庫名稱：{name}";
     name_differs(name: &str): "The name that was typed is not {name}. Nothing was deleted.", "輸入的名稱並非 {name}，沒有刪除任何內容。";
+    repository_changed(name: &str): "{name} has changed since it was shown. Nothing was deleted.", "{name} 在顯示後已有變更，沒有刪除任何內容。";
     cancel(): "Cancel", "取消";
     deleted(): "Deleted", "已刪除";
     tags_deleted(): "These tags are deleted:", "已刪除以下標籤：";
     tags_moved(): "These tags were pushed again or deleted meanwhile. They are as they were:", "以下標籤期間曾被推送或刪除，因此沒有更改：";
     repository_deleted(name: &str): "{name} is empty now. It leaves the list with the next collection.",
         "{name} 已清空，下次垃圾回收後會從列表消失。";
+    repository_not_empty(name: &str): "{name} is not empty: something came meanwhile, and stays.", "{name} 並未清空：期間新增的內容已保留。";
     until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像檔之前，可以還原標籤：";
     removed_tags(): "Removed tags", "已刪除的標籤";
     removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像檔，標籤便可還原。";

@@ -56,6 +56,35 @@ async fn a_tag_is_deleted_only_while_it_points_at_the_manifest(ctx: Context) -> 
     is_valid(ctx.driver()).await
 }
 
+async fn an_untagged_manifest_is_deleted_and_a_tagged_one_stays(ctx: Context) -> Result<(), Failed> {
+    let (client, other) = (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?);
+    let (image, untagged) = (Image::new(1), Image::new(2));
+    client.push_image("image", &image, "v1").await?;
+    client.push_image("image", &untagged, "gone").await?;
+    client.repository("image").manifests().delete(&tag("gone").into()).await?;
+    let manifests = client.repository("image").manifests();
+    for (digest, expected) in [(image.digest(), false), (untagged.digest(), true)] {
+        let deleted = manifests.delete_untagged(&digest).await?;
+        equal(deleted, expected, format_args!("the deletion of {digest}"))?;
+    }
+    lacks(&client, untagged.digest()).await?;
+    client.pulls("image", &image, tag("v1")).await?;
+    // A tag that is set at the same time stays, with its manifest.
+    for round in 0..8 {
+        let name = format!("round-{round}");
+        let manifest = Image::new(10 + round);
+        client.push_image("image", &manifest, "first").await?;
+        client.repository("image").manifests().delete(&tag("first").into()).await?;
+        let (digest, names) = (manifest.digest(), [name.as_str()]);
+        let push = other.push_manifest("image", &manifest.manifest, digest.clone(), &names);
+        let (pushed, deleted) = futures::join!(push, manifests.delete_untagged(&digest));
+        pushed?;
+        deleted?;
+        client.pulls("image", &manifest, tag(&name)).await?;
+    }
+    is_valid(ctx.driver()).await
+}
+
 async fn a_deleted_manifest_is_gone_with_its_tags(ctx: Context) -> Result<(), Failed> {
     let (client, other) = (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?);
     let (doomed, spared) = (Image::new(1), Image::new(2));
@@ -209,6 +238,7 @@ async fn lacks(client: &Client, reference: impl Into<Reference>) -> Result<(), F
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::delete":
     a_deleted_tag_is_gone,
     a_tag_is_deleted_only_while_it_points_at_the_manifest,
+    an_untagged_manifest_is_deleted_and_a_tagged_one_stays,
     a_deleted_manifest_is_gone_with_its_tags,
     a_deleted_blob_is_gone_from_its_repository,
     an_alias_goes_with_what_it_stands_for,

@@ -23,6 +23,15 @@ use crate::{Error, EventKind, Result, link};
 /// The tags of a listing. The stream holds no more of them than the deletion reads in parallel.
 type Tags = BoxStream<'static, Result<Tag>>;
 
+/// What a deletion does with a manifest that tags point at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OnTagged {
+    /// Removes the tags, and then the manifest.
+    Untag,
+    /// Leaves the tags and the manifest alone.
+    Keep,
+}
+
 /// More than the clocks of registries and store may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
@@ -45,8 +54,21 @@ impl ManifestStore {
         self.repository.registry.check_deletable()?;
         match reference {
             Reference::Tag(tag) => self.delete_tag(reference, tag).await,
-            Reference::Digest(digest) => self.delete_manifest(reference, digest).await,
+            Reference::Digest(digest) => {
+                self.delete_manifest(reference, digest, OnTagged::Untag).await.map(drop)
+            }
         }
+    }
+
+    /// Deletes a manifest unless a tag points at it, and returns whether it did. A push that sets such a tag meanwhile keeps
+    /// the manifest, or waits for the deletion and writes it again.
+    ///
+    /// # Errors
+    ///
+    /// `ManifestUnknown`, `Disabled` when the configuration forbids deletion, `ReadOnly`.
+    pub async fn delete_untagged(&self, digest: &Digest) -> Result<bool> {
+        self.repository.registry.check_deletable()?;
+        self.delete_manifest(&Reference::Digest(digest.clone()), digest, OnTagged::Keep).await
     }
 
     /// Deletes a tag if it points at the manifest, and returns whether it did. A push that moves the tag meanwhile keeps it.
@@ -100,15 +122,21 @@ impl ManifestStore {
         Ok(())
     }
 
-    /// Deletes a manifest in its own task, which continues when the request is dropped.
-    async fn delete_manifest(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+    /// Deletes a manifest in its own task, which continues when the request is dropped. It returns whether the manifest is
+    /// deleted.
+    async fn delete_manifest(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        on_tagged: OnTagged,
+    ) -> Result<bool> {
         let canonical = self.canonical_of_deleted(reference, digest).await?;
         let deletions = &self.repository.registry.inner.deletions;
         let running = deletions.begin(&self.repository.name, canonical.as_ref().unwrap_or(digest)).await;
         let (store, reference, digest) = (self.clone(), reference.clone(), digest.clone());
         let deletion = async move {
             let _running = running;
-            let deleted = store.delete_to_the_end(&reference, &digest).await;
+            let deleted = store.delete_to_the_end(&reference, &digest, on_tagged).await;
             if let Err(error) = &deleted {
                 // The request may be gone.
                 let name = &store.repository.name;
@@ -147,33 +175,50 @@ impl ManifestStore {
         }
     }
 
-    async fn delete_to_the_end(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+    async fn delete_to_the_end(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        on_tagged: OnTagged,
+    ) -> Result<bool> {
         let name = &self.repository.name;
         // Resolve again: another deletion of the manifest may have ended meanwhile.
         let canonical = self.canonical_of_deleted(reference, digest).await?;
-        if let Some(canonical) = &canonical {
-            self.delete_linked(canonical).await?;
+        if let Some(canonical) = &canonical
+            && !self.delete_linked(canonical, on_tagged).await?
+        {
+            return Ok(false);
         }
         if canonical.as_ref() != Some(digest) {
             link::remove(self.driver(), &Entry::RevisionLink(name.clone(), digest.clone())).await?;
         }
         self.repository.emit(|| EventKind::ManifestDeleted(digest.clone()));
-        Ok(())
+        Ok(true)
     }
 
-    /// Removes the link to a manifest, after all tags that point at it.
-    async fn delete_linked(&self, canonical: &Digest) -> Result<()> {
+    /// Removes the link to a manifest, after all tags that point at it; or returns false, if such tags keep it.
+    async fn delete_linked(&self, canonical: &Digest, on_tagged: OnTagged) -> Result<bool> {
         let (tags, referrers) = (self.repository.tags(), self.repository.referrers());
         let subject = referrers.subject_of(canonical).await?;
         let link = Entry::RevisionLink(self.repository.name.clone(), canonical.clone());
         let since = self.repository.registry.clock().ago(CLOCK_SKEW);
-        self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?;
+        match on_tagged {
+            OnTagged::Untag => self.untag(self.all_tags().await?, Stale::PointsAt(canonical)).await?,
+            OnTagged::Keep if self.is_tagged(canonical).await? => return Ok(false),
+            OnTagged::Keep => {}
+        }
         // From here on a push of the manifest waits before it answers. So the next step sees the tag of every push that
         // answered before.
         let notice = tags.announce_removal(canonical).await?;
-        if let Err(error) = self.untag(tags.changed_since(since), Stale::PointsAt(canonical)).await {
+        let is_kept = match on_tagged {
+            OnTagged::Untag => {
+                self.untag(tags.changed_since(since), Stale::PointsAt(canonical)).await.map(|()| false)
+            }
+            OnTagged::Keep => self.is_tagged(canonical).await,
+        };
+        if !matches!(is_kept, Ok(false)) {
             tags.delete_notices(vec![notice]).await?;
-            return Err(error);
+            return is_kept.map(|_| false);
         }
         tags.sync_removals().await?;
         // A failed request may still be running in the store, so the notice stays.
@@ -183,7 +228,19 @@ impl ManifestStore {
         }
         // CNCF Distribution, which neither writes nor reads notices, may have set tags meanwhile.
         self.untag(tags.changed_since(since), Stale::PointsAtDeleted(canonical)).await?;
-        tags.delete_notices(vec![notice]).await
+        tags.delete_notices(vec![notice]).await?;
+        Ok(true)
+    }
+
+    /// Whether a tag points at the manifest.
+    async fn is_tagged(&self, canonical: &Digest) -> Result<bool> {
+        let (tags, lookups) = (self.repository.tags(), self.repository.registry.limits().tag_lookups.max(1));
+        let points = self.all_tags().await?.map(|tag| {
+            let tags = &tags;
+            async move { tags.is_stale(&tag?, Stale::PointsAt(canonical)).await }
+        });
+        let found = points.buffer_unordered(lookups).try_filter(|points| ready(*points));
+        Ok(std::pin::pin!(found).try_next().await?.is_some())
     }
 
     async fn all_tags(&self) -> Result<Tags> {

@@ -61,7 +61,10 @@ impl<P: Scope> Authorized<P> {
             P::check_cache(cached.upstream())?;
         }
         let repository = match P::DELETES {
-            true => deleting(name, parts, state),
+            true => {
+                let event = deletion(&name, parts);
+                deleting(name, event, parts, state)
+            }
             false => observed(name, parts, state),
         };
         let caches = state.services().caches.as_ref();
@@ -84,10 +87,20 @@ pub(in crate::http) fn observed(name: RepositoryName, parts: &Parts, state: &App
     }
 }
 
-/// The same for a request that may delete: it is in the audit record, and what it removes names its user.
-pub(in crate::http) fn deleting(name: RepositoryName, parts: &Parts, state: &AppState) -> Repository {
+/// The event of a request that may delete.
+pub(in crate::http) fn deletion(name: &RepositoryName, parts: &Parts) -> AuditEvent {
     let event = AuditEvent::new("deletion").with("repository", Some(name.as_str()));
-    record(event.with("path", Some(parts.uri.path())), parts, state);
+    event.with("path", Some(parts.uri.path()))
+}
+
+/// The same for a request that may delete: its event is in the audit record, and what it removes names its user.
+pub(in crate::http) fn deleting(
+    name: RepositoryName,
+    event: AuditEvent,
+    parts: &Parts,
+    state: &AppState,
+) -> Repository {
+    record(event, parts, state);
     let context = parts.extensions.get::<Arc<RequestContext>>();
     let user = context.and_then(|context| context.user());
     let remover = user.map_or(Remover::Unknown, |user| Remover::User(user.to_owned()));

@@ -18,7 +18,7 @@ mod scope;
 pub(super) use accept::wants_single_manifest;
 pub(super) use ask::issue;
 pub(super) use authorized::{
-    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, MountSource, deleting, observed,
+    Authenticated, Authorized, AuthorizedCatalog, AuthorizedStart, MountSource, deleting, deletion, observed,
 };
 pub(super) use conditional::{if_none_match, if_range_allows};
 pub(super) use content_range::chunk;

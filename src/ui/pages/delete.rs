@@ -5,11 +5,12 @@ use std::time::Duration;
 use askama::Template;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
-use sampan_engine::gc::{self, PreviewExtent, Removal, RemovalPreview};
+use sampan_engine::gc::{self, Listed, PreviewExtent, Removal, RemovalPreview};
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error, Repository};
 
 use crate::changes::Change;
+use crate::contents::{Contents, delete_tag};
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::pages::{Problem, Step, crumbs};
@@ -37,7 +38,10 @@ struct DeletePage<'a> {
     crumbs: Vec<Step>,
     name: &'a str,
     message: Option<String>,
+    is_name_wrong: bool,
     whole: bool,
+    /// Identifies the contents of a whole repository that the page shows.
+    fingerprint: String,
     tags: Vec<Going>,
     tag_count: usize,
     stay: Vec<String>,
@@ -81,8 +85,18 @@ struct DeletedPage<'a> {
     moved: Vec<String>,
     name: &'a str,
     is_whole: bool,
+    is_empty: bool,
     restore: String,
     back: String,
+}
+
+/// Why a form deleted nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Undone {
+    /// The name that was typed is not that of the repository.
+    Name,
+    /// The repository has changed since it was shown.
+    Changed,
 }
 
 /// Whether the visitor may delete here, and the registry lets anybody.
@@ -96,7 +110,7 @@ pub(crate) async fn preview(
     scene: &Scene<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
-    message: Option<String>,
+    undone: Option<Undone>,
 ) -> Result<Reply, Problem> {
     check(scene, visitor, name)?;
     let (query, form) = (&scene.visit.query, &scene.visit.form);
@@ -110,18 +124,33 @@ pub(crate) async fn preview(
     }
     let repository = scene.registry().repository(name.clone());
     let removal = if whole { Removal::Repository } else { Removal::Tags(named) };
-    let preview = considered(scene, visitor, name, &removal).await?;
+    let mut preview = considered(scene, visitor, name, &removal).await?;
+    let mut fingerprint = String::new();
+    if whole {
+        // What the page shows is what its fingerprint says, also if the repository changed since the preview.
+        let contents = Contents::read(&repository).await?;
+        fingerprint = contents.fingerprint();
+        preview.tags = Listed { count: contents.tags.len() as u64, items: contents.tags };
+        preview.manifests = Listed { count: contents.manifests.len() as u64, items: contents.manifests };
+    }
     let images = preview.manifests.items.iter().take(MAX_NAMED).cloned();
     let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(AT_A_TIME);
     let images: Vec<_> = images.try_collect().await?;
-    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let t = scene.visit.language;
+    let (status, message) = match undone {
+        None => (StatusCode::OK, None),
+        Some(Undone::Name) => (StatusCode::UNPROCESSABLE_ENTITY, Some(t.name_differs(name.as_str()))),
+        Some(Undone::Changed) => (StatusCode::CONFLICT, Some(t.repository_changed(name.as_str()))),
+    };
     let place = Place::Delete(name.clone());
     let named = preview.tags.items.iter().take(if whole { MAX_NAMED } else { MAX_TAGS });
     let page = DeletePage {
         crumbs: crumbs(&f, name, true),
         name: name.as_str(),
         message,
+        is_name_wrong: undone == Some(Undone::Name),
         whole,
+        fingerprint,
         tags: named.map(|(tag, digest)| going(tag, digest.as_ref())).collect(),
         tag_count: count(preview.tags.count),
         stay: preview.other_tags.items.iter().take(MAX_NAMED).map(|(tag, _)| tag.to_string()).collect(),
@@ -136,7 +165,7 @@ pub(crate) async fn preview(
         action: f.to(&place),
         token: scene.token(&place),
         back,
-        f: f.titled(scene.visit.language.delete()),
+        f: f.titled(t.delete()),
     };
     Ok(reply::page(status, &page))
 }
@@ -232,7 +261,7 @@ fn count(count: u64) -> usize {
 }
 
 /// Deletes the tags that a preview showed, as far as they still point where it said; or the whole repository, whose name was
-/// typed.
+/// typed, if it still has what was shown.
 pub(crate) async fn delete(
     scene: &Scene<'_>,
     visitor: &Visitor,
@@ -240,83 +269,92 @@ pub(crate) async fn delete(
 ) -> Result<Reply, Problem> {
     check(scene, visitor, name)?;
     let form = &scene.visit.form;
-    let whole = form.get("all").is_some();
-    if whole && form.get("name").map(str::trim) != Some(name.as_str()) {
-        let message = scene.visit.language.name_differs(name.as_str());
-        return preview(scene, visitor, name, Some(message)).await;
+    if form.get("all").is_some() {
+        return delete_everything(scene, visitor, name).await;
     }
-    let user = visitor.user.as_deref();
-    let repository = scene.visit.changes.repository(&scene.visit.parts, user, name.clone(), Change::Delete);
     let (mut deleted, mut moved) = (Vec::new(), Vec::new());
-    if whole {
-        delete_everything(&repository).await?;
-    } else {
-        for target in form.all("target").take(MAX_TAGS) {
-            let (tag, digest) =
-                target.split_once('@').map_or((target, None), |(tag, digest)| (tag, Some(digest)));
-            let Ok(tag) = tag.parse::<Tag>() else { continue };
-            match delete_tag(&repository, &tag, digest).await? {
-                true => deleted.push(tag.to_string()),
-                false => moved.push(tag.to_string()),
-            }
+    for target in form.all("target").take(MAX_TAGS) {
+        let (tag, digest) =
+            target.split_once('@').map_or((target, None), |(tag, digest)| (tag, Some(digest)));
+        let Ok(tag) = tag.parse::<Tag>() else { continue };
+        match delete_shown(scene, visitor, name, &tag, digest).await? {
+            true => deleted.push(tag.to_string()),
+            false => moved.push(tag.to_string()),
         }
     }
+    Ok(deleted_page(scene, visitor, name, Deleted { deleted, moved, ..Deleted::default() }))
+}
+
+/// Deletes a tag, if it still points where the page said.
+async fn delete_shown(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    tag: &Tag,
+    digest: Option<&str>,
+) -> Result<bool, Problem> {
+    let Ok(digest) = digest.map(str::parse::<Digest>).transpose() else { return Ok(false) };
+    // What is not there is not recorded as a deletion.
+    if scene.registry().repository(name.clone()).tags().pushed_at(tag).await?.is_none() {
+        return Ok(false);
+    }
+    let change = Change::DeleteTag { tag, digest: digest.as_ref() };
+    let repository = changed(scene, visitor, name, change);
+    Ok(delete_tag(&repository, tag, digest.as_ref()).await?)
+}
+
+async fn delete_everything(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+) -> Result<Reply, Problem> {
+    let form = &scene.visit.form;
+    if form.get("name").map(str::trim) != Some(name.as_str()) {
+        return preview(scene, visitor, name, Some(Undone::Name)).await;
+    }
+    let contents = Contents::read(&scene.registry().repository(name.clone())).await?;
+    if form.get("shown") != Some(&contents.fingerprint()) {
+        return preview(scene, visitor, name, Some(Undone::Changed)).await;
+    }
+    let change = Change::DeleteAll { tags: contents.tags.len(), images: contents.manifests.len() };
+    let left = contents.delete(&changed(scene, visitor, name, change)).await?;
+    let tags = left.tags.iter().take(MAX_NAMED).map(|(tag, _)| tag.to_string());
+    let deleted =
+        Deleted { moved: tags.collect(), is_whole: true, is_empty: left.is_empty(), ..Deleted::default() };
+    Ok(deleted_page(scene, visitor, name, deleted))
+}
+
+/// The repository for a change by the visitor.
+fn changed(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, change: Change<'_>) -> Repository {
+    scene.visit.changes.repository(&scene.visit.parts, visitor.user.as_deref(), name.clone(), change)
+}
+
+/// What a deletion did.
+#[derive(Default)]
+struct Deleted {
+    deleted: Vec<String>,
+    /// The tags that stayed.
+    moved: Vec<String>,
+    is_whole: bool,
+    /// Whether the repository has nothing left.
+    is_empty: bool,
+}
+
+fn deleted_page(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, deleted: Deleted) -> Reply {
     let f = scene.frame(Some(visitor));
+    let Deleted { deleted, moved, is_whole, is_empty } = deleted;
     let page = DeletedPage {
         crumbs: crumbs(&f, name, true),
         deleted,
         moved,
         name: name.as_str(),
-        is_whole: whole,
+        is_whole,
+        is_empty,
         restore: f.to(&Place::Restore(name.clone())),
         back: f.to(&Place::Tags(name.clone())),
         f: f.titled(scene.visit.language.deleted()),
     };
-    Ok(reply::page(StatusCode::OK, &page))
-}
-
-/// Deletes a tag while it points where the preview said; one that was unreadable then, while it still is.
-async fn delete_tag(repository: &Repository, tag: &Tag, digest: Option<&str>) -> Result<bool, Problem> {
-    let manifests = repository.manifests();
-    if let Some(digest) = digest {
-        let Ok(digest) = digest.parse::<Digest>() else { return Ok(false) };
-        return Ok(manifests.delete_tag_of(tag, &digest).await?);
-    }
-    let reference = Reference::Tag(tag.clone());
-    match manifests.digest(&reference).await {
-        Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => {
-            ignore_missing(manifests.delete(&reference).await)?;
-            Ok(true)
-        }
-        Ok(_) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Deletes each manifest, which takes its tags along. Damaged tags that point at none go by their names.
-async fn delete_everything(repository: &Repository) -> Result<(), Problem> {
-    let manifests = repository.manifests();
-    let mut digests = manifests.list();
-    while let Some(digest) = digests.try_next().await? {
-        ignore_missing(manifests.delete(&Reference::Digest(digest)).await)?;
-    }
-    let mut tags = match repository.tags().stream(None).await {
-        Ok(tags) => tags,
-        Err(Error::RepositoryUnknown(_)) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    while let Some(tag) = tags.try_next().await? {
-        let Ok(tag) = tag.parse() else { continue };
-        ignore_missing(manifests.delete(&Reference::Tag(tag)).await)?;
-    }
-    Ok(())
-}
-
-fn ignore_missing(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::ManifestUnknown(..)) => Ok(()),
-        result => result,
-    }
+    reply::page(StatusCode::OK, &page)
 }
 
 fn check(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName) -> Result<(), Problem> {

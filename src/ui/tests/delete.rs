@@ -5,6 +5,7 @@ use sampan_engine::oci::Tag;
 use serde_json::json;
 
 use super::store::{Page, Store, text_of};
+use crate::contents::Contents;
 
 const DELETE: &str = "/ui/team/app/-/delete";
 const RESTORE: &str = "/ui/team/app/-/restore";
@@ -91,6 +92,79 @@ async fn what_was_shown_is_deleted_and_comes_back() {
     assert!(taken.text.contains("The tag v2 exists and points elsewhere."), "{}", taken.text);
 }
 
+/// The list that the page of a whole repository showed.
+fn shown(page: &Page) -> String {
+    let field = page.text.split(r#"name="shown" value=""#).nth(1).unwrap_or_default();
+    field.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_repository_that_changed_since_it_was_shown_is_shown_again() {
+    let store = store().await;
+    let page = store.get(&format!("{DELETE}?all=1")).await;
+    let token = page.token(DELETE);
+    let mut seen = shown(&page);
+    let config = |arch: &str| json!({ "os": "linux", "architecture": arch });
+    for (tag, arch, count) in [
+        // Another image, a tag that moves, and an image without a tag.
+        (Some("meanwhile"), "riscv64", "Tags that go: 4"),
+        (Some("v2"), "amd64", "Tags that go: 4"),
+        (None, "s390x", "Images that no tag will reach: 4"),
+    ] {
+        store.image("team/app", tag, &config(arch), &["layer", arch]).await;
+        for language in ["en", "zh"] {
+            let form = [("token", token.as_str()), ("all", "1"), ("name", "team/app"), ("shown", &seen)];
+            let request = Request::post(DELETE).header("sec-fetch-site", "same-origin");
+            let again = store.send_with(request.header("accept-language", language), &form).await;
+            assert_eq!(again.status, StatusCode::CONFLICT, "{tag:?}: {}", again.text);
+            let (reason, count) = match language {
+                "en" => ("changed since it was shown. Nothing was deleted.", count),
+                _ => ("沒有刪除任何內容。", ""),
+            };
+            let text = text_of(&again.text);
+            assert!(text.contains(reason) && text.contains(count), "{tag:?}: {text}");
+            if language == "zh" {
+                seen = shown(&again);
+            }
+        }
+    }
+    assert_eq!(tags(&store).await, ["meanwhile", "stable", "v1", "v2"]);
+    let form = [("token", token.as_str()), ("all", "1"), ("name", "team/app"), ("shown", &seen)];
+    let deleted = store.post(DELETE, "", &form).await;
+    assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text);
+    assert!(text_of(&deleted.text).contains("team/app is empty now."), "{}", deleted.text);
+    assert_eq!(tags(&store).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_comes_between_the_look_and_the_deletion_stays() {
+    let store = store().await;
+    let repository = store.registry.repository("team/app".parse().unwrap());
+    let contents = Contents::read(&repository).await.unwrap();
+    let config = |arch: &str| json!({ "os": "linux", "architecture": arch });
+    store.image("team/app", Some("v2"), &config("riscv64"), &["layer", "riscv64"]).await;
+    store.image("team/app", Some("new"), &config("amd64"), &["layer", "amd64"]).await;
+    let left = contents.delete(&repository).await.unwrap();
+    assert_eq!(tags(&store).await, ["new", "v2"]);
+    // Also those that no tag points at any more: the new ones may need them.
+    assert_eq!((left.tags.len(), left.manifests.len()), (2, 3));
+    assert!(contents.manifests.iter().all(|digest| left.manifests.contains(digest)));
+
+    let digest = |tag: &str| {
+        let reference = tag.parse().unwrap();
+        let manifests = repository.manifests();
+        async move { manifests.digest(&reference).await.unwrap() }
+    };
+    let manifests = repository.manifests();
+    assert!(!manifests.delete_untagged(&digest("new").await).await.unwrap());
+    let moved = contents.tags.iter().find(|(tag, _)| tag.as_str() == "v2").unwrap().1.clone().unwrap();
+    assert!(manifests.delete_untagged(&moved).await.unwrap());
+    assert_eq!(tags(&store).await, ["new", "v2"]);
+    let left = Contents::read(&repository).await.unwrap();
+    assert_eq!(left.manifests.len(), 2);
+    assert!(left.delete(&repository).await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_repository_goes_when_its_name_is_typed() {
     let store = store().await;
@@ -103,7 +177,8 @@ async fn a_repository_goes_when_its_name_is_typed() {
         assert!(refused.text.contains("Nothing was deleted."), "{}", refused.text);
     }
     assert_eq!(tags(&store).await.len(), 3);
-    let deleted = store.post(DELETE, "", &[("token", &token), ("all", "1"), ("name", "team/app")]).await;
+    let form = [("token", token.as_str()), ("all", "1"), ("name", "team/app"), ("shown", &shown(&page))];
+    let deleted = store.post(DELETE, "", &form).await;
     assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text);
     assert_eq!(tags(&store).await, [""; 0]);
     assert!(store.get(RESTORE).await.rows().len() == 3);

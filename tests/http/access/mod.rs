@@ -25,7 +25,7 @@ use sampan::serve::{ClientCertificate, Peer, PeerAddress, Scheme};
 use sampan_config::CertificateName;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
-use sampan_engine::Registry;
+use sampan_engine::{Limits, Registry};
 use sampan_ui::{CannotCollect, Collections, Housekeeping, SessionKey, Ui, UiSettings};
 use serde_json::Value;
 
@@ -126,7 +126,8 @@ impl Site {
         });
         let guard = Arc::new(guard.await.unwrap());
         let gate = Arc::new(PageGate::Rules(guard.clone()));
-        let registry = Registry::builder(plan.driver.clone()).build();
+        let limits = Limits { delete: true, ..Limits::default() };
+        let registry = Registry::builder(plan.driver.clone()).limits(limits).build();
         let ui = Ui::new(registry, gate, UiSettings::default(), SessionKey::derived_from(b"page"));
         let ui = ui.with_housekeeping(Arc::new(IdleCollector));
         let services = HttpServices {

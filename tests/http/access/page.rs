@@ -1,5 +1,7 @@
 //! The web page by the rules of `access`: each request asks them anew.
 
+use sampan_engine::OnExistingTag;
+
 use super::*;
 
 /// The names of repositories on the first page.
@@ -138,5 +140,48 @@ async fn a_restoration_and_a_collection_are_recorded_with_their_user() {
     assert_eq!(
         events,
         [["restoration", "carol", "team/app", "v1", &digest], ["collection requested", "carol", "", "", ""]]
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_on_the_page_is_recorded_with_what_it_deletes() {
+    const DELETE: &str = "/ui/team/app/-/delete";
+    let site = site().await;
+    let repository = site.server.registry.repository("team/app".parse().unwrap());
+    let digest = repository.manifests().digest(&"v1".parse().unwrap()).await.unwrap();
+    let carol = user("carol");
+    let page = async |query: &str| {
+        let call = site.call("GET", &format!("{DELETE}?{query}")).header("accept", "text/html");
+        call.header("authorization", &carol).send().await.expect(200)
+    };
+    let send = async |form: String| {
+        let call = site.call("POST", DELETE).header("authorization", &carol);
+        call.header("sec-fetch-site", "same-origin").body(form).send().await.expect(200)
+    };
+    let token = form_token(&page("tag=v1").await, DELETE);
+    // Neither tag is there, and the first never was.
+    send(format!("token={token}&target=none&target=v2@{digest}")).await;
+    send(format!("token={token}&target=v1@{digest}")).await;
+    for tag in ["v1", "v2"] {
+        let tag = tag.parse().unwrap();
+        repository.tags().restore(&tag, Some(&digest), OnExistingTag::Keep).await.unwrap();
+    }
+    let all = page("all=1").await;
+    let all = String::from_utf8(all.body.to_vec()).unwrap();
+    let shown = all.split("name=\"shown\" value=\"").nth(1).unwrap_or_default();
+    let shown = shown.split('"').next().unwrap();
+    send(format!("token={token}&all=1&name=team/app&shown={shown}")).await;
+
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let keys = ["user", "repository", "path", "tag", "digest", "all", "tags", "images"];
+    let events = site.recorded_of(&["deletion"], 2).await;
+    let events: Vec<[String; 8]> = events.iter().map(|event| keys.map(|key| text(event, key))).collect();
+    let digest = digest.to_string();
+    assert_eq!(
+        events,
+        [
+            ["carol", "team/app", DELETE, "v1", &digest, "", "", ""],
+            ["carol", "team/app", DELETE, "", "", "true", "2", "1"]
+        ]
     );
 }
