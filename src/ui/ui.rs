@@ -248,11 +248,11 @@ impl Scene<'_> {
             }
             (Place::Login, _) if !self.gate().has_login() => Err(Problem::NotFound),
             (Place::Logout, &Method::POST) => {
-                self.check_form()?;
+                self.check_form_of(visitor)?;
                 Ok(pages::login::log_out(self))
             }
             (Place::Preferences, &Method::POST) => {
-                self.check_form()?;
+                self.check_form_of(visitor)?;
                 Ok(pages::preferences::keep(self))
             }
             (place, _) => {
@@ -277,26 +277,26 @@ impl Scene<'_> {
             Place::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
             Place::Collections if is_read => pages::collections::show(self, visitor).await,
             Place::Collect if is_post => {
-                self.check_form()?;
+                self.check_form_of(Some(visitor))?;
                 pages::collections::begin(self, visitor).await
             }
             Place::Collect => Err(Problem::Method("POST")),
             Place::Tokens if is_read => pages::tokens::show(self, visitor).await,
             Place::Tokens if is_post => {
-                self.check_form()?;
+                self.check_form_of(Some(visitor))?;
                 pages::tokens::change(self, visitor).await
             }
             Place::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
             // A session that ended is said first: the token of its form is no longer right either.
             Place::Delete(name) if is_post => {
                 self.check_right(visitor, Right::Delete, name)?;
-                self.check_form()?;
+                self.check_form_of(Some(visitor))?;
                 pages::delete::delete(self, visitor, name).await
             }
             Place::Restore(name) if is_read => pages::restore::show(self, visitor, name, None).await,
             Place::Restore(name) if is_post => {
                 self.check_right(visitor, Right::Push, name)?;
-                self.check_form()?;
+                self.check_form_of(Some(visitor))?;
                 pages::restore::restore(self, visitor, name).await
             }
             Place::Delete(_) | Place::Restore(_) | Place::Tokens => Err(Problem::Method("GET, HEAD, POST")),
@@ -326,6 +326,18 @@ impl Scene<'_> {
             }
             false if right == Right::Pull => Err(Problem::NotFound),
             false => Err(Problem::Forbidden),
+        }
+    }
+
+    /// As [`check_form`](Self::check_form). A form of this site, from a visitor without a login, may be that of a session that
+    /// ended: it is refused with the form for a login.
+    fn check_form_of(&self, visitor: Option<&Visitor>) -> Result<(), Problem> {
+        let is_known = visitor.is_some_and(|visitor| visitor.user.is_some());
+        match self.check_form() {
+            Err(Problem::Forged) if !is_known && self.gate().has_login() && self.visit.is_from_here() => {
+                Err(Problem::Refused(Refusal::LoginNeeded))
+            }
+            checked => checked,
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::verification::{Section, Verification};
 use crate::frame::Frame;
-use crate::gate::{Right, Visitor};
+use crate::gate::{Refusal, Right, Visitor};
 use crate::housekeeping::{CannotCollect, Collection, CollectionEnd, Collections};
 use crate::language::Language;
 use crate::pages::Problem;
@@ -64,12 +64,23 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
     page(scene, visitor, StatusCode::OK, None).await
 }
 
+/// Refuses a visitor who may not begin a collection.
+fn check(scene: &Scene<'_>, visitor: &Visitor) -> Result<(), Problem> {
+    match may_collect(visitor) {
+        true if may_see(scene, visitor) => Ok(()),
+        _ if scene.housekeeping().is_none() => Err(Problem::NotFound),
+        _ if visitor.user.is_none() && scene.gate().has_login() => {
+            Err(Problem::Refused(Refusal::LoginNeeded))
+        }
+        _ if may_see(scene, visitor) => Err(Problem::Forbidden),
+        _ => Err(Problem::NotFound),
+    }
+}
+
 /// Begins a collection, or a dry run.
 pub(crate) async fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
-    let housekeeping = scene.housekeeping().filter(|_| may_see(scene, visitor)).ok_or(Problem::NotFound)?;
-    if !may_collect(visitor) {
-        return Err(Problem::Forbidden);
-    }
+    check(scene, visitor)?;
+    let housekeeping = scene.housekeeping().ok_or(Problem::NotFound)?;
     let begun = match scene.visit.form.get("mode") {
         Some("run") => housekeeping.collect().inspect(|()| {
             scene.visit.changes.collection_requested(&scene.visit.parts, visitor.user.as_deref());

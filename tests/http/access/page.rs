@@ -185,3 +185,34 @@ async fn a_deletion_on_the_page_is_recorded_with_what_it_deletes() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_form_of_a_session_that_ended_leads_to_the_login() {
+    let site = site().await;
+    let session = site.session("carol", "carol-password").await.unwrap();
+    let page = site.call("GET", "/ui/-/collections").header("accept", "text/html");
+    let page = page.header("cookie", &session).send().await.expect(200);
+    for (path, next) in [
+        ("/ui/-/collections/run", "/ui/-/collections"),
+        ("/ui/-/logout", "/ui/"),
+        ("/ui/-/preferences", "/ui/"),
+    ] {
+        let token = form_token(&page, path);
+        // A browser forgets the cookie of a session that is over, and keeps another that a registry does not know.
+        for cookie in ["", "sampan=over"] {
+            let send = async |from: &str| {
+                let call = site.call("POST", path).header("accept", "text/html").header("cookie", cookie);
+                let call = call.header("sec-fetch-site", from);
+                call.body(format!("token={token}&mode=preview&theme=dark")).send().await
+            };
+            let answer = send("same-origin").await.expect(401);
+            assert!(!answer.has_header("set-cookie"), "{path}: {answer:?}");
+            let answer = String::from_utf8(answer.body.to_vec()).unwrap();
+            assert!(answer.contains(&format!(r#"name="next" value="{next}""#)), "{path}: {answer}");
+            send("cross-site").await.expect(403);
+        }
+    }
+    // A session that goes on is not asked for a login.
+    let call = site.call("POST", "/ui/-/logout").header("cookie", &session);
+    call.header("sec-fetch-site", "same-origin").body("token=none").send().await.expect(403);
+}
