@@ -19,6 +19,8 @@ pub(crate) struct Frame {
     pub(crate) chosen_language: Option<Language>,
     pub(crate) user: Option<String>,
     pub(crate) has_login: bool,
+    /// Whether a session proves the visitor, and not the credentials or the certificate of each request.
+    pub(crate) has_session: bool,
     /// The path and query of this page, for forms that lead back.
     pub(crate) here: String,
     pub(crate) preferences_token: String,
@@ -47,6 +49,7 @@ impl Frame {
             chosen_language: visit.preferences.language,
             user: visitor.and_then(|visitor| visitor.user.clone()),
             has_login: scene.gate().has_login(),
+            has_session: visit.session.is_some() && visitor.is_some_and(|visitor| visitor.user.is_some()),
             has_storage: visitor.is_some_and(storage::may_see),
             has_collections: visitor.is_some_and(|visitor| collections::may_see(scene, visitor)),
             has_tokens: visitor.is_some_and(|visitor| tokens::may_see(scene, visitor)),

@@ -293,7 +293,7 @@ texts! {
     tokens(): "Access tokens", "存取權杖";
     tokens_purpose(): "A token is a password for a program. It can do what it says, and nothing that you cannot do.",
         "權杖是供程式使用的密碼，權限以所列範圍為限，亦不會超出您本身的權限。";
-    tokens_need_password(): "Log in with your password: a token cannot see or make tokens.", "請以密碼登入：權杖不能檢視或建立權杖。";
+    tokens_need_password(): "Only a login by password can see or make tokens.", "只有以密碼登入才可檢視或建立權杖。";
     no_tokens(): "You have no token yet.", "您尚未有權杖。";
     rights(): "Rights", "權限";
     except(): "Except", "除外";

@@ -216,3 +216,25 @@ async fn a_form_of_a_session_that_ended_leads_to_the_login() {
     let call = site.call("POST", "/ui/-/logout").header("cookie", &session);
     call.header("sec-fetch-site", "same-origin").body("token=none").send().await.expect(403);
 }
+
+#[tokio::test]
+async fn a_visitor_by_certificate_may_log_in_and_has_no_session_to_end() {
+    let certificates = vec![CertificateName::Cn];
+    let site = Site::with(Plan { certificates, ..Plan::default() }).await;
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "carol");
+    let leaf = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let client_certificate = Some(ClientCertificate { leaf: leaf.into(), is_verified: true });
+    let call = site.call("GET", "/ui/").header("accept", "text/html");
+    let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate };
+    let page = call.extension(peer).send().await.expect(200);
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(page.contains("Logged in as carol"), "{page}");
+    assert!(!page.contains("Log out") && page.contains("/ui/-/login?next="), "{page}");
+    // A session can be ended.
+    let session = site.session("carol", "carol-password").await.unwrap();
+    let call = site.call("GET", "/ui/").header("accept", "text/html").header("cookie", &session);
+    let page = String::from_utf8(call.send().await.expect(200).body.to_vec()).unwrap();
+    assert!(page.contains("Log out") && !page.contains("/ui/-/login?next="), "{page}");
+}
