@@ -30,7 +30,7 @@ pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
 
 async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
     let CreateOptions { name, may, on, except, on_behalf_of, expires, note, common } = options;
-    let created_by = system_user().unwrap_or_default();
+    let created_by = system_user();
     let token = NewToken { name, note, may, on, except, on_behalf_of, created_by, lifetime: expires };
     let loaded = check::find(drivers, common.config)?;
     let Some(access) = &loaded.config.access else {

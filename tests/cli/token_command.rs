@@ -31,6 +31,23 @@ fn registry(site: &Path, arguments: &str, input: &str) -> Ended {
 }
 
 #[test]
+fn the_record_of_a_command_says_who_also_without_an_environment() {
+    let site = site(CONFIG);
+    let mut command = binary(site.path());
+    command.env_remove("SUDO_USER").env_remove("USER");
+    let arguments = "token create ci --may pull --on ** --expires 1d --config config.yml";
+    let created = end(command.args(arguments.split(' ')), "");
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let id = std::process::Command::new("id").arg("-un").output().unwrap();
+    let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
+    let event = fs::read_to_string(site.path().join("audit.log")).unwrap();
+    let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
+    assert_eq!(event["by"], me.as_str(), "{event}");
+    let list = registry(site.path(), "token list --format json", "");
+    assert_eq!(serde_json::from_str::<Value>(&list.stdout).unwrap()[0]["createdBy"], me.as_str(), "{list:?}");
+}
+
+#[test]
 fn a_token_is_created_shown_rotated_and_revoked() {
     let site = site(CONFIG);
     let run = |arguments: &str| registry(site.path(), arguments, "");
