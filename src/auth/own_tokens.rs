@@ -99,7 +99,7 @@ impl OwnTokens {
     /// The store failed.
     pub async fn list(&self, user: &str) -> Result<Vec<OwnToken>, Error> {
         let ids = self.registry.access_tokens().await?;
-        let found = stream::iter(ids).map(|id| self.own(user, id)).buffer_unordered(AT_A_TIME);
+        let found = stream::iter(ids).map(|id| self.own_if_readable(user, id)).buffer_unordered(AT_A_TIME);
         let mut tokens: Vec<OwnToken> =
             found.try_filter_map(|token| async move { Ok(token) }).try_collect().await?;
         tokens.sort_by(|a, b| {
@@ -107,6 +107,17 @@ impl OwnTokens {
             key(b).cmp(&key(a))
         });
         Ok(tokens)
+    }
+
+    /// A token, if it is the user's. One that cannot be read hides no other.
+    async fn own_if_readable(&self, user: &str, id: AccessTokenId) -> Result<Option<OwnToken>, Error> {
+        match self.own(user, id).await {
+            Err(error) if !error.is_temporary() => {
+                tracing::warn!(%id, %error, "an access token cannot be read: `registry token revoke {id}` removes it");
+                Ok(None)
+            }
+            own => own,
+        }
     }
 
     /// A token, if it is the user's.

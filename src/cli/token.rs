@@ -55,7 +55,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
         .into());
     };
     let (config, registry) = open(drivers, common.config).await?;
-    let Some(StoredToken { record: old, is_rotated, .. }) = StoredToken::find(&registry, id).await? else {
+    let Some(StoredToken { record: old, is_rotated, .. }) = find(&registry, id).await? else {
         return Err(unknown(id));
     };
     if is_rotated {
@@ -108,11 +108,11 @@ async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
     let (_, registry) = open(drivers, common.config).await?;
     let mut tokens = Vec::new();
     for id in registry.access_tokens().await? {
-        match StoredToken::find(&registry, id).await {
+        match find(&registry, id).await {
             Ok(Some(token)) => tokens.push(token),
             // It was revoked meanwhile.
             Ok(None) => {}
-            Err(error) => warn(format!("the token {id} does not count: {error}")),
+            Err(error) => warn(error.to_string()),
         }
     }
     if common.format == ReportFormat::Json {
@@ -133,9 +133,17 @@ async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
     Ok(())
 }
 
+/// Reads a token; the error names it and the remedy.
+async fn find(registry: &Registry, id: AccessTokenId) -> Result<Option<StoredToken>, String> {
+    let found = StoredToken::find(registry, id).await;
+    found.map_err(|error| {
+        format!("the token {id} does not count: {error}; `registry token revoke {id}` removes it")
+    })
+}
+
 async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
     let (_, registry) = open(drivers, common.config).await?;
-    let Some(token) = StoredToken::find(&registry, id).await? else { return Err(unknown(id)) };
+    let Some(token) = find(&registry, id).await? else { return Err(unknown(id)) };
     let described = described(&registry, &token).await?;
     if common.format == ReportFormat::Json {
         say(described.to_string());

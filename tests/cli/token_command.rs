@@ -31,6 +31,56 @@ fn registry(site: &Path, arguments: &str, input: &str) -> Ended {
 }
 
 #[test]
+fn an_unreadable_record_leaves_the_other_tokens() {
+    let site = site(CONFIG);
+    let run = |arguments: &str| registry(site.path(), arguments, "");
+    let id = |name: &str| {
+        let created = run(&format!("token create {name} --may pull --on ** --expires 1d"));
+        created.stdout.trim().split('_').nth(1).unwrap().to_owned()
+    };
+    let (looped, empty, good) = (id("looped"), id("empty"), id("good"));
+    let record = |id: &str| {
+        let folders = walkdir(site.path().join("data"));
+        folders.into_iter().find(|path| path.ends_with(Path::new(id).join("record"))).unwrap()
+    };
+    fs::write(record(&empty), "").unwrap();
+    let path = record(&looped);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("record", &path).unwrap();
+
+    let list = run("token list");
+    assert_eq!(list.code, Some(0), "{list:?}");
+    assert!(list.stdout.starts_with(&good) && list.stdout.lines().count() == 1, "{list:?}");
+    for id in [&looped, &empty] {
+        assert!(list.stderr.contains(&format!("the token {id} does not count: ")), "{list:?}");
+    }
+    for command in ["show", "rotate"] {
+        let refused = run(&format!("token {command} {empty}"));
+        let remedy = format!("registry token revoke {empty}");
+        assert!(refused.code == Some(1) && refused.stderr.contains(&remedy), "{refused:?}");
+    }
+    for id in [&looped, &empty] {
+        let revoked = run(&format!("token revoke {id}"));
+        assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    }
+    let list = run("token list");
+    assert!(list.stdout.starts_with(&good) && list.stderr.is_empty(), "{list:?}");
+}
+
+/// The files below a folder.
+fn walkdir(folder: std::path::PathBuf) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => files.extend(walkdir(entry.path())),
+            false => files.push(entry.path()),
+        }
+    }
+    files
+}
+
+#[test]
 fn the_record_of_a_command_says_who_also_without_an_environment() {
     let site = site(CONFIG);
     let mut command = binary(site.path());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sampan::auth::OwnTokens;
 use sampan::http::{HttpServices, PageGate, PageSlot};
+use sampan_driver_filesystem::FilesystemConfig;
 use sampan_engine::Registry;
 use sampan_ui::{SessionKey, Ui, UiSettings};
 use serde_json::Value;
@@ -106,6 +107,30 @@ async fn a_token_is_recorded_although_its_client_leaves() {
         events = site.recorded_of(&["token created"], 1) => events,
     };
     assert_eq!((&events[0]["user"], &events[0]["name"]), (&"alice".into(), &"alice/ci".into()));
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = serde_json::json!({ "rootdirectory": folder.path() });
+    let config: FilesystemConfig = serde_json::from_value(config).unwrap();
+    let driver = Arc::new(config.build().await.unwrap());
+    let site = site_of(Plan { driver, ..Plan::default() }).await;
+    let alice = user("alice");
+    let created = send(&site, &alice, &form("odd", "**")).await;
+    let id = secret(&text(&created)).split('_').nth(1).unwrap().to_owned();
+    send(&site, &alice, &form("ci", "**")).await.expect(201);
+    let record = folder.path().join(format!("docker/registry/sampan/access/tokens/{id}/record"));
+    std::fs::remove_file(&record).unwrap();
+    std::os::unix::fs::symlink("record", &record).unwrap();
+    // A registry that remembers nothing of it.
+    let site = site_of(Plan { driver: site.server.driver(), ..Plan::default() }).await;
+    for visitor in ["alice", "bob"] {
+        let page = text(&site.get(TOKENS, Some(&user(visitor))).await.expect(200));
+        assert!(!page.contains("alice/odd"), "{page}");
+        assert_eq!(page.contains("alice/ci"), visitor == "alice", "{page}");
+    }
+    send(&site, &alice, &form("next", "**")).await.expect(201);
 }
 
 #[tokio::test]
