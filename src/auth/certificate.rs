@@ -5,11 +5,22 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The first of the names in `order` that the certificate has: the user. The certificate was verified at the
-/// handshake; `None` if it has no such name, or one that no user can have.
+/// handshake; `None` if it has no such name, or one that no user can have, which the log says. DNS names are in lower case, since
+/// they have no case (RFC 4343).
 pub(super) fn user_of(der: &[u8], order: &[CertificateName]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let name = order.iter().find_map(|kind| name(&certificate, *kind))?;
-    let is_plain = !name.is_empty() && name.len() <= MAX_BYTES && !name.chars().any(char::is_control);
+    let is_plain = !name.is_empty()
+        && name.len() <= MAX_BYTES
+        && name.trim() == name
+        && !name.chars().any(char::is_control);
+    if !is_plain {
+        let shown: String = name.chars().take(MAX_BYTES).collect();
+        tracing::info!(
+            "the name {shown:?} of a client certificate is no user: it is empty, begins or ends with a blank, has control \
+             characters, or more than {MAX_BYTES} bytes"
+        );
+    }
     is_plain.then_some(name)
 }
 
@@ -23,7 +34,7 @@ fn name(certificate: &X509Certificate<'_>, kind: CertificateName) -> Option<Stri
     };
     match kind {
         CertificateName::Dns => alternative(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         }),
         CertificateName::Uri => alternative(|name| match name {
@@ -81,9 +92,19 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_host_has_no_case() {
+        let names = [SanType::DnsName("NODE1.Example.com".try_into().unwrap())];
+        let host = certificate(&["NODE1"], names.to_vec());
+        assert_eq!(user_of(&host, &[CertificateName::Dns]).as_deref(), Some("node1.example.com"));
+        assert_eq!(user_of(&host, &[CertificateName::Cn]).as_deref(), Some("NODE1"));
+    }
+
+    #[test]
     fn odd_names_are_no_users() {
         let long = "x".repeat(300);
-        for names in [&[][..], &[""], &["a\nb"], &[long.as_str()]] {
+        for names in
+            [&[][..], &[""], &[" "], &["alice "], &[" alice"], &["alice\u{a0}"], &["a\nb"], &[long.as_str()]]
+        {
             assert_eq!(user_of(&certificate(names, Vec::new()), &[CertificateName::Cn]), None, "{names:?}");
         }
         assert_eq!(user_of(b"no certificate", &[CertificateName::Cn]), None);

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use parking_lot::Mutex;
+use rustls::CertificateError;
 
 use super::peer::PeerAddress;
 
@@ -22,6 +23,29 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
         }
         Some(rustls::Error::PeerIncompatible(_)) => {
             "; the client may support only TLS 1.1 or older, which is not served (http.tls.minimumtls)"
+        }
+        Some(rustls::Error::InvalidCertificate(problem)) => remedy_of_client_certificate(problem),
+        _ => "",
+    }
+}
+
+/// What to do about a certificate that a client showed.
+fn remedy_of_client_certificate(problem: &CertificateError) -> &'static str {
+    let CertificateError::Other(rustls::OtherError(other)) = problem else {
+        return match problem {
+            CertificateError::UnknownIssuer => {
+                "; no authority of http.tls.clientcas signed the client's certificate"
+            }
+            _ => "",
+        };
+    };
+    match other.downcast_ref::<webpki::Error>() {
+        Some(webpki::Error::UnsupportedCertVersion) => {
+            "; the client's certificate is of version 1: issue one of version 3, which has extensions (openssl x509: -extfile)"
+        }
+        Some(webpki::Error::CaUsedAsEndEntity) => {
+            "; the client's certificate is that of an authority, as a self-signed one often is: issue one with basicConstraints \
+             CA:FALSE, signed by an authority of http.tls.clientcas"
         }
         _ => "",
     }
@@ -60,6 +84,22 @@ mod tests {
             "{told}"
         );
         assert_eq!(remedy(&io::ErrorKind::TimedOut.into()), "");
+    }
+
+    #[test]
+    fn a_client_certificate_that_cannot_be_used_is_logged_with_the_remedy() {
+        for (problem, expected) in [
+            (webpki::Error::UnsupportedCertVersion, "version 3"),
+            (webpki::Error::CaUsedAsEndEntity, "CA:FALSE"),
+        ] {
+            let other = rustls::OtherError(std::sync::Arc::new(problem.clone()));
+            let error = rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other));
+            let told = remedy(&io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(told.contains(expected) && told.contains("client"), "{problem:?}: {told}");
+        }
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let told = remedy(&io::Error::new(io::ErrorKind::InvalidData, unknown));
+        assert!(told.contains("http.tls.clientcas"), "{told}");
     }
 
     #[test]
