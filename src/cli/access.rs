@@ -164,7 +164,15 @@ fn explain(
 ) -> Result<ExitCode, Box<dyn Error>> {
     let name = who.strip_prefix("user:").unwrap_or(who);
     let identity = match who {
-        "anonymous" => Identity::Anonymous,
+        "anonymous" | "everyone" => Identity::Anonymous,
+        "users" => {
+            let problem = "`users` is every user: name a user, such as `user:alice`".to_owned();
+            return Err(misunderstood(problem).into());
+        }
+        _ if who.starts_with("group:") => {
+            let problem = format!("`{who}` is a group: name one of its users");
+            return Err(misunderstood(printable(&problem)).into());
+        }
         _ => Identity::User(name.to_owned()),
     };
     if identity.is_known() && rules.users.is_some_and(|users| !users.contains(name)) {

@@ -70,7 +70,12 @@ fn explain_answers_by_its_text_and_its_exit_code() {
     let stranger = explain("zoe", "public/a", "pull");
     assert_eq!(stranger.code, Some(0));
     assert!(stranger.stderr.contains("`zoe` is not in the password file"), "{stranger:?}");
+    let everyone = explain("everyone", "public/a", "push");
+    assert!(everyone.stdout.contains("anonymous may not push to public/a"), "{everyone:?}");
+    assert_eq!(everyone.stderr, "", "it is no name of a user");
     for (who, repository, action, expected) in [
+        ("group:dev", "team/app", "push", "name one of its users"),
+        ("users", "team/app", "push", "name a user"),
         ("alice", "Team", "pull", "must be in lower case"),
         ("alice", "team", "write", "must be pull, push, delete or *"),
     ] {
