@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::shown::without_secrets;
 use super::token_record::rfc3339;
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
@@ -71,11 +72,11 @@ impl AuditEvent {
         Self { name, fields: Map::new() }
     }
 
-    /// Adds a fact, if it is known.
+    /// Adds a fact, if it is known; the secrets of access tokens in it are left out.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: Option<impl AsRef<str>>) -> Self {
         if let Some(value) = value {
-            let shown: String = value.as_ref().chars().take(MAX_CHARS).collect();
+            let shown: String = without_secrets(value.as_ref()).chars().take(MAX_CHARS).collect();
             self.fields.insert(key.to_owned(), shown.into());
         }
         self

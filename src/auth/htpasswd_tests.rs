@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::auth::token_secret::TokenSecret;
 use crate::test_log::TestLog;
 
 /// `htpasswd -nbB -C 5 alice wonderland`
@@ -194,6 +195,18 @@ async fn the_name_of_a_failed_login_is_truncated_in_the_log() {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].contains("user=alice "), "{text}");
     assert!(lines[1].len() < 500, "{} bytes", lines[1].len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secret_of_a_token_that_is_sent_as_the_name_is_not_logged() {
+    let fixture = Fixture::new(ALICE).await;
+    let (secret, log) = (TokenSecret::random(), TestLog::default());
+    let _guard = log.capture();
+    fixture.login(&secret.reveal(), "ci").await.unwrap_err();
+    let text = log.text();
+    assert!(!text.contains(&secret.reveal()[21..]), "{text}");
+    assert!(text.contains(&format!("spn_{}_…", secret.id())), "{text}");
+    assert!(text.contains("the secret of an access token was sent as the user name"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

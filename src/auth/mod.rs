@@ -12,6 +12,7 @@ mod basic;
 mod certificate;
 mod challenge;
 mod controller;
+mod failed_login;
 mod fixed_policy;
 mod guard;
 mod htpasswd;

@@ -208,6 +208,24 @@ async fn decisions_about_users_are_recorded() {
 }
 
 #[tokio::test]
+async fn a_secret_in_another_place_than_the_password_is_not_recorded() {
+    let site = Site::new().await;
+    let secret = site.access_token("pull", "**", None).await;
+    let text = secret.reveal();
+    site.get("/v2/", Some(&basic(&text, "ci"))).await.expect(401);
+    site.get("/v2/", Some(&basic(&text, &text))).await.expect(401);
+    let asked =
+        format!("/auth/token?service=here&client_id=docker-{text}&scope=repository:{text}:pull&scope={text}");
+    site.get(&asked, Some(&user("alice"))).await.expect(200);
+    let events = site.recorded_of(&["failed login", "token issued"], 2).await;
+    let shown = format!("spn_{}_…", secret.id());
+    assert_eq!(events[0]["user"], shown.as_str());
+    assert_eq!(events[1]["clientId"], format!("docker-{shown}"));
+    assert_eq!(events[1]["asked"], format!("repository:{shown}:pull {shown}"));
+    assert!(!format!("{events:?}").contains(&text[21..]), "{events:?}");
+}
+
+#[tokio::test]
 async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
     use sha2::{Digest, Sha256};
     let site = Site::new().await;
