@@ -210,6 +210,34 @@ async fn the_secret_of_a_token_that_is_sent_as_the_name_is_not_logged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pipe_in_the_place_of_the_file_delays_no_login() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let fixture = Fixture::new(ALICE).await;
+    fs::remove_file(fixture.path()).unwrap();
+    mknodat(CWD, fixture.path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for _ in 0..2 {
+        fixture.after_a_look().await;
+        fixture.login("alice", "wonderland").await.unwrap();
+    }
+    let error = with_causes(&fixture.htpasswd.reload().await.unwrap_err());
+    assert!(error.contains("a device, a pipe or a socket"), "{error}");
+    fs::remove_file(fixture.path()).unwrap();
+    fs::write(fixture.path(), BOB).unwrap();
+    fixture.after_a_look().await;
+    fixture.login("bob", "pässwörd").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_beyond_the_limit_is_not_read() {
+    let fixture = Fixture::new(ALICE).await;
+    fs::File::options().write(true).open(fixture.path()).unwrap().set_len(1 << 30).unwrap();
+    fixture.after_a_look().await;
+    fixture.login("alice", "wonderland").await.unwrap();
+    let error = with_causes(&fixture.htpasswd.reload().await.unwrap_err());
+    assert!(error.contains("longer than 16 MiB"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_file_is_provisioned_with_a_password_printed_once_and_not_logged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth/htpasswd");
