@@ -208,6 +208,25 @@ async fn decisions_about_users_are_recorded() {
 }
 
 #[tokio::test]
+async fn what_a_token_did_is_recorded_with_its_id() {
+    let site = Site::new().await;
+    let secret = site.access_token("*", "team/**", None).await;
+    let ci = basic("ci", &secret.reveal());
+    assert_eq!(site.push("team/app", &ci).await, 201);
+    assert_eq!(site.delete("team/app", &ci).await, 202);
+    assert_eq!(site.push("other/app", &ci).await, 403);
+    assert_eq!(site.push("team/app", &user("alice")).await, 201);
+    assert_eq!(site.delete("team/app", &user("alice")).await, 403);
+    let events = site.recorded_of(&["deletion", "denied"], 3).await;
+    let id = secret.id().to_string();
+    let shown: Vec<_> = events.iter().map(|event| (&event["user"], event["token"].as_str())).collect();
+    assert_eq!(
+        shown,
+        [(&"ci".into(), Some(id.as_str())), (&"ci".into(), Some(id.as_str())), (&"alice".into(), None)]
+    );
+}
+
+#[tokio::test]
 async fn a_secret_in_another_place_than_the_password_is_not_recorded() {
     let site = Site::new().await;
     let secret = site.access_token("pull", "**", None).await;
