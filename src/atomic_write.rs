@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 /// Whether a write may replace an existing file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Existing {
@@ -66,6 +69,22 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existi
 /// One of them cannot be created.
 pub fn create_private_folder_of(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))
+}
+
+/// Keeps other callers away from `path` until the lock is dropped. A write replaces the file itself, so its folder is locked.
+///
+/// # Errors
+///
+/// The folder does not exist or is not accessible.
+pub fn lock_folder_of(path: &Path) -> io::Result<File> {
+    // A link may lead to a file elsewhere.
+    let file = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = File::open(folder_of(&file))?;
+    match flock(&folder, FlockOperation::LockExclusive) {
+        // Some network file systems have no locks.
+        Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => Ok(folder),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The folder of `path`, which is the present one for a mere name.

@@ -13,6 +13,7 @@ use crate::auth::{
     AccessController, AccessTokens, Anonymous, Audit, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy,
     Silly, ThrottleOptions,
 };
+use crate::blocking::on_blocking_pool;
 
 /// Access control, and the parts of it that can be replaced while running.
 #[derive(Clone, Debug)]
@@ -93,6 +94,11 @@ impl Access {
     pub(super) async fn check_rules(config: &Config) -> Result<(), AppError> {
         let Some(access) = &config.access else { return Ok(()) };
         LivePolicy::check(access).await.map_err(GuardError::from)?;
+        if let Some(path) = config.audit.as_ref().and_then(|audit| audit.file.clone()) {
+            let checked = path.clone();
+            let checked = on_blocking_pool(move || Audit::check_file(&checked)).await;
+            checked.map_err(|source| AppError::Audit { path, source })?;
+        }
         if let Some(path) = signing_key(config).filter(|path| path.exists()) {
             Guard::check_keys(path).await?;
         }

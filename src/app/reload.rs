@@ -10,6 +10,7 @@ use sampan_ui::Ui;
 
 use super::ui::Pages;
 use super::{Access, collection, verification};
+use crate::blocking::on_blocking_pool;
 use crate::http::PageSlot;
 use crate::maintenance::{Collector, Verifier};
 use crate::serve::Security;
@@ -56,7 +57,8 @@ impl Reload {
         self.take_passwords().await;
         self.take_token_keys().await;
         self.take_signing_keys().await;
-        let loaded = match Config::load(self.source.clone(), &self.environment) {
+        let (source, environment) = (self.source.clone(), self.environment.clone());
+        let loaded = match on_blocking_pool(move || Config::load(source, &environment)).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 for warning in error.warnings() {

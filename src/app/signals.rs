@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// Reloads at each SIGHUP, until a signal ends the registry.
+    /// Reloads at each SIGHUP, until a signal ends the registry, also during a reload: a file that it reads may hang.
     pub(super) async fn until_the_end(&mut self, reload: &mut Reload) -> &'static str {
         loop {
             tokio::select! {
@@ -30,8 +30,11 @@ impl Signals {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hangup.recv() => {
                     systemd::reloading();
-                    reload.run().await;
-                    systemd::ready();
+                    tokio::select! {
+                        _ = self.terminate.recv() => return "SIGTERM",
+                        _ = self.interrupt.recv() => return "SIGINT",
+                        () = reload.run() => systemd::ready(),
+                    }
                 }
             }
         }

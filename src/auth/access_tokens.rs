@@ -182,7 +182,7 @@ impl Found {
     }
 
     fn size_bytes(&self) -> usize {
-        let Robot { name, rights, on_behalf_of } = &*self.robot;
+        let Robot { id: _, name, rights, on_behalf_of } = &*self.robot;
         let texts = name.len() + on_behalf_of.as_ref().map_or(0, String::len) + self.sha256.len();
         size_of::<Self>() + size_of::<Robot>() + texts + rights.size_bytes()
     }
@@ -191,7 +191,8 @@ impl Found {
         let record = files.record.slice(..files.record.len().min(MAX_RECORD_BYTES));
         let StoredToken { record, ends, .. } =
             StoredToken::of(id, &AccessTokenFiles { record, ends: files.ends })?;
-        let robot = Robot { rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of };
+        let robot =
+            Robot { id, rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of };
         Ok(Self { robot: Arc::new(robot), sha256: record.sha256, ends })
     }
 }

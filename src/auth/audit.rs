@@ -17,10 +17,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use rustix::fs::Access;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::shown::without_secrets;
 use super::token_record::rfc3339;
+use crate::atomic_write::folder_of;
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// How long the same refusal is one line.
@@ -71,11 +74,11 @@ impl AuditEvent {
         Self { name, fields: Map::new() }
     }
 
-    /// Adds a fact, if it is known.
+    /// Adds a fact, if it is known; the secrets of access tokens in it are left out.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: Option<impl AsRef<str>>) -> Self {
         if let Some(value) = value {
-            let shown: String = value.as_ref().chars().take(MAX_CHARS).collect();
+            let shown: String = without_secrets(value.as_ref()).chars().take(MAX_CHARS).collect();
             self.fields.insert(key.to_owned(), shown.into());
         }
         self
@@ -123,6 +126,28 @@ impl Audit {
             .name("audit".to_owned())
             .spawn(move || write_all(&path, open, file, &lines, &reopen))?;
         Ok(Self(Some(Arc::new(Inner { file: Some(opened), ..Inner::default() }))))
+    }
+
+    /// Checks whether [`to_file`](Self::to_file) would succeed, as far as that is possible without creating a file. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The path names a directory, or this process cannot write there.
+    pub fn check_file(path: &Path) -> io::Result<()> {
+        let writable = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(_) => rustix::fs::access(path, Access::WRITE_OK),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = folder_of(path);
+                if !folder.is_dir() {
+                    let missing = format!("the directory {} is missing", folder.display());
+                    return Err(io::Error::new(io::ErrorKind::NotFound, missing));
+                }
+                rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(writable?)
     }
 
     /// Whether events are recorded at all.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use sampan_engine::AccessTokenId;
 use sampan_engine::oci::RepositoryName;
 
 use super::access::Access;
@@ -84,6 +85,8 @@ pub(super) fn client_text(client: Option<IpAddr>) -> Option<String> {
 pub struct Grant {
     /// The user that the permission belongs to; `None` for an anonymous client.
     pub user: Option<String>,
+    /// The access token that was used, if it was one.
+    pub token: Option<AccessTokenId>,
     /// The repositories that the client may see.
     pub view: View,
 }
@@ -91,7 +94,7 @@ pub struct Grant {
 impl Grant {
     /// Permission for a user who sees everything.
     pub fn to(user: impl Into<String>) -> Self {
-        Self { user: Some(user.into()), view: View::Everything }
+        Self { user: Some(user.into()), token: None, view: View::Everything }
     }
 }
 

@@ -22,11 +22,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::access::Access;
 use super::basic::BasicCredentials;
 use super::challenge::Challenge;
-use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant, client_text};
+use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
+use super::failed_login::warn_of_failed_login;
 use super::login_queue::{LoginQueue, NoTurn, Part};
 use super::password_file::{HtpasswdError, Loaded, PasswordFile, Unchanged};
 use super::password_list::BcryptHash;
-use super::shown::Shown;
 use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::blocking::{on_blocking_pool, on_nice_thread};
@@ -197,9 +197,7 @@ impl Htpasswd {
             return Ok(());
         }
         let delay = self.throttle.failed(client, &user, &password);
-        let shown = Shown::new(&String::from_utf8_lossy(&user));
-        let client = client_text(client);
-        tracing::warn!(user = %shown.as_str(), client, "failed login");
+        warn_of_failed_login(client, &user, None);
         sleep(delay).await;
         Err(self.challenge(ChallengeReason::Wrong))
     }

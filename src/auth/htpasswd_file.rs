@@ -10,12 +10,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use sampan_config::read_regular_file;
 
+use super::password_file::MAX_BYTES;
 use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
-use crate::atomic_write::{Existing, folder_of, write_atomically};
+use crate::atomic_write::{Existing, lock_folder_of, write_atomically};
 
 /// The longest password, in bytes: bcrypt ignores the rest.
 const MAX_PASSWORD_BYTES: usize = 72;
@@ -181,17 +181,9 @@ pub fn add(path: &Path, user: &str, password: &[u8]) -> Result<Added, EditError>
     Ok(added)
 }
 
-/// Keeps other edits away until it is dropped. The file itself is replaced by an edit, so its directory is locked.
+/// Keeps other edits away until it is dropped.
 fn lock(path: &Path) -> Result<File, EditError> {
-    let failed = |source| EditError::Write { path: path.to_owned(), source };
-    // A link may lead to a file elsewhere.
-    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = File::open(folder_of(&file)).map_err(failed)?;
-    match flock(&folder, FlockOperation::LockExclusive) {
-        // Some network file systems have no locks.
-        Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => Ok(folder),
-        Err(error) => Err(failed(error.into())),
-    }
+    lock_folder_of(path).map_err(|source| EditError::Write { path: path.to_owned(), source })
 }
 
 /// Removes every line of a user.
@@ -287,7 +279,8 @@ fn check_password(password: &[u8]) -> Result<(), EditError> {
 
 /// Splits the file at newlines; joining the pieces with newlines restores it.
 fn read(path: &Path) -> Result<Vec<Vec<u8>>, EditError> {
-    let content = std::fs::read(path).map_err(|source| EditError::Read { path: path.to_owned(), source })?;
+    let content = read_regular_file(path, MAX_BYTES)
+        .map_err(|error| EditError::Read { path: path.to_owned(), source: error.into() })?;
     let lines: Vec<Vec<u8>> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     match lines.iter().position(|line| matches!(Line::parse(line), Line::Malformed)) {
         Some(index) => Err(EditError::Malformed { path: path.to_owned(), line: index + 1 }),
@@ -296,13 +289,17 @@ fn read(path: &Path) -> Result<Vec<Vec<u8>>, EditError> {
 }
 
 fn write(path: &Path, lines: &[Vec<u8>]) -> Result<(), EditError> {
+    let failed = |source| EditError::Write { path: path.to_owned(), source };
     let mut content = lines.join(&b'\n');
     // End the last line, so that `>>` appends a new one.
     if !content.is_empty() && !content.ends_with(b"\n") {
         content.push(b'\n');
     }
-    write_atomically(path, &content, 0o600, Existing::Replace)
-        .map_err(|source| EditError::Write { path: path.to_owned(), source })
+    if content.len() as u64 > MAX_BYTES {
+        let too_large = "it would be longer than 16 MiB, which no registry reads";
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, too_large)));
+    }
+    write_atomically(path, &content, 0o600, Existing::Replace).map_err(failed)
 }
 
 fn is_of(line: &[u8], user: &str) -> bool {

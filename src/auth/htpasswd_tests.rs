@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::auth::token_secret::TokenSecret;
 use crate::test_log::TestLog;
 
 /// `htpasswd -nbB -C 5 alice wonderland`
@@ -194,6 +195,46 @@ async fn the_name_of_a_failed_login_is_truncated_in_the_log() {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].contains("user=alice "), "{text}");
     assert!(lines[1].len() < 500, "{} bytes", lines[1].len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secret_of_a_token_that_is_sent_as_the_name_is_not_logged() {
+    let fixture = Fixture::new(ALICE).await;
+    let (secret, log) = (TokenSecret::random(), TestLog::default());
+    let _guard = log.capture();
+    fixture.login(&secret.reveal(), "ci").await.unwrap_err();
+    let text = log.text();
+    assert!(!text.contains(&secret.reveal()[21..]), "{text}");
+    assert!(text.contains(&format!("spn_{}_…", secret.id())), "{text}");
+    assert!(text.contains("the secret of an access token was sent as the user name"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_in_the_place_of_the_file_delays_no_login() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let fixture = Fixture::new(ALICE).await;
+    fs::remove_file(fixture.path()).unwrap();
+    mknodat(CWD, fixture.path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for _ in 0..2 {
+        fixture.after_a_look().await;
+        fixture.login("alice", "wonderland").await.unwrap();
+    }
+    let error = with_causes(&fixture.htpasswd.reload().await.unwrap_err());
+    assert!(error.contains("a device, a pipe or a socket"), "{error}");
+    fs::remove_file(fixture.path()).unwrap();
+    fs::write(fixture.path(), BOB).unwrap();
+    fixture.after_a_look().await;
+    fixture.login("bob", "pässwörd").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_beyond_the_limit_is_not_read() {
+    let fixture = Fixture::new(ALICE).await;
+    fs::File::options().write(true).open(fixture.path()).unwrap().set_len(1 << 30).unwrap();
+    fixture.after_a_look().await;
+    fixture.login("alice", "wonderland").await.unwrap();
+    let error = with_causes(&fixture.htpasswd.reload().await.unwrap_err());
+    assert!(error.contains("longer than 16 MiB"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

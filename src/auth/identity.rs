@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sampan_engine::AccessTokenId;
+
 use super::policy::Rights;
 
 /// The client that asks, as far as its credentials prove it.
@@ -18,6 +20,8 @@ pub enum Identity {
 /// A token with rights of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Robot {
+    /// The token's id.
+    pub id: AccessTokenId,
     /// The token's name.
     pub name: String,
     /// The rights that its record gives.
@@ -30,6 +34,14 @@ impl Identity {
     /// Whether credentials prove a name.
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Anonymous)
+    }
+
+    /// The id of its access token, if it is one.
+    pub fn token(&self) -> Option<AccessTokenId> {
+        match self {
+            Self::Robot(robot) => Some(robot.id),
+            Self::Anonymous | Self::User(_) => None,
+        }
     }
 
     /// The name for logs and messages; `anonymous` for a client without credentials.

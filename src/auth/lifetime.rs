@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use sampan_config::GoDuration;
 
+use super::new_token::InvalidToken;
+
 /// A duration of days (`90d`) or as Go writes it, of at most 36,500 days; or `never`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lifetime {
@@ -24,12 +26,18 @@ impl Lifetime {
         }
     }
 
-    /// Whether `access.tokens.longest` allows it; zero allows every one.
-    pub(super) fn is_within(self, longest: Duration) -> bool {
+    /// Checks that it is at least a second, since ends are whole seconds, and that `access.tokens.longest` allows it; zero is no
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// It is too short or too long.
+    pub(super) fn check(self, longest: Duration) -> Result<(), InvalidToken> {
         match self {
-            _ if longest.is_zero() => true,
-            Self::Never => false,
-            Self::For(duration) => duration <= longest,
+            Self::For(duration) if duration < Duration::from_secs(1) => Err(InvalidToken::Ended(self)),
+            _ if longest.is_zero() => Ok(()),
+            Self::For(duration) if duration <= longest => Ok(()),
+            _ => Err(InvalidToken::Lifetime { lifetime: self, longest: GoDuration(longest) }),
         }
     }
 }

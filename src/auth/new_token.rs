@@ -14,7 +14,7 @@ use super::token_record::{TokenRecord, rfc3339};
 use super::token_secret::TokenSecret;
 
 /// The longest name and note, in bytes.
-const MAX_TEXT_BYTES: usize = 128;
+pub(super) const MAX_TEXT_BYTES: usize = 128;
 
 /// An access token as it is wanted.
 #[derive(Clone, Debug)]
@@ -51,6 +51,9 @@ pub enum InvalidToken {
     /// The rights.
     #[error(transparent)]
     Rights(#[from] InvalidRights),
+    /// It would have ended at once.
+    #[error("a lifetime of {0} is too short: it must be at least a second")]
+    Ended(Lifetime),
     /// It would be valid for too long.
     #[error("a lifetime of {lifetime} is longer than access.tokens.longest, which is {longest}")]
     Lifetime {
@@ -92,9 +95,7 @@ impl NewToken {
             return Err(InvalidToken::Note);
         }
         Rights::new(may.clone(), on.clone(), except.clone())?;
-        if !lifetime.is_within(longest) {
-            return Err(InvalidToken::Lifetime { lifetime, longest: GoDuration(longest) });
-        }
+        lifetime.check(longest)?;
         let now = SystemTime::now();
         let secret = TokenSecret::random();
         let texts = |patterns: Vec<RepositoryPattern>| patterns.iter().map(ToString::to_string).collect();
@@ -192,6 +193,8 @@ mod tests {
         // Registries read no more of a record.
         let many = || (0..1000).map(|number| format!("team-team-{number}/**").parse().unwrap()).collect();
         assert!(matches!(check(&|token| token.on = many()), InvalidToken::Size(_)));
+        let none = Lifetime::For(Duration::from_millis(999));
+        assert!(matches!(check(&|token| token.lifetime = none), InvalidToken::Ended(_)));
         let endless = NewToken { lifetime: Lifetime::Never, ..token() };
         assert_eq!(endless.check(Duration::ZERO).unwrap().record().expires, "never");
     }

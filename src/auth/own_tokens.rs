@@ -1,8 +1,8 @@
 //! `OwnTokens`: the access tokens of a user, as the web page shows, creates and revokes them.
 //!
 //! Such a token acts for its user, so it can do nothing that the user cannot do. Its name begins with that of the user and a `/`:
-//! the log and the record show whose it is. When it is created, no user and no other token of its user has this name; a robot may
-//! have it. Changes are recorded before they happen, since the client may leave while they do.
+//! the log and the record show whose it is. When it is created, no user and no other token of its user has this name; a robot, and
+//! a token that has ended, may have it. Changes are recorded before they happen, since the client may leave while they do.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,13 +14,14 @@ use sampan_engine::{AccessTokenId, Error, Registry};
 use tokio::sync::Mutex;
 
 use super::controller::Credentials;
+use super::ended_tokens::remove_if_old;
 use super::guard::Guard;
 use super::new_token::{InvalidToken, NewToken, token_event};
 use super::stored_token::{StoredToken, StoredTokenError};
 use super::token_record::TokenRecord;
 use super::token_secret::TokenSecret;
 
-/// The most tokens of a user that the page creates.
+/// The most tokens of a user that the page creates, not counted those that have ended.
 const MAX_OWN: usize = 100;
 
 /// How many tokens are read from the store at a time.
@@ -170,7 +171,11 @@ impl OwnTokens {
         let token = token.check(self.longest)?;
         let name = token.record().name.clone();
         let _turn = self.creating.lock().await;
-        let own = self.list(user).await?;
+        let (ended, own): (Vec<_>, Vec<_>) =
+            self.list(user).await?.into_iter().partition(|own| own.token.has_ended());
+        for ended in ended {
+            remove_if_old(&self.registry, &ended.token).await;
+        }
         if own.iter().any(|own| own.token.record.name == name) || self.is_user(&name).await {
             return Err(CannotCreate::Taken(name));
         }

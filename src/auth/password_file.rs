@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use sampan_config::read_regular_file;
 use sha2::{Digest, Sha256};
 
 use super::challenge::InvalidParameter;
@@ -20,10 +21,31 @@ use crate::file_watch::{FileStamp, how_to_make_readable};
 pub(super) struct PasswordFile {
     pub(super) path: PathBuf,
     pub(super) current: ArcSwap<Loaded>,
-    /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer
-    /// one.
-    reading: Mutex<()>,
+    reads: Mutex<Reads>,
 }
+
+/// Orders reads, so that an older state never replaces a newer one. None of them waits for another one: a file system may hang.
+#[derive(Debug, Default)]
+struct Reads {
+    /// How many have begun.
+    begun: u64,
+    /// How many go on.
+    running: usize,
+    /// The number of the one that has put its list in effect.
+    in_effect: u64,
+}
+
+/// A read that goes on; not so any more when it is dropped.
+struct Running<'a>(&'a Mutex<Reads>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+    }
+}
+
+/// The largest password file, in bytes: 16 MiB have about 200,000 users.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 
 /// A state of the file, and facts derived from it.
 pub(super) struct Loaded {
@@ -82,24 +104,45 @@ impl PasswordFile {
             }
             other => other?,
         };
-        Ok(Self { path, current: ArcSwap::from_pointee(loaded), reading: Mutex::new(()) })
+        Ok(Self { path, current: ArcSwap::from_pointee(loaded), reads: Mutex::default() })
     }
 
+    /// Reads the file again. While another read goes on, one that may be skipped is.
     pub(super) fn read_again(&self, unchanged: Unchanged) -> Result<(), HtpasswdError> {
-        let _reading = self.reading.lock();
-        if unchanged == Unchanged::Skip {
-            let stamp = FileStamp::of(&self.path).map_err(|source| self.unreadable(source))?;
-            if stamp.is_surely(&self.current.load().stamp) {
+        let number = {
+            let mut reads = self.reads.lock();
+            if unchanged == Unchanged::Skip && reads.running > 0 {
                 return Ok(());
             }
+            reads.running += 1;
+            reads.begun += 1;
+            reads.begun
+        };
+        let running = Running(&self.reads);
+        let read = self.read(unchanged)?;
+        drop(running);
+        let mut reads = self.reads.lock();
+        if let Some(loaded) = read
+            && number > reads.in_effect
+        {
+            if loaded.digest != self.current.load().digest {
+                tracing::info!(file = %self.path.display(), users = loaded.list.len(), "htpasswd file changed");
+            }
+            reads.in_effect = number;
+            self.current.store(Arc::new(loaded));
         }
-        let before = self.current.load_full();
-        let loaded = Loaded::read(&self.path, Some(&before))?;
-        if loaded.digest != before.digest {
-            tracing::info!(file = %self.path.display(), users = loaded.list.len(), "htpasswd file changed");
-        }
-        self.current.store(Arc::new(loaded));
         Ok(())
+    }
+
+    fn read(&self, unchanged: Unchanged) -> Result<Option<Loaded>, HtpasswdError> {
+        let before = self.current.load_full();
+        if unchanged == Unchanged::Skip {
+            let stamp = FileStamp::of(&self.path).map_err(|source| self.unreadable(source))?;
+            if stamp.is_surely(&before.stamp) {
+                return Ok(None);
+            }
+        }
+        Loaded::read(&self.path, Some(&before)).map(Some)
     }
 
     fn unreadable(&self, source: io::Error) -> HtpasswdError {
@@ -117,7 +160,7 @@ impl Loaded {
     pub(super) fn read(path: &Path, before: Option<&Self>) -> Result<Self, HtpasswdError> {
         let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
         let stamp = FileStamp::of(path).map_err(unreadable)?;
-        let content = std::fs::read(path).map_err(unreadable)?;
+        let content = read_regular_file(path, MAX_BYTES).map_err(|error| unreadable(error.into()))?;
         let digest = Sha256::digest(&content).into();
         if let Some(before) = before.filter(|before| before.digest == digest) {
             let (list, successes) = (Arc::clone(&before.list), Arc::clone(&before.successes));

@@ -15,13 +15,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use sampan_config::{RegularFileError, read_regular_file};
 
 use super::token::own::{Key, VerifiedTokens};
-use crate::atomic_write::{Existing, create_private_folder_of, write_atomically};
+use crate::atomic_write::{Existing, create_private_folder_of, lock_folder_of, write_atomically};
 use crate::file_watch::how_to_make_readable;
 
 /// The largest key file, in bytes.
-const MAX_FILE_BYTES: usize = 64 << 10;
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The error of an unusable file of signing keys.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +93,14 @@ impl SigningKeys {
     ///
     /// The file is unreadable or has no usable key.
     pub(super) fn read(path: &Path) -> Result<Self, SigningKeyError> {
-        let content =
-            std::fs::read(path).map_err(|source| SigningKeyError::Read { path: path.to_owned(), source })?;
-        Self::parse(&content).map_err(|problem| SigningKeyError::Unusable { path: path.to_owned(), problem })
+        Self::of(path, &content_of(path)?)
+    }
+
+    fn of(path: &Path, content: &[u8]) -> Result<Self, SigningKeyError> {
+        Self::parse(content).map_err(|problem| SigningKeyError::Unusable { path: path.to_owned(), problem })
     }
 
     fn parse(pem: &[u8]) -> Result<Self, &'static str> {
-        if pem.len() > MAX_FILE_BYTES {
-            return Err("it is longer than 64 KiB, so it is no file of keys");
-        }
         let mut pairs = Vec::new();
         for der in PrivatePkcs8KeyDer::pem_slice_iter(pem) {
             let der = der.map_err(|_| "it is not PEM")?;
@@ -155,28 +155,44 @@ fn session_secret(pair: &Ed25519KeyPair) -> Result<[u8; 32], Unspecified> {
     hmac::sign(&key, b"sampan: sessions of the web page").as_ref().try_into().map_err(|_| Unspecified)
 }
 
-/// Puts a new key before those in the file, or creates the file. Blocks.
+/// Puts a new key before those in the file, or creates the file. Of calls at the same time none is lost. Blocks.
 ///
 /// # Errors
 ///
-/// The file is unreadable, unusable or not writable.
+/// The file is unreadable, unusable, full or not writable; it is then unchanged.
 pub fn rotate_signing_key(path: &Path) -> Result<(), SigningKeyError> {
     let create = |source| SigningKeyError::Create { path: path.to_owned(), source };
-    let before = match SigningKeys::read(path) {
-        Ok(_) => {
-            std::fs::read(path).map_err(|source| SigningKeyError::Read { path: path.to_owned(), source })?
-        }
+    create_private_folder_of(path).map_err(create)?;
+    let _lock = lock_folder_of(path).map_err(create)?;
+    let before = match content_of(path) {
+        Ok(content) => SigningKeys::of(path, &content).map(|_| content)?,
         Err(SigningKeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(other) => return Err(other),
     };
     let keys = [new_key().map_err(create)?, before].concat();
-    create_private_folder_of(path).map_err(create)?;
+    if keys.len() as u64 > MAX_FILE_BYTES {
+        // Which tokens are still valid, and which keys the others of a set of registries use, is not known here.
+        let problem = "with another key it is longer than 64 KiB, which no registry reads, so it is unchanged: remove old keys \
+                       from its end";
+        return Err(SigningKeyError::Unusable { path: path.to_owned(), problem });
+    }
     write_atomically(path, &keys, 0o600, Existing::Replace).map_err(create)
+}
+
+fn content_of(path: &Path) -> Result<Vec<u8>, SigningKeyError> {
+    read_regular_file(path, MAX_FILE_BYTES).map_err(|error| match error {
+        RegularFileError::TooLong(_) => SigningKeyError::Unusable {
+            path: path.to_owned(),
+            problem: "it is longer than 64 KiB; if it is a file of keys, remove old ones from its end",
+        },
+        other => SigningKeyError::Read { path: path.to_owned(), source: other.into() },
+    })
 }
 
 /// Creates the file unless another process is faster.
 fn create(path: &Path) -> io::Result<()> {
     create_private_folder_of(path)?;
+    let _lock = lock_folder_of(path)?;
     match write_atomically(path, &new_key()?, 0o600, Existing::Keep) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Ok(()) => {
@@ -230,13 +246,36 @@ mod tests {
     }
 
     #[test]
+    fn of_rotations_at_the_same_time_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/signing.pem");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| rotate_signing_key(&path).unwrap());
+            }
+        });
+        assert_eq!(SigningKeys::read(&path).unwrap().keys.len(), 8);
+    }
+
+    #[test]
+    fn a_rotation_leaves_a_file_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing.pem");
+        let key = new_key().unwrap();
+        std::fs::write(&path, key.repeat(MAX_FILE_BYTES as usize / key.len())).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = rotate_signing_key(&path).unwrap_err().to_string();
+        assert!(error.contains("64 KiB") && error.contains("remove old keys"), "{error}");
+        assert!(std::fs::read(&path).unwrap() == before && SigningKeys::read(&path).is_ok());
+    }
+
+    #[test]
     fn what_is_no_key_is_refused_with_the_remedy() {
         let ecdsa = rcgen::KeyPair::generate().unwrap().serialize_pem();
         for (content, expected) in [
             (&b""[..], "no unencrypted private key"),
             (b"-----BEGIN PRIVATE KEY-----\n!!\n-----END PRIVATE KEY-----\n", "not PEM"),
             (ecdsa.as_bytes(), "not of Ed25519"),
-            (&[b'a'; MAX_FILE_BYTES + 1], "longer than"),
         ] {
             let problem = SigningKeys::parse(content).unwrap_err();
             assert!(problem.contains(expected), "{problem}");
@@ -244,6 +283,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = SigningKeys::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("it is a directory"), "{error}");
+        let long = folder.path().join("long");
+        std::fs::write(&long, new_key().unwrap().repeat(1000)).unwrap();
+        let error = SigningKeys::open(&long).unwrap_err().to_string();
+        assert!(error.contains("longer than 64 KiB"), "{error}");
         assert!(rotate_signing_key(folder.path()).is_err());
     }
 }

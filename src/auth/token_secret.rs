@@ -21,6 +21,9 @@ pub struct TokenSecret {
 }
 
 impl TokenSecret {
+    /// The length of each secret, in bytes: its prefix, its id, `_`, and 43 characters of base64url.
+    pub(super) const LEN: usize = PREFIX.len() + AccessTokenId::LEN + 1 + 43;
+
     /// Makes the secret of a new token.
     pub fn random() -> Self {
         Self { id: AccessTokenId::random(), random: rand::random() }
@@ -64,6 +67,7 @@ mod tests {
     fn a_secret_is_read_again_and_each_other_text_is_none() {
         let secret = TokenSecret::random();
         let text = secret.reveal();
+        assert_eq!(text.len(), TokenSecret::LEN);
         let again = TokenSecret::parse(text.as_bytes()).unwrap();
         assert_eq!((again.id(), again.hash()), (secret.id(), secret.hash()));
         for cut in 0..text.len() {

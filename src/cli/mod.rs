@@ -46,6 +46,7 @@ mod tag;
 mod terminal;
 mod token;
 mod token_args;
+mod token_names;
 mod transfer;
 mod usage;
 mod user;

@@ -1,18 +1,21 @@
 //! `registry token`: the access tokens of robots, in the store of the registry.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sampan_config::{Config, Loaded};
 use sampan_engine::{AccessTokenId, Registry};
+use sampan_ui::shell_word;
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
 use super::record::{record, system_user};
 use super::terminal::{printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, TokenCommand};
-use super::{Outcome, check, misunderstood, store};
-use crate::auth::{Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, rfc3339, token_event};
+use super::{Outcome, check, misunderstood, store, token_names};
+use crate::auth::{
+    Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, remove_ended_tokens, rfc3339, token_event,
+};
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
@@ -33,57 +36,49 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
     let created_by = system_user();
     let token = NewToken { name, note, may, on, except, on_behalf_of, created_by, lifetime: expires };
     let loaded = check::find(drivers, common.config)?;
-    let Some(access) = &loaded.config.access else {
-        return Err(
-            "the configuration has no section `access`, so no registry takes tokens: see docs/access.md"
-                .into(),
-        );
-    };
-    let token = token.check(access.tokens.longest).map_err(|error| misunderstood(error.to_string()))?;
+    let longest = longest(&loaded)?;
+    let token = token.check(longest).map_err(|error| misunderstood(error.to_string()))?;
+    token_names::check(&loaded.config, token.record())?;
     let (config, registry) = open_loaded(drivers, loaded).await?;
     let (secret, created) = token.create(&registry).await?;
     record(&config, "the token is created", token_event("token created", secret.id(), Some(&created)));
     reveal(&secret, &created, common.format);
+    remove_ended_tokens(&registry, created.on_behalf_of.as_deref()).await;
     Ok(())
+}
+
+/// The longest lifetime of a token.
+fn longest(loaded: &Loaded) -> Result<Duration, &'static str> {
+    match &loaded.config.access {
+        Some(access) => Ok(access.tokens.longest),
+        None => {
+            Err("the configuration has no section `access`, so no registry takes tokens: see docs/access.md")
+        }
+    }
 }
 
 async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common: CommonOptions) -> Outcome {
     let Lifetime::For(overlap) = overlap else {
         return Err(misunderstood(
-            "--overlap must have an end: the old token is removed after it".to_owned(),
+            "--overlap must have an end: the old token ends after it, or before by itself".to_owned(),
         )
         .into());
     };
-    let (config, registry) = open(drivers, common.config).await?;
-    let Some(StoredToken { record: old, is_rotated, .. }) = find(&registry, id).await? else {
-        return Err(unknown(id));
-    };
-    if is_rotated {
-        return Err(format!("the token {id} was rotated already: rotate the token that replaced it").into());
-    }
+    let loaded = check::find(drivers, common.config)?;
+    let longest = longest(&loaded)?;
+    let (config, registry) = open_loaded(drivers, loaded).await?;
+    let Some(old) = find(&registry, id).await? else { return Err(unknown(id)) };
     let now = SystemTime::now();
-    let expires = match (old.expires()?, old.created()) {
-        (Some(expires), Some(created)) => {
-            // As long as the old one was to live.
-            Some(now + expires.duration_since(created).unwrap_or_default())
-        }
-        (expires, _) => expires,
-    };
-    let secret = TokenSecret::random();
-    let new = TokenRecord {
-        created: rfc3339(Some(now)),
-        expires: rfc3339(expires),
-        sha256: secret.hash(),
-        note: if old.note.is_empty() { format!("replaces {id}") } else { old.note.clone() },
-        ..old
-    };
+    let (secret, new) = old.successor(now, longest)?;
     // A rotation that breaks off here leaves a token whose secret was never shown, and the old one as it was.
     registry.create_access_token(secret.id(), serde_json::to_vec(&new)?.into()).await?;
     registry.end_access_token(id, now + overlap).await?;
+    let ends = old.ends.map_or(now + overlap, |ends| ends.min(now + overlap));
     record(&config, "the token is rotated", token_event("token rotated", id, None));
     record(&config, "the token is created", token_event("token created", secret.id(), Some(&new)));
-    warn(format!("the old token {id} ends at {}", rfc3339(Some(now + overlap))));
+    warn(format!("the old token {id} ends at {}", rfc3339(Some(ends))));
     reveal(&secret, &new, common.format);
+    remove_ended_tokens(&registry, new.on_behalf_of.as_deref()).await;
     Ok(())
 }
 
@@ -99,7 +94,7 @@ fn reveal(secret: &TokenSecret, record: &TokenRecord, format: ReportFormat) {
         secret.id(),
         record.name,
         record.expires,
-        record.name
+        shell_word(&record.name)
     ));
     say(secret.reveal());
 }

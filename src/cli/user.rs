@@ -1,12 +1,13 @@
 //! `registry user`: the users of the configuration's password file.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use sampan_config::AuthConfig;
+use sampan_config::{AuthConfig, Loaded};
 
 use super::args::HtpasswdCommand;
-use super::{Outcome, check, htpasswd};
+use super::{Outcome, check, htpasswd, token_names};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
@@ -35,15 +36,19 @@ pub(super) struct UserOptions {
 }
 
 pub(super) fn run(drivers: &Drivers, command: UserCommand) -> Outcome {
-    let file = |config: Option<PathBuf>| -> Result<PathBuf, Box<dyn std::error::Error>> {
-        match check::find(drivers, config)?.config.auth {
-            AuthConfig::Htpasswd(htpasswd) => Ok(htpasswd.path),
+    let path = |loaded: &Loaded| -> Result<PathBuf, Box<dyn Error>> {
+        match &loaded.config.auth {
+            AuthConfig::Htpasswd(htpasswd) => Ok(htpasswd.path.clone()),
             _ => Err("the configuration has no `auth.htpasswd`, and so no file of users".into()),
         }
     };
+    let file = |config: Option<PathBuf>| path(&check::find(drivers, config)?);
     htpasswd::run(match command {
         UserCommand::Add(UserOptions { name, config }) => {
-            HtpasswdCommand::Add { file: file(config)?, user: name }
+            let loaded = check::find(drivers, config)?;
+            let file = path(&loaded)?;
+            token_names::check_user(drivers, &loaded, &name)?;
+            HtpasswdCommand::Add { file, user: name }
         }
         UserCommand::Remove(UserOptions { name, config }) => {
             HtpasswdCommand::Remove { file: file(config)?, user: name }

@@ -41,6 +41,7 @@ mod policy;
 mod policy_file;
 mod proxy;
 mod redis;
+mod regular_file;
 mod renew;
 mod root;
 mod scalar;
@@ -96,6 +97,7 @@ pub use proxy::{
     UpstreamTags, UpstreamTimeouts, WhenGone,
 };
 pub use redis::{RedisConfig, RedisTls};
+pub use regular_file::{RegularFileError, read_regular_file};
 pub use root::Config;
 pub use secret::Secret;
 pub use show::show;

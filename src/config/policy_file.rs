@@ -1,14 +1,14 @@
 //! The policy file, `access.file`: `groups` and `rules` in a file of their own, with the same errors as in the main file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::defaults::complete_part;
 use super::findings::Findings;
 use super::parse::parse;
+use super::regular_file::{RegularFileError, read_regular_file};
 use super::section::Value;
 use super::{AccessRules, Diagnostic, Origin, slips, validate};
 
@@ -76,19 +76,13 @@ pub enum PolicyFileError {
 ///
 /// The file cannot be read, is longer than [`MAX_POLICY_BYTES`], or has mistakes, of which each names its line.
 pub fn load_policy_file(path: &Path) -> Result<LoadedPolicy, PolicyFileError> {
-    let unreadable = |source| PolicyFileError::Unreadable { path: path.to_owned(), source };
-    // A named pipe would block the reader.
-    let kind = std::fs::metadata(path).map_err(unreadable)?.file_type();
-    if !kind.is_file() {
-        let kind = if kind.is_dir() { "a directory" } else { "a device, a pipe or a socket" };
-        return Err(PolicyFileError::NoFile { path: path.to_owned(), kind });
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_POLICY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_POLICY_BYTES {
-        return Err(PolicyFileError::TooLong { path: path.to_owned() });
-    }
+    let no_file = |kind| PolicyFileError::NoFile { path: path.to_owned(), kind };
+    let bytes = read_regular_file(path, MAX_POLICY_BYTES).map_err(|error| match error {
+        RegularFileError::Io(source) => PolicyFileError::Unreadable { path: path.to_owned(), source },
+        RegularFileError::Directory => no_file("a directory"),
+        RegularFileError::Special => no_file("a device, a pipe or a socket"),
+        RegularFileError::TooLong(_) => PolicyFileError::TooLong { path: path.to_owned() },
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 use sampan_cache::Served;
+use sampan_engine::AccessTokenId;
 use uuid::Uuid;
 
 use super::headers::X_REQUEST_ID;
@@ -18,6 +19,7 @@ pub struct RequestContext {
     client: Option<PeerAddress>,
     route: Option<Route>,
     user: OnceLock<String>,
+    token: OnceLock<AccessTokenId>,
     served: OnceLock<Served>,
 }
 
@@ -25,7 +27,8 @@ impl RequestContext {
     /// Builds the context of a request. Keeps the id in `X-Request-Id` if it is acceptable, else makes one.
     pub(super) fn new(headers: &HeaderMap, client: Option<PeerAddress>, route: Option<Route>) -> Self {
         let id = headers.get(X_REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(next_id);
-        Self { id, client, route, user: OnceLock::new(), served: OnceLock::new() }
+        let (user, token, served) = Default::default();
+        Self { id, client, route, user, token, served }
     }
 
     /// The client's address, as far as trusted proxies tell it.
@@ -58,6 +61,11 @@ impl RequestContext {
         self.user.get().map(String::as_str)
     }
 
+    /// The access token that the request was authorized by, if it was one.
+    pub(super) fn token(&self) -> Option<AccessTokenId> {
+        self.token.get().copied()
+    }
+
     /// How a cache answered; `None` for other repositories.
     pub(super) fn served(&self) -> Option<Served> {
         self.served.get().copied()
@@ -66,6 +74,11 @@ impl RequestContext {
     /// Records how a cache answered. The first call wins.
     pub(super) fn set_served(&self, served: Served) {
         let _ = self.served.set(served);
+    }
+
+    /// Records the access token. The first call wins.
+    pub(super) fn set_token(&self, token: AccessTokenId) {
+        let _ = self.token.set(token);
     }
 
     /// Records the authenticated user. The first call wins.

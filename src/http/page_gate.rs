@@ -8,6 +8,7 @@ use http::request::Parts;
 use sampan_engine::oci::RepositoryName;
 use sampan_ui::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
 
+use super::context::RequestContext;
 use super::credentials::presented;
 use super::metrics::HttpMetrics;
 use crate::auth::{Access, Action, ChallengeReason, Denied, Guard, Htpasswd, Identity, Policy};
@@ -68,6 +69,11 @@ impl Gate for PageGate {
                     ),
                 };
                 let identity = identity.ok_or(Refusal::LoginNeeded)?;
+                if let (Some(token), Some(context)) =
+                    (identity.token(), request.extensions.get::<Arc<RequestContext>>())
+                {
+                    context.set_token(token);
+                }
                 let policy = guard.rules().await;
                 // An empty list helps no visitor; the form for a login does.
                 if !identity.is_known() && !policy.has_rules_for_anonymous() {

@@ -80,7 +80,7 @@ fn refusal(refusal: CannotCreate) -> CannotCreateToken {
                 InvalidToken::Name => TokenField::Name,
                 InvalidToken::Note => TokenField::Note,
                 InvalidToken::Rights(_) | InvalidToken::Size(_) | InvalidToken::Json(_) => TokenField::Rights,
-                InvalidToken::Lifetime { .. } => TokenField::Expires,
+                InvalidToken::Ended(_) | InvalidToken::Lifetime { .. } => TokenField::Expires,
             };
             invalid(field, error.to_string())
         }

@@ -17,6 +17,7 @@ pub(super) fn record(event: AuditEvent, parts: &Parts, state: &AppState) {
     let event = event
         .with("client", presented(parts).client_text())
         .with("user", context.and_then(|context| context.user()))
+        .with("token", context.and_then(|context| context.token()).map(|id| id.to_string()))
         .with("requestId", context.map(|context| context.id()));
     guard.audit().note(event);
 }

@@ -39,6 +39,7 @@ pub use housekeeping::{
     CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping,
 };
 pub use language::Language;
+pub use pages::shell_word;
 pub use session::SessionKey;
 pub use settings::UiSettings;
 pub use tokens::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};

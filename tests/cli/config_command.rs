@@ -44,6 +44,35 @@ fn a_file_that_is_not_there_is_named() {
     }
 }
 
+#[test]
+fn an_audit_file_that_cannot_be_opened_is_found_and_none_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("folder")).unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    let config = |audit: &str| {
+        format!(
+            "storage: {{filesystem: {{rootdirectory: data}}}}\naccess: {{rules: [{{who: anonymous, may: pull, on: '**'}}]}}\n\
+             audit: {{file: {audit}}}"
+        )
+    };
+    for (audit, expected) in
+        [("folder", "directory"), ("missing/audit.log", "missing"), ("file/audit.log", "file/audit.log")]
+    {
+        let ended = check(directory.path(), &[], &config(audit));
+        assert_eq!(ended.code, Some(1), "{audit}: {ended:?}");
+        assert!(ended.stderr.contains("audit.file") && ended.stderr.contains(expected), "{audit}: {ended:?}");
+    }
+    for audit in ["audit.log", "file", "folder/audit.log", "/dev/stderr"] {
+        let ended = check(directory.path(), &[], &config(audit));
+        assert_eq!(ended.code, Some(0), "{audit}: {ended:?}");
+    }
+    assert!(
+        !directory.path().join("audit.log").exists() && !directory.path().join("folder/audit.log").exists()
+    );
+    let files = check(directory.path(), &["--without-files"], &config("folder"));
+    assert_eq!(files.code, Some(0), "{files:?}");
+}
+
 fn check(directory: &Path, args: &[&str], config: &str) -> Ended {
     fs::write(directory.join("config.yml"), format!("version: 0.1\n{config}\n")).unwrap();
     end(binary(directory).args(["config", "check"]).args(args).arg("config.yml"), "")

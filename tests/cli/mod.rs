@@ -35,6 +35,7 @@ mod strangers;
 pub(crate) mod support;
 mod systemd;
 mod tag_command;
+mod token_changes;
 mod token_command;
 mod traces;
 mod usage;

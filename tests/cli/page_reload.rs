@@ -48,6 +48,20 @@ fn the_page_is_switched_and_renamed_by_sighup() {
 }
 
 #[test]
+fn a_reload_that_waits_for_a_file_does_not_delay_the_end() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let directory = tempfile::tempdir().unwrap();
+    let mut registry = registry(directory.path(), &filesystem_config(&directory.path().join("data")));
+    // No program writes to the pipe, so opening it for reading blocks.
+    let path = directory.path().join("sampan.yml");
+    fs::remove_file(&path).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_for(|line| line.contains("SIGHUP: reading").then_some(()));
+    assert!(registry.process.terminate().success());
+}
+
+#[test]
 fn sessions_last_as_long_as_their_signing_key_and_count_at_each_replica() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);

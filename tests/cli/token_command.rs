@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::support::{Ended, binary, end};
 use crate::clients::support::RegistryProcess;
 
-const CONFIG: &str = "version: 0.1
+pub(super) const CONFIG: &str = "version: 0.1
 storage: {filesystem: {rootdirectory: data}}
 auth: {htpasswd: {realm: Registry, path: htpasswd}}
 audit: {file: audit.log}
@@ -19,13 +19,13 @@ access:
   rules: [{who: users, may: pull, on: '**'}]
 ";
 
-fn site(config: &str) -> tempfile::TempDir {
+pub(super) fn site(config: &str) -> tempfile::TempDir {
     let site = tempfile::tempdir().unwrap();
     fs::write(site.path().join("config.yml"), config).unwrap();
     site
 }
 
-fn registry(site: &Path, arguments: &str, input: &str) -> Ended {
+pub(super) fn registry(site: &Path, arguments: &str, input: &str) -> Ended {
     let mut command = binary(site);
     end(command.args(arguments.split(' ')).args(["--config", "config.yml"]), input)
 }

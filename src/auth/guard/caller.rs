@@ -10,9 +10,9 @@ use super::{Guard, event};
 use crate::auth::access_tokens::Unavailable;
 use crate::auth::basic::BasicCredentials;
 use crate::auth::certificate;
-use crate::auth::controller::{ChallengeReason, Credentials, Denied, client_text};
+use crate::auth::controller::{ChallengeReason, Credentials, Denied};
+use crate::auth::failed_login::warn_of_failed_login;
 use crate::auth::identity::{Identity, Robot};
-use crate::auth::shown::Shown;
 use crate::auth::token::own::{Claims, Refusal, bearer};
 use crate::auth::token_secret::TokenSecret;
 
@@ -182,9 +182,7 @@ impl Guard {
             }
             None => {
                 let delay = self.throttle.failed(client, id.as_bytes(), secret.hash().as_bytes());
-                let shown = Shown::new(&String::from_utf8_lossy(user));
-                let client = client_text(client);
-                tracing::warn!(user = %shown.as_str(), client, token = %secret.id(), "failed login with an access token");
+                warn_of_failed_login(client, user, Some(secret.id()));
                 sleep(delay).await;
                 Err(Rejected::Challenge(ChallengeReason::Wrong))
             }

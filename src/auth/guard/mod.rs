@@ -217,7 +217,9 @@ impl AccessController for Guard {
         let policy = self.policy.current().await;
         if !wanted.iter().all(|access| policy.allows(&identity, access)) {
             if let Some(user) = name(&identity) {
-                let denied = event("denied", credentials).with("user", Some(user));
+                let denied = event("denied", credentials)
+                    .with("user", Some(user))
+                    .with("token", identity.token().map(|id| id.to_string()));
                 self.audit.note_once_a_minute(denied.with("scope", Some(scope(wanted))));
             }
             return Err(match name(&identity) {
@@ -239,12 +241,12 @@ impl AccessController for Guard {
         if !wanted.is_empty() {
             self.counts.decided(Decision::Allowed);
         }
-        let user = name(&identity).map(str::to_owned);
+        let (user, token) = (name(&identity).map(str::to_owned), identity.token());
         let view = match policy.sees_everything(&identity) {
             true => View::Everything,
             false => View::ByRules(policy, identity),
         };
-        Ok(Grant { user, view })
+        Ok(Grant { user, token, view })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sampan_config::{Permission, parse_policy};
+use sampan_engine::AccessTokenId;
 
 use super::super::{Access, Action, Identity, Resource, Robot};
 use super::*;
@@ -33,7 +34,12 @@ fn robot(name: &str, may: &[Permission], on: &str, except: &[&str], on_behalf_of
     let except = except.iter().map(|pattern| pattern.parse().unwrap()).collect();
     let rights = Rights::new(may.to_vec(), vec![on.parse().unwrap()], except).unwrap();
     let on_behalf_of = on_behalf_of.map(str::to_owned);
-    Identity::Robot(Arc::new(Robot { name: name.to_owned(), rights, on_behalf_of }))
+    Identity::Robot(Arc::new(Robot {
+        id: AccessTokenId::random(),
+        name: name.to_owned(),
+        rights,
+        on_behalf_of,
+    }))
 }
 
 pub(super) fn access(repository: &str, action: Action) -> Access {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::pki_types::UnixTime;
+use sampan_config::read_regular_file;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
@@ -305,6 +306,9 @@ impl Source {
     }
 }
 
+/// The largest file of keys or certificates, in bytes.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
 /// The stamp and content of a file; `None` if the stamp proves it unchanged.
 fn read(
     key: &'static str,
@@ -317,7 +321,8 @@ fn read(
     if unchanged == Unchanged::Skip && before.is_some_and(|before| stamp.is_surely(&before)) {
         return Ok(None);
     }
-    Ok(Some((stamp, std::fs::read(path).map_err(unreadable)?)))
+    let content = read_regular_file(path, MAX_FILE_BYTES).map_err(|error| unreadable(error.into()))?;
+    Ok(Some((stamp, content)))
 }
 
 fn remark(key: &str, place: &str, remarks: &[String]) {

@@ -5,7 +5,8 @@ mod helper;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -208,8 +209,7 @@ impl Credentials {
             Source::Helper(program) => return program.ask(address.name()).await,
             Source::PasswordFile { user, path } => {
                 let unreadable = |problem| CredentialError::Unreadable { path: path.clone(), problem };
-                let text =
-                    tokio::fs::read_to_string(path).await.map_err(|error| unreadable(error.to_string()))?;
+                let text = password_of(path).await.map_err(|error| unreadable(error.to_string()))?;
                 let password = text.trim_end_matches(['\r', '\n']);
                 // While it is replaced. A login without a password may lock the account.
                 if password.is_empty() {
@@ -280,6 +280,21 @@ impl fmt::Debug for Credentials {
             Source::PasswordFile { path, .. } => f.debug_tuple("PasswordFile").field(path).finish(),
         }
     }
+}
+
+/// The largest file of a password, in bytes.
+const MAX_PASSWORD_FILE_BYTES: u64 = 64 << 10;
+
+/// The text of a password file. A pipe would block its reader.
+async fn password_of(path: &Path) -> io::Result<String> {
+    let metadata = tokio::fs::metadata(path).await?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if metadata.len() > MAX_PASSWORD_FILE_BYTES {
+        return Err(io::Error::other("it is longer than 64 KiB, so it is no password"));
+    }
+    tokio::fs::read_to_string(path).await
 }
 
 #[cfg(test)]

@@ -87,8 +87,9 @@ pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> R
         context.set_user(user.clone());
     }
     let grant = answer?;
-    if let (Some(user), Some(context)) = (grant.user, context) {
-        context.set_user(user);
+    if let Some(context) = context {
+        grant.user.into_iter().for_each(|user| context.set_user(user));
+        grant.token.into_iter().for_each(|token| context.set_token(token));
     }
     Ok(grant.view)
 }

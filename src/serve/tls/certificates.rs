@@ -1,6 +1,5 @@
 //! Reads certificates and keys from PEM files.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sampan_config::TlsConfig;
+use sampan_config::{TlsConfig, read_regular_file};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -25,6 +24,9 @@ pub(super) struct Identity {
     pub(super) certified_key: Arc<CertifiedKey>,
     pub(super) validity: Validity,
 }
+
+/// The largest file of certificates or keys, in bytes.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// How long before a certificate expires warnings begin.
 const SOON: Duration = Duration::days(14);
@@ -177,7 +179,11 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })
+    read_regular_file(path, MAX_FILE_BYTES).map_err(|error| TlsError::Read {
+        key,
+        path: path.to_owned(),
+        source: error.into(),
+    })
 }
 
 /// Every certificate and key is a SEQUENCE there.

@@ -29,3 +29,4 @@ use column::Column;
 use crumbs::{Step, crumbs, steps};
 pub(crate) use problem::{Problem, problem};
 use problem::{add_retry_after, refused};
+pub use tokens::shell_word;

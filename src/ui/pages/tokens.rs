@@ -272,7 +272,7 @@ fn mistake(t: Language, tokens: &dyn AccessTokens, refusal: CannotCreateToken) -
 }
 
 /// A word of a shell's command.
-fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/@+-".contains(&byte);
     if text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

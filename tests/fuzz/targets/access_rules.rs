@@ -69,5 +69,10 @@ fn robot(on_behalf_of: Option<&str>) -> Identity {
     let rights =
         Rights::new(vec!["push".parse().expect(text)], vec!["team/**".parse().expect(text)], Vec::new());
     let on_behalf_of = on_behalf_of.map(str::to_owned);
-    Identity::Robot(Arc::new(Robot { name: "ci".to_owned(), rights: rights.expect(text), on_behalf_of }))
+    Identity::Robot(Arc::new(Robot {
+        id: "aaaaaaaaaaaaaaaa".parse().expect(text),
+        name: "ci".to_owned(),
+        rights: rights.expect(text),
+        on_behalf_of,
+    }))
 }

@@ -206,9 +206,21 @@ impl Site {
 
     /// Creates an access token, and returns its secret.
     async fn access_token(&self, may: &str, on: &str, on_behalf_of: Option<&str>) -> TokenSecret {
+        self.token_named("ci", may, on, on_behalf_of, None).await
+    }
+
+    /// The same with a name and an end; `None` is never.
+    async fn token_named(
+        &self,
+        name: &str,
+        may: &str,
+        on: &str,
+        on_behalf_of: Option<&str>,
+        ends: Option<SystemTime>,
+    ) -> TokenSecret {
         let secret = TokenSecret::random();
         let record = TokenRecord {
-            name: "ci".to_owned(),
+            name: name.to_owned(),
             note: String::new(),
             may: vec![may.to_owned()],
             on: vec![on.to_owned()],
@@ -216,7 +228,7 @@ impl Site {
             on_behalf_of: on_behalf_of.map(str::to_owned),
             created: rfc3339(Some(SystemTime::now())),
             created_by: String::new(),
-            expires: "never".to_owned(),
+            expires: rfc3339(ends),
             sha256: secret.hash(),
         };
         let record = serde_json::to_vec(&record).unwrap();

@@ -1,10 +1,11 @@
 //! A user's own access tokens, from the page's form to a pull.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sampan::auth::OwnTokens;
 use sampan::http::{HttpServices, PageGate, PageSlot};
+use sampan_driver::DriverConfig;
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_engine::Registry;
 use sampan_ui::{SessionKey, Ui, UiSettings};
@@ -180,6 +181,22 @@ async fn a_form_that_makes_no_token_says_why() {
     assert!(many.status == 422 && text(&many).contains("1025 alternatives"));
     assert_eq!(send(&site, &alice, &form("ci", "**")).await.status, 201);
     assert_eq!(send(&site, &alice, &form("ci", "**")).await.status, 409);
+}
+
+#[tokio::test]
+async fn tokens_that_have_ended_count_for_nothing_and_are_removed_after_a_month() {
+    let site = site().await;
+    let registry = Registry::builder(site.server.driver()).build();
+    let ago = |days: u32| Some(SystemTime::now() - Duration::from_secs(86_400) * days);
+    for _ in 0..100 {
+        site.token_named("alice/ci", "pull", "**", Some("alice"), ago(1)).await;
+    }
+    let old = site.token_named("alice/old", "pull", "**", Some("alice"), ago(31)).await;
+    let bobs = site.token_named("bob/old", "pull", "**", Some("bob"), ago(31)).await;
+    assert_eq!(send(&site, &user("alice"), &form("ci", "**")).await.status, 201);
+    let ids = registry.access_tokens().await.unwrap();
+    assert_eq!((ids.len(), ids.contains(&old.id()), ids.contains(&bobs.id())), (102, false, true));
+    assert_eq!(send(&site, &user("alice"), &form("ci", "**")).await.status, 409);
 }
 
 #[tokio::test]

@@ -208,6 +208,43 @@ async fn decisions_about_users_are_recorded() {
 }
 
 #[tokio::test]
+async fn what_a_token_did_is_recorded_with_its_id() {
+    let site = Site::new().await;
+    let secret = site.access_token("*", "team/**", None).await;
+    let ci = basic("ci", &secret.reveal());
+    assert_eq!(site.push("team/app", &ci).await, 201);
+    assert_eq!(site.delete("team/app", &ci).await, 202);
+    assert_eq!(site.push("other/app", &ci).await, 403);
+    assert_eq!(site.push("team/app", &user("alice")).await, 201);
+    assert_eq!(site.delete("team/app", &user("alice")).await, 403);
+    let events = site.recorded_of(&["deletion", "denied"], 3).await;
+    let id = secret.id().to_string();
+    let shown: Vec<_> = events.iter().map(|event| (&event["user"], event["token"].as_str())).collect();
+    assert_eq!(
+        shown,
+        [(&"ci".into(), Some(id.as_str())), (&"ci".into(), Some(id.as_str())), (&"alice".into(), None)]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_in_another_place_than_the_password_is_not_recorded() {
+    let site = Site::new().await;
+    let secret = site.access_token("pull", "**", None).await;
+    let text = secret.reveal();
+    site.get("/v2/", Some(&basic(&text, "ci"))).await.expect(401);
+    site.get("/v2/", Some(&basic(&text, &text))).await.expect(401);
+    let asked =
+        format!("/auth/token?service=here&client_id=docker-{text}&scope=repository:{text}:pull&scope={text}");
+    site.get(&asked, Some(&user("alice"))).await.expect(200);
+    let events = site.recorded_of(&["failed login", "token issued"], 2).await;
+    let shown = format!("spn_{}_…", secret.id());
+    assert_eq!(events[0]["user"], shown.as_str());
+    assert_eq!(events[1]["clientId"], format!("docker-{shown}"));
+    assert_eq!(events[1]["asked"], format!("repository:{shown}:pull {shown}"));
+    assert!(!format!("{events:?}").contains(&text[21..]), "{events:?}");
+}
+
+#[tokio::test]
 async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
     use sha2::{Digest, Sha256};
     let site = Site::new().await;
