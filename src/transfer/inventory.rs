@@ -43,7 +43,7 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
             let size_bytes = match sizes.get(&digest) {
                 Some(size_bytes) => Some(*size_bytes),
                 None if digest.is_canonical() => None,
-                None => source.blob_size(&name, &digest).await?,
+                None => alias_size(source, &name, &digest).await?,
             };
             lines.extend(size_bytes.map(|size_bytes| data_line(&name, &digest, size_bytes)));
         }
@@ -120,6 +120,15 @@ pub async fn inventory_by_api(
         }
     }
     Ok(sorted(lines))
+}
+
+/// The length in bytes of content by another digest than the canonical one: of a blob, or of a manifest.
+async fn alias_size(source: &StoreSource, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+    if let Some(size_bytes) = source.blob_size(name, digest).await? {
+        return Ok(Some(size_bytes));
+    }
+    let found = readable(source, name, &Reference::Digest(digest.clone())).await?;
+    Ok(found.map(|found| found.bytes.len() as u64))
 }
 
 /// A manifest; `None` if it is missing or cannot be read.

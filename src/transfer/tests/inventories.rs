@@ -110,6 +110,22 @@ fn a_delta_carries_the_platforms_that_the_far_side_lacks() {
 }
 
 #[test]
+fn a_far_side_with_everything_gets_nothing() {
+    runtime().block_on(async {
+        // Some of it is named by sha512.
+        let near = sample().await;
+        let delta = ExportOptions { have: have(&near).await, ..options(&["**"]) };
+        let planned = plan(&near.source(), &delta).await.unwrap();
+        assert_eq!((planned.plan.images().count(), planned.unchanged), (0, 3));
+        let by_api = inventory_by_api(&near.source(), &[], false).await.unwrap();
+        let mut have = Holdings::default();
+        have.add_lines(by_api.join("\n").as_bytes()).unwrap();
+        let planned = plan(&near.source(), &ExportOptions { have, ..delta }).await.unwrap();
+        assert_eq!((planned.plan.images().count(), planned.unchanged), (0, 3));
+    });
+}
+
+#[test]
 fn a_delta_mends_an_image_whose_layer_the_far_side_has_lost() {
     runtime().block_on(async {
         let (near, far) = (sample().await, Store::new());
