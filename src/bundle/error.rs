@@ -20,8 +20,8 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
-    /// The pipe broke.
-    #[error("the bundle could not be read from the pipe")]
+    /// The pipe broke, or what decodes a compressed file.
+    #[error("the bundle could not be read to its end")]
     Pipe(#[source] io::Error),
     /// The input does not begin like a bundle.
     #[error("this is not a bundle: {0}")]

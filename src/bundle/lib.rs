@@ -49,7 +49,7 @@ pub use plan::{
     IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository,
     RewrittenIndex, Totals, is_fallback_tag,
 };
-pub use read::{ContentReader, Reader};
+pub use read::{ContentReader, Reader, is_compressed};
 pub use resume::{Resumption, find_resumption};
 pub use sign::{KeyError, SigningKey, VerifyingKey};
 pub use sums::PartSum;

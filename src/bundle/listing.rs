@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use sampan_engine::oci::{Digest, media_type};
+use sampan_engine::oci::{Digest, Tag, media_type};
 use serde::Serialize;
 
 use crate::content::path_of;
@@ -68,7 +68,7 @@ pub fn index_json(plan: &Plan) -> Bytes {
         if image.tags.is_empty() {
             manifests.push(entry(BTreeMap::new()));
         }
-        for tag in image.tags.iter().filter(|tag| plan.index == IndexScope::All || !is_fallback_tag(tag)) {
+        for tag in listed_tags(plan, image) {
             let name = format!("{}:{tag}", repository.name);
             manifests.push(entry(BTreeMap::from([
                 ("io.containerd.image.name", format!("{}/{name}", plan.source)),
@@ -86,22 +86,27 @@ pub fn index_json(plan: &Plan) -> Bytes {
 }
 
 /// The file `manifest.json` of `docker save`: the images of `images`, which maps the digest of a manifest or index to the
-/// platform that is chosen for it. `None` when it is so long that nothing reads it.
+/// platform that is chosen for it, under the tags that `index.json` lists. `None` when it is so long that nothing reads it.
 pub fn manifest_json(plan: &Plan, images: &HashMap<Digest, DockerImage>) -> Option<Bytes> {
     let item = |(repository, planned): (&PlannedRepository, &PlannedImage)| {
-        let image = images.get(&planned.digest).filter(|_| !planned.tags.is_empty())?;
-        Some(Item {
+        let image = images.get(&planned.digest)?;
+        let repo_tags: Vec<String> = listed_tags(plan, planned)
+            .map(|tag| format!("{}/{}:{tag}", plan.source, repository.name))
+            .collect();
+        (!repo_tags.is_empty()).then(|| Item {
             config: path_of(&image.config),
-            repo_tags: planned
-                .tags
-                .iter()
-                .map(|tag| format!("{}/{}:{tag}", plan.source, repository.name))
-                .collect(),
+            repo_tags,
             layers: image.layers.iter().map(path_of).collect(),
         })
     };
     let json = json(&plan.images().filter_map(item).collect::<Vec<_>>());
     (json.len() <= MAX_MANIFEST_JSON).then_some(json)
+}
+
+/// The tags of an image that other tools find.
+fn listed_tags<'a>(plan: &Plan, image: &'a PlannedImage) -> impl Iterator<Item = &'a Tag> + use<'a> {
+    let has_all = plan.index == IndexScope::All;
+    image.tags.iter().filter(move |tag| has_all || !is_fallback_tag(tag))
 }
 
 fn json(value: &impl Serialize) -> Bytes {

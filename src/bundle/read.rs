@@ -295,10 +295,18 @@ pub(crate) fn find_framing_faults(files: &PartFiles, bundle: &Bundle, faults: &m
     check(layout.len_bytes() - END, &zeros(END), "the end", "the end marker")
 }
 
+/// Whether a file that begins like this was compressed by gzip or zstd.
+pub fn is_compressed(first: &[u8]) -> bool {
+    first.starts_with(&[0x1f, 0x8b]) || first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+}
+
 async fn read_head(cursor: &mut Cursor) -> Result<Bundle> {
     let (name, content) = OCI_LAYOUT;
     let first =
         cursor.exact(BLOCK, name).await.map_err(|_| Error::NotABundle("it is shorter than a tar file"))?;
+    if is_compressed(&first) {
+        return Err(Error::NotABundle("it is compressed, which only an import takes: decompress it first"));
+    }
     if first != header::file(name, content.len() as u64) {
         return Err(Error::NotABundle("its first entry is not the `oci-layout` of a bundle"));
     }

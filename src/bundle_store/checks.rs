@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sampan_bundle::{ContentHash, Fault};
+use sampan_engine::oci::{Algorithm, Digest};
 use tokio::sync::watch;
 
 use crate::contents::{Contents, Place};
@@ -147,6 +148,22 @@ impl Checks {
         Ok(content.into())
     }
 
+    /// The canonical digest of a content that the plan names by another algorithm. Reads all of it, and hashes it by both. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or the medium fails.
+    pub(crate) fn canonical(&self, contents: &Contents, place: Place) -> Result<Digest, Unreadable> {
+        let mut planned = ContentHash::new(contents.digest(place).algorithm());
+        let mut canonical = ContentHash::new(Algorithm::Sha256);
+        each_chunk(contents, place, |chunk, _| {
+            planned.update(chunk);
+            canonical.update(chunk);
+        })?;
+        self.conclude(contents, place, planned)?;
+        Ok(canonical.finish())
+    }
+
     /// Works on the checks that wait until there is none.
     fn work(&self, contents: &Contents) {
         loop {
@@ -177,22 +194,11 @@ impl Checks {
         place: Place,
         progress: &watch::Sender<Progress>,
     ) -> Result<(), Unreadable> {
-        let range = contents.range(place);
         let mut hash = ContentHash::new(contents.digest(place).algorithm());
-        let mut buffer = vec![0; CHUNK];
-        let mut offset = range.start;
-        while offset < range.end {
-            let len = buffer.len().min(usize::try_from(range.end - offset).unwrap_or(usize::MAX));
-            let read = contents.files(place).read_at(offset, &mut buffer[..len]);
-            match read.map_err(Unreadable::medium)? {
-                0 => return Err(Unreadable::medium(ends_early(contents, place))),
-                read => {
-                    hash.update(&buffer[..read]);
-                    offset += read as u64;
-                }
-            }
-            progress.send_replace(Progress::Hashed(offset - range.start));
-        }
+        each_chunk(contents, place, |chunk, read_bytes| {
+            hash.update(chunk);
+            progress.send_replace(Progress::Hashed(read_bytes));
+        })?;
         self.conclude(contents, place, hash)
     }
 
@@ -242,6 +248,25 @@ impl Unreadable {
     pub(crate) fn medium(error: sampan_bundle::Error) -> Self {
         Self::Medium(Arc::new(error))
     }
+}
+
+/// Reads a content from its beginning to its end. `take` gets each chunk, and the number of bytes up to its end. Blocks.
+fn each_chunk(contents: &Contents, place: Place, mut take: impl FnMut(&[u8], u64)) -> Result<(), Unreadable> {
+    let range = contents.range(place);
+    let mut buffer = vec![0; CHUNK];
+    let mut offset = range.start;
+    while offset < range.end {
+        let len = buffer.len().min(usize::try_from(range.end - offset).unwrap_or(usize::MAX));
+        let read = contents.files(place).read_at(offset, &mut buffer[..len]);
+        match read.map_err(Unreadable::medium)? {
+            0 => return Err(Unreadable::medium(ends_early(contents, place))),
+            read => {
+                offset += read as u64;
+                take(&buffer[..read], offset - range.start);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The file was cut after it was opened.

@@ -30,7 +30,13 @@ enum Content {
     Data(Place),
     /// The text of a link.
     Text(Bytes),
+    /// The link of a blob that the plan names by another algorithm than the engine: its text is the canonical digest, which only
+    /// the bytes say.
+    Alias(Place),
 }
+
+/// The length of a link: `sha256:` and 64 digits.
+const LINK_BYTES: u64 = 71;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -52,6 +58,7 @@ impl StorageDriver for BundleStore {
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
         match self.inner.content(Operation::GetContent, path).await? {
             Content::Text(text) => Ok(text),
+            Content::Alias(place) => self.inner.alias(Operation::GetContent, path, place).await,
             Content::Data(place) => {
                 let inner = self.inner.clone();
                 // The engine reads manifests this way, and compares each with its digest. It leaves a damaged one out of a
@@ -208,12 +215,19 @@ impl Inner {
         let manifests = || self.manifests(index, operation, path);
         let digest = match entry {
             Entry::ReferrersComplete(_) => return Ok(Some(Content::Text(Bytes::from_static(b"1")))),
-            Entry::LayerLink(_, digest) => match contents.find(digest) {
-                Some(place) if manifests().await?.layers.binary_search(&place).is_ok() => {
-                    Some(digest.clone())
+            Entry::LayerLink(_, digest) => {
+                // The same bytes may be in another repository under their canonical digest.
+                let mut places = contents.find(digest).into_iter().chain(self.named(digest)).peekable();
+                if places.peek().is_none() {
+                    return Ok(None);
                 }
-                _ => None,
-            },
+                let layers = &manifests().await?.layers;
+                match places.find(|place| layers.binary_search(place).is_ok()) {
+                    Some(place) if !digest.is_canonical() => return Ok(Some(Content::Alias(place))),
+                    Some(_) => Some(digest.clone()),
+                    None => None,
+                }
+            }
             Entry::RevisionLink(_, digest) => {
                 let is_root = |place| repository.roots.binary_search(&place).is_ok();
                 // A pull by tag reads no other manifest.
@@ -266,10 +280,26 @@ impl Inner {
         Ok(known.map_or(digest, |known| known.canonical(&self.contents)).clone())
     }
 
+    /// The text of the link of a blob that has no canonical digest in the plan. The first call for a blob reads it as a whole.
+    async fn alias(self: &Arc<Self>, operation: Operation, path: &DriverPath, place: Place) -> Result<Bytes> {
+        let digest = match self.alias_of(place) {
+            Some(known) => known,
+            None => {
+                let inner = self.clone();
+                let hash = move || inner.checks.canonical(&inner.contents, place);
+                let hashed = self.threads.run(operation, path, hash).await?;
+                let digest = hashed.map_err(|failed| unreadable(operation, path, failed))?;
+                self.keep_alias(place, digest)
+            }
+        };
+        Ok(Bytes::from(digest.to_string()))
+    }
+
     /// Reads a link, or small content as a whole.
     async fn whole(self: &Arc<Self>, path: &DriverPath, content: Content) -> Result<Bytes> {
         match content {
             Content::Text(text) => Ok(text),
+            Content::Alias(place) => self.alias(Operation::Read, path, place).await,
             Content::Data(place) => {
                 let inner = self.clone();
                 let whole = move || inner.checks.whole(&inner.contents, place);
@@ -282,6 +312,7 @@ impl Inner {
     fn size_bytes(&self, content: &Content) -> u64 {
         match content {
             Content::Text(text) => text.len() as u64,
+            Content::Alias(_) => LINK_BYTES,
             Content::Data(place) => self.contents.size_bytes(*place),
         }
     }

@@ -13,6 +13,8 @@ use crate::repository::Repository;
 pub(crate) enum File {
     /// Makes a blob visible.
     Layer(Place),
+    /// Makes a blob visible under its canonical digest, where the plan has another one.
+    CanonicalLayer(Place),
     /// Makes a manifest visible that a plan names, before the manifests were read.
     Root(Place),
     /// Makes a manifest visible under the digest that the plan has.
@@ -43,6 +45,9 @@ impl File {
         let known = |index: &usize| manifests.and_then(|manifests| manifests.list.get(*index));
         Some(match self {
             Self::Layer(place) => Entry::LayerLink(name, contents.digest(*place).clone()),
+            Self::CanonicalLayer(place) => {
+                Entry::LayerLink(name, manifests?.layer_names.get()?.get(place)?.clone())
+            }
             Self::Root(place) => Entry::RevisionLink(name, contents.digest(*place).clone()),
             Self::Revision(index) => Entry::RevisionLink(name, contents.digest(known(index)?.place).clone()),
             Self::Canonical(index) => Entry::RevisionLink(name, known(index)?.canonical(contents).clone()),

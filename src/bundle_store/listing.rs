@@ -92,6 +92,7 @@ impl Inner {
         if manifests.files.get().is_none() {
             let (inner, sorted) = (self.clone(), manifests.clone());
             let sort = move || {
+                sorted.layer_names.get_or_init(|| inner.layer_names(&sorted.layers));
                 sorted.files(&inner.repositories[repository], &inner.contents);
             };
             self.threads.run(operation, path, sort).await?;

@@ -21,6 +21,8 @@ pub(crate) struct Manifests {
     pub(crate) layers: Vec<Place>,
     /// The manifests that plans name by another algorithm, by their canonical digest.
     pub(crate) canonical: BTreeMap<Digest, usize>,
+    /// The canonical digests of the blobs that plans name by another algorithm, for listings.
+    pub(crate) layer_names: OnceLock<BTreeMap<Place, Digest>>,
     /// All files in the order of their paths, for listings.
     pub(crate) files: OnceLock<Vec<File>>,
 }
@@ -132,7 +134,9 @@ impl Manifests {
                 let referrer = known.subject.is_some().then_some(File::Referrer(index));
                 [File::Revision(index)].into_iter().chain(canonical).chain(referrer)
             });
-            let layers = self.layers.iter().map(|place| File::Layer(*place));
+            let named = self.layer_names.get().into_iter().flat_map(BTreeMap::keys);
+            let named = named.map(|place| File::CanonicalLayer(*place));
+            let layers = self.layers.iter().map(|place| File::Layer(*place)).chain(named);
             let mut files: Vec<File> =
                 tags.chain(manifests).chain(layers).chain([File::ReferrersComplete]).collect();
             let path = |file: &File| file.path(repository, contents, Some(self));

@@ -1,6 +1,6 @@
 //! `BundleStore`: open bundles as one store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -41,8 +41,10 @@ pub(crate) struct Inner {
     manifests: Cache<usize, Arc<Manifests>, ByBytes>,
     /// The reads under way, each of which fills the cache, by the index of the repository.
     reads: Mutex<HashMap<usize, ManifestsRead>>,
-    /// Manifests by their canonical digest, where the plan has another one; as many as there are such manifests.
+    /// Manifests and blobs by their canonical digest, where the plan has another one; as many as there are of these.
     canonical: Mutex<HashMap<Digest, Place>>,
+    /// The canonical digests of blobs that the plan names by another algorithm, once their links were read.
+    aliases: Mutex<HashMap<Place, Digest>>,
 }
 
 /// A read of the manifests of one repository. All requests for them wait for one read, which ends even if they are gone.
@@ -104,6 +106,7 @@ impl BundleStore {
                 ),
                 reads: Mutex::default(),
                 canonical: Mutex::default(),
+                aliases: Mutex::default(),
             }),
         })
     }
@@ -213,9 +216,45 @@ impl Inner {
         manifests
     }
 
-    /// The content with this digest. A second name of a manifest is known once the manifest was read.
+    /// The canonical digest of a blob that the plan names by another algorithm, if its link was read before.
+    pub(crate) fn alias_of(&self, place: Place) -> Option<Digest> {
+        self.aliases.lock().get(&place).cloned()
+    }
+
+    /// Keeps the canonical digest of a blob, by which its data is found from now on.
+    pub(crate) fn keep_alias(&self, place: Place, digest: Digest) -> Digest {
+        self.canonical.lock().insert(digest.clone(), place);
+        self.aliases.lock().insert(place, digest.clone());
+        digest
+    }
+
+    /// The canonical digests of those blobs that plans name by another algorithm. Blocks, since each is hashed once. One that cannot
+    /// be read is logged, and left out.
+    pub(crate) fn layer_names(&self, layers: &[Place]) -> BTreeMap<Place, Digest> {
+        let unnamed = layers.iter().filter(|place| !self.contents.digest(**place).is_canonical());
+        let named = unnamed.filter_map(|place| {
+            let known = self.alias_of(*place).map(Ok);
+            let hashed = known.unwrap_or_else(|| self.checks.canonical(&self.contents, *place));
+            match hashed {
+                Ok(digest) => Some((*place, self.keep_alias(*place, digest))),
+                Err(error) => {
+                    tracing::error!(%error, "{} cannot be listed", self.contents.digest(*place));
+                    None
+                }
+            }
+        });
+        named.collect()
+    }
+
+    /// The content with this digest. A second name of a manifest is known once the manifest was read, and that of a blob once its
+    /// link was.
     pub(crate) fn data(&self, digest: &Digest) -> Option<Place> {
-        self.contents.find(digest).or_else(|| self.canonical.lock().get(digest).copied())
+        self.contents.find(digest).or_else(|| self.named(digest))
+    }
+
+    /// The content with this canonical digest that the plan names by another algorithm, if that is known.
+    pub(crate) fn named(&self, digest: &Digest) -> Option<Place> {
+        self.canonical.lock().get(digest).copied()
     }
 }
 

@@ -1,11 +1,13 @@
 //! `registry bundle`: looks at bundles. `bundle_verify.rs` checks them, `bundle_serve.rs` serves them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
+use sampan_bundle::{Plan, PlannedImage, PlannedRepository, is_compressed};
 use sampan_driver::HumanSize;
 use sampan_engine::oci::Digest;
 use serde_json::json;
@@ -67,8 +69,13 @@ pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode,
 }
 
 async fn plan_of(file: PathBuf) -> Result<(Plan, Digest), Box<dyn std::error::Error>> {
-    let plan = existing_plan(&file).await?;
-    plan.ok_or_else(|| Failed(format!("{} is neither a bundle nor a bundle.json", file.display())).into())
+    if let Some(plan) = existing_plan(&file).await? {
+        return Ok(plan);
+    }
+    let mut first = Vec::new();
+    File::open(&file)?.take(4).read_to_end(&mut first)?;
+    let remedy = if is_compressed(&first) { ": it is compressed, so decompress it first" } else { "" };
+    Err(Failed(format!("{} is neither a bundle nor a bundle.json{remedy}", file.display())).into())
 }
 
 fn ls(plan: &Plan, name: &Digest, format: ReportFormat) -> Result<(), Box<dyn std::error::Error>> {

@@ -8,7 +8,9 @@ use sampan_transfer::{ExportOptions, ImportOptions, IndexPolicy, Live, Platform,
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
-use super::import::TagChoice;
+use super::export_args::positive;
+use super::export_failure::{name_other_platforms, name_unused};
+use super::import::{TagChoice, check_renames};
 use super::login::LoginOptions;
 use super::misunderstood;
 use super::report::ReportOptions;
@@ -49,7 +51,7 @@ pub(super) struct CopyArgs {
     no_referrers: bool,
 
     /// Only this number of versions of each repository, the newest by their tags
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = positive)]
     latest: Option<usize>,
 
     /// Only tags that were set then or later, such as 2026-01-31 or 2026-01-31T12:00:00Z, of a store
@@ -69,7 +71,7 @@ pub(super) struct CopyArgs {
     keep_going: bool,
 
     /// How many blobs are copied at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = positive)]
     jobs: usize,
 
     /// Only show what would be copied, and which tags would move
@@ -156,10 +158,16 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
     if !args.report.quiet {
         name_rewritten(&planned.rewritten);
     }
+    name_unused(&planned.unused_exclusions);
+    if !args.report.quiet {
+        name_other_platforms(&planned.other_platforms);
+    }
+    let renames = Renames::new(args.map.clone());
+    check_renames(&renames, &planned.plan)?;
     let live = Live::new(source, planned)?;
     let import_options = ImportOptions {
         only: Vec::new(),
-        renames: Renames::new(args.map.clone()),
+        renames,
         tags: args.tags.into(),
         keep_going: args.keep_going,
         jobs: args.jobs,

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use sampan_bundle::{
-    Bundle, FileOutput, IndexScope, Output, OutputOptions, PartFiles, PartSum, Plan, Reader, SigningKey,
-    WriteError, find_resumption, index_json, manifest_json, part_name,
+    Bundle, FileOutput, IndexScope, Output, OutputOptions, PartSum, Plan, Reader, SigningKey, WriteError,
+    find_resumption, index_json, manifest_json, part_name,
 };
 use sampan_driver::{HumanSize, parse_size};
 use sampan_engine::oci::{Digest, RepositoryName};
@@ -20,6 +21,8 @@ use sampan_transfer::{
 
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
+use super::export_failure::{explain, name_other_platforms, name_unused};
+use super::export_parts::{missing_ranges, nothing_to_resume, refuse_existing, write_sums};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
 use super::misunderstood;
@@ -28,7 +31,7 @@ use super::since::Since;
 use super::terminal::warn;
 use super::transfer::{
     Failed, INCOMPLETE, async_file, existing_plan, name_left_out, name_rewritten, read_file,
-    until_interrupted, write_lines,
+    until_interrupted,
 };
 use crate::atomic_write::folder_of;
 use crate::drivers::Drivers;
@@ -44,19 +47,21 @@ struct Job {
     bundle: Bundle,
     places: Places,
     split_bytes: Option<u64>,
-    range: std::ops::Range<u64>,
+    /// The ranges of the bundle that are written, in order.
+    ranges: Vec<Range<u64>>,
 }
 
 impl Job {
     async fn write(
         &self,
+        range: &Range<u64>,
         content: &Arc<Exported>,
         jobs: usize,
         output: &mut impl Output,
     ) -> Result<(), WriteError> {
         match jobs {
-            ..=1 => self.bundle.write(self.range.clone(), &**content, output).await,
-            jobs => self.bundle.write_ahead(self.range.clone(), content, jobs, output).await,
+            ..=1 => self.bundle.write(range.clone(), &**content, output).await,
+            jobs => self.bundle.write_ahead(range.clone(), content, jobs, output).await,
         }
     }
 }
@@ -95,20 +100,30 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         let mut planned = plan(&*source, &options(&args, &*source, selectors, host).await?).await?;
         left_out = planned.failures.len();
         name_left_out(&planned.failures);
+        name_unused(&planned.unused_exclusions);
         rewritten = std::mem::take(&mut planned.rewritten);
         if !args.report.quiet {
             name_rewritten(&rewritten);
+            name_other_platforms(&planned.other_platforms);
         }
         if !to_stdout && !args.dry_run {
             refuse_existing(&output)?;
         }
         let (bundle, places) = assemble(planned, key.as_ref())?;
-        let range = 0..bundle.layout().len_bytes();
-        Job { bundle, places, split_bytes, range }
+        let whole = 0..bundle.layout().len_bytes();
+        Job { bundle, places, split_bytes, ranges: vec![whole] }
     };
     if !args.dry_run {
-        let content = Exported::new(source, job.bundle.plan(), std::mem::take(&mut job.places))?;
-        write(&args, &Arc::new(content), &job, &output, to_stdout).await?;
+        let content = Exported::new(source.clone(), job.bundle.plan(), std::mem::take(&mut job.places))?;
+        let content = Arc::new(content);
+        let mut sums = Vec::new();
+        if let Some(split_bytes) = job.split_bytes.filter(|_| !args.resume && args.part.is_none()) {
+            let there = until_interrupted(missing_ranges(&job.bundle, &content, &output, split_bytes));
+            (job.ranges, sums) = there.await??;
+        }
+        if let Err(error) = write(&args, &content, &job, &output, to_stdout, sums).await {
+            return Err(explain(error, &args, &source, job.bundle.plan()).await);
+        }
     }
     if !args.report.quiet && !to_stdout {
         report(&args, &job.bundle, left_out, &rewritten)?;
@@ -206,40 +221,17 @@ fn first_parts(output: &Path) -> impl Iterator<Item = PathBuf> {
     [1, 1_000, 10_000, 100_000].into_iter().map(|count| part_name(output, 1, count))
 }
 
-fn refuse_existing(output: &Path) -> Result<(), Failed> {
-    for path in first_parts(output).chain([output.to_owned()]) {
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        if Path::new(&partial).exists() {
-            return Err(Failed(format!(
-                "{} is an unfinished export: go on with `registry export --resume -o {}`, or remove it",
-                Path::new(&partial).display(),
-                output.display()
-            )));
-        }
-        if path.exists() {
-            return Err(Failed(format!("{} exists: remove it, or choose another name", path.display())));
-        }
-    }
-    Ok(())
-}
-
 async fn resume(
     source: &dyn Source,
     output: &Path,
     split_bytes: Option<u64>,
 ) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(found) = find_resumption(output, split_bytes).await? else {
-        return Err(Failed(format!(
-            "there is nothing to resume at {0}: pass the --split of the first time if it had one; else remove {0}.partial if \
-             it is there, and export again without --resume",
-            output.display()
-        ))
-        .into());
+        return Err(nothing_to_resume(output, split_bytes).into());
     };
     let places = places(source, found.bundle.plan()).await?;
-    let range = found.offset..found.bundle.layout().len_bytes();
-    Ok(Job { bundle: found.bundle, places, split_bytes, range })
+    let rest = found.offset..found.bundle.layout().len_bytes();
+    Ok(Job { bundle: found.bundle, places, split_bytes, ranges: vec![rest] })
 }
 
 async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
@@ -264,7 +256,7 @@ async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Bo
     }
     let places = places(source, bundle.plan()).await?;
     let range = (number - 1) * split..(number * split).min(len);
-    Ok(Job { bundle, places, split_bytes: Some(split), range })
+    Ok(Job { bundle, places, split_bytes: Some(split), ranges: vec![range] })
 }
 
 async fn write(
@@ -273,8 +265,9 @@ async fn write(
     job: &Job,
     output: &Path,
     to_stdout: bool,
+    mut sums: Vec<PartSum>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let len = job.range.end - job.range.start;
+    let len: u64 = job.ranges.iter().map(|range| range.end - range.start).sum();
     if !to_stdout && job.split_bytes.is_none() {
         check_space(output, len)?;
     }
@@ -282,56 +275,29 @@ async fn write(
     let _shown = show(args.report.progress(), progress.clone(), Whole { bytes: len, images: None });
     if to_stdout {
         let mut counted = Counted::new(async_file(std::io::stdout())?, progress);
-        until_interrupted(job.write(content, args.jobs, &mut counted)).await??;
+        for range in &job.ranges {
+            until_interrupted(job.write(range, content, args.jobs, &mut counted)).await??;
+        }
         tokio::io::AsyncWriteExt::flush(&mut counted.into_inner()).await?;
         return Ok(());
     }
-    let files = FileOutput::new(OutputOptions {
-        path: output.to_owned(),
-        split_bytes: job.split_bytes,
-        len_bytes: job.bundle.layout().len_bytes(),
-        start: job.range.start,
-    });
-    let mut counted = Counted::new(files, progress);
-    let written = until_interrupted(job.write(content, args.jobs, &mut counted)).await;
-    let finished = counted.into_inner().finish().await;
-    let hint = |error: Box<dyn std::error::Error>| {
-        let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();
-        let output = output.display();
-        Failed(format!(
-            "{}\nWhat was written stays; go on with `registry export --resume{split} -o {output}`.",
-            sampan_driver::with_causes(&*error)
-        ))
-    };
-    // The error of a file is the reason of the one that the bundle's writer saw.
-    let finished = finished.map_err(|error| hint(error.into()))?;
-    written.map_err(|error| hint(error.into()))?.map_err(|error| hint(error.into()))?;
+    for range in &job.ranges {
+        let files = FileOutput::new(OutputOptions {
+            path: output.to_owned(),
+            split_bytes: job.split_bytes,
+            len_bytes: job.bundle.layout().len_bytes(),
+            start: range.start,
+        });
+        let mut counted = Counted::new(files, progress.clone());
+        let written = until_interrupted(job.write(range, content, args.jobs, &mut counted)).await;
+        // The error of a file is the reason of the one that the bundle's writer saw.
+        sums.extend(counted.into_inner().finish().await?.sums);
+        written??;
+    }
     if job.split_bytes.is_some() {
-        write_sums(output, &finished.sums, args.part.is_some())?;
+        write_sums(output, &sums, args.part.is_some())?;
     }
     Ok(())
-}
-
-/// Writes the checksums of all parts, or replaces that of one part that was made again.
-fn write_sums(output: &Path, new: &[PartSum], only_one: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let path = PartSum::file(output);
-    let mut sums = Vec::new();
-    if only_one {
-        let known = std::fs::read_to_string(&path).map(|lines| PartSum::parse(&lines)).unwrap_or_default();
-        let is_replaced = |sum: &&PartSum| !new.iter().any(|new| new.name == sum.name);
-        sums.extend(known.iter().filter(is_replaced).chain(new).cloned());
-        sums.sort_by(|a, b| a.name.cmp(&b.name));
-    } else {
-        for part in PartFiles::open(&[output.to_owned()])?.paths() {
-            // A resumed export has not hashed the parts of its first run.
-            let name = part.file_name().unwrap_or_default().to_string_lossy();
-            sums.push(match new.iter().find(|sum| sum.name == name) {
-                Some(sum) => sum.clone(),
-                None => PartSum::of(part)?,
-            });
-        }
-    }
-    write_lines(&path, &sums)
 }
 
 fn check_space(output: &Path, len: u64) -> Result<(), Failed> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use sampan_client::RegistryAddress;
 use sampan_transfer::Platform;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::login::LoginOptions;
 use super::report::ReportOptions;
@@ -60,7 +62,7 @@ pub(super) struct ExportArgs {
     pub(super) no_referrers: bool,
 
     /// Only this number of versions of each repository, the newest by their tags
-    #[arg(long, group = PLAN, value_name = "NUMBER")]
+    #[arg(long, group = PLAN, value_name = "NUMBER", value_parser = positive)]
     pub(super) latest: Option<usize>,
 
     /// Only tags that were set then or later, such as 2026-01-31 or 2026-01-31T12:00:00Z; not with --from
@@ -85,7 +87,7 @@ pub(super) struct ExportArgs {
     pub(super) part: Option<u64>,
 
     /// How many blobs are read and hashed at a time, ahead of the output; each takes up to 4 MiB of memory
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = positive)]
     pub(super) jobs: usize,
 
     /// Sign the bundle with this private key (PEM, Ed25519 or ECDSA P-256)
@@ -106,7 +108,7 @@ pub(super) struct ExportArgs {
     pub(super) docker_platform: Platform,
 
     /// Record this time in the bundle, such as 2026-01-31T12:00:00Z; by default equal content makes equal bundles
-    #[arg(long, group = PLAN, value_name = "TIME")]
+    #[arg(long, group = PLAN, value_name = "TIME", value_parser = rfc3339)]
     pub(super) created: Option<String>,
 
     /// Leave out images that cannot be exported, and exit with 3
@@ -119,6 +121,22 @@ pub(super) struct ExportArgs {
 
     #[command(flatten)]
     pub(super) report: ReportOptions,
+}
+
+/// A number that is not 0.
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        number => number.map_err(|error| format!("{error}")),
+    }
+}
+
+/// A time as a bundle records it.
+fn rfc3339(text: &str) -> Result<String, &'static str> {
+    match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it must be a time such as 2026-01-31T12:00:00Z"),
+    }
 }
 
 /// The tags that other tools find.

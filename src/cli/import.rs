@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use sampan_bundle::Plan;
 use sampan_client::RegistryAddress;
 use sampan_transfer::{ImportOptions, Renames, TagPolicy};
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
+use super::export_args::positive;
 use super::import_input::{ImportInput, MapRule};
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::misunderstood;
 use super::prune::PruneOptions;
 use super::report::ReportOptions;
-use super::transfer::write_lines;
+use super::terminal::warn;
+use super::transfer::{Failed, write_lines};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Args)]
@@ -76,7 +79,7 @@ pub(super) struct ImportArgs {
     keep_going: bool,
 
     /// How many blobs are stored at a time, from a file
-    #[arg(long, value_name = "NUMBER", default_value_t = 16)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = positive)]
     jobs: usize,
 
     /// Only check the bundle and the registry, and show which tags would move
@@ -116,6 +119,21 @@ pub(super) fn run(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box<d
     result
 }
 
+/// Names the rules that rename nothing.
+///
+/// # Errors
+///
+/// When no rule renames anything, which would leave all images under their old names.
+pub(super) fn check_renames(renames: &Renames, plan: &Plan) -> Result<(), Failed> {
+    let unused = renames.unused(plan.repositories.iter().map(|repository| &repository.name));
+    let shown: Vec<String> = unused.iter().map(|rule| format!("`--map {rule}`")).collect();
+    if !unused.is_empty() && unused.len() == renames.count() && !plan.repositories.is_empty() {
+        return Err(Failed(format!("no repository fits {}", shown.join(" or "))));
+    }
+    shown.iter().for_each(|rule| warn(format!("warning: no repository fits {rule}")));
+    Ok(())
+}
+
 async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let is_pipe = args.files == [Path::new("-")];
     if is_pipe && !args.only.is_empty() {
@@ -133,11 +151,13 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         quiet: args.report.quiet,
     };
     let carried = input.open().await?;
+    let renames = Renames::new(MapRule::renames(&args.map));
+    check_renames(&renames, carried.plan())?;
     let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
     let Opened { target, max_manifest_bytes, free_bytes } = to.target(drivers, &args.login).await?;
     let options = ImportOptions {
         only,
-        renames: Renames::new(MapRule::renames(&args.map)),
+        renames,
         find_missing: args.missing_out.is_some(),
         free_bytes,
         tags: args.tags.into(),

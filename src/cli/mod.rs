@@ -20,6 +20,8 @@ mod copy;
 mod endpoint;
 mod export;
 mod export_args;
+mod export_failure;
+mod export_parts;
 mod export_report;
 mod garbage_collect;
 mod htpasswd;

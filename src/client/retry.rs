@@ -52,27 +52,40 @@ pub(crate) struct Attempts {
     next: Duration,
     /// On the clock, when the request failed first since its last progress.
     failing_since: Option<Duration>,
+    /// The answers with status 500 since the last progress.
+    internal_errors: u32,
 }
+
+/// The most answers with status 500 to one request: that the server cannot do it, rather than that it is overloaded, which is
+/// 503 or 429.
+const MAX_INTERNAL_ERRORS: u32 = 5;
 
 impl Attempts {
     pub(crate) fn new(policy: RetryPolicy, clock: Clock) -> Self {
-        Self { policy, clock, next: policy.first, failing_since: None }
+        Self { policy, clock, next: policy.first, failing_since: None, internal_errors: 0 }
     }
 
     /// Notes that the transfer moved on, so the next failure is a first one.
     pub(crate) fn progressed(&mut self) {
         self.next = self.policy.first;
         self.failing_since = None;
+        self.internal_errors = 0;
     }
 
     /// Waits before the next attempt.
     ///
     /// # Errors
     ///
-    /// Returns `error` if it is final, or if no time is left.
+    /// Returns `error` if it is final, if no time is left, or if it is one status 500 too many.
     pub(crate) async fn wait(&mut self, error: ClientError, is_known: bool) -> Result<(), ClientError> {
         if !error.is_transient() {
             return Err(error);
+        }
+        if matches!(error.problem(), Problem::Status { status: 500, retry_after: None, .. }) {
+            self.internal_errors += 1;
+            if self.internal_errors >= MAX_INTERNAL_ERRORS {
+                return Err(error);
+            }
         }
         let now = self.clock.elapsed();
         let since = *self.failing_since.get_or_insert(now);
@@ -155,6 +168,29 @@ mod tests {
             attempts.progressed();
         }
         assert_eq!(waits.lock().unwrap().len(), 100);
+    }
+
+    #[tokio::test]
+    async fn an_internal_error_is_repeated_a_few_times() {
+        let status = |status, retry_after| {
+            let answer = crate::error::ServerAnswer::default();
+            ClientError::at("https://x/", Problem::Status { status, answer, retry_after })
+        };
+        for (status, retry_after, is_few) in [
+            (500, None, true),
+            (500, Some(Duration::from_secs(1)), false),
+            (502, None, false),
+            (503, None, false),
+        ]
+        .map(|(code, retry_after, is_few)| (move || status(code, retry_after), retry_after, is_few))
+        {
+            let (clock, waits) = clock();
+            let mut attempts = Attempts::new(RetryPolicy::default(), clock);
+            while attempts.wait(status(), true).await.is_ok() {}
+            let waits = waits.lock().unwrap().len();
+            assert_eq!(waits <= 5, is_few, "{waits} waits, {retry_after:?}");
+            assert!(waits >= 3);
+        }
     }
 
     #[tokio::test]

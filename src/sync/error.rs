@@ -75,6 +75,7 @@ impl From<Error> for Failed {
                 Err(_) => problem,
             }),
             Error::Plan(problem) => Self::One(problem.to_string()),
+            Error::NoPlatform(_) => Self::One(error.to_string()),
             Error::NoDeletion(_) => Self::One(with_causes(&error)),
             Error::Full { left_bytes, source } => Stop::because(&format!(
                 "the store is full, and up to {} of the image are still to be stored; what is stored stays: {}",

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_engine::oci::{Digest, RepositoryName, Tag, version_of};
 
-use crate::fallback::fallback_tags;
+use crate::fallback::{fallback_tags, subject_in};
 use crate::plan_size::PlanSize;
 use crate::{Error, ExportOptions, Result, Source};
 
@@ -25,11 +25,13 @@ pub(crate) struct Selected {
     pub(crate) digests: Vec<Digest>,
 }
 
-/// The repositories with selected images, in the order of the selectors.
+/// The repositories with selected images, in the order of the selectors. Adds the places of the exclusions that match
+/// something to `used`.
 pub(crate) async fn select(
     source: &dyn Source,
     options: &ExportOptions,
     max_bytes: u64,
+    used: &mut HashSet<usize>,
 ) -> Result<Vec<(RepositoryName, Selected)>> {
     let repositories = source.repositories().await?;
     let selectors = &options.selectors;
@@ -44,7 +46,7 @@ pub(crate) async fn select(
             }
             // No selector before this one has the repository.
             let all = source.tags(name).await?;
-            let mut selected = Selected::of(name, &all, options, place, &mut matched);
+            let mut selected = Selected::of(name, &all, options, place, &mut matched, used);
             drop(all);
             if let Some(since) = options.since {
                 keep_since(source, name, &mut selected, since).await?;
@@ -74,6 +76,7 @@ impl Selected {
         options: &ExportOptions,
         first: usize,
         matched: &mut [bool],
+        used: &mut HashSet<usize>,
     ) -> Self {
         let mut selected = Self { all: all.len(), fallback: fallback_tags(all), ..Self::default() };
         let mut places: HashMap<&Tag, usize> = HashMap::new();
@@ -83,7 +86,8 @@ impl Selected {
             selected.digests.extend(selector.digest().cloned());
             for tag in all.iter().filter(|tag| selector.has_tag(tag)) {
                 *matched = true;
-                if options.is_excluded(name, tag) {
+                let is_left_out = !options.referrers && subject_in(tag).is_some();
+                if options.is_excluded(name, tag, used) || is_left_out {
                     continue;
                 }
                 match places.get(tag) {

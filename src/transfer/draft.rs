@@ -7,7 +7,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, DockerImage, ImageWalk, LeftOut, PlannedReferrer, Role};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, media_type};
 
-use crate::children::kept;
+use crate::children::{kept, platform_of};
+use crate::intact::is_intact;
 use crate::plan_size::PlanSize;
 use crate::rewrite::{IndexPolicy, Rewrites};
 use crate::selection::Platform;
@@ -27,6 +28,8 @@ pub(crate) struct Draft {
     pub(crate) rewrites: Rewrites,
     /// The referrers in the source of indexes that are rewritten.
     pub(crate) left_out_referrers: u64,
+    /// The root is an image of another platform than those that are carried; nothing below it was looked up.
+    pub(crate) is_for_other_platform: bool,
 }
 
 pub(crate) struct DraftContent {
@@ -82,6 +85,7 @@ impl Draft {
             docker: None,
             rewrites: Rewrites::new(&options.platforms),
             left_out_referrers: 0,
+            is_for_other_platform: false,
         };
         let (sizes, docker) = (HashMap::new(), DockerChoice::default());
         let (left_out, size) = (HashSet::new(), PlanSize::new(max_bytes));
@@ -140,6 +144,10 @@ impl Walker<'_> {
             if digest == self.draft.root {
                 self.draft.media_type = found.media_type;
                 self.docker.begin(&digest, &manifest, &self.options.docker_platform);
+                if !self.is_wanted(&manifest).await? {
+                    self.draft.is_for_other_platform = true;
+                    return Ok(Vec::new());
+                }
             }
             self.docker.offer(&digest, &manifest);
             self.note_size(&digest, found.bytes.len() as u64)?;
@@ -167,6 +175,14 @@ impl Walker<'_> {
         });
         self.draft.contents.extend(manifests.chain(blobs));
         Ok(carried)
+    }
+
+    /// Whether an image is for one of the platforms, as far as its configuration says.
+    async fn is_wanted(&self, manifest: &Manifest) -> Result<bool> {
+        let platforms = &self.options.platforms;
+        let Some(image) = docker_image(manifest).filter(|_| !platforms.is_empty()) else { return Ok(true) };
+        let platform = platform_of(self.source, self.repository, &image.config).await?;
+        Ok(platform.is_none_or(|platform| platforms.iter().any(|wanted| wanted.has(&platform))))
     }
 
     /// Rewrites the indexes of a walk, each after those in it.
@@ -210,21 +226,31 @@ impl Walker<'_> {
         });
         let found: Vec<_> = lookups.buffered(CONCURRENT_LOOKUPS).try_collect().await?;
         for (descriptor, found) in found {
-            let Descriptor { digest, media_type, .. } = descriptor;
+            let Descriptor { digest, media_type, size, .. } = descriptor;
             let role = match found {
-                Some((role, size_bytes)) => {
-                    if role == Role::Blob {
-                        self.note_size(&digest, size_bytes)?;
+                Some((Role::Blob, size_bytes)) => {
+                    // A manifest may be wrong about the length.
+                    if size_bytes != size && !is_intact(source, repository, &digest).await? {
+                        return Err(problem(format!(
+                            "{digest} is damaged at the source, it has {size_bytes} bytes instead of {size}; push the image \
+                             there again, or leave it out with --exclude"
+                        )));
                     }
-                    role
+                    self.note_size(&digest, size_bytes)?;
+                    Role::Blob
                 }
+                Some((role, _)) => role,
                 None if media_type::is_nondistributable(&media_type) => {
                     self.leave_out(&digest, String::new())?;
                     Role::LeftOut
                 }
                 None => {
+                    let remedy = match manifest.kind.is_index() {
+                        true => "name its platforms with --platform if the source has only some of them, or ",
+                        false => "",
+                    };
                     return Err(problem(format!(
-                        "{digest} is missing at the source; push the image there again, or leave it out"
+                        "{digest} is missing at the source; {remedy}push the image there again, or leave it out with --exclude"
                     )));
                 }
             };
@@ -284,11 +310,10 @@ impl DockerChoice {
 
 fn docker_image(manifest: &Manifest) -> Option<DockerImage> {
     let config = manifest.config.as_ref()?;
-    let is_image =
-        matches!(config.media_type.as_str(), media_type::DOCKER_IMAGE_CONFIG | media_type::OCI_IMAGE_CONFIG);
-    // An attestation has the configuration of an image, and layers that are none.
-    let is_attestation = manifest.layers.iter().any(|layer| layer.media_type.contains("in-toto"));
-    (is_image && !is_attestation).then(|| DockerImage {
+    let is_image = media_type::is_image_config(&config.media_type);
+    // Attestations and signatures may have the configuration of an image; their layers are no file systems.
+    let has_layers = manifest.layers.iter().all(|layer| media_type::is_image_layer(&layer.media_type));
+    (is_image && has_layers).then(|| DockerImage {
         config: config.digest.clone(),
         layers: manifest.layers.iter().map(|layer| layer.digest.clone()).collect(),
     })

@@ -46,8 +46,11 @@ pub enum Error {
         "no tag of {0} that is selected is a version, so there is no latest one: select its tags instead"
     )]
     NoVersions(RepositoryName),
-    /// An image cannot be exported.
-    #[error("{image} cannot be exported: {problem}")]
+    /// All selected images are of other platforms.
+    #[error("no image that is selected is for {0}")]
+    NoPlatform(String),
+    /// An image cannot be transferred.
+    #[error("{image} cannot be transferred: {problem}")]
     Image {
         /// The image.
         image: String,
@@ -88,7 +91,7 @@ pub enum Error {
     /// The bundle does not say which tags its repositories had.
     #[error(
         "{0}, so no tag can be taken for removed: prune with a bundle of all tags of a repository, exported without \
-         `--exclude`, `--platform`, `--latest`, `--since` and `--have`"
+         `--exclude`, `--platform`, `--latest`, `--since`, `--no-referrers` and `--have`"
     )]
     NotComplete(String),
     /// Tags cannot be removed.

@@ -1,5 +1,6 @@
 //! `ExportOptions`: what an export carries.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use sampan_bundle::IndexScope;
@@ -60,22 +61,33 @@ impl ExportOptions {
         }
     }
 
-    pub(crate) fn is_excluded(&self, name: &RepositoryName, tag: &Tag) -> bool {
-        let mut exclude = self.exclude.iter().filter(|selector| selector.digest().is_none());
-        exclude.any(|selector| selector.has_repository(name) && selector.has_tag(tag))
+    /// Whether a tag is excluded. Adds the places of all selectors that exclude it to `used`.
+    pub(crate) fn is_excluded(&self, name: &RepositoryName, tag: &Tag, used: &mut HashSet<usize>) -> bool {
+        self.excluding(used, |selector| {
+            selector.digest().is_none() && selector.has_repository(name) && selector.has_tag(tag)
+        })
     }
 
-    /// Whether the image is excluded by its digest; if a tag is named too, under that tag only.
+    /// Whether the image is excluded by its digest; if a tag is named too, under that tag only. Adds to `used` as
+    /// [`is_excluded`](Self::is_excluded).
     pub(crate) fn is_excluded_digest(
         &self,
         name: &RepositoryName,
         tag: Option<&Tag>,
         digest: &Digest,
+        used: &mut HashSet<usize>,
     ) -> bool {
-        let mut exclude = self.exclude.iter().filter(|selector| selector.digest() == Some(digest));
-        exclude.any(|selector| {
-            selector.has_repository(name)
+        self.excluding(used, |selector| {
+            selector.digest() == Some(digest)
+                && selector.has_repository(name)
                 && (selector.has_no_tag() || tag.is_some_and(|tag| selector.has_tag(tag)))
         })
+    }
+
+    fn excluding(&self, used: &mut HashSet<usize>, excludes: impl Fn(&Selector) -> bool) -> bool {
+        let excluding = self.exclude.iter().zip(0..).filter(|(selector, _)| excludes(selector));
+        let places: Vec<usize> = excluding.map(|(_, place)| place).collect();
+        used.extend(&places);
+        !places.is_empty()
     }
 }

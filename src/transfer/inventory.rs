@@ -17,7 +17,7 @@ const CONCURRENT_REQUESTS: usize = 8;
 ///
 /// # Errors
 ///
-/// Any error of the store.
+/// `NoMatch` for a selector that matches nothing; any error of the store.
 pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: bool) -> Result<Vec<String>> {
     let mut sizes: HashMap<Digest, u64> = HashMap::new();
     if !tags_only {
@@ -43,7 +43,7 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
             let size_bytes = match sizes.get(&digest) {
                 Some(size_bytes) => Some(*size_bytes),
                 None if digest.is_canonical() => None,
-                None => source.blob_size(&name, &digest).await?,
+                None => alias_size(source, &name, &digest).await?,
             };
             lines.extend(size_bytes.map(|size_bytes| data_line(&name, &digest, size_bytes)));
         }
@@ -56,7 +56,7 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
 ///
 /// # Errors
 ///
-/// Any error of the registry.
+/// `NoMatch` for a selector that matches nothing; any error of the registry.
 pub async fn inventory_by_api(
     source: &dyn Source,
     selectors: &[Selector],
@@ -122,6 +122,15 @@ pub async fn inventory_by_api(
     Ok(sorted(lines))
 }
 
+/// The length in bytes of content by another digest than the canonical one: of a blob, or of a manifest.
+async fn alias_size(source: &StoreSource, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+    if let Some(size_bytes) = source.blob_size(name, digest).await? {
+        return Ok(Some(size_bytes));
+    }
+    let found = readable(source, name, &Reference::Digest(digest.clone())).await?;
+    Ok(found.map(|found| found.bytes.len() as u64))
+}
+
 /// A manifest; `None` if it is missing or cannot be read.
 async fn readable(
     source: &dyn Source,
@@ -137,17 +146,25 @@ async fn readable(
 /// The selected repositories, and the selected tags of each.
 async fn selected(source: &dyn Source, selectors: &[Selector]) -> Result<Vec<(RepositoryName, Vec<Tag>)>> {
     let mut found = Vec::new();
+    let mut matched = vec![false; selectors.len()];
     for name in source.repositories().await? {
-        let wanted: Vec<&Selector> =
-            selectors.iter().filter(|selector| selector.has_repository(&name)).collect();
+        let wanted: Vec<(&Selector, usize)> =
+            selectors.iter().zip(0..).filter(|(selector, _)| selector.has_repository(&name)).collect();
         if wanted.is_empty() && !selectors.is_empty() {
             continue;
         }
         let mut tags = source.tags(&name).await?;
-        tags.retain(|tag| wanted.is_empty() || wanted.iter().any(|selector| selector.has_tag(tag)));
+        for (selector, place) in &wanted {
+            let is_named = selector.digest().is_some() || selector.names_repositories();
+            matched[*place] |= is_named || tags.iter().any(|tag| selector.has_tag(tag));
+        }
+        tags.retain(|tag| wanted.is_empty() || wanted.iter().any(|(selector, _)| selector.has_tag(tag)));
         found.push((name, tags));
     }
-    Ok(found)
+    match matched.iter().position(|matched| !matched) {
+        Some(place) => Err(Error::NoMatch(selectors[place].to_string())),
+        None => Ok(found),
+    }
 }
 
 fn tag_line(name: &RepositoryName, tag: &Tag, digest: &Digest) -> String {

@@ -21,6 +21,7 @@ mod import;
 mod import_checks;
 mod importer;
 mod in_order;
+mod intact;
 mod inventory;
 mod missing;
 mod placed;

@@ -15,6 +15,7 @@ use crate::fallback::{in_tag, subject_in};
 use crate::plan_size::PlanSize;
 use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::rewrite::{IndexPolicy, RewrittenImage};
+use crate::selection::shown_platforms;
 use crate::source::shown;
 use crate::{Error, ExportOptions, Result, Source};
 
@@ -33,6 +34,10 @@ pub struct Planned {
     pub unchanged: u64,
     /// The images whose index was rewritten.
     pub rewritten: Vec<RewrittenImage>,
+    /// The images of other platforms than the selected ones, which were left out.
+    pub other_platforms: Vec<String>,
+    /// The selectors of [`ExportOptions::exclude`] that match nothing that is selected.
+    pub unused_exclusions: Vec<String>,
 }
 
 /// An image that cannot be exported.
@@ -48,8 +53,8 @@ pub struct PlannedFailure {
 ///
 /// # Errors
 ///
-/// `NoMatch` for a selector that matches nothing, `NoVersions`, `NoTagTimes`; `Image` for an image that cannot be exported, unless
-/// [`keep_going`](ExportOptions::keep_going) is set; `TooLarge` for more than a plan can have; any error of the source.
+/// `NoMatch` for a selector that matches nothing, `NoVersions`, `NoTagTimes`, `NoPlatform`; `Image` for an image that cannot be
+/// exported, unless [`keep_going`](ExportOptions::keep_going) is set; `TooLarge` for more than a plan can have; any error of the source.
 pub async fn plan(source: &dyn Source, options: &ExportOptions) -> Result<Planned> {
     plan_within(source, options, MAX_PLAN_BYTES).await
 }
@@ -69,6 +74,7 @@ pub(crate) async fn plan_within(
         size: PlanSize::new(max_bytes),
         docker_bytes: 0,
         rewritten: HashSet::new(),
+        used: HashSet::new(),
     };
     let plan = &mut planner.planned.plan;
     plan.source = options.host.clone();
@@ -76,10 +82,18 @@ pub(crate) async fn plan_within(
     plan.index = options.index;
     plan.docker_platform = options.docker_platform.to_string();
     plan.bases = options.have.bases().to_vec();
-    for (name, selected) in select(source, options, max_bytes).await? {
+    let chosen = select(source, options, max_bytes, &mut planner.used).await?;
+    for (name, selected) in chosen {
         planner.repository(name, selected).await?;
     }
-    let Planner { mut planned, index, .. } = planner;
+    let Planner { mut planned, index, used, .. } = planner;
+    let is_empty =
+        planned.plan.images().next().is_none() && planned.unchanged == 0 && planned.failures.is_empty();
+    if is_empty && !planned.other_platforms.is_empty() {
+        return Err(Error::NoPlatform(shown_platforms(&options.platforms)));
+    }
+    let unused = options.exclude.iter().zip(0..).filter(|(_, place)| !used.contains(place));
+    planned.unused_exclusions = unused.map(|(selector, _)| selector.to_string()).collect();
     planned.plan.rewritten.retain(|it| matches!(index.get(&it.digest), Some(Place::Carried(_))));
     if !planned.plan.rewritten.is_empty() {
         planned.plan.rewritten_for = options.platforms.iter().map(ToString::to_string).collect();
@@ -102,6 +116,8 @@ struct Planner<'a> {
     docker_bytes: usize,
     /// The indexes of the source in [`Plan::rewritten`].
     rewritten: HashSet<Digest>,
+    /// The places of the selectors in [`ExportOptions::exclude`] that matched something.
+    used: HashSet<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -135,7 +151,7 @@ impl Planner<'_> {
         while let Some((tag, required, found)) = found.next().await {
             match found {
                 Ok(digest) if required.as_ref().is_some_and(|required| *required != digest) => {}
-                Ok(digest) if options.is_excluded_digest(&name, Some(tag), &digest) => is_whole = false,
+                Ok(digest) if self.is_excluded(&name, Some(tag), &digest) => is_whole = false,
                 Ok(digest) => queue.push_back(digest, Some(tag.clone())),
                 Err(Error::Image { image, problem }) => {
                     is_whole = false;
@@ -144,10 +160,10 @@ impl Planner<'_> {
                 Err(error) => return Err(error),
             }
         }
-        for digest in
-            selected.digests.iter().filter(|digest| !options.is_excluded_digest(&name, None, digest))
-        {
-            queue.push_back(digest.clone(), None);
+        for digest in &selected.digests {
+            if !self.is_excluded(&name, None, digest) {
+                queue.push_back(digest.clone(), None);
+            }
         }
         let mut images: Vec<PlannedImage> = Vec::new();
         let mut done: HashMap<Digest, usize> = HashMap::new();
@@ -177,6 +193,12 @@ impl Planner<'_> {
                 self.fail(shown, problem.to_owned())?;
                 continue;
             }
+            if draft.is_for_other_platform {
+                is_whole = false;
+                self.size.add([shown.as_str()])?;
+                self.planned.other_platforms.push(shown);
+                continue;
+            }
             self.note_rewrites(&draft, shown, &digest, &selected, &mut rewritten)?;
             let digest = draft.root.clone();
             let attached: Vec<Tag> = match self.options.referrers {
@@ -195,10 +217,9 @@ impl Planner<'_> {
                 .collect();
             let has_known_tags = changed.len() < tags.len();
             is_whole &= !has_known_tags;
-            if has_known_tags
-                && changed.is_empty()
-                && draft.referrers.iter().all(|it| self.options.have.has(&it.digest))
-            {
+            // A tag is there before its image is whole: where platforms were left out, or data was lost.
+            let is_whole_there = || draft.contents.iter().all(|it| self.options.have.has(&it.digest));
+            if has_known_tags && changed.is_empty() && is_whole_there() {
                 self.planned.unchanged += 1;
             } else {
                 self.commit(&name, &draft)?;
@@ -222,11 +243,11 @@ impl Planner<'_> {
                 images.push(image);
             }
             for tag in attached.into_iter().rev() {
-                if options.is_excluded(&name, &tag) || !listed.insert(tag.clone()) {
+                if options.is_excluded(&name, &tag, &mut self.used) || !listed.insert(tag.clone()) {
                     continue;
                 }
                 match tagged(source, &name, &tag).await {
-                    Ok(found) if options.is_excluded_digest(&name, Some(&tag), &found) => {}
+                    Ok(found) if self.is_excluded(&name, Some(&tag), &found) => {}
                     Ok(found) => match done.get(&found) {
                         Some(place) => images[*place].tags.push(tag),
                         None => queue.push_front(found, tag),
@@ -334,6 +355,11 @@ impl Planner<'_> {
             self.docker_bytes += parts().map(|digest| digest.hex().len()).sum::<usize>();
             self.planned.docker.insert(draft.root.clone(), docker.clone());
         }
+    }
+
+    /// Whether an image is excluded by its digest.
+    fn is_excluded(&mut self, name: &RepositoryName, tag: Option<&Tag>, digest: &Digest) -> bool {
+        self.options.is_excluded_digest(name, tag, digest, &mut self.used)
     }
 
     fn fail(&mut self, image: String, problem: String) -> Result<()> {

@@ -74,7 +74,10 @@ impl Source for RegistrySource {
             Err(error)
                 if matches!(
                     error.problem(),
-                    Problem::Schema1 | Problem::Digest { .. } | Problem::TooLarge { .. }
+                    Problem::Schema1
+                        | Problem::Digest { .. }
+                        | Problem::TooLarge { .. }
+                        | Problem::Status { status: 500, .. }
                 ) =>
             {
                 Err(Error::Image {

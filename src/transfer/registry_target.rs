@@ -7,6 +7,7 @@ use sampan_bundle::ContentStream;
 use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 
+use crate::source::shown;
 use crate::target::NewManifest;
 use crate::upload_memory::UploadMemory;
 use crate::{Error, Result, Target};
@@ -164,7 +165,7 @@ fn explain(
 ) -> Error {
     if is_partial && matches!(error.status(), Some(400 | 404)) {
         return Error::Image {
-            image: format!("{repository} {reference}"),
+            image: shown(repository, reference),
             problem: format!(
                 "the registry refuses an index of which some platforms are left out ({}): export all platforms, pass \
                  `--rewrite-index` to the export, or configure the registry to accept such an index \

@@ -1,5 +1,6 @@
 //! `Renames`: other names for the repositories of a bundle.
 
+use std::fmt;
 use std::str::FromStr;
 
 use sampan_engine::oci::RepositoryName;
@@ -29,6 +30,17 @@ impl Renames {
         Self(rules)
     }
 
+    /// The rules that fit none of these repositories.
+    pub fn unused<'a>(&self, names: impl Iterator<Item = &'a RepositoryName> + Clone) -> Vec<&Rename> {
+        let fits = |rule: &Rename| names.clone().any(|name| rule.apply(name.as_str()).is_some());
+        self.0.iter().filter(|rule| !fits(rule)).collect()
+    }
+
+    /// The number of rules.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The name of a repository after the rules.
     ///
     /// # Errors
@@ -52,6 +64,12 @@ impl Rename {
             rest if rest.starts_with('/') => Some(format!("{}{rest}", self.to)),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Rename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.from, self.to)
     }
 }
 

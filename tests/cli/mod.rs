@@ -3,6 +3,7 @@
 mod access_command;
 mod backup_command;
 mod bench_command;
+mod bundle_mistakes;
 mod bundle_serve;
 mod bundles;
 mod collector;

@@ -92,6 +92,12 @@ async fn check_listings(store: &BundleStore) {
         assert_eq!(store.stat(&file.path).await.unwrap(), *file);
         let content = store.get_content(&file.path).await.unwrap();
         assert_eq!(content.len() as u64, file.size_bytes, "{}", file.path);
+        // As the engine and Distribution write links: the digest that names the data.
+        if let Some(Entry::LayerLink(..) | Entry::RevisionLink(..)) = Entry::parse(&file.path) {
+            let target: Digest = std::str::from_utf8(&content).unwrap().parse().unwrap();
+            assert!(target.is_canonical(), "{} leads to {target}", file.path);
+            store.stat(&Entry::Blob(target).path()).await.unwrap();
+        }
         let (mut path, mut is_directory) = (file.path.clone(), false);
         while let Some(parent) = path.parent() {
             let level = levels.entry(parent.clone()).or_default();

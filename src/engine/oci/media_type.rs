@@ -33,6 +33,11 @@ pub const OCI_IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The configuration of a Helm chart.
 pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 
+/// Whether this is the type of an image's configuration.
+pub fn is_image_config(media_type: &str) -> bool {
+    matches!(media_type, DOCKER_IMAGE_CONFIG | OCI_IMAGE_CONFIG)
+}
+
 /// Whether this is the type of a layer of an image's file system. Some old tools omit it.
 pub fn is_image_layer(media_type: &str) -> bool {
     let prefixes = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];

@@ -6,5 +6,6 @@ mod selector;
 
 pub(crate) use list::split_host;
 pub use list::{Listed, parse_lines};
+pub(crate) use platform::shown_platforms;
 pub use platform::{InvalidPlatform, Platform};
 pub use selector::{InvalidSelector, Selector};

@@ -43,6 +43,11 @@ impl Platform {
     }
 }
 
+/// Platforms as a message names them.
+pub(crate) fn shown_platforms(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
 impl FromStr for Platform {
     type Err = InvalidPlatform;
 

@@ -186,6 +186,10 @@ fn referrers_and_fallback_tags_go_along_unless_they_must_not() {
         let without = plan(&near.source(), &options).await.unwrap().plan;
         assert_eq!(without.repositories[0].images.len(), 1);
         assert_eq!(without.repositories[0].images[0].referrers, []);
+        options.selectors = vec!["team/app".parse().unwrap()];
+        assert_eq!(planned(&near, &options).await, ["team/app:1.0", "team/app:latest"]);
+        let without = plan(&near.source(), &options).await.unwrap().plan;
+        assert!(!without.repositories[0].complete, "the tag of the signature was left out");
     });
 }
 

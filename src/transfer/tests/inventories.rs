@@ -4,8 +4,9 @@
 
 mod support;
 
+use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_transfer::{Source, inventory, inventory_by_api, plan};
+use sampan_transfer::{ExportOptions, Holdings, Source, inventory, inventory_by_api, plan};
 use support::{Store, Way, export, import_bytes, import_options, options, runtime, sample};
 
 #[test]
@@ -60,5 +61,100 @@ fn tags_alone_are_enough_for_a_near_side_with_the_same_images() {
         import_bytes(&far, &bundle, Way::Pipe, &import_options()).await.unwrap();
         let third = far.source().tags(&"third".parse().unwrap()).await.unwrap();
         assert_eq!(third.len(), 1);
+    });
+}
+
+/// What the inventory of a store says.
+async fn have(store: &Store) -> Holdings {
+    let mut have = Holdings::default();
+    have.add_lines(inventory(&store.source(), &[], false).await.unwrap().join("\n").as_bytes()).unwrap();
+    have
+}
+
+#[test]
+fn a_delta_carries_the_platforms_that_the_far_side_lacks() {
+    runtime().block_on(async {
+        let (near, far) = (Store::new(), Store::new());
+        let one = near.image("team/app", Algorithm::Sha256, "one", &[vec![1; 90]], false, &[]).await;
+        let two = near.image("team/app", Algorithm::Sha256, "two", &[vec![2; 90]], false, &[]).await;
+        near.index("team/app", &[one, two], &["1.0"]).await;
+        let mut sparse = options(&["team/app"]);
+        sparse.platforms = vec!["linux/arm64".parse().unwrap()];
+        let first = export(&near, &sparse).await.unwrap();
+        import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
+
+        sparse.have = have(&far).await;
+        let again = plan(&near.source(), &sparse).await.unwrap();
+        assert_eq!((again.plan.images().count(), again.unchanged), (0, 1), "all that was asked for is there");
+        let mut by_plan = Holdings::default();
+        let planned =
+            plan(&near.source(), &ExportOptions { have: Holdings::default(), ..sparse }).await.unwrap();
+        by_plan.add_plan(&planned.plan, Digest::sha256_of(b"first"));
+        for have in [have(&far).await, by_plan] {
+            let far = Store::new();
+            import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
+            let whole = ExportOptions { have, ..options(&["team/app"]) };
+            let delta = plan(&near.source(), &whole).await.unwrap();
+            assert_eq!(
+                (delta.plan.images().count(), delta.unchanged),
+                (1, 0),
+                "{:?}",
+                delta.plan.repositories
+            );
+            let delta = export(&near, &whole).await.unwrap();
+            import_bytes(&far, &delta, Way::Pipe, &import_options()).await.unwrap();
+            let arrived = export(&far, &options(&["team/app"])).await.unwrap();
+            assert!(arrived == export(&near, &options(&["team/app"])).await.unwrap(), "the index is whole");
+        }
+    });
+}
+
+#[test]
+fn a_far_side_with_everything_gets_nothing() {
+    runtime().block_on(async {
+        // Some of it is named by sha512.
+        let near = sample().await;
+        let delta = ExportOptions { have: have(&near).await, ..options(&["**"]) };
+        let planned = plan(&near.source(), &delta).await.unwrap();
+        assert_eq!((planned.plan.images().count(), planned.unchanged), (0, 3));
+        let by_api = inventory_by_api(&near.source(), &[], false).await.unwrap();
+        let mut have = Holdings::default();
+        have.add_lines(by_api.join("\n").as_bytes()).unwrap();
+        let planned = plan(&near.source(), &ExportOptions { have, ..delta }).await.unwrap();
+        assert_eq!((planned.plan.images().count(), planned.unchanged), (0, 3));
+    });
+}
+
+#[test]
+fn a_delta_mends_an_image_whose_layer_the_far_side_has_lost() {
+    runtime().block_on(async {
+        let (near, far) = (sample().await, Store::new());
+        let bundle = export(&near, &options(&["team/app"])).await.unwrap();
+        import_bytes(&far, &bundle, Way::File, &import_options()).await.unwrap();
+        let lost = Digest::sha256_of(&[2; 500]);
+        far.driver.delete(&Entry::Blob(lost.clone()).path()).await.unwrap();
+
+        let delta = ExportOptions { have: have(&far).await, ..options(&["team/app"]) };
+        let planned = plan(&near.source(), &delta).await.unwrap().plan;
+        assert!(planned.contents.iter().any(|content| content.digest == lost));
+        let delta = export(&near, &delta).await.unwrap();
+        import_bytes(&far, &delta, Way::File, &import_options()).await.unwrap();
+        assert!(export(&far, &options(&["team/app"])).await.unwrap() == bundle);
+    });
+}
+
+#[test]
+fn a_selector_that_matches_nothing_is_no_empty_inventory() {
+    runtime().block_on(async {
+        let source = sample().await.source();
+        for selector in ["othr", "team/*:3.*", "nothing/**"] {
+            let selectors = ["other".parse().unwrap(), selector.parse().unwrap()];
+            for error in [
+                inventory(&source, &selectors, false).await.unwrap_err(),
+                inventory_by_api(&source, &selectors, true).await.unwrap_err(),
+            ] {
+                assert_eq!(error.to_string(), format!("nothing matches `{selector}`"));
+            }
+        }
     });
 }

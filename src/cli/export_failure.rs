@@ -1,0 +1,94 @@
+//! What an export says where it leaves something out or breaks off, with the way on.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use sampan_bundle::{Plan, WriteError};
+use sampan_client::Limits;
+use sampan_engine::oci::Digest;
+use sampan_transfer::{Live, Planned, Source, images_with, places};
+
+use super::export_args::ExportArgs;
+use super::export_parts::has_begun;
+use super::terminal::{printable, warn};
+use super::transfer::Failed;
+
+/// The most images that an error names.
+const MAX_NAMED: usize = 8;
+
+/// Names the selectors of `--exclude` that excluded nothing.
+pub(super) fn name_unused(exclusions: &[String]) {
+    for selector in exclusions {
+        warn(printable(&format!("warning: `--exclude {selector}` excludes nothing that is selected")));
+    }
+}
+
+/// Names the images of other platforms than those of `--platform`.
+pub(super) fn name_other_platforms(images: &[String]) {
+    for image in images {
+        warn(printable(&format!("{image} is left out: it is for another platform")));
+    }
+}
+
+/// The error of an export that broke off, with the way on.
+pub(super) async fn explain(
+    error: Box<dyn Error>,
+    args: &ExportArgs,
+    source: &Arc<dyn Source>,
+    plan: &Plan,
+) -> Box<dyn Error> {
+    let output = args.output.as_deref().filter(|output| *output != Path::new("-") && has_begun(output));
+    let cause = sampan_driver::with_causes(&*error);
+    let resume = output.map(|output| {
+        let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();
+        format!("`registry export --resume{split} -o {}`", output.display())
+    });
+    let damaged = match (error.downcast_ref(), &resume) {
+        (Some(WriteError::Damaged { expected: digest, .. } | WriteError::Length { digest, .. }), _) => digest,
+        (_, Some(resume)) if args.part.is_none() => {
+            return Failed(format!("{cause}\nWhat was written stays; go on with {resume}.")).into();
+        }
+        _ => return error,
+    };
+    let names = images_of(source, plan, damaged).await;
+    let rest = names.len().saturating_sub(MAX_NAMED);
+    let (named, others) = names.split_at(names.len() - rest);
+    let and_more = if others.is_empty() { String::new() } else { format!(" and {rest} more") };
+    let needed = match named {
+        [] => String::new(),
+        named => format!("\nIt is needed by {}{and_more}.", named.join(", ")),
+    };
+    let exclude: Vec<String> = named.iter().map(|name| format!("--exclude {name}")).collect();
+    let exclude = if exclude.is_empty() { "--exclude IMAGE".to_owned() } else { exclude.join(" ") };
+    let way_on = match (output, resume) {
+        _ if args.part.is_some() => "Repair it there, and repeat the command.".to_owned(),
+        (Some(output), Some(resume)) => {
+            let begun = match args.split.is_some() {
+                true => format!("the parts of {}", output.display()),
+                false => format!("{}.partial", output.display()),
+            };
+            format!(
+                "Repair it there and go on with {resume}; or remove {begun}, and export again with {exclude}."
+            )
+        }
+        _ => format!("Repair it there, or export again with {exclude}."),
+    };
+    Failed(format!("{cause}{needed}\n{way_on}")).into()
+}
+
+/// The images of a plan that need some content, under all their names, as far as the source says.
+async fn images_of(source: &Arc<dyn Source>, plan: &Plan, digest: &Digest) -> Vec<String> {
+    let find = async {
+        let planned =
+            Planned { plan: plan.clone(), places: places(&**source, plan).await?, ..Planned::default() };
+        let live = Live::new(source.clone(), planned)?;
+        images_with(&live, std::slice::from_ref(digest), Limits::default().manifest_bytes).await
+    };
+    let images = find.await.unwrap_or_default();
+    let names = images.iter().flat_map(|image| {
+        let untagged = image.tags.is_empty().then(|| format!("{}@{}", image.repository, image.digest));
+        image.tags.iter().map(|tag| format!("{}:{tag}", image.repository)).chain(untagged)
+    });
+    names.collect()
+}

@@ -1,0 +1,109 @@
+//! Bundles made or named by mistake: nothing of another bundle is lost, and each error has a way out.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+
+use super::bundles::Gap;
+
+/// The files beside the stores, with their content.
+fn files(gap: &Gap) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(gap.path("")).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
+#[test]
+fn an_export_leaves_the_parts_of_another_bundle() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    let other = ["export", "other", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"];
+    let first = gap.path("b.tar.001");
+    fs::rename(&first, gap.path("elsewhere")).unwrap();
+    let before = files(&gap);
+    let refused = gap.expect(1, &other).stderr;
+    assert!(refused.contains("b.tar.002") && refused.contains("choose another name"), "{refused}");
+    assert!(files(&gap) == before, "{:?}", files(&gap).keys());
+
+    // The first bundle had more parts.
+    for number in [2, 3] {
+        fs::remove_file(gap.path(&format!("b.tar.00{number}"))).unwrap();
+    }
+    let refused = gap.expect(1, &other).stderr;
+    assert!(refused.contains("b.tar.004") && refused.contains("choose another name"), "{refused}");
+    fs::remove_file(gap.path("b.tar.004")).unwrap();
+    let refused = gap.expect(1, &other).stderr;
+    assert!(refused.contains("b.sums") && refused.contains("choose another name"), "{refused}");
+    fs::remove_file(gap.path("b.sums")).unwrap();
+    gap.expect(0, &other);
+    gap.expect(0, &["bundle", "verify", "b.tar"]);
+}
+
+#[test]
+fn a_damaged_layer_is_named_with_its_images_and_the_way_out() {
+    let gap = Gap::new();
+    let own = "own".repeat(1_500_000 / 3);
+    let blob = gap.near.path(&Entry::Blob(Digest::sha256_of(own.as_bytes())));
+    fs::write(&blob, "nwo".repeat(1_500_000 / 3)).unwrap();
+    let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--keep-going"];
+    let failed = gap.expect(1, &export).stderr;
+    for part in ["is damaged in the source", "team/app:1.0", "--exclude", "b.tar.partial"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
+    assert!(!failed.contains("other:v2"), "{failed}");
+    fs::remove_file(gap.path("b.tar.partial")).unwrap();
+    let exclude = ["--exclude", "team/app:1.0", "--exclude", "team/app:latest"];
+    gap.expect(0, &[&export[..], &exclude].concat());
+
+    // Once the layer is whole again, the export goes on.
+    gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "c.tar"]);
+    fs::write(&blob, own).unwrap();
+    gap.expect(0, &["export", "--resume", "-c", "near.yml", "-o", "c.tar"]);
+    gap.expect(0, &["bundle", "verify", "c.tar"]);
+}
+
+#[test]
+fn rules_and_selectors_that_match_nothing_are_named() {
+    let gap = Gap::new();
+    let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--exclude", "*:1.*"];
+    let warned = gap.expect(0, &export).stderr;
+    assert!(warned.contains("`--exclude *:1.*` excludes nothing"), "{warned}");
+    let typo = ["import", "b.tar", "-c", "far.yml", "--map", "othr=mirror/other"];
+    let refused = gap.expect(1, &typo).stderr;
+    assert!(refused.contains("othr=mirror/other") && !gap.path("far").exists(), "{refused}");
+    let warned = gap.expect(0, &[&typo[..], &["--map", "other=mirror/other"]].concat()).stderr;
+    assert!(warned.contains("othr=mirror/other"), "{warned}");
+    let absent = gap.expect(1, &["inventory", "-c", "far.yml", "othr"]).stderr;
+    assert!(absent.contains("nothing matches `othr`"), "{absent}");
+}
+
+#[test]
+fn an_export_whose_parts_were_moved_away_says_which_one_it_needs() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    fs::rename(gap.path("b.tar.001"), gap.path("elsewhere")).unwrap();
+    fs::rename(gap.path("b.tar.003"), gap.path("b.tar.003.partial")).unwrap();
+    let resume = ["export", "--resume", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"];
+    let refused = gap.expect(1, &resume).stderr;
+    assert!(refused.contains("b.tar.001 is missing") && refused.contains("--part"), "{refused}");
+}
+
+#[test]
+fn options_without_sense_are_refused() {
+    let gap = Gap::new();
+    for option in [
+        &["--latest", "0"][..],
+        &["--jobs", "0"],
+        &["--created", "yesterday"],
+        &["--created", "2026-13-01T00:00:00Z"],
+    ] {
+        gap.expect(2, &[&["export", "**", "-c", "near.yml", "-o", "b.tar"], option].concat());
+    }
+    gap.expect(2, &["import", "b.tar", "-c", "far.yml", "--jobs", "0"]);
+    gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--jobs", "0"]);
+    gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--latest", "0"]);
+    let nowhere = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "nowhere/b.tar"]).stderr;
+    assert!(nowhere.contains("nowhere") && !nowhere.contains("--resume"), "{nowhere}");
+}
