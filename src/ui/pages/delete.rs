@@ -294,7 +294,7 @@ async fn delete_shown(
     digest: Option<&str>,
 ) -> Result<bool, Problem> {
     let Ok(digest) = digest.map(str::parse::<Digest>).transpose() else { return Ok(false) };
-    // All that is not there is not recorded as a deletion.
+    // Absent tags are not recorded as deleted.
     if scene.registry().repository(name.clone()).tags().pushed_at(tag).await?.is_none() {
         return Ok(false);
     }
