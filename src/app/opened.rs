@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sampan_config::Config;
 use sampan_driver::{StorageDriver, StoreAccess};
-use sampan_engine::layout;
 use sampan_engine::migrate::{Begun, Moved};
+use sampan_engine::{StoreIdentity, layout};
 use tokio::time::timeout;
 
 use super::store::InUse;
@@ -51,6 +51,7 @@ async fn open_store(
     if access == StoreAccess::ReadWrite {
         warn_if_moved(&driver).await;
         warn_if_filled(&driver).await;
+        identify(&driver).await;
     }
     let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
     let used = on_blocking_pool(move || {
@@ -75,9 +76,18 @@ async fn warn_if_moved(driver: &Arc<dyn StorageDriver>) {
     }
 }
 
+/// Gives the store an identifier, by which migrations and backups recognise it. Without one they do by its content.
+async fn identify(driver: &Arc<dyn StorageDriver>) {
+    if let Ok(Err(error)) = timeout(MAX_WAIT, StoreIdentity::establish(driver)).await {
+        tracing::debug!(%error, "the store gets no identifier");
+    }
+}
+
 /// Warns if a migration that is not finished fills the store: its end removes what is pushed here meanwhile.
 async fn warn_if_filled(driver: &Arc<dyn StorageDriver>) {
-    if let Ok(Ok(Some(Begun { from, at, finished, merge }))) = timeout(MAX_WAIT, Begun::read(driver)).await {
+    if let Ok(Ok(Some(Begun { from, at, finished, merge, .. }))) =
+        timeout(MAX_WAIT, Begun::read(driver)).await
+    {
         let finished = match finished.is_empty() {
             true => String::new(),
             false => format!(" but for {}, which is finished", finished.join(", ")),

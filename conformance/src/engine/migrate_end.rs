@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sampan_driver::{
     DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt,
 };
+use sampan_engine::StoreIdentity;
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::migrate::{Begun, Error, How, Migration, Moved, Options};
 use sampan_engine::oci::Digest;
@@ -14,6 +15,7 @@ use sampan_engine::oci::Digest;
 use super::client::{Client, Image, name, tag};
 use super::store::is_valid;
 use super::two_stores::{Stores, fill, is_complete, only, pulls_all};
+use crate::below::Below;
 use crate::check::{ensure, equal};
 use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
@@ -192,6 +194,46 @@ async fn two_passes_to_one_target_leave_each_other_alone(ctx: Context) -> Result
     is_valid(&stores.target).await
 }
 
+/// Two machines have their stores in the same directory.
+async fn two_stores_of_one_name_are_told_apart(ctx: Context) -> Result<(), Failed> {
+    for has_id in [false, true] {
+        ctx.delete_tree("/").await?;
+        let stores = Stores::of(ctx.driver());
+        let (source, target) = stores.clients();
+        let other = Stores { source: Below::at(ctx.driver(), "/other"), target: stores.target.clone() };
+        source.put_image("image", &Image::new(1), "one").await?;
+        // With the same images, only their identifiers tell them apart.
+        let number = if has_id { 1 } else { 2 };
+        Client::new(&other.source).put_image("image", &Image::new(number), "one").await?;
+        if has_id {
+            stores.pass().await?;
+            for driver in [&stores.source, &other.source] {
+                StoreIdentity::establish(driver).await?;
+            }
+        }
+        stores.pass().await?;
+        let mixed = other.migration(Options::default()).await;
+        ensure(
+            matches!(&mixed, Err(Error::OtherSource { recorded, .. }) if recorded.contains("another machine")),
+            "two stores of one name are copied to one",
+        )?;
+        is_complete(&stores, &stores.finish().await?).await?;
+        target.pulls("image", &Image::new(1), tag("one")).await?;
+    }
+    Ok(())
+}
+
+async fn a_guard_of_an_earlier_version_goes_on(ctx: Context) -> Result<(), Failed> {
+    let stores = Stores::of(ctx.driver());
+    fill(&Client::new(&stores.source)).await?;
+    let earlier = Bytes::from_static(br#"{"from":"the source","begun_ms":1}"#);
+    stores.target.put_content(&Entry::MigrationBegun.path(), earlier, PutMode::Overwrite).await?;
+    StoreIdentity::establish(&stores.source).await?;
+    is_complete(&stores, &stores.finish().await?).await?;
+    let begun = Begun::read(&stores.target).await?;
+    ensure(begun.is_some_and(|begun| begun.source.is_some()), "the identity of the source is not recorded")
+}
+
 /// Denies reading one file.
 #[derive(Debug)]
 struct Denied(DriverPath);
@@ -255,6 +297,8 @@ pub(crate) const CLAUSES: &[Clause] = table!["engine::migrate_end":
     a_part_that_is_finished_is_closed,
     a_target_that_was_a_source_is_one_no_longer,
     two_passes_to_one_target_leave_each_other_alone,
+    two_stores_of_one_name_are_told_apart,
+    a_guard_of_an_earlier_version_goes_on,
     content_that_may_not_be_read_is_named_and_left_behind,
     a_damaged_manifest_is_listed_once,
 ];

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
+use crate::StoreIdentity;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
 
@@ -20,6 +21,8 @@ pub struct Begun {
     pub merge: bool,
     /// The parts that are finished, as patterns of repositories: what lies there is the target's own.
     pub finished: Vec<String>,
+    /// The identity of the store that is copied; an earlier version recorded none.
+    pub source: Option<StoreIdentity>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -30,6 +33,8 @@ struct Content {
     merge: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     finished: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<StoreIdentity>,
 }
 
 impl Begun {
@@ -42,14 +47,14 @@ impl Begun {
         let content = driver.get_content_if_any(&Entry::MigrationBegun.path()).await?;
         let content: Option<Content> = content.and_then(|content| serde_json::from_slice(&content).ok());
         Ok(content.map(|content| {
-            let Content { from, begun_ms, merge, finished } = content;
-            Self { from, at: time_of(begun_ms), merge, finished }
+            let Content { from, begun_ms, merge, finished, source } = content;
+            Self { from, at: time_of(begun_ms), merge, finished, source }
         }))
     }
 
     pub(super) async fn write(&self, driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()> {
-        let Self { from, at, merge, finished } = self.clone();
-        let content = Content { from, begun_ms: millis(at), merge, finished };
+        let Self { from, at, merge, finished, source } = self.clone();
+        let content = Content { from, begun_ms: millis(at), merge, finished, source };
         let content = serde_json::to_vec(&content).unwrap_or_default();
         driver.put_content(&Entry::MigrationBegun.path(), content.into(), PutMode::Overwrite).await
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::begun::Begun;
 use super::error::At;
 use super::{Error, Options, Result, Side};
+use crate::StoreIdentity;
 use crate::clock::Clock;
 use crate::layout::{self, Entry};
 use crate::lease::{AFTERLIFE, LOCK, signs};
@@ -120,19 +121,35 @@ pub(crate) async fn has_repositories(driver: &Arc<dyn StorageDriver>) -> Result<
 
 /// Fails if the target holds other content than that of this migration, or the part that it copies is finished; else marks it. A
 /// dry run marks nothing. Returns whether the migration is merged with other content, now or since an earlier command.
-pub(super) async fn claim(target: &Arc<dyn StorageDriver>, from: &str, options: &Options) -> Result<bool> {
+pub(super) async fn claim(
+    source: &Arc<dyn StorageDriver>,
+    target: &Arc<dyn StorageDriver>,
+    from: &str,
+    options: &Options,
+) -> Result<bool> {
     let mark = Entry::MigrationBegun.path();
     let merge = options.merge;
     let begun = Begun::read(target).await.at_target()?;
+    let identity = StoreIdentity::of(source).await.at_source()?;
+    let is_same = match begun.as_ref().and_then(|begun| begun.source.as_ref()) {
+        Some(recorded) => recorded.is_of(source, &identity).await.at_source()?,
+        None => true,
+    };
+    let (is_blank, source) = (identity.is_blank(), Some(identity));
     let other = match &begun {
-        Some(begun) if begun.from == from => {
+        Some(begun) if begun.from == from && is_same => {
             if let Some(part) = begun.finished_part(&options.part).filter(|_| !merge) {
                 return Err(Error::PartFinished { part, mark });
+            }
+            if !options.dry_run && !is_blank && begun.source != source {
+                Begun { source, ..begun.clone() }.write(target).await.at_target()?;
             }
             return Ok(merge || begun.merge);
         }
         Some(begun) if !merge => {
-            return Err(Error::OtherSource { recorded: begun.from.clone(), given: from.to_owned(), mark });
+            let elsewhere = if is_same { "" } else { " of another machine or disk" };
+            let recorded = format!("{}{elsewhere}", begun.from);
+            return Err(Error::OtherSource { recorded, given: from.to_owned(), mark });
         }
         // Content of another source.
         Some(_) => Some(mark.clone()),
@@ -144,7 +161,7 @@ pub(super) async fn claim(target: &Arc<dyn StorageDriver>, from: &str, options: 
         _ => {}
     }
     let at = Clock::default().now();
-    let begun = Begun { from: from.to_owned(), at, merge: other.is_some(), finished: Vec::new() };
+    let begun = Begun { from: from.to_owned(), at, merge: other.is_some(), finished: Vec::new(), source };
     begun.write(target).await.at_target()?;
     Ok(merge)
 }

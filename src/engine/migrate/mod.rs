@@ -133,7 +133,7 @@ impl Migration {
         if !options.dry_run {
             guard::check_apart(&source, &target).await?;
         }
-        options.merge = guard::claim(&target, from, &options).await?;
+        options.merge = guard::claim(&source, &target, from, &options).await?;
         Ok(Self { source, target, options, manner: Manner::Migrate })
     }
 
