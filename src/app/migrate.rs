@@ -28,10 +28,8 @@ pub struct MigrationStores {
 pub enum MigrationAccess {
     /// It only reads them.
     Read,
-    /// It fills the target.
+    /// It fills the target. The end also marks the source as moved, if that can be written to.
     Fill,
-    /// It fills the target, and marks the source as moved.
-    Finish,
 }
 
 /// Opens the stores of two configurations.
@@ -54,15 +52,14 @@ pub async fn migration_stores(
     if let (Some(from), Some(to)) = (&from_directory, &to_directory) {
         check_apart(from, to)?;
     }
-    let (read, fill) = match access {
-        MigrationAccess::Read => (StoreAccess::ReadOnly, StoreAccess::ReadOnly),
-        MigrationAccess::Fill => (StoreAccess::ReadOnly, StoreAccess::ReadWrite),
-        MigrationAccess::Finish => (StoreAccess::ReadWrite, StoreAccess::ReadWrite),
+    let fill = match access {
+        MigrationAccess::Read => StoreAccess::ReadOnly,
+        MigrationAccess::Fill => StoreAccess::ReadWrite,
     };
     if access != MigrationAccess::Read && target.storage.maintenance.readonly.enabled {
         return Err(AppError::ReadOnly);
     }
-    let from_driver = drivers.build(&source.storage.driver, read).await?;
+    let from_driver = drivers.build(&source.storage.driver, StoreAccess::ReadOnly).await?;
     let to_driver: Arc<dyn StorageDriver> = match &to_directory {
         // The first command that writes makes the directory.
         Some(directory) if access == MigrationAccess::Read && !directory.exists() => {

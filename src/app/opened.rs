@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sampan_config::Config;
 use sampan_driver::{StorageDriver, StoreAccess};
-use sampan_engine::layout;
-use sampan_engine::migrate::Moved;
+use sampan_engine::migrate::{Begun, Moved};
+use sampan_engine::{StoreIdentity, layout};
 use tokio::time::timeout;
 
 use super::store::InUse;
@@ -50,6 +50,8 @@ async fn open_store(
     let driver = drivers.build(selected, access).await?;
     if access == StoreAccess::ReadWrite {
         warn_if_moved(&driver).await;
+        warn_if_filled(&driver).await;
+        identify(&driver).await;
     }
     let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
     let used = on_blocking_pool(move || {
@@ -74,7 +76,34 @@ async fn warn_if_moved(driver: &Arc<dyn StorageDriver>) {
     }
 }
 
-/// How long the start of the registry waits for the marker of a store that was moved.
+/// Gives the store an identifier, by which migrations and backups recognise it. Without one they do by its content.
+async fn identify(driver: &Arc<dyn StorageDriver>) {
+    if let Ok(Err(error)) = timeout(MAX_WAIT, StoreIdentity::establish(driver)).await {
+        tracing::debug!(%error, "the store gets no identifier");
+    }
+}
+
+/// Warns if a migration that is not finished fills the store: its end removes what is pushed here meanwhile.
+async fn warn_if_filled(driver: &Arc<dyn StorageDriver>) {
+    if let Ok(Ok(Some(Begun { from, at, finished, merge, .. }))) =
+        timeout(MAX_WAIT, Begun::read(driver)).await
+    {
+        let finished = match finished.is_empty() {
+            true => String::new(),
+            false => format!(" but for {}, which is finished", finished.join(", ")),
+        };
+        let harm = if merge { "may replace tags that are pushed" } else { "removes what is pushed" };
+        tracing::warn!(
+            %from,
+            "a migration from {from} that began at {} fills this store{finished}, and its end {harm} here meanwhile: finish \
+             it, or delete {} here if it does not go on",
+            rfc3339(Some(at)),
+            layout::Entry::MigrationBegun.path()
+        );
+    }
+}
+
+/// How long the start of the registry waits for the marker of a migration.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -85,6 +114,28 @@ mod tests {
 
     use super::*;
     use crate::test_log::TestLog;
+
+    #[tokio::test]
+    async fn a_store_that_a_migration_fills_is_warned_of() {
+        let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+        let log = TestLog::default();
+        let guard = log.capture();
+        warn_if_filled(&driver).await;
+        assert_eq!(log.text(), "");
+        let path = layout::Entry::MigrationBegun.path();
+        for (content, expected) in [
+            ("", "removes what is pushed"),
+            (r#","finished":["team/**"]"#, "but for team/**, which is finished"),
+            (r#","merge":true"#, "may replace tags"),
+        ] {
+            let content = format!(r#"{{"from":"s3 bucket=a","begun_ms":0{content}}}"#);
+            driver.put_content(&path, content.into(), PutMode::Overwrite).await.unwrap();
+            warn_if_filled(&driver).await;
+            assert!(log.text().contains(expected), "{}", log.text());
+        }
+        drop(guard);
+        assert!(log.text().contains("a migration from s3 bucket=a"), "{}", log.text());
+    }
 
     #[tokio::test]
     async fn a_store_that_was_moved_is_warned_of() {

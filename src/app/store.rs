@@ -55,6 +55,11 @@ pub(super) fn require(root: &Path) -> Result<(), AppError> {
     )))
 }
 
+/// Whether the file system of `root` is mounted read-only.
+pub(super) fn is_on_read_only_medium(root: &Path) -> bool {
+    rustix::fs::accessat(CWD, root, Access::WRITE_OK, AtFlags::EACCESS) == Err(rustix::io::Errno::ROFS)
+}
+
 /// Whether `root` is missing or empty.
 pub(super) fn is_empty(root: &Path) -> bool {
     Place::of(root) == Place::Empty

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sampan_driver::StoreAccess;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::Registry;
 
@@ -23,6 +24,26 @@ pub async fn export_store(config: &Config, drivers: &Drivers) -> Result<Registry
     }
     let driver = drivers.build(&config.storage.driver, store::access(config)).await?;
     Ok(engine::registry(config, driver, None))
+}
+
+/// Opens the store of `config` for a command that only reads; if its medium is read-only, so is the registry. Where it can be
+/// written to, what is read gets leases unless the configuration is read-only.
+///
+/// # Errors
+///
+/// If there is no store, or it cannot be opened.
+pub async fn read_store(config: &Config, drivers: &Drivers) -> Result<Registry, AppError> {
+    be_quiet(config);
+    let directory = drivers.local_directory(&config.storage.driver);
+    if let Some(directory) = &directory {
+        store::require(directory)?;
+    }
+    let driver = drivers.build(&config.storage.driver, StoreAccess::ReadOnly).await?;
+    let registry = engine::registry(config, driver, None);
+    if directory.is_some_and(|directory| store::is_on_read_only_medium(&directory)) {
+        registry.set_read_only(true);
+    }
+    Ok(registry)
 }
 
 /// Opens the store of `config` to write to it; an empty directory becomes a store.

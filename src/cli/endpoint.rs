@@ -35,7 +35,7 @@ impl Endpoint {
         match self {
             Self::Config(path) => {
                 let loaded = check::find(drivers, path.clone())?;
-                let registry = store::open_to_read(drivers, &loaded).await?;
+                let registry = store::open_to_export(drivers, &loaded).await?;
                 registry.set_read_only(true);
                 Ok(Box::new(StoreTarget::new(registry)))
             }
@@ -76,7 +76,7 @@ impl Endpoint {
         match self {
             Self::Config(path) => {
                 let loaded = check::find(drivers, path.clone())?;
-                let registry = store::open_to_read(drivers, &loaded).await?;
+                let registry = store::open_to_export(drivers, &loaded).await?;
                 let url = loaded.config.http.host.as_ref().map(|host| host.as_url());
                 let host = url.and_then(|url| {
                     let host = url.host_str()?;

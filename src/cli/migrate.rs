@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sampan_config::Loaded;
-use sampan_driver::{HumanSize, parse_size};
-use sampan_engine::migrate::{Finish, Migration, Options, Pass, Progress};
+use sampan_driver::{HumanSize, StorageDriver, parse_size, with_causes};
+use sampan_engine::Selection;
+use sampan_engine::migrate::{Begun, Finish, Migration, Options, Pass, Progress};
 use sampan_transfer::Selector;
 use serde_json::Value;
 
@@ -58,6 +59,10 @@ pub(super) struct MigrateArgs {
     #[arg(long)]
     merge: bool,
 
+    /// What the source lacks was deleted there, however much it is; and what it has lost may stay in the target alone
+    #[arg(long, requires = "finish")]
+    yes: bool,
+
     /// The output format; with `--watch`, JSON is one document a line for each pass
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
@@ -85,14 +90,16 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
     let selection = selected::repositories(&args.repository, "only repositories can be migrated")?;
     let stores = open(drivers, &args).await?;
     let progress = Arc::new(Progress::default());
+    let MigrationStores { source, from, target, to } = stores;
     let options = Options {
-        selection,
+        selection: without_finished(selection, &target, &args).await?,
+        part: args.repository.iter().map(ToString::to_string).collect(),
         rate: args.rate,
         dry_run: args.dry_run,
         merge: args.merge,
+        confirmed: args.yes,
         progress: progress.clone(),
     };
-    let MigrationStores { source, from, target, to } = stores;
     let migration = Migration::begin(source, target, &from, options).await?;
     let work = async {
         match args.finish {
@@ -104,6 +111,23 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
         true => work.await,
         false => with_progress(work, &progress).await,
     }
+}
+
+/// Leaves out the parts that are finished: what lies there is the target's own.
+async fn without_finished(
+    selection: Selection,
+    target: &Arc<dyn StorageDriver>,
+    args: &MigrateArgs,
+) -> Result<Selection, Box<dyn Error>> {
+    let begun = Begun::read(target).await?;
+    let finished = begun.map_or_else(Vec::new, |begun| begun.finished);
+    if finished.is_empty() || args.merge {
+        return Ok(selection);
+    }
+    let selectors: Vec<Selector> =
+        finished.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>()?;
+    warn(format!("left out, since their migration is finished: {}", finished.join(", ")));
+    Ok(selection.without(move |name| selectors.iter().any(|selector| selector.has_repository(name))))
 }
 
 async fn open(drivers: &Drivers, args: &MigrateArgs) -> Result<MigrationStores, Box<dyn Error>> {
@@ -126,11 +150,7 @@ async fn open(drivers: &Drivers, args: &MigrateArgs) -> Result<MigrationStores, 
         )
         .into());
     }
-    let access = match (args.dry_run, args.finish) {
-        (true, _) => MigrationAccess::Read,
-        (_, true) => MigrationAccess::Finish,
-        (_, false) => MigrationAccess::Fill,
-    };
+    let access = if args.dry_run { MigrationAccess::Read } else { MigrationAccess::Fill };
     Ok(app::migration_stores(&from, &to, drivers, access).await?)
 }
 
@@ -194,8 +214,14 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
     }
     let is_done = finish.comparison.is_equal() && finish.pass.is_whole();
     let is_moved = is_done && args.repository.is_empty();
-    if is_moved {
-        migration.close(to).await?;
+    let mut unmarked = None;
+    match (is_done, is_moved) {
+        (true, true) => unmarked = migration.close(to).await?,
+        (true, false) => migration.close_part().await?,
+        (false, _) => {}
+    }
+    if let Some(error) = &unmarked {
+        warn(format!("the source cannot be marked as moved, so serve it no more: {}", with_causes(error)));
     }
     match args.format {
         ReportFormat::Json => {
@@ -204,18 +230,28 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
             document["removed"] = json_report::amounts(&finish.removed);
             document["comparison"] = json_report::comparison(&finish.comparison);
             document["is_moved"] = Value::from(is_moved);
+            document["is_marked"] = Value::from(is_moved && unmarked.is_none());
             document["duration_secs"] = Value::from(took.as_secs_f64());
             say(serde_json::to_string_pretty(&document)?);
         }
         ReportFormat::Text => say(match (is_done, is_moved) {
+            (false, _) if finish.comparison.has_lost() => format!(
+                "the stores differ, and the target keeps what the source has lost: run `registry verify --repair --heal-from \
+                 {} {}`, or push these images again, or accept the loss with `--yes`; then run this again",
+                args.to.display(),
+                args.from.display()
+            ),
             (false, _) => {
                 "the stores differ: mend or delete at the source what is listed, and run this again"
                     .to_owned()
             }
             (true, true) => {
-                format!("the stores are equal: serve {to} now; the source is marked as moved")
+                let marked = if unmarked.is_none() { "; the source is marked as moved" } else { "" };
+                format!("the stores are equal: serve {to} now{marked}")
             }
-            (true, false) => "the repositories are equal in both stores".to_owned(),
+            (true, false) => "the repositories are equal in both stores; their migration is finished, and later ones leave them \
+                 alone"
+                .to_owned(),
         }),
     }
     Ok(if is_done { ExitCode::SUCCESS } else { INCOMPLETE.into() })

@@ -49,6 +49,7 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
             "how": match it.how {
                 How::Missing => "only_in_source",
                 How::Extra => "only_in_target",
+                How::Lost => "lost_at_source",
                 How::Other => "other_content",
             },
         })),

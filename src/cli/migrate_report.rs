@@ -63,6 +63,7 @@ pub(super) fn print_comparison(comparison: &Comparison) {
         let how = match difference.how {
             How::Missing => "only in the source",
             How::Extra => "only in the target",
+            How::Lost => "only in the target, and needed: the source has lost it",
             How::Other => "another content",
         };
         format!("{}: {how}", difference.path)

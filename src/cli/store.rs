@@ -9,8 +9,15 @@ use super::check;
 use crate::app;
 use crate::drivers::Drivers;
 
-/// Opens the store to read it.
+/// Opens the store to read it, also on a read-only medium.
 pub(super) async fn open_to_read(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
+    refuse_in_memory(loaded, "this command sees nothing in it")?;
+    let registry = app::read_store(&loaded.config, drivers).await;
+    registry.map_err(|error| check::beside(&loaded.source, error.into()))
+}
+
+/// Opens the store to copy images from it.
+pub(super) async fn open_to_export(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
     refuse_in_memory(loaded, "this command sees nothing in it")?;
     let registry = app::export_store(&loaded.config, drivers).await;
     registry.map_err(|error| check::beside(&loaded.source, error.into()))

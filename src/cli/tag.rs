@@ -142,14 +142,16 @@ async fn restore(
         }
         Err(Error::ManifestUnknown(..)) => {
             return Err(format!(
-                "the image is not in {repository} any more: a garbage collection has taken it, or it was never there; \
-                 `registry tag removed {repository} {tag}` lists the others that {tag} has pointed at"
+                "the image is not in {repository} any more, and no record says that {tag} pointed at it and its content is \
+                 still there: `registry tag removed {repository} {tag}` lists the images that {tag} was removed from; \
+                 `registry backup restore` brings back others, and those that a garbage collection has taken"
             )
             .into());
         }
         Err(Error::ManifestReferencesUnknown(missing)) => {
             return Err(format!(
-                "the image is no longer whole, so {tag} cannot point at it: {} missing, the first is {}",
+                "the image is no longer whole, so {tag} cannot point at it: {} missing, the first is {}; \
+                 `registry backup restore` brings it back from a backup, and so does a push",
                 count(missing.len() as u64, "part"),
                 missing.first().map(ToString::to_string).unwrap_or_default()
             )

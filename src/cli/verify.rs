@@ -18,6 +18,7 @@ use sampan_engine::verify::{
 };
 use sampan_engine::{Body, Registry, Selection};
 use sampan_transfer::{Progress, Selector, Source};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
@@ -126,6 +127,11 @@ async fn verified(
         true => store::open_to_write(drivers, &loaded).await?,
         false => store::open_to_read(drivers, &loaded).await?,
     };
+    if registry.check_writable().is_err() && !loaded.config.storage.maintenance.readonly.enabled {
+        warn(
+            "the store cannot be written to, so its progress is not kept: the next run begins at the first blob",
+        );
+    }
     let heal_from: Option<Arc<dyn HealSource>> = match &args.heal_from {
         Some(endpoint) => {
             let (source, host) = endpoint.source(drivers, &args.login, &[]).await?;
@@ -160,12 +166,17 @@ async fn verified(
     };
     let mode = if args.quick { ProgressMode::None } else { args.progress };
     let shown = show(mode, progress, Whole::UNKNOWN);
+    let mut terminated = signal(SignalKind::terminate())?;
     let report = {
         let work = verify(&registry, &options);
         tokio::pin!(work);
         tokio::select! {
             report = &mut work => report?,
             _ = tokio::signal::ctrl_c() => {
+                stop.cancel();
+                work.await?
+            }
+            _ = terminated.recv() => {
                 stop.cancel();
                 work.await?
             }

@@ -64,6 +64,9 @@ struct Record {
     tag: String,
     digest: String,
     removed_ms: u64,
+    /// The digest of the push, if that is not the canonical one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pushed_as: Option<String>,
     #[serde(default)]
     by: Remover,
 }
@@ -145,16 +148,31 @@ impl TagStore {
     async fn read_removal(&self, removal: Pointed<(Tag, Digest)>) -> Result<RemovedTag> {
         let Pointed { at, what: (tag, digest) } = removal;
         let name = self.repository.name.clone();
-        let path = Entry::RemovedTag(name, tag.clone(), millis(at), digest.clone()).path();
+        let record =
+            self.read_record(&Entry::RemovedTag(name, tag.clone(), millis(at), digest.clone())).await?;
+        let by = record.map(|record| record.by.bounded()).unwrap_or_default();
+        Ok(RemovedTag { tag, digest, at, by })
+    }
+
+    /// The content of a record. A power failure may have emptied the file, and the rest is in its name.
+    async fn read_record(&self, entry: &Entry) -> Result<Option<Record>> {
+        let path = entry.path();
         let is_record = self.driver().stat_if_any(&path).await?;
         let content = match is_record.is_some_and(|file| file.size_bytes <= MAX_RECORD_BYTES) {
             true => self.driver().get_content_if_any(&path).await?,
             false => None,
         };
-        // A power failure may have emptied the file, and the rest is in its name.
-        let record = content.and_then(|content| serde_json::from_slice::<Record>(&content).ok());
-        let by = record.map(|record| record.by.bounded()).unwrap_or_default();
-        Ok(RemovedTag { tag, digest, at, by })
+        Ok(content.and_then(|content| serde_json::from_slice::<Record>(&content).ok()))
+    }
+
+    /// The digest that the manifest was pushed by under the tag, before it was last removed, if that is recorded.
+    pub(crate) async fn pushed_before_removal(&self, tag: &Tag, digest: &Digest) -> Result<Option<Digest>> {
+        let (latest, _) = self.removals(Some(tag), MAX_READ).await?;
+        let last = latest.into_times().items.into_iter().find(|removal| removal.what.1 == *digest);
+        let Some(Pointed { at, .. }) = last else { return Ok(None) };
+        let entry = Entry::RemovedTag(self.repository.name.clone(), tag.clone(), millis(at), digest.clone());
+        let record = self.read_record(&entry).await?;
+        Ok(record.and_then(|record| record.pushed_as?.parse().ok()))
     }
 
     /// Records that the tag is about to be removed, with the digest that it points at now. A tag that points nowhere leaves no
@@ -167,8 +185,9 @@ impl TagStore {
         };
         let Repository { name, registry, remover, .. } = &self.repository;
         let removed_ms = millis(registry.clock().now());
-        let record =
-            Record { tag: tag.to_string(), digest: digest.to_string(), removed_ms, by: remover.clone() };
+        let pushed_as = self.pushed_digest(tag).await?.map(|pushed| pushed.to_string());
+        let (tag_text, digest_text, by) = (tag.to_string(), digest.to_string(), remover.clone());
+        let record = Record { tag: tag_text, digest: digest_text, removed_ms, pushed_as, by };
         let content = Bytes::from(serde_json::to_vec(&record).unwrap_or_default());
         let path = Entry::RemovedTag(name.clone(), tag.clone(), removed_ms, digest).path();
         match self.driver().put_content(&path, content, PutMode::Create).await {
@@ -241,7 +260,13 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         for by in [Remover::Unknown, Remover::User("alice".into()), Remover::Rule("builds".into())] {
-            let record = Record { tag: "v1".into(), digest: "d".into(), removed_ms: 5, by: by.clone() };
+            let record = Record {
+                tag: "v1".into(),
+                digest: "d".into(),
+                removed_ms: 5,
+                pushed_as: None,
+                by: by.clone(),
+            };
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap().by, by, "{text}");
         }
@@ -254,7 +279,9 @@ mod tests {
         let by = Remover::User("é".repeat(1000) + "x").bounded();
         assert_eq!(by, Remover::User("é".repeat(128)));
         let by = Remover::Rule("\u{1}".repeat(1000)).bounded();
-        let record = Record { tag: "x".repeat(128), digest: "x".repeat(150), removed_ms: u64::MAX, by };
+        let pushed_as = Some("x".repeat(150));
+        let record =
+            Record { tag: "x".repeat(128), digest: "x".repeat(150), removed_ms: u64::MAX, pushed_as, by };
         assert!((serde_json::to_vec(&record).unwrap().len() as u64) < MAX_RECORD_BYTES);
     }
 }

@@ -18,6 +18,9 @@ pub enum OnExistingTag {
     Move,
 }
 
+/// A larger child of an index is not brought back. Distribution accepts 4 MiB.
+const MAX_CHILD_BYTES: u64 = 4 << 20;
+
 /// The result of a restoration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RestoreOutcome {
@@ -32,7 +35,8 @@ impl TagStore {
     ///
     /// An index whose own link is there comes back even if some of its children are gone: the registry serves it by digest. A
     /// manifest that was deleted, too, comes back if a removal of this tag from it is recorded and no collection has taken
-    /// its content. Two restorations at once, or a push beside one, leave the tag where the last of them points it.
+    /// its content; the children of a deleted index come back with it. If the tag was pushed by a digest of another algorithm,
+    /// it has that again. Two restorations at once, or a push beside one, leave the tag where the last of them points it.
     ///
     /// # Errors
     ///
@@ -78,22 +82,64 @@ impl TagStore {
             Err(error) => return Err(error),
         };
         // By digest: `put` compares the bytes with it.
-        let reference = Reference::Digest(digest);
+        let pushed_as = self.pushed_before_removal(tag, &digest).await?;
+        let pushed_as = pushed_as.filter(|pushed| Digest::of(pushed.algorithm(), &bytes) == *pushed);
+        let reference = Reference::Digest(pushed_as.unwrap_or(digest));
         let mut put =
             PutManifest { bytes, media_type: None, reference, tags: vec![tag.clone()], left_out: Vec::new() };
         let put_again = match manifests.put(put.clone()).await {
             Ok(outcome) => return Ok(RestoreOutcome::Restored(outcome.digest)),
             Err(Error::ManifestReferencesUnknown(missing)) => {
                 // Collections delete an index before its children, so these were not collected with it.
-                if !self.is_stored_index(&put).await? {
-                    return Err(Error::ManifestReferencesUnknown(missing));
+                match self.is_stored_index(&put).await? {
+                    true => put.left_out = missing,
+                    false => self.bring_back_children(&put.bytes, missing).await?,
                 }
-                put.left_out = missing;
                 manifests.put(put)
             }
             Err(error) => return Err(error),
         };
         Ok(RestoreOutcome::Restored(put_again.await?.digest))
+    }
+
+    /// Links the children of a deleted index again that were deleted with it, if the data of all are there. Layers are not
+    /// brought back, so a child comes back only if the repository has its layers.
+    async fn bring_back_children(&self, index: &[u8], missing: Vec<Digest>) -> Result<()> {
+        if !Manifest::parse(index, None).is_ok_and(|manifest| manifest.kind.is_index()) {
+            return Err(Error::ManifestReferencesUnknown(missing));
+        }
+        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        for digest in missing {
+            let file = self.driver().stat_if_any(&Entry::Blob(digest.clone()).path()).await?;
+            let is_there = file.is_some_and(|file| (1..=MAX_CHILD_BYTES).contains(&file.size_bytes));
+            if is_there { there.push(digest) } else { gone.push(digest) }
+        }
+        for digest in there.into_iter().filter(|_| gone.is_empty()).collect::<Vec<_>>() {
+            let bytes = self.driver().get_content_if_any(&Entry::Blob(digest.clone()).path()).await?;
+            let reference = Reference::Digest(digest.clone());
+            let put = bytes.map(|bytes| PutManifest {
+                bytes,
+                media_type: None,
+                reference,
+                tags: Vec::new(),
+                left_out: Vec::new(),
+            });
+            let is_back = match put {
+                Some(put) => self.repository.manifests().put(put).await.map(drop),
+                None => Err(Error::ManifestReferencesUnknown(Vec::new())),
+            };
+            match is_back {
+                Ok(()) => {}
+                // It is damaged, or incomplete itself.
+                Err(
+                    Error::ManifestReferencesUnknown(_)
+                    | Error::DigestMismatch { .. }
+                    | Error::ManifestInvalid(_),
+                ) => gone.push(digest),
+                Err(error) => return Err(error),
+            }
+        }
+        if gone.is_empty() { Ok(()) } else { Err(Error::ManifestReferencesUnknown(gone)) }
     }
 
     /// Whether the manifest is an index that the repository links.

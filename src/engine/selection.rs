@@ -7,24 +7,33 @@ use crate::oci::RepositoryName;
 
 /// Some of the repositories, or all.
 #[derive(Clone, Default)]
-pub struct Selection(Option<Arc<Condition>>);
+pub struct Selection {
+    selected: Option<Arc<Condition>>,
+    excluded: Option<Arc<Condition>>,
+}
 
 type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
 
 impl Selection {
     /// The repositories for which `is_selected` holds. Nothing is selected that belongs to no repository.
     pub fn new(is_selected: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(is_selected)))
+        Self { selected: Some(Arc::new(is_selected)), excluded: None }
     }
 
-    /// Whether the whole store is selected.
+    /// The same without the repositories for which `is_excluded` holds. What belongs to no repository stays selected.
+    pub fn without(self, is_excluded: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
+        Self { excluded: Some(Arc::new(is_excluded)), ..self }
+    }
+
+    /// Whether the whole store is selected, but for repositories that are left out.
     pub fn is_everything(&self) -> bool {
-        self.0.is_none()
+        self.selected.is_none()
     }
 
     /// Whether the repository is selected.
     pub fn has(&self, name: &RepositoryName) -> bool {
-        self.0.as_ref().is_none_or(|is_selected| is_selected(name))
+        self.selected.as_ref().is_none_or(|is_selected| is_selected(name))
+            && !self.excluded.as_ref().is_some_and(|is_excluded| is_excluded(name))
     }
 }
 

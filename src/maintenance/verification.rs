@@ -1,5 +1,6 @@
 //! `Verifier`: looks for damaged content in the running registry, a part at a time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -82,6 +83,9 @@ const HASHED_WITHIN: f64 = 0.9;
 
 /// The largest random delay, to spread the replicas of a store.
 const SPREAD: Duration = Duration::from_secs(60);
+
+/// How many of the images that need damaged content are logged.
+const MAX_SHOWN: usize = 5;
 
 impl VerifySettings {
     /// From one part to the next.
@@ -288,18 +292,19 @@ impl Verifier {
 
 fn log(problem: &Problem) {
     let Problem { path, kind, outcome, needed_by, .. } = problem;
-    let images: Vec<String> = needed_by
+    // An index and its children have the same tags.
+    let images: BTreeSet<String> = needed_by
         .iter()
-        .take(5)
         .map(|need| match need.tags.first() {
             Some(tag) => format!("{}:{tag}", need.repository),
             None => format!("{}@{}", need.repository, need.manifest),
         })
         .collect();
-    let images = match (images.len(), needed_by.len()) {
-        (0, _) => "no image that is known".to_owned(),
-        (shown, all) if shown < all => format!("{} and {} more", images.join(", "), all - shown),
-        _ => images.join(", "),
+    let shown: Vec<&str> = images.iter().take(MAX_SHOWN).map(String::as_str).collect();
+    let images = match images.len() {
+        0 => "no image that is known".to_owned(),
+        all if shown.len() < all => format!("{} and {} more", shown.join(", "), all - shown.len()),
+        _ => shown.join(", "),
     };
     match problem.is_mended() {
         true => tracing::warn!(%path, "verification: {path} {kind}; {outcome}. Needed by {images}"),

@@ -175,7 +175,91 @@ fn repositories_are_chosen_by_patterns() {
     assert!(ended.stdout.contains("repositories\t1\t1"), "{ended:?}");
     assert!(!store.path(&Entry::Moved).exists(), "a store is marked of which only a part was moved");
     let rest = migrate(site.path(), "--from read-only.yml --to b.yml --finish");
-    assert!(rest.code == Some(0) && rest.stdout.contains("repositories\t2\t2"), "{rest:?}");
+    assert!(rest.code == Some(0) && rest.stdout.contains("repositories\t1\t1"), "{rest:?}");
+    assert!(store.path(&Entry::Moved).exists(), "a store is not marked of which the rest was moved");
+}
+
+#[test]
+fn a_part_that_is_finished_is_left_alone() {
+    let (site, _) = site();
+    let at = site.path();
+    let part = "--from read-only.yml --to b.yml --repository team/** --finish";
+    let first = migrate(at, part);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stdout.contains("finished"), "{first:?}");
+    let new = StoreFiles::new(&at.join("new"));
+    let pushed = new.image("team/new", "v9", &["pushed".to_owned()]);
+    new.tag("team/new", "v9", &pushed);
+    let again = migrate(at, part);
+    assert!(again.code == Some(1) && again.stderr.contains("team/** is finished"), "{again:?}");
+    let rest = migrate(at, "--from read-only.yml --to b.yml --finish");
+    assert_eq!(rest.code, Some(0), "{rest:?}");
+    assert!(rest.stderr.contains("left out, since their migration is finished: team/**"), "{rest:?}");
+    let kept = [
+        Entry::TagCurrent("team/new".parse().unwrap(), "v9".parse().unwrap()),
+        Entry::Blob(pushed),
+        Entry::Blob(new.blob("pushed".to_owned())),
+    ];
+    for entry in kept {
+        assert!(new.path(&entry).exists(), "the end of the migration removes {entry:?}");
+    }
+}
+
+#[test]
+fn what_the_source_has_lost_stays_at_the_target() {
+    let (site, store) = site();
+    let at = site.path();
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    let layer = Entry::Blob(store.blob("v2".repeat(50_000)));
+    let data = store.path(&layer);
+    let bytes = fs::read(&data).unwrap();
+    fs::remove_file(&data).unwrap();
+    let finish = "--from read-only.yml --to b.yml --finish";
+    let ended = migrate(at, finish);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    for part in ["only in the target, and needed", "verify --repair --heal-from b.yml read-only.yml", "--yes"]
+    {
+        assert!(ended.stdout.contains(part), "{part}: {ended:?}");
+    }
+    let kept = StoreFiles::new(&at.join("new")).path(&layer);
+    assert_eq!(fs::read(&kept).unwrap(), bytes);
+    assert!(!store.path(&Entry::Moved).exists());
+    let accepted = migrate(at, &format!("{finish} --yes"));
+    assert!(accepted.code == Some(0) && accepted.stdout.contains("the stores are equal"), "{accepted:?}");
+    assert_eq!(fs::read(&kept).unwrap(), bytes);
+}
+
+#[test]
+fn a_volume_that_is_not_mounted_removes_nothing() {
+    let (site, store) = site();
+    let at = site.path();
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    let new = StoreFiles::new(&at.join("new"));
+    let files = || {
+        let mut files = new.files();
+        files.sort();
+        files
+    };
+    let before = files();
+    let root = at.join("old/docker/registry/v2");
+    let finish = "--from read-only.yml --to b.yml --finish";
+    for (gone, expected) in
+        [("blobs", "7 of 7 blobs"), ("repositories/team", "below /docker/registry/v2/repositories/team")]
+    {
+        fs::rename(root.join(gone), at.join("aside")).unwrap();
+        fs::create_dir(root.join(gone)).unwrap();
+        let ended = migrate(at, finish);
+        assert_eq!(ended.code, Some(1), "{gone}: {ended:?}");
+        assert!(ended.stderr.contains(expected) && ended.stderr.contains("--yes"), "{gone}: {ended:?}");
+        assert_eq!(files(), before, "{gone}");
+        fs::remove_dir(root.join(gone)).unwrap();
+        fs::rename(at.join("aside"), root.join(gone)).unwrap();
+    }
+    // It is meant.
+    fs::remove_dir_all(root.join("repositories/team")).unwrap();
+    let ended = migrate(at, &format!("{finish} --yes"));
+    assert!(ended.code == Some(0) && ended.stdout.contains("tags\t1\t1"), "{ended:?}");
+    assert!(store.path(&Entry::Moved).exists());
 }
 
 /// A directory is copied to memory, and from there to another directory, by each driver's own walk.

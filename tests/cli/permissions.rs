@@ -169,3 +169,41 @@ fn a_medium_that_cannot_be_written_to_is_served_in_read_only_mode() {
     let ended = end(binary(directory.path()).args(["garbage-collect", "--dry-run", "sampan.yml"]), "");
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
+
+#[test]
+#[ignore = "needs root"]
+fn commands_that_only_read_work_on_a_medium_that_cannot_be_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let root = store(at);
+    let config = |root: &Path| filesystem_config(root);
+    fs::write(at.join("writable.yml"), config(&root)).unwrap();
+    fs::write(at.join("backup.yml"), config(&at.join("backup"))).unwrap();
+    let saved = end(binary(at).args(["backup", "run", "--to", "backup.yml", "writable.yml"]), "");
+    assert_eq!(saved.code, Some(0), "{saved:?}");
+    let medium = ReadOnlyMount::of(&root, at.join("dvd"));
+    let backups = ReadOnlyMount::of(&at.join("backup"), at.join("backup-dvd"));
+    fs::write(at.join("dvd.yml"), config(&medium.0)).unwrap();
+    fs::write(at.join("backup-dvd.yml"), config(&backups.0)).unwrap();
+    for arguments in [
+        "verify dvd.yml",
+        "tag removed team/app --config dvd.yml",
+        "backup list backup-dvd.yml",
+        "backup verify backup-dvd.yml",
+    ] {
+        let ended = end(binary(at).args(arguments.split(' ')), "");
+        assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
+        if arguments.starts_with("verify") {
+            assert!(ended.stderr.contains("its progress is not kept"), "{ended:?}");
+        }
+    }
+    // The end of a migration needs the source only for a mark.
+    let read_only =
+        config(&medium.0).replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
+    fs::write(at.join("old.yml"), read_only).unwrap();
+    fs::write(at.join("new.yml"), config(&at.join("new"))).unwrap();
+    let moved = end(binary(at).args("migrate --from old.yml --to new.yml --finish".split(' ')), "");
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    assert!(moved.stdout.contains("the stores are equal"), "{moved:?}");
+    assert!(moved.stderr.contains("cannot be marked as moved"), "{moved:?}");
+}

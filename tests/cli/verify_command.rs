@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -125,6 +125,42 @@ fn a_run_that_is_killed_three_times_counts_each_blob_once_and_loses_no_damage() 
     let last = ended.last.unwrap();
     assert_eq!((last.begun_ms, last.blobs, last.damaged), (begun, 607, 1), "{ended:?}");
     assert_eq!((ended.cycle, ended.unreported), (Cycle::default(), Vec::new()));
+}
+
+#[test]
+fn a_run_that_is_terminated_prints_what_it_has_found() {
+    let (site, _, path) = site();
+    let store = StoreFiles::new(&site.path().join("data"));
+    (0..600).for_each(|number| _ = store.blob(format!("{number:01000}")));
+    // A structure without a part of an image is found at once.
+    fs::remove_file(&path).unwrap();
+    for signal in ["TERM", "INT"] {
+        let progress = store.path(&Entry::Verification);
+        let _ = fs::remove_file(&progress);
+        let arguments = "verify --rate 10KiB --jobs 1 --since-start --progress none config.yml".split(' ');
+        let mut run = binary(site.path())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It is written when the structure was read.
+        while !progress.exists() {
+            assert_eq!(run.try_wait().unwrap(), None, "it ended before it could be stopped");
+            std::thread::yield_now();
+        }
+        run_kill(signal, run.id());
+        let output = run.wait_with_output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{signal}: {output:?}");
+        assert!(printed.contains(" is missing\n"), "{signal}: {printed}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("stopped before the end"), "{output:?}");
+    }
+}
+
+fn run_kill(signal: &str, process: u32) {
+    let status = Command::new("kill").args(["-s", signal, &process.to_string()]).status().unwrap();
+    assert!(status.success());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod fill;
 pub(crate) mod hooks;
 mod linearizable;
 mod migrate;
+mod migrate_end;
 mod mount;
 mod push_pull;
 mod referrers;
@@ -45,6 +46,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     crash::CLAUSES,
     linearizable::CLAUSES,
     migrate::CLAUSES,
+    migrate_end::CLAUSES,
     backup::CLAUSES,
     fill::CLAUSES,
 ];

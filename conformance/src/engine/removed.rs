@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use sampan_driver::{DirEntry, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
 use sampan_engine::gc::{self, Options};
 use sampan_engine::layout::{self, Entry};
-use sampan_engine::oci::{Digest, Reference};
+use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Clock, Error, OnExistingTag, Registry, Remover, RestoreOutcome};
 
 use super::client::{Client, Image, index, name, tag, walk};
@@ -116,12 +116,12 @@ async fn what_is_gone_or_elsewhere_does_not_come_back(ctx: Context) -> Result<()
     client.repository("image").manifests().delete(&tag("all").into()).await?;
     client.repository("image").manifests().delete(&child.digest().into()).await?;
     client.repository("image").manifests().delete(&Digest::sha256_of(&index).into()).await?;
+    ctx.delete(Entry::Blob(child.digest()).path().as_str()).await?;
     let whole = restore("all", None).await;
     ensure(
         matches!(&whole, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [child.digest()]),
         format_args!("a deleted index without its child was answered by {whole:?}"),
     )?;
-    ctx.delete(Entry::Blob(child.digest()).path().as_str()).await?;
     let collected = restore("child", None).await;
     ensure(
         matches!(&collected, Err(Error::ManifestUnknown(Reference::Digest(gone), _)) if *gone == child.digest()),
@@ -161,6 +161,55 @@ async fn a_tag_of_an_index_whose_child_is_gone_comes_back(ctx: Context) -> Resul
         matches!(&broken, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [layer]),
         format_args!("an image without its configuration was answered by {broken:?}"),
     )
+}
+
+async fn a_deleted_index_comes_back_with_its_children(ctx: Context) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let children = [Image::new(1), Image::new(2)];
+    for child in &children {
+        client.push_image("image", child, "child").await?;
+    }
+    let index = index(&[&children[0], &children[1]]);
+    client.push_manifest("image", &index, tag("all"), &[]).await?;
+    let manifests = client.repository("image").manifests();
+    manifests.delete(&Digest::sha256_of(&index).into()).await?;
+    for child in &children {
+        manifests.delete(&child.digest().into()).await?;
+    }
+    let tags = Client::of_another_process(&ctx).await?.repository("image").tags();
+    let outcome = tags.restore(&tag("all"), None, OnExistingTag::Keep).await?;
+    equal(outcome, RestoreOutcome::Restored(Digest::sha256_of(&index)), "the restoration")?;
+    equal(manifests.get(&tag("all").into()).await?.bytes, index.clone(), "the index")?;
+    for child in &children {
+        equal(manifests.get(&child.digest().into()).await?.bytes, child.manifest.clone(), "a child")?;
+    }
+    // A child is no image without its layers, and the others do not come back without it.
+    manifests.delete(&Digest::sha256_of(&index).into()).await?;
+    for child in &children {
+        manifests.delete(&child.digest().into()).await?;
+    }
+    let layer = Entry::LayerLink(name("image"), Digest::sha256_of(&children[1].config));
+    ctx.delete(layer.path().as_str()).await?;
+    let broken = tags.restore(&tag("all"), None, OnExistingTag::Keep).await;
+    ensure(
+        matches!(&broken, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [children[1].digest()]),
+        format_args!("an index whose child has lost a layer was answered by {broken:?}"),
+    )?;
+    is_valid(ctx.driver()).await
+}
+
+async fn a_tag_comes_back_with_the_digest_that_it_was_pushed_by(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    client.push_image("image", &image, "other").await?;
+    let pushed = Digest::of(Algorithm::Sha512, &image.manifest);
+    client.push_manifest("image", &image.manifest, pushed.clone(), &["v1"]).await?;
+    let manifests = client.repository("image").manifests();
+    manifests.delete(&tag("v1").into()).await?;
+    let other = Client::of_another_process(&ctx).await?;
+    let outcome = other.repository("image").tags().restore(&tag("v1"), None, OnExistingTag::Keep).await?;
+    equal(outcome, RestoreOutcome::Restored(pushed.clone()), "the restoration")?;
+    let found = other.repository("image").manifests().get(&tag("v1").into()).await?;
+    equal(found.digest, pushed, "the digest of the tag")
 }
 
 /// Denies every write of a record.
@@ -253,6 +302,8 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed":
     a_tag_that_exists_stays_unless_it_may_move,
     what_is_gone_or_elsewhere_does_not_come_back,
     a_tag_of_an_index_whose_child_is_gone_comes_back,
+    a_deleted_index_comes_back_with_its_children,
+    a_tag_comes_back_with_the_digest_that_it_was_pushed_by,
     a_tag_goes_where_no_record_can_be_written,
     nothing_is_restored_in_read_only_mode,
     records_that_restore_nothing_are_collected,

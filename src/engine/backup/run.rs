@@ -16,7 +16,7 @@ use crate::layout::{self, Entry};
 use crate::link::delete_durably;
 use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
 use crate::oci::{RepositoryName, Tag};
-use crate::{Registry, Selection};
+use crate::{Registry, Selection, StoreIdentity};
 
 /// The choices of a backup.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,9 @@ pub struct Run {
 struct BackupOf {
     /// The store that is saved.
     from: String,
+    /// Its identity; an earlier version recorded none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<StoreIdentity>,
 }
 
 /// What the pass has recorded.
@@ -71,7 +74,7 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     backup.check_writable()?;
     let (here, there) = (source.driver(), backup.driver());
     migrate::check_apart(here, there).await?;
-    claim(there, from, options.source_moved).await?;
+    claim(here, there, from, options.source_moved).await?;
     migrate::check_no_collection(there, Side::Target).await?;
     let last_collection = migrate::last_collection(there).await?;
     let earlier = snapshots::list(there).await?;
@@ -141,14 +144,26 @@ impl Collected {
     }
 }
 
-/// Marks the store as one that holds the backups of `from`.
-async fn claim(backup: &Arc<dyn StorageDriver>, from: &str, source_moved: bool) -> Result<()> {
+/// Marks the store as one that holds the backups of `source`, which people call `from`.
+async fn claim(
+    source: &Arc<dyn StorageDriver>,
+    backup: &Arc<dyn StorageDriver>,
+    from: &str,
+    source_moved: bool,
+) -> Result<()> {
     let path = Entry::BackupOf.path();
-    match recorded(backup).await? {
-        Some(recorded) if recorded == from => return Ok(()),
+    let identity = StoreIdentity::of(source).await?;
+    match marker(backup).await? {
         // A power failure has left an empty marker.
-        Some(recorded) if recorded.is_empty() => {}
-        Some(recorded) if !source_moved => {
+        Some(recorded) if recorded.from.is_empty() || source_moved => {}
+        Some(recorded) if recorded.from != from => {
+            return Err(Error::OtherSource { recorded: recorded.from, given: from.to_owned() });
+        }
+        Some(BackupOf { source: Some(known), .. }) if known == identity || identity.is_blank() => {
+            return Ok(());
+        }
+        Some(BackupOf { source: Some(known), .. }) if !known.is_of(source, &identity).await? => {
+            let recorded = format!("{from} of another machine or disk");
             return Err(Error::OtherSource { recorded, given: from.to_owned() });
         }
         Some(_) => {}
@@ -158,16 +173,20 @@ async fn claim(backup: &Arc<dyn StorageDriver>, from: &str, source_moved: bool) 
             }
         }
     }
-    let content = serde_json::to_vec(&BackupOf { from: from.to_owned() }).unwrap_or_default();
+    let content = BackupOf { from: from.to_owned(), source: Some(identity) };
+    let content = serde_json::to_vec(&content).unwrap_or_default();
     Ok(backup.put_content(&path, content.into(), PutMode::Overwrite).await?)
 }
 
 /// The store whose backups a store holds, if it holds any; empty if the marker cannot be understood.
 pub(super) async fn recorded(backup: &Arc<dyn StorageDriver>) -> Result<Option<String>> {
+    Ok(marker(backup).await?.map(|marker| marker.from))
+}
+
+async fn marker(backup: &Arc<dyn StorageDriver>) -> Result<Option<BackupOf>> {
     let content = backup.get_content_if_any(&Entry::BackupOf.path()).await?;
-    let from =
-        |content: Bytes| serde_json::from_slice(&content).map_or(String::new(), |it: BackupOf| it.from);
-    Ok(content.map(from))
+    let unknown = || BackupOf { from: String::new(), source: None };
+    Ok(content.map(|content| serde_json::from_slice(&content).unwrap_or_else(|_| unknown())))
 }
 
 /// Fails if the store shows nothing, but did before: its volume is not mounted.

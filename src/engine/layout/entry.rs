@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     ACCESS_TOKENS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
-    REPOSITORIES, SNAPSHOTS, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION, blob_directory, layer_directory,
-    own, path, referrer_directory, revision_directory,
+    REPOSITORIES, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION, blob_directory,
+    layer_directory, own, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -64,6 +64,8 @@ pub enum Entry {
     RevisionLink(RepositoryName, Digest),
     /// What another store held at this time, in seconds since the epoch.
     Snapshot(u64),
+    /// The random identifier of the store.
+    StoreId,
     /// What a walk over the store found in each repository.
     Survey,
     /// The record of a survey without a collection, finished or running; the latest has the highest number.
@@ -138,6 +140,7 @@ impl Entry {
             }
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::Snapshot(seconds) => format!("{SNAPSHOTS}/{seconds}"),
+            Self::StoreId => STORE_ID.to_owned(),
             Self::Survey => SURVEY.to_owned(),
             Self::SurveyTurn(number) => format!("{SURVEYS}/{number}"),
             Self::SyncRun(job, number) => format!("{SYNC}/{job}/{number}"),
@@ -276,7 +279,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..37_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..38_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -308,6 +311,7 @@ mod tests {
                 33 => Entry::Snapshot(offset),
                 31 => Entry::TagDates(name),
                 22 => Entry::Survey,
+                36 => Entry::StoreId,
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),
                 25 => Entry::DamagedNote(digest, offset),

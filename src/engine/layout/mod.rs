@@ -21,6 +21,7 @@
 //! /docker/registry/sampan/access/tokens/<id>/used            when it was last used, roughly
 //! /docker/registry/sampan/removed/<name…>/_tags/<tag>/<ms>-<alg>-<hex>   the tag was removed from that manifest
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
+//! /docker/registry/sampan/id                                 tells the store from others of the same name
 //! /docker/registry/sampan/survey                             what a walk over the store found in each repository
 //! /docker/registry/sampan/surveys/<number>                   a survey without a collection, as for purges
 //! /docker/registry/sampan/verify/state                       how far the verification of the store has come
@@ -63,6 +64,7 @@ const REMOVED: &str = "/docker/registry/sampan/removed";
 const DATES: &str = "/docker/registry/sampan/dates";
 const MIGRATION: &str = "/docker/registry/sampan/migration";
 const MOVED: &str = "/docker/registry/sampan/moved";
+const STORE_ID: &str = "/docker/registry/sampan/id";
 const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";
 const SYNC: &str = "/docker/registry/sampan/sync";

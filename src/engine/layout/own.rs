@@ -8,6 +8,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
     debug_assert!(OWN.ends_with('/'), "a path below it begins with a name");
     match rest.split_once('/') {
         None => match rest {
+            "id" => Some(Entry::StoreId),
             "moved" => Some(Entry::Moved),
             "survey" => Some(Entry::Survey),
             _ => None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriver, StorageDriverExt};
 
+use super::caution::Kept;
 use super::digest_set::DigestSet;
 use super::error::At;
 use super::merged::Merged;
@@ -15,24 +16,29 @@ use super::{CONCURRENCY, Error, Migration, Result, check_seen, others};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName, Tag};
 
-/// Compares both stores. Links and tags that lead nowhere at the source count on neither side.
-pub(super) async fn compare(migration: &Migration) -> Result<Comparison> {
+/// Compares both stores after a removal that has `kept` some data. Links and tags that lead nowhere at the source count on neither side.
+pub(super) async fn compare(migration: &Migration, kept: &Kept) -> Result<Comparison> {
     let Migration { source, target, options, .. } = migration;
     let mut comparison = Comparison::default();
-    let mut selected = DigestSet::default();
+    let (mut selected, mut linked) = (DigestSet::default(), DigestSet::default());
     let mut repositories = Repositories::new(source, target, options.selection.clone());
     while let Some(found) = repositories.next().await? {
         check_seen(repositories.take_findings().1)?;
         if !options.selection.is_everything() {
             let Files { layers, revisions } = Files::of(&found);
             layers.iter().chain(&revisions).for_each(|digest| _ = selected.insert(digest));
+            found
+                .layers_there
+                .iter()
+                .chain(found.revisions_there.iter())
+                .for_each(|digest| _ = linked.insert(&digest));
         }
         compare_repository(migration, found, &mut comparison).await?;
     }
     check_seen(repositories.take_findings().1)?;
     match options.selection.is_everything() {
-        true => compare_data(migration, &mut comparison).await?,
-        false => compare_selected(migration, &selected, &mut comparison).await?,
+        true => compare_data(migration, kept, &mut comparison).await?,
+        false => compare_selected(migration, &selected, &linked, &mut comparison).await?,
     }
     compare_others(migration, &mut comparison).await?;
     Ok(comparison)
@@ -161,40 +167,54 @@ async fn compare_tag(migration: &Migration, name: &RepositoryName, tag: TagInBot
 }
 
 /// Compares all data, by their lengths: they were hashed when they were copied.
-async fn compare_data(migration: &Migration, comparison: &mut Comparison) -> Result<()> {
+async fn compare_data(migration: &Migration, kept: &Kept, comparison: &mut Comparison) -> Result<()> {
     let mut merged = Merged::new(&migration.source, &migration.target, &layout::blobs_root());
     while let Some(pair) = merged.next().await? {
         check_seen(merged.take_unseen())?;
-        if !matches!(Entry::parse(&pair.path), Some(Entry::Blob(digest)) if digest.is_canonical()) {
-            continue;
-        }
-        let is_foreign = pair.source.is_none() && migration.options.merge;
+        let digest = match Entry::parse(&pair.path) {
+            Some(Entry::Blob(digest)) if digest.is_canonical() => digest,
+            _ => continue,
+        };
         let (source, target) =
             (pair.source.map(|file| file.size_bytes), pair.target.map(|file| file.size_bytes));
+        let is_lost = kept.lost.contains(&digest);
+        if source.is_none() && is_lost && !migration.options.confirmed {
+            add_lost(comparison, pair.path, target);
+            continue;
+        }
+        let is_foreign = source.is_none() && (migration.options.merge || kept.has(&digest));
         add_data(comparison, pair.path, source, target.filter(|_| !is_foreign));
     }
     check_seen(merged.take_unseen())
 }
 
-/// Compares the data that the selected repositories link.
+/// Compares the data that the selected repositories link; `linked` are those of links that the target has.
 async fn compare_selected(
     migration: &Migration,
     selected: &DigestSet,
+    linked: &DigestSet,
     comparison: &mut Comparison,
 ) -> Result<()> {
     let stat = |digest: Digest| {
         let (source, target) = (migration.source.clone(), migration.target.clone());
+        let is_linked = linked.contains(&digest);
         async move {
             let path = Entry::Blob(digest).path();
             let here = async { source.stat_if_any(&path).await.at_source() };
             let there = async { target.stat_if_any(&path).await.at_target() };
             let (here, there) = futures::try_join!(here, there)?;
-            Ok::<_, Error>((path, here.map(|file| file.size_bytes), there.map(|file| file.size_bytes)))
+            let sizes = (here.map(|file| file.size_bytes), there.map(|file| file.size_bytes));
+            Ok::<_, Error>((path, is_linked, sizes))
         }
     };
     let digests: Vec<Digest> = selected.iter().collect();
     let mut found = stream::iter(digests).map(stat).buffered(CONCURRENCY);
-    while let Some((path, source, target)) = found.try_next().await? {
+    let is_loss_counted = !migration.options.merge && !migration.options.confirmed;
+    while let Some((path, is_linked, (source, target))) = found.try_next().await? {
+        if source.is_none() && target.is_some() && is_linked && is_loss_counted {
+            add_lost(comparison, path, target);
+            continue;
+        }
         // The target may have data for another repository that the source lacks.
         add_data(comparison, path, source, target.filter(|_| source.is_some()));
     }
@@ -212,6 +232,13 @@ fn add_data(comparison: &mut Comparison, path: DriverPath, source: Option<u64>, 
         (None, Some(_)) => comparison.add(path, How::Extra),
         _ => {}
     }
+}
+
+/// Adds data that the source has lost.
+fn add_lost(comparison: &mut Comparison, path: DriverPath, target: Option<u64>) {
+    comparison.target.blobs += 1;
+    comparison.target.bytes += target.unwrap_or_default();
+    comparison.add(path, How::Lost);
 }
 
 async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> Result<()> {

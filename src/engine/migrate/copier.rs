@@ -239,11 +239,23 @@ impl Copier {
         }
     }
 
+    /// Records content of the source that is damaged, once a pass.
+    pub(super) fn damaged(&self, digest: &Digest, reason: String) {
+        if let Some(known) = self.known(digest) {
+            if known.get() == Some(&Data::Damaged) {
+                return;
+            }
+            // If another step copies it at this moment, that step records it, too.
+            _ = known.set(Data::Damaged);
+        }
+        self.find(|pass| pass.damaged.push(Damaged { digest: digest.clone(), reason }));
+    }
+
     /// Tells content that cannot be read from a store that cannot be reached.
     pub(super) fn classify(&self, error: DriverError) -> Result<Failure> {
         match error.kind() {
             ErrorKind::NotFound => Ok(Failure::Gone),
-            ErrorKind::Other => {
+            ErrorKind::Other | ErrorKind::PermissionDenied => {
                 let unreadable = self.pass.lock().damaged.count;
                 if unreadable >= MAX_UNREADABLE {
                     return Err(Error::TooManyUnreadable(unreadable, error));

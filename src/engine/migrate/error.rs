@@ -39,6 +39,17 @@ pub enum Error {
         /// The marker.
         mark: DriverPath,
     },
+    /// The part that is to be copied is finished.
+    #[error(
+        "the migration of {part} is finished, and another would overwrite what was pushed to the target since: pass `--merge` \
+         if that is meant (the target says so in {mark})"
+    )]
+    PartFinished {
+        /// The patterns of its repositories.
+        part: String,
+        /// The marker in the target.
+        mark: DriverPath,
+    },
     /// A collection deletes content of a store.
     #[error(
         "a garbage collection runs in the {side} ({path}): wait for its end, and let none begin before the migration is finished"
@@ -54,6 +65,29 @@ pub enum Error {
         "the source shows no repositories, so nothing is removed at the target: check the configuration of the source"
     )]
     EmptySource,
+    /// Repositories are gone from the source together.
+    #[error(
+        "the target has {count} repositories below {below}, and the source has nothing there any more, so nothing is removed: \
+         mount what is missing, or confirm that it was deleted (`--yes`)"
+    )]
+    RepositoriesVanished {
+        /// The directory of the repositories.
+        below: String,
+        /// How many repositories the target has there.
+        count: u64,
+    },
+    /// Most of the content is gone from the source.
+    #[error(
+        "the source has lost {lost} of {of} blobs that its links name and the target has, so nothing is removed: mount what is \
+         missing; if it is lost, copy the target's to the source (`registry verify --repair --heal-from`), or confirm the \
+         loss (`--yes`)"
+    )]
+    ContentVanished {
+        /// How many blobs only the target has.
+        lost: u64,
+        /// How many blobs the links name.
+        of: u64,
+    },
     /// A place cannot be read, so it is unknown what is there.
     #[error("the {side} cannot be read at {path}: {reason}")]
     Unseen {

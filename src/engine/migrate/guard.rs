@@ -2,30 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use sampan_driver::{DirEntry, DriverPath, ErrorKind, PutMode, StorageDriver, StorageDriverExt};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::begun::Begun;
 use super::error::At;
-use super::{Error, Result, Side};
+use super::{Error, Options, Result, Side};
+use crate::StoreIdentity;
 use crate::clock::Clock;
-use crate::clock::millis;
 use crate::layout::{self, Entry};
 use crate::lease::{AFTERLIFE, LOCK, signs};
 
-/// The marker in a store that a migration fills.
-#[derive(Deserialize, Serialize)]
-struct Begun {
-    /// The store that is copied.
-    from: String,
-    begun_ms: u64,
-    /// The target held other content, so nothing may ever be removed there.
-    #[serde(default)]
-    merge: bool,
-}
+/// Interrupted passes left what is older than this among the staged blobs: a pass that goes on writes to its own more often.
+const STAGED_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// How deep below its root a store is looked for in another.
 const MAX_DEPTH: usize = 4;
@@ -126,39 +119,60 @@ pub(crate) async fn has_repositories(driver: &Arc<dyn StorageDriver>) -> Result<
     Ok(files.try_next().await.at_source()?.is_some())
 }
 
-/// Fails if the target holds other content than that of this migration; else marks it. A dry run marks nothing. Returns whether
-/// the migration is merged with other content, now or since an earlier command.
+/// Fails if the target holds other content than that of this migration, or the part that it copies is finished; else marks it. A
+/// dry run marks nothing. Returns whether the migration is merged with other content, now or since an earlier command.
 pub(super) async fn claim(
+    source: &Arc<dyn StorageDriver>,
     target: &Arc<dyn StorageDriver>,
     from: &str,
-    merge: bool,
-    dry_run: bool,
+    options: &Options,
 ) -> Result<bool> {
     let mark = Entry::MigrationBegun.path();
-    let begun = target.get_content_if_any(&mark).await.at_target()?;
-    let begun = begun.and_then(|content| serde_json::from_slice::<Begun>(&content).ok());
+    let merge = options.merge;
+    let begun = Begun::read(target).await.at_target()?;
+    let identity = StoreIdentity::of(source).await.at_source()?;
+    let is_same = match begun.as_ref().and_then(|begun| begun.source.as_ref()) {
+        Some(recorded) => recorded.is_of(source, &identity).await.at_source()?,
+        None => true,
+    };
+    let (is_blank, source) = (identity.is_blank(), Some(identity));
     let other = match &begun {
-        Some(begun) if begun.from == from => begun.merge.then(|| mark.clone()),
+        Some(begun) if begun.from == from && is_same => {
+            if let Some(part) = begun.finished_part(&options.part).filter(|_| !merge) {
+                return Err(Error::PartFinished { part, mark });
+            }
+            if !options.dry_run && !is_blank && begun.source != source {
+                Begun { source, ..begun.clone() }.write(target).await.at_target()?;
+            }
+            return Ok(merge || begun.merge);
+        }
         Some(begun) if !merge => {
-            return Err(Error::OtherSource { recorded: begun.from.clone(), given: from.to_owned(), mark });
+            let elsewhere = if is_same { "" } else { " of another machine or disk" };
+            let recorded = format!("{}{elsewhere}", begun.from);
+            return Err(Error::OtherSource { recorded, given: from.to_owned(), mark });
         }
         // Content of another source.
         Some(_) => Some(mark.clone()),
         None => first_file(target, Side::Target).await?,
     };
-    if begun.is_some_and(|begun| begun.from == from) {
-        return Ok(merge || other.is_some());
-    }
     match &other {
         Some(path) if !merge => return Err(Error::NotEmpty(path.clone())),
-        _ if dry_run => return Ok(merge),
+        _ if options.dry_run => return Ok(merge),
         _ => {}
     }
-    let begun_ms = millis(Clock::default().now());
-    let begun = Begun { from: from.to_owned(), begun_ms, merge: other.is_some() };
-    let content = serde_json::to_vec(&begun).unwrap_or_default();
-    target.put_content(&mark, content.into(), PutMode::Overwrite).await.at_target()?;
+    let at = Clock::default().now();
+    let begun = Begun { from: from.to_owned(), at, merge: other.is_some(), finished: Vec::new(), source };
+    begun.write(target).await.at_target()?;
     Ok(merge)
+}
+
+/// Removes what interrupted passes have left, but not what another one copies now.
+pub(super) async fn remove_staged(target: &Arc<dyn StorageDriver>) -> Result<()> {
+    let before = Clock::default().ago(STAGED_AGE);
+    let files: Vec<_> = target.walk(&layout::migration_staged(), None).try_collect().await.at_target()?;
+    let old = files.into_iter().filter(|file| file.modified < before);
+    let old: Vec<_> = old.map(|file| file.path).collect();
+    super::removal::delete(target, old).await
 }
 
 /// The record of the last collection of the target, which each collection replaces.

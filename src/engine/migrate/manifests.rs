@@ -11,7 +11,7 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 use super::Result;
 use super::copier::{Data, Failure};
 use super::error::At;
-use super::report::{Broken, Damaged};
+use super::report::Broken;
 use super::repository::{Part, RepositoryCopy};
 use crate::layout::Entry;
 use crate::link;
@@ -150,7 +150,7 @@ impl RepositoryCopy {
     }
 
     fn damaged(&self, digest: &Digest, reason: String) -> Part {
-        self.copier.find(|pass| pass.damaged.push(Damaged { digest: digest.clone(), reason }));
+        self.copier.damaged(digest, reason);
         Part::Broken(digest.clone())
     }
 

@@ -31,6 +31,8 @@
 //!
 //! Deliberately absent: when to make the next pass, and output, which belong to the command line.
 
+mod begun;
+mod caution;
 mod compare;
 mod copier;
 mod digest_set;
@@ -48,6 +50,7 @@ mod report;
 mod repositories;
 mod repository;
 
+pub use begun::Begun;
 pub use error::{Error, Result, Side};
 pub(crate) use guard::{check_apart, check_no_collection, first_file, has_repositories, last_collection};
 pub use moved::Moved;
@@ -59,8 +62,9 @@ pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How
 
 use std::sync::Arc;
 
-use sampan_driver::StorageDriver;
+use sampan_driver::{DriverError, StorageDriver};
 
+use self::caution::Kept;
 use self::error::At;
 use crate::clock::Clock;
 use crate::layout::{self, Entry};
@@ -118,8 +122,8 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// Both are one store; one lies in the other; the target has other content, or is being filled from another store; any
-    /// error of the stores.
+    /// Both are one store; one lies in the other; the target has other content, or is being filled from another store; the part
+    /// is finished; any error of the stores.
     pub async fn begin(
         source: Arc<dyn StorageDriver>,
         target: Arc<dyn StorageDriver>,
@@ -129,7 +133,7 @@ impl Migration {
         if !options.dry_run {
             guard::check_apart(&source, &target).await?;
         }
-        options.merge = guard::claim(&target, from, options.merge, options.dry_run).await?;
+        options.merge = guard::claim(&source, &target, from, &options).await?;
         Ok(Self { source, target, options, manner: Manner::Migrate })
     }
 
@@ -153,8 +157,7 @@ impl Migration {
         guard::check_no_collection(&self.target, Side::Target).await?;
         let last = guard::last_collection(&self.target).await?;
         if !self.options.dry_run {
-            // The remains of an interrupted pass.
-            self.target.delete_tree(&layout::migration_staged()).await.at_target()?;
+            guard::remove_staged(&self.target).await?;
         }
         let pass = pass::pass(self).await?;
         guard::check_no_collection(&self.target, Side::Target).await?;
@@ -168,8 +171,8 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// As [`pass`](Self::pass); the source shows no repositories, or a part of it cannot be seen, and then nothing was removed; a
-    /// collection runs in it.
+    /// As [`pass`](Self::pass); the source shows no repositories, or a part of it cannot be seen or has vanished, and then nothing
+    /// was removed; a collection runs in it.
     pub async fn finish(&self) -> Result<Finish> {
         guard::check_no_collection(&self.source, Side::Source).await?;
         if !guard::has_repositories(&self.source).await? {
@@ -177,33 +180,45 @@ impl Migration {
         }
         let pass = self.pass().await?;
         check_seen(pass.unseen.items.clone())?;
-        let removed = match self.options.merge {
-            true => Amounts::default(),
-            false => removal::remove(self).await?,
+        let (removed, kept) = match self.options.merge {
+            true => (Amounts::default(), Kept::default()),
+            false => {
+                let kept = caution::examine(self).await?;
+                (removal::remove(self, &kept).await?, kept)
+            }
         };
-        let comparison = self.compare().await?;
+        let comparison = compare::compare(self, &kept).await?;
         guard::check_no_collection(&self.source, Side::Source).await?;
         Ok(Finish { pass, removed, comparison })
     }
 
-    /// Compares both stores.
+    /// Ends the migration of a whole store: marks the source as moved to `to`, and the target as a store of its own. Returns the
+    /// error if the source could not be marked, such as on a read-only medium.
     ///
     /// # Errors
     ///
-    /// A place of the source cannot be seen; any error of the stores.
-    pub async fn compare(&self) -> Result<Comparison> {
-        compare::compare(self).await
+    /// Any error of the target.
+    pub async fn close(&self, to: &str) -> Result<Option<DriverError>> {
+        let moved = Moved { to: to.to_owned(), at: Clock::default().now() };
+        let marked = moved.write(&self.source).await;
+        // It may have been a source itself.
+        self.target.delete(&Entry::Moved.path()).await.at_target()?;
+        self.target.delete_tree(&layout::migration_staged()).await.at_target()?;
+        self.target.delete(&Entry::MigrationBegun.path()).await.at_target()?;
+        Ok(marked.err())
     }
 
-    /// Ends the migration of a whole store: marks the source as moved to `to`, and the target as a store of its own.
+    /// Ends the migration of [the part](Options::part): a later one of the same part is refused.
     ///
     /// # Errors
     ///
-    /// Any error of the stores.
-    pub async fn close(&self, to: &str) -> Result<()> {
-        let moved = Moved { to: to.to_owned(), at: Clock::default().now() };
-        moved.write(&self.source).await.at_source()?;
-        self.target.delete(&Entry::MigrationBegun.path()).await.at_target()
+    /// Any error of the target.
+    pub async fn close_part(&self) -> Result<()> {
+        let Some(mut begun) = Begun::read(&self.target).await.at_target()? else { return Ok(()) };
+        let new: Vec<_> =
+            self.options.part.iter().filter(|pattern| !begun.finished.contains(pattern)).cloned().collect();
+        begun.finished.extend(new);
+        begun.write(&self.target).await.at_target()
     }
 }
 

@@ -11,12 +11,16 @@ use crate::Selection;
 pub struct Options {
     /// The repositories to migrate. Data that no repository links, and access tokens, go along only with all of them.
     pub selection: Selection,
+    /// The patterns that the selection was made of; none for the whole store.
+    pub part: Vec<String>,
     /// How many bytes of data are copied a second at most; `None` for no limit.
     pub rate: Option<NonZeroU64>,
     /// Only counts what a pass would copy. Nothing is written.
     pub dry_run: bool,
     /// Adds to what the target holds: nothing is removed there, and what only the target has is no difference.
     pub merge: bool,
+    /// What the source lacks was deleted there, however much it is, and data that it has lost are no difference.
+    pub confirmed: bool,
     /// How far the migration is.
     pub progress: Arc<Progress>,
 }

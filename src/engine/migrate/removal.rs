@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, StorageDriver, StorageDriverExt};
 
+use super::caution::Kept;
 use super::error::At;
 use super::merged::Merged;
 use super::others;
@@ -17,12 +18,12 @@ use crate::oci::{Digest, Manifest};
 /// How many files are deleted at a time.
 const AT_ONCE: usize = 1000;
 
-/// A larger manifest is not read to learn whether it is an index.
-const MAX_INDEX_BYTES: u64 = 4 << 20;
+/// A larger manifest is not read to learn whether it is an index, or what it needs.
+pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Removes what only the target has. Any place of the source that cannot be seen ends the removal: what lies there is not
+/// Removes what only the target has, but for the data that are `kept`. Any place of the source that cannot be seen ends the removal: what lies there is not
 /// gone.
-pub(super) async fn remove(migration: &Migration) -> Result<Amounts> {
+pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts> {
     let Migration { source, target, options, .. } = migration;
     let mut removed = Amounts::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());
@@ -41,7 +42,8 @@ pub(super) async fn remove(migration: &Migration) -> Result<Amounts> {
     }
     if options.selection.is_everything() {
         let mut extra = Extra::new(migration, &layout::blobs_root());
-        let is_data = |path: &DriverPath| matches!(Entry::parse(path), Some(Entry::Blob(_)));
+        let is_data =
+            |path: &DriverPath| matches!(Entry::parse(path), Some(Entry::Blob(digest)) if !kept.has(&digest));
         while let Some((paths, bytes)) = extra.next(is_data).await? {
             removed.blobs += paths.len() as u64;
             removed.bytes += bytes;
@@ -105,7 +107,7 @@ async fn indexes_first(
     for digest in revisions {
         let path = Entry::Blob(digest.clone()).path();
         let file = target.stat_if_any(&path).await.at_target()?;
-        let content = match file.is_some_and(|file| file.size_bytes <= MAX_INDEX_BYTES) {
+        let content = match file.is_some_and(|file| file.size_bytes <= MAX_MANIFEST_BYTES) {
             true => target.get_content_if_any(&path).await.at_target()?,
             false => None,
         };
@@ -147,7 +149,7 @@ impl Extra {
 }
 
 /// Deletes files durably.
-async fn delete(target: &Arc<dyn StorageDriver>, paths: Vec<DriverPath>) -> Result<()> {
+pub(super) async fn delete(target: &Arc<dyn StorageDriver>, paths: Vec<DriverPath>) -> Result<()> {
     for paths in paths.chunks(AT_ONCE) {
         let mut deleted = target.delete_all(stream::iter(paths.to_vec()).boxed(), Deadline::NONE);
         let mut result = Ok(());

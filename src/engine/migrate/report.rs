@@ -126,6 +126,8 @@ pub enum How {
     Missing,
     /// Only the target has it.
     Extra,
+    /// Only the target has it, and links of both stores need it: the source has lost it.
+    Lost,
     /// Its content differs.
     Other,
 }
@@ -151,6 +153,11 @@ impl Comparison {
     /// Whether both stores hold the same.
     pub fn is_equal(&self) -> bool {
         self.differences.count == 0
+    }
+
+    /// Whether the source has lost content that the target has, as far as that is named.
+    pub fn has_lost(&self) -> bool {
+        self.differences.items.iter().any(|difference| difference.how == How::Lost)
     }
 
     pub(super) fn add(&mut self, path: DriverPath, how: How) {

@@ -106,7 +106,7 @@ pub(super) async fn hash_all(
             && written.elapsed() >= (begun.elapsed() / 10).clamp(shortest, longest)
             && registry.check_writable().is_ok()
         {
-            progress.write(registry).await?;
+            progress.keep(registry, pace).await;
             written = Instant::now();
         }
     }

@@ -1,6 +1,7 @@
 //! `Pace`: ends a run when it is stopped, and makes it stand back behind requests.
 
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +15,24 @@ pub(super) struct Pace {
     stop: CancellationToken,
     rest: Rest,
     rate: Rate,
+    /// The progress of the run could not be written, and that was logged.
+    has_lost_progress: AtomicBool,
 }
 
 impl Pace {
     pub(super) fn new(options: &Options) -> Self {
         let rate = Rate::new(options.rate.and_then(NonZeroU64::new));
-        Self { stop: options.stop.clone(), rest: Rest::new(options.rest), rate }
+        Self {
+            stop: options.stop.clone(),
+            rest: Rest::new(options.rest),
+            rate,
+            has_lost_progress: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this is the first time that the progress of the run cannot be written.
+    pub(super) fn is_first_lost_progress(&self) -> bool {
+        !self.has_lost_progress.swap(true, Ordering::Relaxed)
     }
 
     /// Whether the run was stopped.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use sampan_driver::{PutMode, StorageDriverExt};
+use sampan_driver::{PutMode, StorageDriverExt, with_causes};
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::sizes::{Hash, place};
 use super::{MAX_MOVED, Result};
 use crate::Registry;
@@ -78,6 +79,21 @@ impl Progress {
         let content = serde_json::to_vec(self).unwrap_or_default();
         let path = Entry::Verification.path();
         Ok(registry.driver().put_content(&path, content.into(), PutMode::Overwrite).await?)
+    }
+
+    /// Writes the progress of a run. It is a hint, so a store that takes no writes, such as a full one, is logged once and does
+    /// not end the run.
+    pub(super) async fn keep(&self, registry: &Registry, pace: &Pace) {
+        if let Err(error) = self.write(registry).await
+            && pace.is_first_lost_progress()
+        {
+            let error = with_causes(&error);
+            tracing::warn!(
+                %error,
+                "verification: its progress cannot be written to {}, so the next run begins where the last one did: {error}",
+                Entry::Verification.path()
+            );
+        }
     }
 
     /// When the present cycle began; `None` if there is none.

@@ -172,7 +172,7 @@ impl Run<'_> {
             self.sizes.retain(|hash| linked.contains(hash));
         } else if found.is_complete && self.registry.check_writable().is_ok() {
             progress.structure_ms = Some(millis(self.registry.clock().now()));
-            progress.write(self.registry).await?;
+            progress.keep(self.registry, self.pace).await;
         }
         Ok(found.report)
     }
@@ -196,7 +196,7 @@ impl Run<'_> {
             if is_complete && self.options.up_to == u64::MAX {
                 own.end(self.registry.clock().now());
             }
-            own.write(self.registry).await?;
+            own.keep(self.registry, self.pace).await;
         }
         Ok(report)
     }

@@ -278,6 +278,11 @@ async fn what_is_no_backup_is_left_alone(ctx: Context) -> Result<(), Failed> {
     let run = stores.run().await?;
     let other = backup::run(target, &stores.backup.registry, "another", &options).await;
     ensure(matches!(other, Err(Error::OtherSource { .. })), "the backups of two stores are mixed")?;
+    let same_name = backup::run(target, &stores.backup.registry, "the source", &options).await;
+    ensure(
+        matches!(same_name, Err(Error::OtherSource { .. })),
+        "the backups of two stores of one name are mixed",
+    )?;
     let moved = RunOptions { source_moved: true, ..RunOptions::default() };
     backup::run(source, &stores.backup.registry, "elsewhere", &moved).await?;
     // A power failure has emptied the marker.

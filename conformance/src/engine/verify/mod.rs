@@ -13,7 +13,7 @@ use find::{
 };
 use progress::{
     a_run_that_was_stopped_goes_on_where_it_was, damage_that_a_killed_run_found_is_reported_by_the_next,
-    of_several_registries_one_verifies_a_part,
+    of_several_registries_one_verifies_a_part, what_is_found_is_reported_where_no_progress_can_be_written,
 };
 use repair::{
     a_collection_keeps_what_a_moved_manifest_needs, a_crash_of_a_repair_loses_nothing,
@@ -39,5 +39,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     a_crash_of_a_repair_loses_nothing,
     a_push_that_meets_a_short_blob_heals_it,
     of_several_registries_one_verifies_a_part,
+    what_is_found_is_reported_where_no_progress_can_be_written,
     what_a_cache_lacks_is_no_damage,
 };

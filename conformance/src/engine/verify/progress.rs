@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
@@ -14,6 +16,7 @@ use sampan_engine::{Clock, Registry};
 use super::seed::{damage, files, options, seeded};
 use crate::check::{ensure, equal};
 use crate::faulty::{Fault, Faulty};
+use crate::hooked::{Hook, Hooked};
 use crate::{Context, Failed};
 
 pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) -> Result<(), Failed> {
@@ -108,4 +111,35 @@ pub(super) async fn of_several_registries_one_verifies_a_part(ctx: Context) -> R
     let turns: Vec<_> =
         files(ctx.driver()).await?.into_keys().filter(|it| it.as_str().contains("/turns/")).collect();
     equal(turns.len(), 1, "the records of turns")
+}
+
+/// A store without space.
+#[derive(Debug)]
+struct Full;
+
+#[async_trait]
+impl Hook for Full {
+    const SPLITS_PUT_ALL: bool = true;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        match operation {
+            Operation::PutContent | Operation::PutAll | Operation::Writer => {
+                Err(DriverError::new(ErrorKind::StorageFull, "full", operation, path))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) async fn what_is_found_is_reported_where_no_progress_can_be_written(
+    ctx: Context,
+) -> Result<(), Failed> {
+    let (_, [image, _]) = seeded(&ctx).await?;
+    let digest = damage(&ctx, &image.layers[1]).await?;
+    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Full)));
+    let report = verify(&Registry::builder(driver).build(), &options(false)).await?;
+    equal(report.ending, Ending::Finished, "the end of the run")?;
+    equal(report.data.map(|data| data.blobs), Some(11), "the blobs that are hashed")?;
+    let found: Vec<_> = report.problems.iter().filter_map(|it| it.digest.as_ref()).collect();
+    equal(found, vec![&digest], "what is damaged")
 }

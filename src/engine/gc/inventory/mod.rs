@@ -168,6 +168,7 @@ impl Inventory {
             | Entry::RemovedTag(..)
             | Entry::TagDates(_)
             | Entry::Snapshot(_)
+            | Entry::StoreId
             | Entry::Survey
             | Entry::SurveyTurn(_)
             | Entry::SyncRun(..)

@@ -1,0 +1,112 @@
+//! `StoreIdentity`: tells two stores apart that have the same name, such as the same directory of two machines.
+//!
+//! A store that a registry serves has a random identifier, `sampan/id`, which no copy of its content takes along. One that has
+//! none, such as Distribution's or a read-only one, is known by a few links that it had.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::layout::{self, Entry};
+
+/// What a store is recognised by.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct StoreIdentity {
+    /// Its identifier, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Some of its links.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<String>,
+}
+
+/// How many links a store without an identifier is known by.
+const MAX_LINKS: usize = 32;
+
+impl StoreIdentity {
+    /// Reads the identity of a store.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub(crate) async fn of(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Self> {
+        let id = read(driver).await?.flatten();
+        let mut links = Vec::new();
+        let mut files = driver.walk(&layout::repositories_root(), None);
+        while links.len() < MAX_LINKS {
+            // A place that cannot be seen is for the caller to say.
+            let Ok(Some(file)) = files.try_next().await else { break };
+            if let Some(Entry::LayerLink(..) | Entry::RevisionLink(..)) = Entry::parse(&file.path) {
+                links.push(file.path.to_string());
+            }
+        }
+        Ok(Self { id, links })
+    }
+
+    /// Whether the store shows no repository.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Whether the store of `driver`, whose identity is `now`, is the one of this recorded identity. A store that was recorded
+    /// without an identifier may have one now; of its links one must be left.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub(crate) async fn is_of(
+        &self,
+        driver: &Arc<dyn StorageDriver>,
+        now: &Self,
+    ) -> sampan_driver::Result<bool> {
+        match (&self.id, &now.id) {
+            (Some(recorded), Some(id)) => return Ok(recorded == id),
+            // A store that shows nothing is not mounted, which is for its caller to say.
+            _ if now.is_blank() => return Ok(true),
+            (Some(_), None) => return Ok(false),
+            (None, _) => {}
+        }
+        for link in self.links.iter().filter_map(|link| link.parse().ok()) {
+            if driver.exists(&link).await? {
+                return Ok(true);
+            }
+        }
+        Ok(self.links.is_empty())
+    }
+
+    /// Gives a store with content an identifier, unless it has one.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn establish(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<()> {
+        let mode = match read(driver).await? {
+            Some(Some(_)) => return Ok(()),
+            // A power failure has left an empty file.
+            Some(None) => PutMode::Overwrite,
+            None => PutMode::Create,
+        };
+        if driver.walk(&layout::repositories_root(), None).try_next().await?.is_none() {
+            return Ok(());
+        }
+        let content = Uuid::new_v4().to_string().into_bytes();
+        match driver.put_content(&Entry::StoreId.path(), content.into(), mode).await {
+            // Another registry over the store did.
+            Err(error) if error.kind() == sampan_driver::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// The identifier of a store: `None` if it has none, `Some(None)` if its file cannot be understood.
+async fn read(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Option<Option<String>>> {
+    let content = driver.get_content_if_any(&Entry::StoreId.path()).await?;
+    Ok(content.map(|content| {
+        let id: Uuid = str::from_utf8(&content).ok()?.trim().parse().ok()?;
+        Some(id.to_string())
+    }))
+}
