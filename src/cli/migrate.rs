@@ -90,9 +90,10 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
         rate: args.rate,
         dry_run: args.dry_run,
         merge: args.merge,
+        caches: stores.caches.clone(),
         progress: progress.clone(),
     };
-    let MigrationStores { source, from, target, to } = stores;
+    let MigrationStores { source, from, target, to, .. } = stores;
     let migration = Migration::begin(source, target, &from, options).await?;
     let work = async {
         match args.finish {

@@ -7,24 +7,41 @@ use crate::oci::RepositoryName;
 
 /// Some of the repositories, or all.
 #[derive(Clone, Default)]
-pub struct Selection(Option<Arc<Condition>>);
+pub struct Selection {
+    condition: Option<Arc<Condition>>,
+    names: Vec<String>,
+}
 
 type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
 
 impl Selection {
     /// The repositories for which `is_selected` holds. Nothing is selected that belongs to no repository.
     pub fn new(is_selected: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(is_selected)))
+        Self { condition: Some(Arc::new(is_selected)), names: Vec::new() }
+    }
+
+    /// The same with the words by which a person has selected, in any order.
+    #[must_use]
+    pub fn named(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.names = names.into_iter().collect();
+        self.names.sort_unstable();
+        self.names.dedup();
+        self
+    }
+
+    /// The words by which a person has selected, in order; empty if they are not known.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Whether the whole store is selected.
     pub fn is_everything(&self) -> bool {
-        self.0.is_none()
+        self.condition.is_none()
     }
 
     /// Whether the repository is selected.
     pub fn has(&self, name: &RepositoryName) -> bool {
-        self.0.as_ref().is_none_or(|is_selected| is_selected(name))
+        self.condition.as_ref().is_none_or(|is_selected| is_selected(name))
     }
 }
 

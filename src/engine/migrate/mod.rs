@@ -39,6 +39,7 @@ mod guard;
 mod manifests;
 mod merged;
 mod moved;
+mod needed;
 mod options;
 mod others;
 mod pass;
@@ -47,6 +48,8 @@ mod removal;
 mod report;
 mod repositories;
 mod repository;
+mod staged;
+mod tags;
 
 pub use error::{Error, Result, Side};
 pub(crate) use guard::{check_apart, check_no_collection, first_file, has_repositories, last_collection};
@@ -55,7 +58,10 @@ pub use options::{Options, Progress};
 pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
 pub(crate) use removal::remove_gone_tokens;
-pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, Unseen};
+pub use report::{
+    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unseen,
+};
+pub(crate) use staged::remove_old as remove_old_staged;
 
 use std::sync::Arc;
 
@@ -75,6 +81,7 @@ pub struct Migration {
     target: Arc<dyn StorageDriver>,
     options: Options,
     manner: Manner,
+    staged: Arc<staged::StagedFiles>,
 }
 
 /// What a pass is for.
@@ -86,19 +93,32 @@ pub(crate) enum Manner {
     Save(Recorder),
     /// A restore: the links of the target are no proof that their content is there, and nothing is copied that no repository
     /// needs.
-    Restore,
+    Restore {
+        /// Tags that were pushed since it began are replaced, too.
+        replace: bool,
+    },
 }
 
 impl Manner {
     fn recorder(&self) -> Option<&Recorder> {
         match self {
             Self::Save(recorder) => Some(recorder),
-            Self::Migrate | Self::Restore => None,
+            Self::Migrate | Self::Restore { .. } => None,
         }
     }
 
     fn trusts_links(&self) -> bool {
-        !matches!(self, Self::Restore)
+        !matches!(self, Self::Restore { .. })
+    }
+
+    /// Content goes along that no manifest needs.
+    fn copies_all(&self) -> bool {
+        matches!(self, Self::Migrate)
+    }
+
+    /// A tag that was pushed to the target since the pass began stays.
+    fn spares_pushes(&self) -> bool {
+        matches!(self, Self::Restore { replace: false })
     }
 }
 
@@ -130,7 +150,7 @@ impl Migration {
             guard::check_apart(&source, &target).await?;
         }
         options.merge = guard::claim(&target, from, options.merge, options.dry_run).await?;
-        Ok(Self { source, target, options, manner: Manner::Migrate })
+        Ok(Self { source, target, options, manner: Manner::Migrate, staged: Arc::default() })
     }
 
     /// A migration whose stores the caller has checked.
@@ -140,7 +160,7 @@ impl Migration {
         options: Options,
         manner: Manner,
     ) -> Self {
-        Self { source: source.clone(), target: target.clone(), options, manner }
+        Self { source: source.clone(), target: target.clone(), options, manner, staged: Arc::default() }
     }
 
     /// Copies what the target lacks. A dry run only counts it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Selection;
+use crate::caches::CachePrefixes;
 
 /// The choices of a migration.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Adds to what the target holds: nothing is removed there, and what only the target has is no difference.
     pub merge: bool,
+    /// The caches among the repositories of the source, whose images may lack what no client has asked for.
+    pub caches: CachePrefixes,
     /// How far the migration is.
     pub progress: Arc<Progress>,
 }
