@@ -31,7 +31,7 @@ pub async fn backup_stores(
 ) -> Result<BackupStores, AppError> {
     let access = if dry_run { MigrationAccess::Read } else { MigrationAccess::Fill };
     let stores = migration_stores(source, target, drivers, access).await?;
-    let MigrationStores { source: from_driver, from, target: to_driver, to } = stores;
+    let MigrationStores { source: from_driver, from, target: to_driver, to, .. } = stores;
     Ok(BackupStores {
         source: engine::registry(source, from_driver, None),
         from,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sampan_config::{Config, LogConfig, LogLevel};
 use sampan_driver::{StorageDriver, StoreAccess};
 use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::caches::CachePrefixes;
 
-use super::{AppError, store};
+use super::{AppError, engine, store};
 use crate::drivers::Drivers;
 use crate::telemetry::logging;
 
@@ -17,6 +18,8 @@ pub struct MigrationStores {
     pub source: Arc<dyn StorageDriver>,
     /// Its name, such as `filesystem /var/lib/registry`.
     pub from: String,
+    /// The repositories of the source that are caches.
+    pub caches: CachePrefixes,
     /// The store that is filled.
     pub target: Arc<dyn StorageDriver>,
     /// Its name.
@@ -73,6 +76,7 @@ pub async fn migration_stores(
     Ok(MigrationStores {
         source: from_driver,
         from: name(source, from_directory.as_deref()),
+        caches: engine::caches(source),
         target: to_driver,
         to: name(target, to_directory.as_deref()),
     })

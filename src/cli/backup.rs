@@ -52,6 +52,9 @@ pub(super) struct RunArgs {
     /// The store is the one whose backups these are, at another place
     #[arg(long)]
     source_moved: bool,
+    /// What the store shows no more was deleted on purpose
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     common: CommonOptions,
     /// The configuration of the store; else the one that `serve` would use
@@ -181,43 +184,49 @@ impl FromStr for At {
 
 pub(super) fn run(drivers: &Drivers, command: BackupCommand) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (stop, is_restore) = (CancellationToken::new(), matches!(command, BackupCommand::Restore(_)));
+    let (stop, is_list) = (CancellationToken::new(), matches!(command, BackupCommand::List(_)));
     runtime.block_on(async {
         let work = async {
             match command {
-                BackupCommand::Run(args) => save(drivers, args).await,
+                BackupCommand::Run(args) => save(drivers, args, &stop).await,
                 BackupCommand::List(args) => list(drivers, args).await,
                 BackupCommand::Restore(args) => restore(drivers, args, &stop).await,
-                BackupCommand::Prune(args) => prune(drivers, args).await,
-                BackupCommand::Verify(args) => verify_all(drivers, args).await,
+                BackupCommand::Prune(args) => prune(drivers, args, &stop).await,
+                BackupCommand::Verify(args) => verify_all(drivers, args, &stop).await,
             }
         };
         let mut work = std::pin::pin!(work);
         match until_interrupted(&mut work).await {
             Ok(done) => done,
-            Err(interrupted) if is_restore => {
-                // The lock of the collector is given back.
+            Err(interrupted) if is_list => Err(interrupted.into()),
+            Err(interrupted) => {
+                // The lock of the collector is given back, what was half copied goes, and threads that read end.
                 stop.cancel();
                 work.await?;
                 Err(interrupted.into())
             }
-            Err(interrupted) => Err(interrupted.into()),
         }
     })
 }
 
-async fn save(drivers: &Drivers, args: RunArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn save(
+    drivers: &Drivers,
+    args: RunArgs,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Box<dyn Error>> {
     let selection = selected::repositories(&args.repository, "only repositories can be saved")?;
     let source = find(drivers, args.config)?;
     let target = find(drivers, Some(args.to))?;
-    let BackupStores { source, from, target, .. } =
+    let BackupStores { source, from, target, to } =
         app::backup_stores(&source.config, &target.config, drivers, false).await?;
     let progress = Arc::new(Progress::default());
     let options = RunOptions {
         selection,
         rate: args.common.rate,
         source_moved: args.source_moved,
+        confirmed: args.yes,
         progress: progress.clone(),
+        stop: stop.clone(),
     };
     let begun = Instant::now();
     let run = async {
@@ -227,8 +236,8 @@ async fn save(drivers: &Drivers, args: RunArgs) -> Result<ExitCode, Box<dyn Erro
         }
     };
     let run = args.common.watch(run, &progress).await?;
-    report::print_run(&run, begun.elapsed(), args.common.format);
-    Ok(complete(run.pass.is_whole()))
+    report::print_run(&run, &to, begun.elapsed(), args.common.format);
+    Ok(complete(run.pass.is_whole() && run.snapshot.vanished.is_empty()))
 }
 
 async fn list(drivers: &Drivers, args: ListArgs) -> Result<ExitCode, Box<dyn Error>> {
@@ -277,7 +286,9 @@ async fn restore(
             At::Latest => None,
             At::Time(time) => Some(time),
         };
-        let id = backup::at(&source, time).await?;
+        let choice = backup::at(&source, time, &options.selection).await?;
+        report::warn_of_choice(&choice);
+        let id = choice.id;
         match backup::restore(&source, &target, id, &options).await {
             Err(backup::Error::NothingSelected) => {
                 Err(format!("{} in the snapshot of {id}", selected::none(&args.repository)).into())
@@ -290,7 +301,11 @@ async fn restore(
     Ok(complete(restored.pass.is_whole() && restored.pass.dangling.count == 0))
 }
 
-async fn prune(drivers: &Drivers, args: PruneArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn prune(
+    drivers: &Drivers,
+    args: PruneArgs,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Box<dyn Error>> {
     let PruneArgs { last, hourly, daily, weekly, monthly, yearly, .. } = args;
     let keep = Keep { last, hourly, daily, weekly, monthly, yearly };
     if keep.is_nothing() {
@@ -308,6 +323,7 @@ async fn prune(drivers: &Drivers, args: PruneArgs) -> Result<ExitCode, Box<dyn E
         // The snapshots say what may go.
         max_delete_percent: 100,
         confirmed: args.yes,
+        stop: stop.clone(),
         ..gc::Options::default()
     };
     let pruned = backup::prune(&registry, &keep, options).await?;
@@ -315,15 +331,23 @@ async fn prune(drivers: &Drivers, args: PruneArgs) -> Result<ExitCode, Box<dyn E
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify_all(drivers: &Drivers, args: VerifyArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn verify_all(
+    drivers: &Drivers,
+    args: VerifyArgs,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Box<dyn Error>> {
     let registry = store::open_to_read(drivers, &find(drivers, Some(args.backup))?).await?;
     let options = verify::Options {
         data: (!args.quick).then_some(verify::Start::Beginning),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         rate: args.rate.map(NonZeroU64::get),
+        stop: stop.clone(),
         ..verify::Options::default()
     };
     let check = backup::check(&registry, &options).await?;
+    if stop.is_cancelled() {
+        return Err("stopped before the end".into());
+    }
     report::print_check(&check, args.format);
     Ok(complete(check.is_whole()))
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sampan_driver::HumanSize;
-use sampan_engine::backup::{Check, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals};
+use sampan_engine::backup::{
+    Check, Choice, PassedOver, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals,
+};
 use sampan_engine::migrate::Named;
 use serde_json::{Value, json};
 
@@ -12,20 +14,58 @@ use super::migrate_json;
 use super::migrate_report::{amounts, list, print_findings};
 use super::terminal::{count, printable, say, warn};
 
-pub(super) fn print_run(run: &Run, took: Duration, format: ReportFormat) {
+/// Prints what a backup has made. `to` is the store of the backups.
+pub(super) fn print_run(run: &Run, to: &str, took: Duration, format: ReportFormat) {
+    let names = |ids: &[SnapshotId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     match format {
         ReportFormat::Json => {
             let mut fields = summary(&run.snapshot);
             fields["pass"] = migrate_json::pass(&run.pass);
+            fields["new_store"] = run.is_first.into();
+            fields["future"] = names(&run.future).into();
             fields["duration_secs"] = took.as_secs_f64().into();
             say(fields.to_string());
         }
         ReportFormat::Text => {
+            if run.is_first {
+                say(printable(&format!("began a new store of backups: {to}")));
+            }
             print_findings(&run.pass);
+            for name in &run.snapshot.vanished {
+                warn(printable(&format!(
+                    "the store shows nothing of {name}, but earlier snapshots have repositories there: mount what is \
+                     missing; if it was deleted on purpose, confirm that once with `--yes`"
+                )));
+            }
+            warn_of_future(&run.future);
             let (id, totals) = (run.snapshot.id, held(&run.snapshot.totals));
             let (copied, seconds) = (amounts(&run.pass.copied), took.as_secs_f64());
             say(format!("snapshot {id}: {totals}; copied {copied} in {seconds:.1} s"));
         }
+    }
+}
+
+/// Says which later snapshots a restore passes over.
+pub(super) fn warn_of_choice(Choice { id, is_part, passed_over }: &Choice) {
+    for (later, because) in passed_over {
+        let has = match because {
+            PassedOver::Part => "has only some repositories",
+            PassedOver::Future => "is of the future: a clock was, or is, wrong",
+        };
+        warn(format!(
+            "the snapshot of {later} {has}; the one of {id} is restored, unless `--at {later}` names that"
+        ));
+    }
+    if *is_part {
+        warn(format!("the snapshot of {id} has only some repositories"));
+    }
+}
+
+fn warn_of_future(future: &[SnapshotId]) {
+    for id in future {
+        warn(format!(
+            "the snapshot of {id} is of the future: a clock was, or is, wrong; it counts for nothing, and stays until then"
+        ));
     }
 }
 
@@ -41,8 +81,12 @@ pub(super) fn print_list(found: &[(SnapshotId, Result<Summary, String>)], format
         ReportFormat::Text => {
             for (id, found) in found {
                 say(match found {
-                    Ok(Summary { from, is_everything, totals, .. }) => {
-                        let part = if *is_everything { "" } else { " (a part)" };
+                    Ok(Summary { from, is_everything, selected, totals, .. }) => {
+                        let part = match (is_everything, selected.is_empty()) {
+                            (true, _) => String::new(),
+                            (false, true) => " (a part)".to_owned(),
+                            (false, false) => printable(&format!(" (a part: {})", selected.join(" "))),
+                        };
                         format!("{id}\t{}\t{}{part}", held(totals), printable(from))
                     }
                     Err(reason) => format!("{id}\tis damaged: {}", printable(reason)),
@@ -57,12 +101,14 @@ pub(super) fn print_list(found: &[(SnapshotId, Result<Summary, String>)], format
 
 pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration, format: ReportFormat) {
     let Restored { id, totals, pass, replaced, newer, tokens } = restored;
+    let pushed = &pass.pushed;
     if format == ReportFormat::Json {
         let tag = |it: &TagThere| json!({"repository": it.repository.as_str(), "tag": it.tag.as_str(), "digest": it.digest});
         let names = |tags: &Named<TagThere>| migrate_json::named(tags, tag);
         let fields = json!({
             "snapshot": id.to_string(), "dry_run": dry_run, "repositories": totals.repositories, "tags": totals.tags,
-            "manifests": totals.manifests, "pass": migrate_json::pass(pass), "replaced": names(replaced), "newer": names(newer),
+            "manifests": totals.manifests, "pass": migrate_json::pass(pass), "replaced": names(replaced), "pushed": names(pushed),
+            "newer": names(newer),
             "duration_secs": took.as_secs_f64(),
         });
         say(fields.to_string());
@@ -70,6 +116,7 @@ pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration,
     }
     list(replaced, if dry_run { "would be pointed back" } else { "pointed back" }, ToString::to_string);
     list(newer, "not in the snapshot, and stays", ToString::to_string);
+    list(pushed, "pushed since the restore began, and stays", ToString::to_string);
     print_findings(pass);
     if *tokens > 0 {
         say("the access tokens of the last backup are there again");
@@ -80,7 +127,7 @@ pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration,
 }
 
 pub(super) fn print_pruned(pruned: &Pruned, dry_run: bool, format: ReportFormat) {
-    let Pruned { kept, deleted, collection } = pruned;
+    let Pruned { kept, deleted, future, collection } = pruned;
     if format == ReportFormat::Json {
         let kept = kept.iter().map(|(id, reasons)| json!({"snapshot": id.to_string(), "because": reasons}));
         let fields = json!({
@@ -95,6 +142,7 @@ pub(super) fn print_pruned(pruned: &Pruned, dry_run: bool, format: ReportFormat)
     for (id, reasons) in kept {
         say(format!("{id}\tstays ({})", reasons.join(", ")));
     }
+    warn_of_future(future);
     for id in deleted {
         say(format!("{id}\t{}", if dry_run { "would go" } else { "is deleted" }));
     }
@@ -142,7 +190,12 @@ pub(super) fn print_check(check: &Check, format: ReportFormat) {
             hurt => say(format!("{id}\tlacks something in {}", count(hurt, "manifest"))),
         }
     }
-    if !check.is_whole() {
+    if !check.damaged.is_empty() {
+        warn(
+            "another copy of a damaged snapshot may be whole; without one, delete the file: the other snapshots do not need it",
+        );
+    }
+    if check.missing.count > 0 || !check.report.is_whole() {
         warn(
             "`registry verify --repair --heal-from` mends the store of the backups with what the saved store has whole",
         );
@@ -155,9 +208,10 @@ fn held(Totals { repositories, tags, manifests }: &Totals) -> String {
     format!("{repositories}, {tags} and {}", count(*manifests, "manifest"))
 }
 
-fn summary(Summary { id, from, is_everything, totals }: &Summary) -> Value {
+fn summary(Summary { id, from, is_everything, selected, vanished, totals }: &Summary) -> Value {
     json!({
-        "snapshot": id.to_string(), "from": from, "everything": is_everything, "repositories": totals.repositories,
+        "snapshot": id.to_string(), "from": from, "everything": is_everything, "selected": selected, "vanished": vanished,
+        "repositories": totals.repositories,
         "tags": totals.tags, "manifests": totals.manifests,
     })
 }

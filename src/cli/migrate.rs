@@ -90,7 +90,7 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
     let selection = selected::repositories(&args.repository, "only repositories can be migrated")?;
     let stores = open(drivers, &args).await?;
     let progress = Arc::new(Progress::default());
-    let MigrationStores { source, from, target, to } = stores;
+    let MigrationStores { source, from, target, to, caches } = stores;
     let options = Options {
         selection: without_finished(selection, &target, &args).await?,
         part: args.repository.iter().map(ToString::to_string).collect(),
@@ -98,6 +98,7 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
         dry_run: args.dry_run,
         merge: args.merge,
         confirmed: args.yes,
+        caches,
         progress: progress.clone(),
     };
     let migration = Migration::begin(source, target, &from, options).await?;

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 /// What a pass has copied or found.
 pub(super) fn pass(pass: &Pass) -> Value {
-    let Pass { copied, damaged, broken, unreadable, dangling, foreign, unseen } = pass;
+    let Pass { copied, damaged, missing, broken, unreadable, dangling, foreign, unseen, pushed: _ } = pass;
     let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
     json!({
         "copied": amounts(copied),
         "damaged": named(damaged, |it| json!({ "digest": it.digest, "reason": it.reason })),
+        "missing": named(missing, |digest| json!(digest)),
         "broken": named(broken, |Broken { repository, manifest, tag, because }| json!({
             "repository": repository.as_str(),
             "manifest": manifest,

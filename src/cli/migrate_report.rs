@@ -47,6 +47,13 @@ pub(super) fn print_findings(pass: &Pass) {
         };
         format!("{}: {}{images}", damaged.digest, damaged.reason)
     });
+    list(&pass.missing, "missing at the source", |digest| {
+        let images = broken.remove(digest).unwrap_or_default();
+        match images.is_empty() {
+            true => digest.to_string(),
+            false => format!("{digest}; not copied because of it: {}", images.join(", ")),
+        }
+    });
     list(&pass.unreadable, "no link, and not copied", ToString::to_string);
     list(&pass.unseen, "not visible at the source", |place| format!("{}: {}", place.path, place.reason));
     list(&pass.dangling, "leads nowhere at the source, and not copied", ToString::to_string);

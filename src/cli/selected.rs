@@ -14,10 +14,12 @@ pub(super) fn repositories(selectors: &[Selector], so: &str) -> Result<Selection
     if let Some(selector) = selectors.iter().find(|selector| !selector.names_repositories()) {
         return Err(misunderstood(format!("`{selector}` names a tag or a digest: {so}")));
     }
-    let selectors = selectors.to_vec();
+    let names = selectors.iter().map(ToString::to_string);
+    let wanted = selectors.to_vec();
     Ok(match selectors.is_empty() {
         true => Selection::default(),
-        false => Selection::new(move |name| selectors.iter().any(|selector| selector.has_repository(name))),
+        false => Selection::new(move |name| wanted.iter().any(|selector| selector.has_repository(name)))
+            .named(names),
     })
 }
 

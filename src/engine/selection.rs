@@ -10,6 +10,7 @@ use crate::oci::RepositoryName;
 pub struct Selection {
     selected: Option<Arc<Condition>>,
     excluded: Option<Arc<Condition>>,
+    names: Vec<String>,
 }
 
 type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
@@ -17,7 +18,21 @@ type Condition = dyn Fn(&RepositoryName) -> bool + Send + Sync;
 impl Selection {
     /// The repositories for which `is_selected` holds. Nothing is selected that belongs to no repository.
     pub fn new(is_selected: impl Fn(&RepositoryName) -> bool + Send + Sync + 'static) -> Self {
-        Self { selected: Some(Arc::new(is_selected)), excluded: None }
+        Self { selected: Some(Arc::new(is_selected)), ..Self::default() }
+    }
+
+    /// The same with the words by which a person has selected, in any order.
+    #[must_use]
+    pub fn named(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.names = names.into_iter().collect();
+        self.names.sort_unstable();
+        self.names.dedup();
+        self
+    }
+
+    /// The words by which a person has selected, in order; empty if they are not known.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The same without the repositories for which `is_excluded` holds. What belongs to no repository stays selected.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -50,9 +51,13 @@ fn a_store_comes_back_as_it_was_at_each_of_its_snapshots() {
     let first = backup(at, "run --to backup.yml config.yml");
     assert_eq!(first.code, Some(0), "{first:?}");
     assert!(first.stdout.contains("2 repositories, 3 tags and 3 manifests; copied 7 blobs"), "{first:?}");
+    let backups = at.canonicalize().unwrap().join("backups");
+    let begun = format!("began a new store of backups: filesystem {}\n", backups.display());
+    assert!(first.stdout.starts_with(&begun), "{first:?}");
     put(&store, "team/app", "v1", "another");
     fs::remove_dir_all(at.join("data/docker/registry/v2/repositories/other")).unwrap();
-    let second = json(at, "run --to backup.yml config.yml");
+    let second = json(at, "run --to backup.yml --yes config.yml");
+    assert_eq!(second["new_store"], false);
     assert_eq!((&second["repositories"], &second["tags"]), (&1.into(), &2.into()));
     assert_eq!(second["pass"]["copied"]["blobs"], 3, "{second}");
 
@@ -148,6 +153,7 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
     assert_eq!(restored.code, Some(3), "{restored:?}");
     assert!(restored.stdout.contains(&format!("{layer}: its content hashes to")), "{restored:?}");
     let heal = "verify --repair --since-start --heal-from config.yml --progress none backup.yml";
+    assert!(found.stderr.contains("`registry verify --repair --heal-from` mends"), "{found:?}");
     let healed = end(binary(at).args(heal.split(' ')), "");
     assert_eq!(healed.code, Some(0), "{healed:?}");
     assert_eq!(backup(at, "restore --from backup.yml --at latest --to new.yml").code, Some(0));
@@ -160,6 +166,10 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
     fs::write(file.path(), &fs::read(file.path()).unwrap()[..60]).unwrap();
     let listed = backup(at, "list backup.yml");
     assert!(listed.code == Some(3) && listed.stdout.contains("\tis damaged: "), "{listed:?}");
+    let verified = backup(at, "verify --quick backup.yml");
+    assert_eq!(verified.code, Some(3), "{verified:?}");
+    assert!(verified.stderr.contains("another copy of a damaged snapshot"), "{verified:?}");
+    assert!(!verified.stderr.contains("--heal-from"), "no other store has it: {verified:?}");
     for refused in [
         backup(at, "restore --from backup.yml --at latest --to new.yml"),
         backup(at, "prune --last 1 backup.yml"),
@@ -168,6 +178,110 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.stderr.contains("delete the file if it cannot be mended"), "{refused:?}");
     }
+}
+
+#[test]
+fn a_part_that_has_vanished_is_named_until_it_is_back_or_confirmed() {
+    let (site, store) = site();
+    let at = site.path();
+    let repositories = at.join("data/docker/registry/v2/repositories");
+    assert_eq!(json(at, "run --to backup.yml config.yml")["new_store"], true);
+    // Nothing is mounted there.
+    fs::rename(repositories.join("team"), at.join("team")).unwrap();
+    for mounted in [false, true] {
+        if mounted {
+            fs::create_dir(repositories.join("team")).unwrap();
+        }
+        let run = backup(at, "run --to backup.yml config.yml");
+        assert_eq!(run.code, Some(3), "{run:?}");
+        assert!(run.stderr.contains("the store shows nothing of team, but"), "{run:?}");
+        assert!(run.stdout.contains("snapshot "), "{run:?}");
+    }
+    fs::remove_dir(repositories.join("team")).unwrap();
+    fs::rename(at.join("team"), repositories.join("team")).unwrap();
+    assert_eq!(backup(at, "run --to backup.yml config.yml").code, Some(0), "it is back");
+    // What clients delete leaves directories.
+    let image = store.image("other", "v1", &["shared".repeat(100), "v1".repeat(500)]);
+    for entry in [
+        Entry::TagCurrent("other".parse().unwrap(), "v1".parse().unwrap()),
+        Entry::RevisionLink("other".parse().unwrap(), image.clone()),
+    ] {
+        fs::remove_file(store.path(&entry)).unwrap();
+    }
+    assert_eq!(backup(at, "run --to backup.yml config.yml").code, Some(0), "clients have deleted it");
+    fs::remove_dir_all(repositories.join("team")).unwrap();
+    for (arguments, code) in [("", 3), ("--yes", 0), ("", 0)] {
+        let run = backup(at, &format!("run --to backup.yml config.yml {arguments}"));
+        assert_eq!(run.code, Some(code), "{arguments}: {run:?}");
+    }
+}
+
+#[test]
+fn a_restore_of_everything_passes_over_a_snapshot_of_some_repositories() {
+    let (site, _store) = site();
+    let at = site.path();
+    let full = time(&json(at, "run --to backup.yml config.yml"));
+    let part = time(&json(at, "run --to backup.yml config.yml --repository team/**"));
+    let listed = backup(at, "list backup.yml");
+    assert!(listed.stdout.contains("(a part: team/**)\n"), "{listed:?}");
+    let restored = backup(at, "restore --from backup.yml --at latest --to new.yml");
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(restored.stdout.contains(&format!("snapshot {full}: 2 repositories")), "{restored:?}");
+    let warning = format!("the snapshot of {part} has only some repositories; the one of {full} is restored");
+    assert!(restored.stderr.contains(&warning), "{restored:?}");
+    let named = backup(at, &format!("restore --from backup.yml --at {part} --to new.yml"));
+    assert!(named.stdout.contains(&format!("snapshot {part}: 1 repository")), "{named:?}");
+    let pruned = backup(at, "prune --last 1 --grace 0 backup.yml");
+    assert_eq!(json(at, "list backup.yml").as_array().unwrap().len(), 2, "{pruned:?}");
+}
+
+/// Ctrl-C gives the lock back, leaves no half of a blob, and ends threads that wait.
+#[test]
+fn what_is_interrupted_cleans_up() {
+    let (site, _store) = site();
+    let at = site.path();
+    assert_eq!(backup(at, "run --to backup.yml config.yml --quiet").code, Some(0));
+    for arguments in [
+        "verify --rate 1 backup.yml",
+        "run --rate 1 --to other.yml config.yml",
+        "restore --rate 1 --from backup.yml --at latest --to new.yml",
+        "prune --last 1 backup.yml",
+    ] {
+        let text = "version: 0.1\nstorage:\n  filesystem: {rootdirectory: other}\n";
+        fs::write(at.join("other.yml"), text).unwrap();
+        let mut command = binary(at);
+        command.arg("backup").args(arguments.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let id = child.id();
+        // Only then does the command hear of the signal.
+        while child.try_wait().unwrap().is_none() && !catches_interrupts(id) {
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{arguments}: {stderr}");
+        assert!(stderr.contains("stopped") || stderr.contains("interrupted"), "{arguments}: {stderr}");
+    }
+    for store in ["backups", "new", "other"] {
+        for left in ["docker/registry/sampan/gc", "docker/registry/sampan/migration/staged"] {
+            let entries = fs::read_dir(at.join(store).join(left)).into_iter().flatten();
+            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            let names: Vec<_> =
+                names.into_iter().filter(|name| !name.to_string_lossy().starts_with("last")).collect();
+            assert!(names.is_empty(), "{store}/{left}: {names:?}");
+        }
+    }
+}
+
+/// Whether the process has a handler for SIGINT.
+fn catches_interrupts(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & 0b10 != 0)
 }
 
 #[test]

@@ -198,8 +198,13 @@ pub(super) struct Image {
 impl Image {
     /// An image that differs in every part from those of other seeds.
     pub(super) fn new(seed: u64) -> Self {
+        Self::sized(seed, 20_000)
+    }
+
+    /// The same with a first layer of so many bytes.
+    pub(super) fn sized(seed: u64, size_bytes: usize) -> Self {
         let config = Bytes::from(json!({ "architecture": "amd64", "os": "linux", "seed": seed }).to_string());
-        let layers = [data::bytes(1000 + seed, 20_000), data::bytes(2000 + seed, 300)];
+        let layers = [data::bytes(1000 + seed, size_bytes), data::bytes(2000 + seed, 300)];
         let manifest = Bytes::from(
             json!({
                 "schemaVersion": 2,

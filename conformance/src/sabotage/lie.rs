@@ -1,6 +1,7 @@
 //! `Lie`: the faults that a sabotaged driver can have, one at a time.
 
 use super::bitten::{Bitten, DRIVER, ENGINE};
+use super::bitten_backup::BACKUP;
 use super::bitten_fill::FILL;
 
 /// A fault that breaks a clause of the contract.
@@ -247,7 +248,7 @@ impl Lie {
             let clauses = lies.iter().filter(move |(lie, _)| *lie == self).flat_map(|(_, clauses)| *clauses);
             clauses.map(move |clause| format!("{suite}::{clause}"))
         };
-        of(DRIVER, "driver").chain(of(ENGINE, "engine")).chain(of(FILL, "engine"))
+        of(DRIVER, "driver").chain(of(ENGINE, "engine")).chain(of(BACKUP, "engine")).chain(of(FILL, "engine"))
     }
 
     /// All lies.

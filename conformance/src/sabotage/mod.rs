@@ -4,6 +4,7 @@
 //! must catch it, and some lie must name every clause: a clause that no lie can break tests nothing.
 
 mod bitten;
+mod bitten_backup;
 mod bitten_fill;
 mod content;
 mod driver;

@@ -75,15 +75,15 @@ pub enum Error {
     },
     /// A collection deletes content of the store that is filled.
     #[error(
-        "a garbage collection, or a prune, goes on in the store that is filled ({0}): run the same command again after it; if \
-         it was killed, in a quarter of an hour"
+        "a garbage collection, a prune or a restore goes on in the store that is filled ({0}): run the same command again after \
+         it; if it was killed, in a quarter of an hour"
     )]
     Collecting(DriverPath),
     /// The copy between the stores stopped.
     #[error(transparent)]
     Copy(migrate::Error),
-    /// The caller stopped the restore.
-    #[error("the restore was stopped; another one goes on from what is there")]
+    /// The caller stopped the backup or the restore.
+    #[error("stopped: the same command goes on from what is there")]
     Stopped,
     /// The lock of the collector was lost.
     #[error(

@@ -21,6 +21,7 @@
 //! Deliberately absent: when to make backups, and output, which belong to the command line.
 
 mod check;
+mod choice;
 mod error;
 mod prune;
 mod restore;
@@ -28,22 +29,23 @@ mod run;
 mod schedule;
 mod snapshot;
 mod snapshots;
+mod source;
 mod view;
 
 pub use check::{Check, check};
+pub use choice::{Choice, PassedOver, at};
 pub use error::{Error, Result};
 pub use prune::{Pruned, prune};
-pub use restore::{RestoreOptions, Restored, TagThere, restore};
+pub use restore::{RestoreOptions, Restored, restore};
 pub use run::{Run, RunOptions, run};
 pub use schedule::Keep;
 pub(crate) use snapshot::Snapshot;
 pub use snapshot::{SnapshotId, Summary, Totals};
 pub(crate) use snapshots::{list as list_snapshots, read as read_snapshot};
 
-use std::time::SystemTime;
-
 use crate::Registry;
 use crate::layout::Entry;
+pub use crate::migrate::TagThere;
 
 /// The snapshots of a store, the oldest first.
 ///
@@ -61,18 +63,6 @@ pub async fn list(backup: &Registry) -> Result<Vec<SnapshotId>> {
 /// `NoSnapshot`; `Damaged` if its file is not whole; any error of the store.
 pub async fn summary(backup: &Registry, id: SnapshotId) -> Result<Summary> {
     Ok(read(backup, id).await?.summary)
-}
-
-/// The latest snapshot that is no younger than `time`; without a time, the latest of all.
-///
-/// # Errors
-///
-/// `NoSnapshot`; any error of the store.
-pub async fn at(backup: &Registry, time: Option<SystemTime>) -> Result<SnapshotId> {
-    let all = list(backup).await?;
-    let wanted = time.map(SnapshotId::at);
-    let found = all.iter().rev().find(|id| wanted.is_none_or(|wanted| **id <= wanted));
-    found.copied().ok_or(Error::NoSnapshot { wanted, first: all.first().copied() })
 }
 
 async fn read(backup: &Registry, id: SnapshotId) -> Result<Snapshot> {

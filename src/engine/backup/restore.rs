@@ -15,8 +15,8 @@ use super::view::SnapshotView;
 use super::{Error, Result, SnapshotId, Totals};
 use crate::gc::{self, CollectorLock};
 use crate::layout;
-use crate::migrate::{self, Manner, Migration, Named, Pass, Progress, Side};
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::migrate::{self, Manner, Migration, Named, Pass, Progress, Side, TagThere};
+use crate::oci::{Reference, RepositoryName, Tag};
 use crate::{Registry, Selection};
 
 /// The choices of a restore.
@@ -24,7 +24,7 @@ use crate::{Registry, Selection};
 pub struct RestoreOptions {
     /// The repositories to bring back. Access tokens come back only with all of them, and into a store that has none.
     pub selection: Selection,
-    /// Points tags back that point at other images now.
+    /// Points tags back that point at other images now, or are pushed while the restore runs.
     pub replace: bool,
     /// Only counts what would be copied, and names the tags that would move.
     pub dry_run: bool,
@@ -55,28 +55,11 @@ pub struct Restored {
     pub tokens: u64,
 }
 
-/// A tag of the store.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TagThere {
-    /// Its repository.
-    pub repository: RepositoryName,
-    /// The tag.
-    pub tag: Tag,
-    /// The manifest that it points, or pointed, at.
-    pub digest: Digest,
-}
-
 /// How many tags are looked up at a time.
 const LOOKUPS: usize = 32;
 
 /// How often the lock is renewed, at most.
 const KEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-impl std::fmt::Display for TagThere {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{} ({})", self.repository, self.tag, self.digest)
-    }
-}
 
 /// Copies to `target` what it lacks of a snapshot in `backup`, and points its tags at the snapshot's manifests.
 ///
@@ -117,10 +100,12 @@ pub async fn restore(
             selection: options.selection.clone(),
             rate: options.rate,
             dry_run: options.dry_run,
+            caches: target.caches().clone(),
             progress: options.progress.clone(),
             ..migrate::Options::default()
         },
-        Manner::Restore,
+        // A dry run names the tags that would be pointed back.
+        Manner::Restore { replace: options.replace || options.dry_run },
     );
     let (pass, tokens) = match options.dry_run {
         true => (migrate::pass(&migration).await?, 0),
@@ -144,6 +129,7 @@ async fn locked(
     let mut lock = CollectorLock::take(to, target.clock(), grace, &options.stop).await?;
     let copied = {
         let copy = async {
+            super::run::remove_old_staged(target).await?;
             let pass = migrate::pass(migration).await?;
             let tokens = match options.selection.is_everything() {
                 true => copy_tokens(from, to).await?,
@@ -157,6 +143,9 @@ async fn locked(
             error = keep(&mut lock) => Err(error.into()),
         }
     };
+    if copied.is_err() {
+        migration.remove_staged().await;
+    }
     match &copied {
         // A lock that was lost belongs to others.
         Err(Error::Lost) => {}

@@ -2,33 +2,39 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 use sampan_driver::{Deadline, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use super::snapshot::{Encoder, Held};
-use super::{Error, Result, SnapshotId, Summary, snapshots};
+use super::snapshot::{Encoder, Held, MAX_SHIFT};
+use super::{Error, Result, Snapshot, SnapshotId, Summary, snapshots, source};
 use crate::layout::{self, Entry};
 use crate::link::delete_durably;
 use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
 use crate::oci::{RepositoryName, Tag};
+use crate::off_thread::off_thread;
 use crate::{Registry, Selection, StoreIdentity};
 
 /// The choices of a backup.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
-    /// The repositories to save. Data that no repository links, and access tokens, are saved only with all of them.
+    /// The repositories to save. Access tokens are saved only with all of them.
     pub selection: Selection,
     /// How many bytes of data are copied a second at most; `None` for no limit.
     pub rate: Option<NonZeroU64>,
     /// The store whose backups these are is known by another name now.
     pub source_moved: bool,
+    /// What has vanished from the store was deleted on purpose.
+    pub confirmed: bool,
     /// How far the backup is.
     pub progress: Arc<Progress>,
+    /// Ends the backup: there is no snapshot then, and what was copied stays for the next one.
+    pub stop: CancellationToken,
 }
 
 /// A backup that was made.
@@ -38,6 +44,10 @@ pub struct Run {
     pub snapshot: Summary,
     /// What was copied for it, and what could not be.
     pub pass: Pass,
+    /// Snapshots of the future: the clock of this machine, or that of an earlier run, is wrong.
+    pub future: Vec<SnapshotId>,
+    /// The store held no snapshot before.
+    pub is_first: bool,
 }
 
 /// The marker in a store that holds backups.
@@ -57,11 +67,8 @@ struct Collected {
     error: Option<std::io::Error>,
 }
 
-/// An interrupted backup left what is older than this among the staged blobs.
+/// A backup or restore that was killed has left what is older than this among the staged blobs.
 const STAGED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many backups may begin in one second.
-const MAX_SHIFT: u64 = 60;
 
 /// Makes a snapshot of `source`, which people call `from`, in the store `backup`.
 ///
@@ -78,12 +85,13 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     migrate::check_no_collection(there, Side::Target).await?;
     let last_collection = migrate::last_collection(there).await?;
     let earlier = snapshots::list(there).await?;
-    check_source(here, there, earlier.last().copied(), options).await?;
-    remove_staged(backup).await?;
+    let vanished = source::vanished(here, there, &earlier, options).await?;
+    remove_old_staged(backup).await?;
 
-    let id = free_id(SnapshotId::at(source.clock().now()), &earlier);
+    let now = source.clock().now();
+    let id = free_id(SnapshotId::at(now), &earlier);
     let is_everything = options.selection.is_everything();
-    let encoder = Encoder::new(id, from, is_everything).map_err(Error::Pack)?;
+    let encoder = Encoder::new(id, from, &options.selection, vanished).map_err(Error::Pack)?;
     let collected = Arc::new(Mutex::new(Collected { encoder, gone: Vec::new(), error: None }));
     let recorder = {
         let collected = collected.clone();
@@ -96,11 +104,22 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
             selection: options.selection.clone(),
             rate: options.rate,
             progress: options.progress.clone(),
+            caches: source.caches().clone(),
             ..migrate::Options::default()
         },
         Manner::Save(recorder),
     );
-    let pass = migrate::pass(&migration).await?;
+    let pass = tokio::select! {
+        pass = migrate::pass(&migration) => pass.map_err(Error::from),
+        () = options.stop.cancelled() => Err(Error::Stopped),
+    };
+    let pass = match pass {
+        Ok(pass) => pass,
+        Err(error) => {
+            migration.remove_staged().await;
+            return Err(error);
+        }
+    };
     migrate::check_seen(pass.unseen.items.clone())?;
     check_undisturbed(there, &last_collection).await?;
     drop(migration);
@@ -115,9 +134,9 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     if snapshot.totals.repositories == 0 && !is_everything {
         return Err(Error::NothingSelected);
     }
-    snapshots::write(there, id, content).await?;
+    let snapshot = write(there, snapshot, content).await?;
     if let Err(error) = check_undisturbed(there, &last_collection).await {
-        snapshots::delete(there, &[id]).await?;
+        snapshots::delete(there, &[snapshot.id]).await?;
         return Err(error);
     }
     // The tags of the second store are those of its last snapshot, for a registry that serves it.
@@ -127,7 +146,9 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     if is_everything {
         migrate::remove_gone_tokens(here, there).await?;
     }
-    Ok(Run { snapshot, pass })
+    let is_first = earlier.is_empty();
+    let future = earlier.into_iter().filter(|id| id.is_future(now)).collect();
+    Ok(Run { snapshot, pass, future, is_first })
 }
 
 impl Collected {
@@ -153,7 +174,17 @@ async fn claim(
 ) -> Result<()> {
     let path = Entry::BackupOf.path();
     let identity = StoreIdentity::of(source).await?;
-    match marker(backup).await? {
+    let mut before = marker(backup).await?;
+    if before.is_none()
+        && let Some(path) = migrate::first_file(backup, Side::Target).await?
+    {
+        // Another backup may have begun the store at this moment.
+        before = marker(backup).await?;
+        if before.is_none() {
+            return Err(Error::OtherContent(path));
+        }
+    }
+    match before {
         // A power failure has left an empty marker.
         Some(recorded) if recorded.from.is_empty() || source_moved => {}
         Some(recorded) if recorded.from != from => {
@@ -166,12 +197,7 @@ async fn claim(
             let recorded = format!("{from} of another machine or disk");
             return Err(Error::OtherSource { recorded, given: from.to_owned() });
         }
-        Some(_) => {}
-        None => {
-            if let Some(path) = migrate::first_file(backup, Side::Target).await? {
-                return Err(Error::OtherContent(path));
-            }
-        }
+        Some(_) | None => {}
     }
     let content = BackupOf { from: from.to_owned(), source: Some(identity) };
     let content = serde_json::to_vec(&content).unwrap_or_default();
@@ -189,22 +215,27 @@ async fn marker(backup: &Arc<dyn StorageDriver>) -> Result<Option<BackupOf>> {
     Ok(content.map(|content| serde_json::from_slice(&content).unwrap_or_else(|_| unknown())))
 }
 
-/// Fails if the store shows nothing, but did before: its volume is not mounted.
-async fn check_source(
-    source: &Arc<dyn StorageDriver>,
+/// Writes a snapshot, under the name of a later second if another backup has taken its own meanwhile.
+async fn write(
     backup: &Arc<dyn StorageDriver>,
-    last: Option<SnapshotId>,
-    options: &RunOptions,
-) -> Result<()> {
-    let Some(last) = last else { return Ok(()) };
-    if !options.selection.is_everything() || migrate::has_repositories(source).await? {
-        return Ok(());
-    }
-    // A damaged snapshot is no reason to make no further one.
-    let had = snapshots::read(backup, last).await?.and_then(std::result::Result::ok);
-    match had.map_or(0, |snapshot| snapshot.summary.totals.repositories) {
-        0 => Ok(()),
-        count => Err(Error::EmptySource(last, count)),
+    mut snapshot: Summary,
+    mut content: Bytes,
+) -> Result<Summary> {
+    loop {
+        match snapshots::write(backup, snapshot.id, content.clone()).await {
+            Err(Error::Exists(id)) => {
+                let free = free_id(id, &snapshots::list(backup).await?);
+                if free == id {
+                    return Err(Error::Exists(id));
+                }
+                let renamed = off_thread(move || {
+                    let taken = Snapshot::decode(id, &content).map_err(std::io::Error::other)?;
+                    taken.encode_as(free)
+                });
+                (snapshot, content) = renamed.await.map_err(Error::Pack)?;
+            }
+            written => return written.map(|()| snapshot),
+        }
     }
 }
 
@@ -214,16 +245,9 @@ fn free_id(wanted: SnapshotId, earlier: &[SnapshotId]) -> SnapshotId {
     next.into_iter().find(|id| !earlier.contains(id)).unwrap_or(wanted)
 }
 
-/// Removes what interrupted backups have left; not what another one copies now.
-async fn remove_staged(backup: &Registry) -> Result<()> {
-    let before: SystemTime = backup.clock().ago(STAGED_AGE);
-    let files: Vec<_> = backup.driver().walk(&layout::migration_staged(), None).try_collect().await?;
-    let old = files.into_iter().filter(|file| file.modified < before);
-    let old: Vec<_> = old.map(|file| file.path).collect();
-    if old.is_empty() {
-        return Ok(());
-    }
-    Ok(delete_durably(backup.driver(), old.clone(), &old, Deadline::NONE).await?)
+/// Removes what backups and restores that were killed have left; not what another one copies now.
+pub(super) async fn remove_old_staged(registry: &Registry) -> Result<()> {
+    Ok(migrate::remove_old_staged(registry.driver(), registry.clock().ago(STAGED_AGE)).await?)
 }
 
 async fn check_undisturbed(backup: &Arc<dyn StorageDriver>, last: &Option<Bytes>) -> Result<()> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use time::OffsetDateTime;
 
-use super::SnapshotId;
+use super::{SnapshotId, Summary};
 
-/// How many snapshots stay: of the latest hours, days, weeks, months and years that have any, the last one each. All are of
-/// UTC; weeks are those of ISO 8601.
+/// How many snapshots stay of all repositories, and as many of each selection: of the latest hours, days, weeks, months and
+/// years that have any, the last one each. All are of UTC; weeks are those of ISO 8601.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Keep {
     /// The latest snapshots, whenever they were made.
@@ -33,10 +33,18 @@ impl Keep {
         *self == Self::default()
     }
 
-    /// The snapshots that stay, with the reasons.
-    pub(super) fn of(&self, all: &[SnapshotId]) -> BTreeMap<SnapshotId, Vec<&'static str>> {
+    /// The snapshots that stay, with the reasons. A snapshot of some repositories displaces none of all, or of others.
+    pub(super) fn of(&self, all: &[Summary]) -> BTreeMap<SnapshotId, Vec<&'static str>> {
+        let mut selections: BTreeMap<(bool, &[String]), Vec<SnapshotId>> = BTreeMap::new();
+        for Summary { id, is_everything, selected, .. } in all {
+            selections.entry((*is_everything, selected)).or_default().push(*id);
+        }
+        selections.into_values().flat_map(|ids| self.of_one_selection(ids)).collect()
+    }
+
+    fn of_one_selection(&self, all: Vec<SnapshotId>) -> BTreeMap<SnapshotId, Vec<&'static str>> {
         let mut kept: BTreeMap<SnapshotId, Vec<&'static str>> = BTreeMap::new();
-        let mut newest_first: Vec<SnapshotId> = all.to_vec();
+        let mut newest_first = all;
         newest_first.sort_unstable_by(|a, b| b.cmp(a));
         for (reason, count, period) in self.rules() {
             let mut periods = HashSet::new();
@@ -84,8 +92,15 @@ mod tests {
         SnapshotId(time.unix_timestamp().cast_unsigned())
     }
 
+    fn summary(id: SnapshotId, selected: &[&str]) -> Summary {
+        let is_everything = selected.is_empty();
+        let selected = selected.iter().map(ToString::to_string).collect();
+        let (from, totals) = (String::new(), super::super::Totals::default());
+        Summary { id, from, is_everything, selected, vanished: Vec::new(), totals }
+    }
+
     fn kept(keep: Keep, all: &[&str]) -> Vec<String> {
-        let all: Vec<SnapshotId> = all.iter().map(|text| id(text)).collect();
+        let all: Vec<Summary> = all.iter().map(|text| summary(id(text), &[])).collect();
         let reasons = |(id, reasons): (&SnapshotId, &Vec<&str>)| format!("{id} {}", reasons.join("+"));
         keep.of(&all).iter().map(reasons).collect()
     }
@@ -130,25 +145,30 @@ mod tests {
     proptest! {
         #[test]
         fn the_newest_stays_and_more_to_keep_keeps_no_less(
-            all in prop::collection::hash_set(0_u64..4_000_000_000, 1..40),
+            all in prop::collection::hash_map(0_u64..4_000_000_000, 0_usize..3, 1..40),
             counts in prop::array::uniform6(0_usize..4),
             more in 0_usize..6,
         ) {
-            let all: Vec<SnapshotId> = all.into_iter().map(SnapshotId).collect();
+            let selected = |place: usize| [&[][..], &["lib"], &["team/**"]][place];
+            let all: Vec<Summary> =
+                all.into_iter().map(|(id, of)| summary(SnapshotId(id), selected(of))).collect();
             let keep = |[last, hourly, daily, weekly, monthly, yearly]: [usize; 6]| {
                 Keep { last, hourly, daily, weekly, monthly, yearly }
             };
             let few = keep(counts).of(&all);
             prop_assert_eq!(few.is_empty(), keep(counts).is_nothing());
             if !few.is_empty() {
-                prop_assert!(few.contains_key(all.iter().max().unwrap()));
+                for one in &all {
+                    let same = all.iter().filter(|other| other.selected == one.selected);
+                    prop_assert!(few.contains_key(&same.map(|it| it.id).max().unwrap()));
+                }
             }
             let mut greater = counts;
             greater[more] += 1;
             let many = keep(greater).of(&all);
             prop_assert!(few.keys().all(|id| many.contains_key(id)));
             // What stays, stays in a second prune.
-            let left: Vec<SnapshotId> = few.keys().copied().collect();
+            let left: Vec<Summary> = all.into_iter().filter(|it| few.contains_key(&it.id)).collect();
             prop_assert_eq!(&keep(counts).of(&left), &few);
         }
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::Selection;
 use crate::clock::{millis, time_of};
 use crate::migrate::RecordedTag;
 use crate::oci::{Digest, RepositoryName};
@@ -42,6 +43,10 @@ pub struct Summary {
     pub from: String,
     /// It has all repositories of that store, and not a selection.
     pub is_everything: bool,
+    /// The words of the selection, in order; empty if they are not known.
+    pub selected: Vec<String>,
+    /// The first parts of names of which the store showed nothing, though an earlier snapshot has repositories below them.
+    pub vanished: Vec<String>,
     /// The numbers of what it has.
     pub totals: Totals,
 }
@@ -78,6 +83,10 @@ struct Header {
     at: u64,
     from: String,
     everything: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    selected: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    vanished: Vec<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -100,6 +109,12 @@ struct TagLine {
 /// The version of the file.
 const VERSION: u32 = 1;
 
+/// How many backups may begin in one second: later ones get the names of the next seconds.
+pub(super) const MAX_SHIFT: u64 = 60;
+
+/// A snapshot that is more seconds ahead is of the future. Clocks differ by some.
+const MAX_AHEAD: u64 = MAX_SHIFT + 60;
+
 /// The longest line of a file in bytes: a repository with a million manifests.
 const MAX_LINE: u64 = 128 << 20;
 
@@ -107,6 +122,11 @@ impl SnapshotId {
     /// The snapshot of this second.
     pub fn at(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+
+    /// Whether it is later than all that a correct clock can have named by `now`.
+    pub(super) fn is_future(self, now: SystemTime) -> bool {
+        self.0 > Self::at(now).0.saturating_add(MAX_AHEAD)
     }
 
     /// When its backup began.
@@ -141,7 +161,7 @@ impl Snapshot {
         if header.at != id.0 {
             return Err(format!("it is of {}, and not of {id}", SnapshotId(header.at)));
         }
-        let Header { from, everything, .. } = header;
+        let Header { from, everything, selected, vanished, .. } = header;
         let (mut repositories, mut totals) = (BTreeMap::new(), Totals::default());
         let end = loop {
             match parse(&lines.next()?.ok_or("its end is missing")?)? {
@@ -159,8 +179,17 @@ impl Snapshot {
         if end != totals {
             return Err(format!("it should have {end}, and has {totals}"));
         }
-        let summary = Summary { id, from, is_everything: everything, totals };
+        let summary = Summary { id, from, is_everything: everything, selected, vanished, totals };
         Ok(Self { summary, repositories })
+    }
+
+    /// The file of the same snapshot under another name.
+    pub(crate) fn encode_as(self, id: SnapshotId) -> std::io::Result<(Summary, Bytes)> {
+        let mut encoder = Encoder::of(Summary { id, totals: Totals::default(), ..self.summary })?;
+        for (name, held) in self.repositories {
+            encoder.add(&name, held)?;
+        }
+        encoder.finish()
     }
 }
 
@@ -198,11 +227,22 @@ impl Held {
 
 impl Encoder {
     /// Begins the snapshot of a store.
-    pub(crate) fn new(id: SnapshotId, from: &str, is_everything: bool) -> std::io::Result<Self> {
-        let summary = Summary { id, from: from.to_owned(), is_everything, totals: Totals::default() };
+    pub(crate) fn new(
+        id: SnapshotId,
+        from: &str,
+        selection: &Selection,
+        vanished: Vec<String>,
+    ) -> std::io::Result<Self> {
+        let (from, selected) = (from.to_owned(), selection.names().to_vec());
+        let is_everything = selection.is_everything();
+        let totals = Totals::default();
+        Self::of(Summary { id, from, is_everything, selected, vanished, totals })
+    }
+
+    fn of(summary: Summary) -> std::io::Result<Self> {
+        let Summary { id, from, is_everything: everything, selected, vanished, .. } = summary.clone();
         let mut encoder = Self { summary, gzip: GzEncoder::new(Vec::new(), Compression::fast()) };
-        let (from, everything) = (from.to_owned(), is_everything);
-        encoder.line(&Header { snapshot: VERSION, at: id.0, from, everything })?;
+        encoder.line(&Header { snapshot: VERSION, at: id.0, from, everything, selected, vanished })?;
         Ok(encoder)
     }
 
@@ -265,7 +305,8 @@ mod tests {
     use super::*;
 
     fn encoded() -> (Summary, Bytes) {
-        let mut encoder = Encoder::new(SnapshotId(1_700_000_000), "a store", true).unwrap();
+        let mut encoder =
+            Encoder::new(SnapshotId(1_700_000_000), "a store", &Selection::default(), Vec::new()).unwrap();
         let mut manifests: Vec<Digest> = (0..20_u8).map(|it| Digest::sha256_of(&[it])).collect();
         manifests.sort();
         let tag = |number: usize| RecordedTag {
@@ -290,6 +331,16 @@ mod tests {
         assert_eq!(held.tags[3].digest, held.manifests[3]);
         assert_eq!(held.tags[3].pushed, time_of(1_600_000_000_123));
         assert_eq!(summary.id.to_string(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_snapshot_can_get_another_name() {
+        let (summary, content) = encoded();
+        let snapshot = Snapshot::decode(summary.id, &content).unwrap();
+        let id = SnapshotId(summary.id.0 + 1);
+        let (renamed, content) = snapshot.clone().encode_as(id).unwrap();
+        assert_eq!(renamed, Summary { id, ..summary });
+        assert_eq!(Snapshot::decode(id, &content).unwrap().repositories, snapshot.repositories);
     }
 
     #[test]

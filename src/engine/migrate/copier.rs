@@ -3,7 +3,7 @@
 //! Data are hashed while they are copied and published only if their digest is right. Each is looked at once a pass, however
 //! many repositories have it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,9 +17,11 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::error::At;
-use super::options::{Options, Progress};
+use super::options::Progress;
 use super::report::{Amounts, Damaged, Pass};
-use super::{Error, Manner, Result};
+use super::staged::StagedFiles;
+use super::{Error, Manner, Migration, Result};
+use crate::caches::CachePrefixes;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
 use crate::rate::Rate;
@@ -31,11 +33,15 @@ pub(super) struct Copier {
     pub(super) source: Arc<dyn StorageDriver>,
     pub(super) target: Arc<dyn StorageDriver>,
     pub(super) manner: Manner,
+    pub(super) caches: CachePrefixes,
     dry_run: bool,
     rate: Rate,
     progress: Arc<Progress>,
     /// The known data, by their canonical hash. A plain mutex: held only for a lookup.
     data: Mutex<HashMap<[u8; 32], Arc<OnceCell<Data>>>>,
+    /// What images need, and the source has lost. A plain mutex: held only for a lookup.
+    lost: Mutex<HashSet<Digest>>,
+    staged: Arc<StagedFiles>,
     /// A plain mutex: held only to add.
     pass: Mutex<Pass>,
 }
@@ -61,20 +67,19 @@ const MAX_SMALL_BYTES: u64 = 64 << 10;
 const MAX_UNREADABLE: u64 = 100;
 
 impl Copier {
-    pub(super) fn new(
-        source: &Arc<dyn StorageDriver>,
-        target: &Arc<dyn StorageDriver>,
-        options: &Options,
-        manner: Manner,
-    ) -> Self {
+    pub(super) fn new(migration: &Migration) -> Self {
+        let Migration { source, target, options, manner, staged } = migration;
         Self {
             source: source.clone(),
             target: target.clone(),
-            manner,
+            manner: manner.clone(),
+            caches: options.caches.clone(),
             dry_run: options.dry_run,
             rate: Rate::new(options.rate),
             progress: options.progress.clone(),
             data: Mutex::default(),
+            lost: Mutex::default(),
+            staged: staged.clone(),
             pass: Mutex::default(),
         }
     }
@@ -87,6 +92,33 @@ impl Copier {
     /// Records what a step has found.
     pub(super) fn find(&self, record: impl FnOnce(&mut Pass)) {
         record(&mut self.pass.lock());
+    }
+
+    /// Records that an image needs what the source has lost.
+    pub(super) fn lose(&self, digest: &Digest) {
+        if self.lost.lock().insert(digest.clone()) {
+            self.find(|pass| pass.missing.push(digest.clone()));
+        }
+    }
+
+    /// Whether an image needs the content, and the source has lost it.
+    pub(super) fn is_lost(&self, digest: &Digest) -> bool {
+        self.lost.lock().contains(digest)
+    }
+
+    /// Publishes a small file unless there is one; returns whether it did. The caller counts it.
+    pub(super) async fn create(&self, path: &DriverPath, content: &Bytes) -> Result<bool> {
+        if self.dry_run {
+            return Ok(true);
+        }
+        match self.target.put_content(path, content.clone(), PutMode::Create).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            put => {
+                put.at_target()?;
+                self.progress.add(1, 0);
+                Ok(true)
+            }
+        }
     }
 
     /// Publishes files in their order, and counts them.
@@ -196,9 +228,13 @@ impl Copier {
         let mut to = match bytes <= MAX_SMALL_BYTES {
             true => Destination::Small(Vec::new()),
             false => {
-                let staged = Entry::MigrationStaged(Uuid::new_v4()).path();
+                let id = self.staged.begin();
+                let staged = Entry::MigrationStaged(id).path();
                 let hint = WriteHint { len: Some(bytes), target: Some(path.clone()) };
-                Destination::Staged(self.target.writer(&staged, WriteMode::Create(hint)).await.at_target()?)
+                Destination::Staged(
+                    self.target.writer(&staged, WriteMode::Create(hint)).await.at_target()?,
+                    id,
+                )
             }
         };
         let mut hash = UploadHash::new(Algorithm::Sha256);
@@ -212,10 +248,17 @@ impl Copier {
             self.progress.add(0, chunk.len() as u64);
             let hashing = async { hash.update(&chunk) };
             let (written, ()) = join!(to.write(chunk.clone()), hashing);
-            written.at_target().map_err(|error| error.of(path))?;
+            if let Err(error) = written.at_target() {
+                self.cancel(to).await.ok();
+                return Err(error.of(path));
+            }
         };
         let failure = match failure {
-            Some(failure) => Some(failure?),
+            Some(Ok(failure)) => Some(failure),
+            Some(Err(error)) => {
+                self.cancel(to).await.ok();
+                return Err(error);
+            }
             None if hash.canonical() != *canonical => {
                 Some(Failure::Damaged(format!("its content hashes to {}", hash.canonical())))
             }
@@ -227,13 +270,13 @@ impl Copier {
                 put.await.at_target()?;
                 Ok(Ok(bytes))
             }
-            (None, Destination::Staged(writer)) => {
+            (None, Destination::Staged(writer, id)) => {
                 writer.commit(path).await.at_target().map_err(|error| error.of(path))?;
+                self.staged.end(id);
                 Ok(Ok(bytes))
             }
-            (Some(failure), Destination::Small(_)) => Ok(Err(failure)),
-            (Some(failure), Destination::Staged(writer)) => {
-                writer.cancel().await.at_target()?;
+            (Some(failure), to) => {
+                self.cancel(to).await?;
                 Ok(Err(failure))
             }
         }
@@ -249,6 +292,15 @@ impl Copier {
             _ = known.set(Data::Damaged);
         }
         self.find(|pass| pass.damaged.push(Damaged { digest: digest.clone(), reason }));
+    }
+
+    /// Drops what was copied of a file.
+    async fn cancel(&self, to: Destination) -> Result<()> {
+        if let Destination::Staged(writer, id) = to {
+            writer.cancel().await.at_target()?;
+            self.staged.end(id);
+        }
+        Ok(())
     }
 
     /// Tells content that cannot be read from a store that cannot be reached.
@@ -283,7 +335,7 @@ pub(super) enum Failure {
 /// Where bytes go until their digest is known.
 enum Destination {
     Small(Vec<u8>),
-    Staged(Box<dyn sampan_driver::FileWriter>),
+    Staged(Box<dyn sampan_driver::FileWriter>, Uuid),
 }
 
 impl Destination {
@@ -293,7 +345,7 @@ impl Destination {
                 content.extend_from_slice(&chunk);
                 Ok(())
             }
-            Self::Staged(writer) => writer.write(chunk).await,
+            Self::Staged(writer, _) => writer.write(chunk).await,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Manifests of one repository: what each needs comes first, then its data, then its link.
 //!
-//! A manifest whose part is missing at the source, such as a platform that an index leaves out, is copied as it is. One whose
-//! part is damaged there is not copied: at the target it would be an image that no client can pull, under a tag that seems to
-//! be fine. Without it a client gets "not found", and a push restores the image whole. If the target has the part already, of
-//! a time before the damage, the manifest is copied.
+//! An index of which a platform is missing at the source is copied as it is, and so is an image in a cache, and one whose layer
+//! lies elsewhere. An image whose layer or configuration is missing or damaged there is not copied: at the target no client
+//! could pull it, under a tag that seems to be fine. Without it a client gets "not found", and a push restores the image whole.
+//! If the target has the part already, of a time before the damage, the manifest is copied.
 
 use bytes::Bytes;
 use sampan_driver::{DriverPath, StorageDriverExt};
@@ -15,15 +15,24 @@ use super::report::Broken;
 use super::repository::{Part, RepositoryCopy};
 use crate::layout::Entry;
 use crate::link;
-use crate::oci::{Digest, Manifest};
+use crate::oci::media_type::is_nondistributable;
+use crate::oci::{Descriptor, Digest, Manifest};
 
 /// The parts of a manifest.
 #[derive(Debug, Default)]
 struct Needs {
-    parts: Vec<Digest>,
+    parts: Vec<Need>,
     /// The parts are manifests.
     is_index: bool,
     subject: Option<Digest>,
+}
+
+/// A part of a manifest.
+#[derive(Debug)]
+struct Need {
+    digest: Digest,
+    /// Without it the image is as it was pushed.
+    is_optional: bool,
 }
 
 /// A larger file is no manifest, and its parts are not looked for. Distribution accepts 4 MiB.
@@ -75,14 +84,19 @@ impl RepositoryCopy {
         if !self.is_known_in_source(digest) && !self.copier.source.exists(&link.path()).await.at_source()? {
             return missing;
         }
-        let Some(bytes) = self.read(digest).await? else { return missing };
+        let Some(bytes) = self.read(digest).await? else {
+            if self.is_kept(&link.path()).await? {
+                self.copier.lose(digest);
+            }
+            return missing;
+        };
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(reason) => return Ok(Attempt::Settled(self.damaged(digest, reason))),
         };
         let needs = Needs::of(&bytes);
-        let mut children = Vec::new();
-        for part in &needs.parts {
+        let (mut children, mut lost) = (Vec::new(), Vec::new());
+        for Need { digest: part, is_optional } in &needs.parts {
             let found = match self.settled(part) {
                 Some(found) => found,
                 None if needs.is_index && self.is_known_in_source(part) => {
@@ -98,15 +112,32 @@ impl RepositoryCopy {
                     found => found,
                 },
             };
-            if let Part::Broken(because) = found {
-                return Ok(Attempt::Settled(Part::Broken(because)));
+            match found {
+                Part::Broken(because) => return Ok(Attempt::Settled(Part::Broken(because))),
+                Part::Missing if !is_optional => lost.push(part),
+                Part::There | Part::Missing => {}
             }
         }
         if !children.is_empty() {
             return Ok(Attempt::Needs(children));
         }
+        if let Some(first) = lost.first()
+            && !self.copier.caches.contains(&self.name)
+        {
+            if !self.is_kept(&link.path()).await? {
+                return missing;
+            }
+            lost.iter().for_each(|part| self.copier.lose(part));
+            return Ok(Attempt::Settled(Part::Broken((*first).clone())));
+        }
         self.write(digest, bytes, needs.subject).await?;
         Ok(Attempt::Settled(Part::There))
+    }
+
+    /// Whether the source is to have the manifest of this link, and all that it needs: one that was deleted meanwhile needs
+    /// nothing, and a cache lacks what no client has asked for.
+    async fn is_kept(&self, link: &DriverPath) -> Result<bool> {
+        Ok(!self.copier.caches.contains(&self.name) && self.copier.source.exists(link).await.at_source()?)
     }
 
     /// Copies a link of another algorithm, after the one that it names.
@@ -129,7 +160,7 @@ impl RepositoryCopy {
     }
 
     /// The bytes of a manifest of the source, or why they are damaged; `None` if there are none.
-    async fn read(&self, digest: &Digest) -> Result<Option<Result<Bytes, String>>> {
+    pub(super) async fn read(&self, digest: &Digest) -> Result<Option<Result<Bytes, String>>> {
         let path = Entry::Blob(digest.clone()).path();
         let Some(file) = self.copier.source.stat_if_any(&path).await.at_source()? else { return Ok(None) };
         if file.size_bytes > MAX_BYTES {
@@ -181,7 +212,7 @@ impl RepositoryCopy {
             Part::There => {}
             Part::Missing => {
                 let path = Entry::RevisionLink(self.name.clone(), digest.clone()).path();
-                if self.is_known_in_source(digest) {
+                if self.is_known_in_source(digest) && !self.copier.is_lost(digest) {
                     self.copier.find(|pass| pass.dangling.push(path));
                 }
             }
@@ -209,7 +240,13 @@ impl RepositoryCopy {
             Some(canonical) => Some(canonical),
             None => self.read_alias(&entry).await?,
         };
-        let Some(canonical) = canonical else { return Ok(Part::Missing) };
+        let Some(canonical) = canonical else {
+            // Only the backups have lost the link.
+            let data = Entry::Blob(digest.clone()).path();
+            let is_there =
+                is_linked && digest.is_canonical() && self.copier.target.exists(&data).await.at_target()?;
+            return Ok(if is_there { Part::There } else { Part::Missing });
+        };
         match self.copier.ensure_data(&canonical).await? {
             Data::Missing => return Ok(Part::Missing),
             Data::Damaged => return Ok(Part::Broken(canonical)),
@@ -229,20 +266,35 @@ impl RepositoryCopy {
     }
 }
 
+/// The digests that a manifest needs, and those that it may need.
+pub(super) fn needs(bytes: &[u8]) -> impl Iterator<Item = Digest> {
+    Needs::of(bytes).parts.into_iter().map(|need| need.digest)
+}
+
 impl Needs {
     fn of(bytes: &[u8]) -> Self {
         match Manifest::parse(bytes, None) {
-            Ok(manifest) => Self {
-                parts: manifest.references().cloned().collect(),
-                is_index: manifest.kind.is_index(),
-                subject: manifest.subject.map(|subject| subject.digest),
-            },
+            Ok(manifest) => {
+                let (is_index, config, layers) = (manifest.kind.is_index(), manifest.config, manifest.layers);
+                let need =
+                    |descriptor: Descriptor, is_optional| Need { digest: descriptor.digest, is_optional };
+                let blobs = config.into_iter().chain(layers).map(|descriptor| {
+                    // Clients fetch it from elsewhere.
+                    let is_foreign =
+                        !descriptor.urls.is_empty() || is_nondistributable(&descriptor.media_type);
+                    need(descriptor, is_index || is_foreign)
+                });
+                let children = manifest.manifests.into_iter().map(|child| need(child, true));
+                let subject = manifest.subject.map(|subject| subject.digest);
+                Self { parts: blobs.chain(children).collect(), is_index, subject }
+            }
             // A manifest of an old kind: whatever looks like a digest.
             Err(_) if bytes.len() <= MAX_UNKNOWN_BYTES => {
                 let mut parts = Vec::new();
                 if let Ok(value) = serde_json::from_slice(bytes) {
                     collect(&value, &mut parts);
                 }
+                let parts = parts.into_iter().map(|digest| Need { digest, is_optional: true }).collect();
                 Self { parts, is_index: true, subject: None }
             }
             Err(_) => Self::default(),

@@ -41,6 +41,7 @@ mod guard;
 mod manifests;
 mod merged;
 mod moved;
+mod needed;
 mod options;
 mod others;
 mod pass;
@@ -49,6 +50,8 @@ mod removal;
 mod report;
 mod repositories;
 mod repository;
+mod staged;
+mod tags;
 
 pub use begun::Begun;
 pub use error::{Error, Result, Side};
@@ -58,7 +61,10 @@ pub use options::{Options, Progress};
 pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
 pub(crate) use removal::remove_gone_tokens;
-pub use report::{Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, Unseen};
+pub use report::{
+    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unseen,
+};
+pub(crate) use staged::remove_old as remove_old_staged;
 
 use std::sync::Arc;
 
@@ -79,6 +85,7 @@ pub struct Migration {
     target: Arc<dyn StorageDriver>,
     options: Options,
     manner: Manner,
+    staged: Arc<staged::StagedFiles>,
 }
 
 /// What a pass is for.
@@ -90,19 +97,32 @@ pub(crate) enum Manner {
     Save(Recorder),
     /// A restore: the links of the target are no proof that their content is there, and nothing is copied that no repository
     /// needs.
-    Restore,
+    Restore {
+        /// Tags that were pushed since it began are replaced, too.
+        replace: bool,
+    },
 }
 
 impl Manner {
     fn recorder(&self) -> Option<&Recorder> {
         match self {
             Self::Save(recorder) => Some(recorder),
-            Self::Migrate | Self::Restore => None,
+            Self::Migrate | Self::Restore { .. } => None,
         }
     }
 
     fn trusts_links(&self) -> bool {
-        !matches!(self, Self::Restore)
+        !matches!(self, Self::Restore { .. })
+    }
+
+    /// Content goes along that no manifest needs.
+    fn copies_all(&self) -> bool {
+        matches!(self, Self::Migrate)
+    }
+
+    /// A tag that was pushed to the target since the pass began stays.
+    fn spares_pushes(&self) -> bool {
+        matches!(self, Self::Restore { replace: false })
     }
 }
 
@@ -134,7 +154,7 @@ impl Migration {
             guard::check_apart(&source, &target).await?;
         }
         options.merge = guard::claim(&source, &target, from, &options).await?;
-        Ok(Self { source, target, options, manner: Manner::Migrate })
+        Ok(Self { source, target, options, manner: Manner::Migrate, staged: Arc::default() })
     }
 
     /// A migration whose stores the caller has checked.
@@ -144,7 +164,7 @@ impl Migration {
         options: Options,
         manner: Manner,
     ) -> Self {
-        Self { source: source.clone(), target: target.clone(), options, manner }
+        Self { source: source.clone(), target: target.clone(), options, manner, staged: Arc::default() }
     }
 
     /// Copies what the target lacks. A dry run only counts it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Selection;
+use crate::caches::CachePrefixes;
 
 /// The choices of a migration.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub merge: bool,
     /// What the source lacks was deleted there, however much it is, and data that it has lost are no difference.
     pub confirmed: bool,
+    /// The caches among the repositories of the source, whose images may lack what no client has asked for.
+    pub caches: CachePrefixes,
     /// How far the migration is.
     pub progress: Arc<Progress>,
 }

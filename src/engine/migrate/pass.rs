@@ -6,10 +6,11 @@ use futures::{TryStreamExt, stream};
 use sampan_driver::DriverPath;
 
 use super::copier::Copier;
+use super::digest_set::DigestSet;
 use super::merged::Merged;
 use super::report::{Pass, Unseen};
 use super::repositories::Repositories;
-use super::{CONCURRENCY, Manner, Migration, Result, others, repository};
+use super::{CONCURRENCY, Manner, Migration, Result, needed, others, repository};
 use crate::layout::{self, Entry};
 use crate::oci::Digest;
 
@@ -18,14 +19,17 @@ const REPOSITORIES_AT_ONCE: usize = 4;
 
 /// Copies what the target lacks: repositories, then data that no repository links, then the rest.
 pub(crate) async fn pass(migration: &Migration) -> Result<Pass> {
-    let Migration { source, target, options, manner } = migration;
-    let copier = Arc::new(Copier::new(source, target, options, manner.clone()));
+    let Migration { options, manner, .. } = migration;
+    let copier = Arc::new(Copier::new(migration));
     copy_repositories(migration, &copier).await?;
-    if matches!(manner, Manner::Restore) {
+    if matches!(manner, Manner::Restore { .. }) {
         return Ok(copier.finish());
     }
     if options.selection.is_everything() {
-        copy_data(migration, &copier).await?;
+        match manner.copies_all() {
+            true => copy_data(migration, &copier).await?,
+            false => needed::copy_data(migration, &copier, lacking(migration, &copier).await?).await?,
+        }
     }
     others::copy_all(&copier, &options.selection).await?;
     Ok(copier.finish())
@@ -74,6 +78,16 @@ async fn copy_data(migration: &Migration, copier: &Arc<Copier>) -> Result<()> {
     let mut copies = Box::pin(copies.try_buffer_unordered(CONCURRENCY));
     while copies.try_next().await?.is_some() {}
     Ok(())
+}
+
+/// All data that the target lacks or has with another length.
+async fn lacking(migration: &Migration, copier: &Copier) -> Result<DigestSet> {
+    let mut merged = Merged::new(&migration.source, &migration.target, &layout::blobs_root());
+    let mut lacking = DigestSet::default();
+    while let Some(digest) = next_lacking(&mut merged, copier).await? {
+        lacking.insert(&digest);
+    }
+    Ok(lacking)
 }
 
 async fn next_lacking(merged: &mut Merged, copier: &Copier) -> Result<Option<Digest>> {

@@ -20,7 +20,9 @@ pub struct Pass {
     pub copied: Amounts,
     /// Content of the source that is damaged or cannot be read. It is not copied.
     pub damaged: Named<Damaged>,
-    /// The images that damaged content breaks. They are not copied.
+    /// Configurations, layers and manifests that images of the source need, and that are missing there.
+    pub missing: Named<Digest>,
+    /// The images that damaged or missing content breaks. They are not copied.
     pub broken: Named<Broken>,
     /// Links and other small files of the source that cannot be understood. They are not copied.
     pub unreadable: Named<DriverPath>,
@@ -30,6 +32,8 @@ pub struct Pass {
     pub foreign: Named<DriverPath>,
     /// Places of the source that cannot be seen.
     pub unseen: Named<Unseen>,
+    /// In a restore, tags that were pushed while it ran. They stay as they were pushed.
+    pub pushed: Named<TagThere>,
 }
 
 /// Numbers of files, by kind.
@@ -60,7 +64,7 @@ pub struct Damaged {
     pub reason: String,
 }
 
-/// An image that needs damaged content.
+/// An image that needs damaged or missing content.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Broken {
     /// Its repository.
@@ -69,8 +73,19 @@ pub struct Broken {
     pub manifest: Digest,
     /// A tag that points at it.
     pub tag: Option<Tag>,
-    /// The damaged content.
+    /// The damaged or missing content.
     pub because: Digest,
+}
+
+/// A tag of the target.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TagThere {
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+    /// The manifest that it points, or pointed, at.
+    pub digest: Digest,
 }
 
 /// A place that cannot be seen.
@@ -138,7 +153,15 @@ const MAX_NAMED: usize = 1000;
 impl Pass {
     /// Whether everything that the source holds could be read and copied.
     pub fn is_whole(&self) -> bool {
-        self.damaged.count + self.broken.count + self.unreadable.count + self.unseen.count == 0
+        let Self { damaged, missing, broken, unreadable, unseen, pushed, .. } = self;
+        let of_content = damaged.count + missing.count + broken.count;
+        of_content + unreadable.count + unseen.count + pushed.count == 0
+    }
+}
+
+impl std::fmt::Display for TagThere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{} ({})", self.repository, self.tag, self.digest)
     }
 }
 

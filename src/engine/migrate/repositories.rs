@@ -150,10 +150,12 @@ impl InBoth {
     fn take(&mut self, pair: &Pair) -> Option<DriverPath> {
         let (in_source, in_target) = (pair.source.is_some(), pair.target.is_some());
         let entry = Entry::parse(&pair.path);
+        // A power failure leaves links of no bytes.
+        let is_link = pair.target.as_ref().is_some_and(|target| target.size_bytes == LINK_BYTES);
         // The path of a link says its content, also where the source has lost that.
         let lacks = match entry {
             Some(Entry::LayerLink(..) | Entry::RevisionLink(..) | Entry::TagIndex(..)) => {
-                in_source && pair.target.as_ref().is_none_or(|target| target.size_bytes != LINK_BYTES)
+                in_source && !is_link
             }
             _ => pair.differs(),
         };
@@ -169,14 +171,14 @@ impl InBoth {
         match entry {
             Some(Entry::LayerLink(_, digest)) => {
                 count(LAYERS, &mut self.in_source, &mut self.in_target);
-                if in_target {
+                if is_link {
                     self.layers_there.insert(&digest);
                 }
                 files.into_iter().for_each(|files| files.layers.push(digest.clone()));
             }
             Some(Entry::RevisionLink(_, digest)) => {
                 count(REVISIONS, &mut self.in_source, &mut self.in_target);
-                if in_target {
+                if is_link {
                     self.revisions_there.insert(&digest);
                 }
                 if in_source {

@@ -3,21 +3,20 @@
 //! References are read before what they lead to, and written after it. A push at the source meanwhile comes
 //! with the next pass; the target is a valid store at each moment.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
-use sampan_driver::{DriverPath, StorageDriverExt};
+use sampan_driver::StorageDriverExt;
 
 use super::copier::Copier;
 use super::digest_set::DigestSet;
 use super::error::At;
 use super::recorder::{Recorded, gone};
-use super::report::{Amounts, Broken};
 use super::repositories::{Files, InBoth, TagInBoth};
+use super::tags::Target;
 use super::{CONCURRENCY, Result};
 use crate::layout::Entry;
 use crate::link;
@@ -74,6 +73,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
         ..
     } = repository;
     let recorder = copier.manner.recorder().cloned();
+    let copies_all = copier.manner.copies_all();
     let is_done = tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty();
     if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links())) {
         if let Some(recorder) = recorder {
@@ -99,12 +99,18 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     };
     let copy = Arc::new(RepositoryCopy { copier, name, state: Mutex::new(state) });
     // The tags are read first: what they point at is then copied with the other manifests.
-    let targets = copy.read_tags(&tags).await?;
-    copy.copy_layers(missing.layers).await?;
+    let mut targets = copy.read_tags(&tags).await?;
+    let mut layers = missing.layers;
+    if copies_all {
+        copy.copy_layers(std::mem::take(&mut layers)).await?;
+    }
     copy.copy_referrers(missing.referrers).await?;
     copy.copy_revisions(revisions).await?;
+    copy.copy_needed_layers(layers, &revisions_here).await?;
     let has_new_history = !missing.history.is_empty();
-    let there = copy.copy_tags(&targets, missing.history, &digests).await?;
+    let (there, pushed) = copy.copy_tags(&targets, missing.history, &digests).await?;
+    targets.retain(|target| !pushed.contains(&target.tag));
+    let history: Vec<_> = history.into_iter().filter(|(tag, ..)| !pushed.contains(tag)).collect();
     if missing.has_index {
         let marker = Entry::ReferrersComplete(copy.name.clone());
         copy.copy_file(marker).await?;
@@ -120,14 +126,6 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     Ok(())
 }
 
-/// The digest that a tag of the source points at.
-struct Target {
-    tag: Tag,
-    digest: Digest,
-    /// The target's tag points elsewhere.
-    has_moved: bool,
-}
-
 impl Files {
     fn is_empty(&self) -> bool {
         self.layers.is_empty()
@@ -139,41 +137,6 @@ impl Files {
 }
 
 impl RepositoryCopy {
-    /// Reads the links of all tags in both stores. Their length is always the same, so only their content tells whether a tag
-    /// has moved; the time of a link proves nothing, since stores count in seconds.
-    async fn read_tags(self: &Arc<Self>, tags: &[TagInBoth]) -> Result<Vec<Target>> {
-        let tags: Vec<(Tag, bool)> = tags
-            .iter()
-            .filter(|tag| tag.source.is_some())
-            .map(|tag| (tag.tag.clone(), tag.target.is_some()))
-            .collect();
-        let read = |(tag, in_target)| {
-            let copy = self.clone();
-            async move { copy.read_tag(tag, in_target).await }
-        };
-        let read = stream::iter(tags).map(read).buffered(CONCURRENCY);
-        read.try_filter_map(|target| std::future::ready(Ok(target))).try_collect().await
-    }
-
-    async fn read_tag(&self, tag: Tag, in_target: bool) -> Result<Option<Target>> {
-        let path = Entry::TagCurrent(self.name.clone(), tag.clone()).path();
-        let there = async {
-            match in_target {
-                true => self.copier.target.get_content_if_any(&path).await.at_target(),
-                false => Ok(None),
-            }
-        };
-        let here = async { self.copier.source.get_content_if_any(&path).await.at_source() };
-        let (here, there) = futures::try_join!(here, there)?;
-        let Some(here) = here else { return Ok(None) };
-        let Some(digest) = parse(&here) else {
-            self.copier.find(|pass| pass.unreadable.push(path));
-            return Ok(None);
-        };
-        let has_moved = there.as_deref().and_then(parse).as_ref() != Some(&digest);
-        Ok(Some(Target { tag, digest, has_moved }))
-    }
-
     async fn copy_layers(self: &Arc<Self>, layers: Vec<Digest>) -> Result<()> {
         let copy = |digest: Digest| {
             let copy = self.clone();
@@ -225,73 +188,8 @@ impl RepositoryCopy {
         Ok(())
     }
 
-    async fn copy_tags(
-        self: &Arc<Self>,
-        targets: &[Target],
-        history: Vec<(Tag, Digest)>,
-        digests: &[TagInBoth],
-    ) -> Result<HashSet<Tag>> {
-        let mut moved = Vec::new();
-        let mut tags = HashSet::new();
-        for target in targets {
-            let part = match target.has_moved {
-                true => self.revision(&target.digest).await?,
-                false => Part::There,
-            };
-            match part {
-                Part::There => {
-                    tags.insert(&target.tag);
-                    moved.extend(target.has_moved.then_some(target));
-                }
-                Part::Missing => {
-                    let path = Entry::TagCurrent(self.name.clone(), target.tag.clone()).path();
-                    self.copier.find(|pass| pass.dangling.push(path));
-                }
-                Part::Broken(because) => {
-                    let (repository, manifest) = (self.name.clone(), target.digest.clone());
-                    let tag = Some(target.tag.clone());
-                    self.copier.find(|pass| pass.broken.push(Broken { repository, manifest, tag, because }));
-                }
-            }
-        }
-        // As a push does: a history without its tag would list the tag where there are no directories, and it cannot be pulled.
-        let written: Vec<(Tag, Digest)> =
-            moved.iter().map(|one| (one.tag.clone(), one.digest.clone())).collect();
-        let is_written: HashSet<&(Tag, Digest)> = written.iter().collect();
-        let history: Vec<(Tag, Digest)> =
-            history.into_iter().filter(|one| tags.contains(&one.0) && !is_written.contains(one)).collect();
-        let point = |(tag, digest): (Tag, Digest)| {
-            let copy = self.clone();
-            async move {
-                let current = link::file(&Entry::TagCurrent(copy.name.clone(), tag.clone()), &digest);
-                let files = [current, copy.history(tag, &digest)];
-                let count = |copied: &mut Amounts| {
-                    copied.tags += 1;
-                    copied.history += 1;
-                };
-                copy.copier.put_all(&files, count).await
-            }
-        };
-        let mut pointed = stream::iter(written.clone()).map(point).buffer_unordered(CONCURRENCY);
-        while pointed.try_next().await?.is_some() {}
-        let remember = |(tag, digest): (Tag, Digest)| {
-            let copy = self.clone();
-            async move { copy.copier.put_all(&[copy.history(tag, &digest)], |copied| copied.history += 1).await }
-        };
-        let mut remembered = stream::iter(history).map(remember).buffer_unordered(CONCURRENCY);
-        while remembered.try_next().await?.is_some() {}
-        for digest in digests.iter().filter(|digest| digest.source.is_some()) {
-            self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag.clone())).await?;
-        }
-        Ok(tags.into_iter().cloned().collect())
-    }
-
-    fn history(&self, tag: Tag, digest: &Digest) -> (DriverPath, Bytes) {
-        link::file(&Entry::TagIndex(self.name.clone(), tag, digest.clone()), digest)
-    }
-
     /// Copies a small file unless the target has the same content.
-    async fn copy_file(&self, entry: Entry) -> Result<()> {
+    pub(super) async fn copy_file(&self, entry: Entry) -> Result<()> {
         super::others::copy(&self.copier, &entry.path()).await
     }
 

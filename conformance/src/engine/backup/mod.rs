@@ -1,5 +1,8 @@
 //! What a store held is kept in a second one, and comes back as it was: also beside pushes, deletions, collections and crashes.
 
+mod beside;
+mod choice;
+mod missing;
 mod prune;
 mod restore;
 
@@ -12,8 +15,19 @@ use sampan_driver::{PutMode, StorageDriver};
 use sampan_engine::backup::{self, Error, Keep, RestoreOptions, Restored, Run, RunOptions, SnapshotId};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::migrate::Migration;
-use sampan_engine::{gc, verify};
+use sampan_engine::{Selection, gc, verify};
 
+use beside::{
+    a_push_beside_a_restore_is_not_lost, two_backups_of_one_second_are_two_snapshots,
+    what_a_killed_copy_left_is_removed_when_it_is_old, what_was_half_copied_does_not_stay,
+};
+use choice::{
+    a_snapshot_of_some_repositories_displaces_none_of_everything, a_snapshot_of_the_future_displaces_none,
+};
+use missing::{
+    a_restore_writes_damaged_links_anew, what_an_image_lacks_is_named_as_damage,
+    what_no_manifest_needs_is_not_saved, what_no_store_need_have_is_no_damage,
+};
 use prune::{
     a_prune_beside_a_backup_harms_no_snapshot, a_prune_keeps_what_the_snapshots_have,
     nothing_goes_while_a_snapshot_cannot_be_read,
@@ -292,10 +306,11 @@ async fn what_is_no_backup_is_left_alone(ctx: Context) -> Result<(), Failed> {
     let inside = Client::new(&Below::at(ctx.driver(), "/source/inside")).registry;
     let inside = backup::run(source, &inside, "the source", &options).await;
     ensure(inside.is_err(), "a store is saved into itself")?;
-    let early = backup::at(&stores.backup.registry, Some(UNIX_EPOCH)).await;
+    let everything = Selection::default();
+    let early = backup::at(&stores.backup.registry, Some(UNIX_EPOCH), &everything).await;
     ensure(matches!(early, Err(Error::NoSnapshot { .. })), "there is a snapshot of 1970")?;
-    let found = backup::at(&stores.backup.registry, Some(run.snapshot.id.time())).await?;
-    equal(found, run.snapshot.id, "the snapshot of a time")
+    let found = backup::at(&stores.backup.registry, Some(run.snapshot.id.time()), &everything).await?;
+    equal(found.id, run.snapshot.id, "the snapshot of a time")
 }
 
 async fn a_source_that_shows_nothing_makes_no_snapshot(ctx: Context) -> Result<(), Failed> {
@@ -325,4 +340,14 @@ pub(crate) const CLAUSES: &[Clause] = table!["engine::backup":
     what_is_no_backup_is_left_alone,
     a_source_that_shows_nothing_makes_no_snapshot,
     access_tokens_come_back_as_they_were_last,
+    a_push_beside_a_restore_is_not_lost,
+    what_an_image_lacks_is_named_as_damage,
+    what_no_store_need_have_is_no_damage,
+    a_restore_writes_damaged_links_anew,
+    a_snapshot_of_some_repositories_displaces_none_of_everything,
+    a_snapshot_of_the_future_displaces_none,
+    what_was_half_copied_does_not_stay,
+    what_a_killed_copy_left_is_removed_when_it_is_old,
+    what_no_manifest_needs_is_not_saved,
+    two_backups_of_one_second_are_two_snapshots,
 ];

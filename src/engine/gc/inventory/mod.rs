@@ -163,7 +163,6 @@ impl Inventory {
             | Entry::BackupOf
             | Entry::CacheUses(_)
             | Entry::MigrationBegun
-            | Entry::MigrationStaged(_)
             | Entry::Moved
             | Entry::RemovedTag(..)
             | Entry::TagDates(_)
@@ -177,6 +176,9 @@ impl Inventory {
             | Entry::Verification
             | Entry::VerificationTurn(_)
             | Entry::UploadPurge(_) => {}
+            // A copy that was killed has left it.
+            Entry::MigrationStaged(_) if young => {}
+            Entry::MigrationStaged(_) => self.temporary.push(file),
             Entry::LayerLink(name, digest) => {
                 let id = ids.intern(&digest);
                 let contents = self.contents(&name);
@@ -277,7 +279,12 @@ fn unknown(hashes: &[[u8; 32]], ids: &mut DigestInterner) -> Vec<Link> {
 
 /// The roots that a collection walks.
 pub(super) fn everything() -> Vec<DriverPath> {
-    vec![layout::repositories_root(), layout::blobs_root(), layout::collection_root()]
+    vec![
+        layout::repositories_root(),
+        layout::blobs_root(),
+        layout::collection_root(),
+        layout::migration_staged(),
+    ]
 }
 
 /// The path of the data of `id`, which must be canonical.
