@@ -21,9 +21,9 @@ pub async fn remove_ended_tokens(registry: &Registry, user: Option<&str>) {
             Ok(Some(token)) if token.record.on_behalf_of.as_deref() == user => {
                 remove_if_old(registry, &token).await;
             }
-            // It is of another user, is gone, or does not say what it is.
-            Ok(_) | Err(StoredTokenError::Record(_)) => {}
-            Err(StoredTokenError::Store(error)) => return warn(&error),
+            Err(StoredTokenError::Store(error)) if error.is_temporary() => return warn(&error),
+            // It is of another user, is gone, or cannot be read.
+            Ok(_) | Err(_) => {}
         }
     }
 }
@@ -35,7 +35,7 @@ pub(super) async fn remove_if_old(registry: &Registry, token: &StoredToken) {
     if token.ends.is_some_and(is_old) {
         match registry.remove_access_token(token.id).await {
             Ok(_) => {
-                tracing::info!(token = %token.id, name = token.record.name, "removed a token that ended long ago")
+                tracing::info!(token = %token.id, name = token.record.name, "removed a token that ended long ago");
             }
             Err(error) => warn(&error),
         }

@@ -107,7 +107,7 @@ async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
             Ok(Some(token)) => tokens.push(token),
             // It was revoked meanwhile.
             Ok(None) => {}
-            Err(error) => warn(error.to_string()),
+            Err(error) => warn(error),
         }
     }
     if common.format == ReportFormat::Json {
