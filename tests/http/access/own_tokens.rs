@@ -115,7 +115,7 @@ async fn a_record_that_cannot_be_read_hides_no_other_token() {
     let folder = tempfile::tempdir().unwrap();
     let config = serde_json::json!({ "rootdirectory": folder.path() });
     let config: FilesystemConfig = serde_json::from_value(config).unwrap();
-    let driver = Arc::new(config.build().await.unwrap());
+    let driver = config.build().await.unwrap();
     let site = site_of(Plan { driver, ..Plan::default() }).await;
     let alice = user("alice");
     let created = send(&site, &alice, &form("odd", "**")).await;
