@@ -27,10 +27,16 @@ pub(super) async fn vanished(
     if !options.selection.is_everything() {
         return Ok(Vec::new());
     }
+    let mut last = None;
     for id in earlier.iter().rev() {
         // A damaged snapshot is no reason to make no further one.
         let Some(Ok(had)) = snapshots::read(backup, *id).await? else { continue };
-        if had.repositories.is_empty() || !had.summary.is_everything {
+        if !had.summary.is_everything {
+            continue;
+        }
+        // One without repositories may be of a run that confirmed it.
+        if had.repositories.is_empty() {
+            last.get_or_insert(had.summary.vanished);
             continue;
         }
         if !migrate::has_repositories(source).await? {
@@ -38,6 +44,9 @@ pub(super) async fn vanished(
         }
         if options.confirmed || source.capabilities().flat {
             return Ok(Vec::new());
+        }
+        if let Some(vanished) = last {
+            return not_shown(source, vanished.into_iter().collect()).await;
         }
         let first = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
         let mut expected: BTreeSet<String> =
