@@ -173,7 +173,7 @@ async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> 
     }
 }
 
-/// What is shown of a token: all but the hash of its secret.
+/// A token as it is shown: all but the hash of its secret.
 async fn described(registry: &Registry, token: &StoredToken) -> Result<Value, Box<dyn std::error::Error>> {
     let StoredToken { id, record, ends, .. } = token;
     let used = registry.access_token_use(*id).await?;

@@ -48,7 +48,7 @@ pub(super) async fn copy_data(migration: &Migration, copier: &Arc<Copier>, lacki
     Ok(())
 }
 
-/// Those of `lacking` that a manifest needs, or is. What is no manifest needs nothing: a damaged one was named before.
+/// Those of `lacking` that a manifest needs, or is. Content that is no manifest needs nothing: a damaged one was named before.
 async fn needed(
     source: &Arc<dyn StorageDriver>,
     manifest: &Digest,
