@@ -198,7 +198,7 @@ fn a_part_that_is_finished_is_left_alone() {
     let kept = [
         Entry::TagCurrent("team/new".parse().unwrap(), "v9".parse().unwrap()),
         Entry::Blob(pushed),
-        Entry::Blob(new.blob("pushed".to_owned())),
+        Entry::Blob(new.blob("pushed")),
     ];
     for entry in kept {
         assert!(new.path(&entry).exists(), "the end of the migration removes {entry:?}");

@@ -14,8 +14,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The record of a token in the store.
 fn record(site: &Path, id: &str) -> PathBuf {
     let folder = site.join("data/docker/registry/sampan/access/tokens").join(id);
-    let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| fs::read_to_string(path).unwrap().contains("sha256")).next().unwrap()
+    let mut files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    files.find(|path| fs::read_to_string(path).unwrap().contains("sha256")).unwrap()
 }
 
 /// Lets a token end at a time, as if it had been created earlier.
