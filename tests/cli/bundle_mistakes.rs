@@ -46,7 +46,7 @@ fn a_damaged_layer_is_named_with_its_images_and_the_way_out() {
     let gap = Gap::new();
     let own = "own".repeat(1_500_000 / 3);
     let blob = gap.near.path(&Entry::Blob(Digest::sha256_of(own.as_bytes())));
-    fs::write(&blob, "nwo".repeat(1_500_000 / 3)).unwrap();
+    fs::write(&blob, "two".repeat(1_500_000 / 3)).unwrap();
     let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--keep-going"];
     let failed = gap.expect(1, &export).stderr;
     for part in ["is damaged in the source", "team/app:1.0", "--exclude", "b.tar.partial"] {
@@ -70,13 +70,13 @@ fn rules_and_selectors_that_match_nothing_are_named() {
     let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--exclude", "*:1.*"];
     let warned = gap.expect(0, &export).stderr;
     assert!(warned.contains("`--exclude *:1.*` excludes nothing"), "{warned}");
-    let typo = ["import", "b.tar", "-c", "far.yml", "--map", "othr=mirror/other"];
+    let typo = ["import", "b.tar", "-c", "far.yml", "--map", "elsewhere=mirror/other"];
     let refused = gap.expect(1, &typo).stderr;
-    assert!(refused.contains("othr=mirror/other") && !gap.path("far").exists(), "{refused}");
+    assert!(refused.contains("elsewhere=mirror/other") && !gap.path("far").exists(), "{refused}");
     let warned = gap.expect(0, &[&typo[..], &["--map", "other=mirror/other"]].concat()).stderr;
-    assert!(warned.contains("othr=mirror/other"), "{warned}");
-    let absent = gap.expect(1, &["inventory", "-c", "far.yml", "othr"]).stderr;
-    assert!(absent.contains("nothing matches `othr`"), "{absent}");
+    assert!(warned.contains("elsewhere=mirror/other"), "{warned}");
+    let absent = gap.expect(1, &["inventory", "-c", "far.yml", "elsewhere"]).stderr;
+    assert!(absent.contains("nothing matches `elsewhere`"), "{absent}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn a_delta_mends_an_image_whose_layer_the_far_side_has_lost() {
 fn a_selector_that_matches_nothing_is_no_empty_inventory() {
     runtime().block_on(async {
         let source = sample().await.source();
-        for selector in ["othr", "team/*:3.*", "nothing/**"] {
+        for selector in ["elsewhere", "team/*:3.*", "nothing/**"] {
             let selectors = ["other".parse().unwrap(), selector.parse().unwrap()];
             for error in [
                 inventory(&source, &selectors, false).await.unwrap_err(),
