@@ -65,7 +65,7 @@ impl App {
         let (traces, doubt) = traces::traces_if_enabled();
         let log_level = logging::install(&config.log, traces.as_ref().map(Traces::layer));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
-        let exposed = exposure::warnings(&loaded);
+        let exposed = [exposure::warnings(&loaded), exposure::unreadable_accounts(&loaded)].concat();
         for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
             tracing::warn!("{warning}");
         }

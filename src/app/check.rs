@@ -26,6 +26,9 @@ pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<V
         check_files(config, drivers, &mut errors).await;
     }
     match AppError::all(errors) {
+        None if files == Files::Open => {
+            Ok([exposure::warnings(loaded), exposure::unreadable_accounts(loaded)].concat())
+        }
         None => Ok(exposure::warnings(loaded)),
         Some(error) => Err(error),
     }

@@ -16,6 +16,27 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
     found
 }
 
+/// A warning for each file with an account at an upstream that cannot be read: a request would be the first to tell.
+pub(super) fn unreadable_accounts(loaded: &Loaded) -> Vec<Diagnostic> {
+    let is_account = |file: &SecretFile| {
+        let path = &file.named_by.path;
+        path.ends_with(".passwordfile") || path.ends_with(".dockerconfig")
+    };
+    let unreadable = |file: SecretFile| {
+        let problem = match fs::metadata(&file.path) {
+            Ok(metadata) if !metadata.is_file() => "it is no file".to_owned(),
+            Ok(_) => fs::File::open(&file.path).err()?.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let message = format!(
+            "{} cannot be read ({problem}), so nothing can be fetched with this account",
+            file.path.display()
+        );
+        Some(Diagnostic { message, ..file.named_by })
+    };
+    secret_files(loaded).into_iter().filter(is_account).filter_map(unreadable).collect()
+}
+
 /// Warns if other machines have access without a password, or with a password in the clear.
 fn strangers(loaded: &Loaded) -> Option<Diagnostic> {
     let (http, storage) = (&loaded.config.http, &loaded.config.storage);
@@ -237,6 +258,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn files_of_accounts_at_upstreams_that_cannot_be_read_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (missing, folder) = (directory.path().join("missing"), directory.path());
+        let text = format!(
+            "version: 0.1\nstorage: inmemory\nproxy:\n  upstreams:\n    - {{ name: a, url: 'https://a.example', username: u, \
+             passwordfile: {} }}\n    - {{ name: b, url: 'https://b.example', dockerconfig: {} }}\n",
+            missing.display(),
+            folder.display()
+        );
+        let source = Source::Text { name: "config.yml".to_owned(), text };
+        let loaded = Config::load(source, &Environment::default()).unwrap();
+        let found: Vec<String> = unreadable_accounts(&loaded).iter().map(ToString::to_string).collect();
+        let expected = [
+            format!("proxy.upstreams[0].passwordfile: {} cannot be read (No such file", missing.display()),
+            format!("proxy.upstreams[1].dockerconfig: {} cannot be read (it is no file)", folder.display()),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        assert!(found.iter().zip(&expected).all(|(found, part)| found.contains(part)), "{found:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -214,8 +216,36 @@ impl Inner {
     }
 }
 
+/// Opens the file to append to it. A pipe that nobody reads is an error; it would block otherwise.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    let is_new = !path.exists();
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(at_once).open(path).map_err(
+            |error| match Errno::from_io_error(&error) {
+                Some(Errno::NXIO) => io::Error::new(error.kind(), "nothing reads this pipe"),
+                _ => error,
+            },
+        )?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+    if is_new {
+        hand_over(&file, path)?;
+    }
+    Ok(file)
+}
+
+/// Gives a file that the superuser has made to the owner of its folder: a command may be the first to write a record that the
+/// registry goes on with.
+fn hand_over(new: &File, path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = std::fs::metadata(folder_of(path))?;
+    match std::os::unix::fs::fchown(new, Some(folder.uid()), Some(folder.gid())) {
+        // A container without the right, and file systems without owners.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => Ok(()),
+        result => result,
+    }
 }
 
 fn write_all<W: Write>(
@@ -262,6 +292,10 @@ fn write_all<W: Write>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use rustix::fs::{CWD, FileType, Mode};
+
     use super::*;
     use crate::test_log::TestLog;
 
@@ -300,6 +334,20 @@ mod tests {
         assert_eq!(counts, [("alice", None), ("bob", None), ("alice", Some(99))]);
         assert!(lines[0]["time"].as_str().unwrap().ends_with('Z') && lines[0]["event"] == "denied");
         assert!(lines[0].get("repository").is_none());
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert_eq!(Audit::to_file(path.clone()).unwrap_err().to_string(), "nothing reads this pipe");
+        let at_once = OFlags::NONBLOCK.bits().cast_signed();
+        let mut reader = OpenOptions::new().read(true).custom_flags(at_once).open(&path).unwrap();
+        denied("alice").append_to(&path).unwrap();
+        let mut line = String::new();
+        reader.read_to_string(&mut line).unwrap();
+        assert!(line.contains("alice"), "{line}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use sampan_transfer::{Missing, Progress, images_with, missing};
 use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
+use super::export_args::positive;
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::progress::{ProgressMode, Whole, show};
@@ -39,7 +40,7 @@ pub(super) struct VerifyArgs {
     login: LoginOptions,
 
     /// How many threads read and hash; else the number of processors
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = positive)]
     jobs: Option<usize>,
 
     /// How to show progress, on standard error

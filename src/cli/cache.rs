@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use sampan_cache::{CacheError, CompleteOptions, Completion, Lack};
 use sampan_driver::HumanSize;
-use sampan_engine::oci::{RepositoryName, Tag};
+use sampan_engine::oci::{RepositoryName, Tag, descriptor};
 use sampan_transfer::{Platform, Selector};
 use serde_json::json;
 
 use super::args::ReportFormat;
-use super::terminal::{count, say};
+use super::export_args::positive;
+use super::terminal::{count, say, warn};
 use super::transfer::until_interrupted;
 use super::{check, misunderstood, selected, store};
 use crate::app;
@@ -45,7 +49,7 @@ pub(super) struct CompleteArgs {
     platform: Vec<Platform>,
 
     /// How many blobs are fetched at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = positive)]
     jobs: usize,
 
     /// Only show what is lacking
@@ -76,10 +80,11 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     };
     let caches = app::caches(&loaded.config).await?;
     let caches = caches.ok_or_else(|| format!("{}: `proxy` names no registry to cache", loaded.source))?;
-    let platforms = args.platform.clone();
+    let found = Arc::new(Found::new(&args));
     let options = CompleteOptions {
-        wants: Box::new(move |platform| {
-            platforms.is_empty() || platforms.iter().any(|one| one.has(platform))
+        wants: Box::new({
+            let found = found.clone();
+            move |platform| found.wants(platform)
         }),
         dry_run: args.dry_run,
         jobs: args.jobs,
@@ -95,7 +100,10 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     let mut completion = Completion::default();
     let work = async {
         if images.is_empty() || !args.repository.is_empty() {
-            completion = caches.complete(&registry, &options, |name| selection.has(name), &mut tell).await?;
+            let selects = |name: &RepositoryName| {
+                selection.has(name) && caches.of_stored(name).is_some() && found.note(name)
+            };
+            completion = caches.complete(&registry, &options, selects, &mut tell).await?;
         }
         for (name, tag) in &images {
             caches.complete_tag(&registry, &options, name, tag, &mut completion, &mut tell).await?;
@@ -120,7 +128,55 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
             "content": lacks,
         }))?),
     }
-    Ok(if completion.left == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    let unmatched = found.unmatched();
+    unmatched.iter().for_each(warn);
+    Ok(if completion.left == 0 && unmatched.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// What the arguments have matched: a mistyped name would let somebody go offline without it.
+struct Found {
+    repositories: Vec<(Selector, AtomicBool)>,
+    platforms: Vec<(Platform, AtomicBool)>,
+    /// Whether an index named a platform at all.
+    has_platforms: AtomicBool,
+}
+
+impl Found {
+    fn new(args: &CompleteArgs) -> Self {
+        Self {
+            repositories: args.repository.iter().map(|selector| (selector.clone(), false.into())).collect(),
+            platforms: args.platform.iter().map(|platform| (platform.clone(), false.into())).collect(),
+            has_platforms: false.into(),
+        }
+    }
+
+    fn wants(&self, platform: &descriptor::Platform) -> bool {
+        self.has_platforms.store(true, Relaxed);
+        let wanted = self.platforms.iter().filter(|(wanted, _)| wanted.has(platform));
+        let matches = wanted.map(|(_, is_found)| is_found.store(true, Relaxed)).count();
+        self.platforms.is_empty() || matches > 0
+    }
+
+    /// Notes a repository that is completed; true.
+    fn note(&self, name: &RepositoryName) -> bool {
+        let matching = self.repositories.iter().filter(|(selector, _)| selector.has_repository(name));
+        matching.for_each(|(_, is_found)| is_found.store(true, Relaxed));
+        true
+    }
+
+    fn unmatched(&self) -> Vec<String> {
+        let repositories = self.repositories.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
+        let repositories = repositories.map(|(selector, _)| {
+            format!(
+                "nothing that is cached matches `--repository {selector}`; an image to fetch is `--image`"
+            )
+        });
+        let platforms = self.platforms.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
+        let platforms = platforms
+            .filter(|_| self.has_platforms.load(Relaxed))
+            .map(|(platform, _)| format!("no index of these images names `--platform {platform}`"));
+        repositories.chain(platforms).collect()
+    }
 }
 
 /// An image by its name here and its tag.

@@ -13,6 +13,7 @@ use sampan_sync::{Change, Job, JobReport, RunOptions, Running};
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
+use super::export_args::positive;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{Failed, INCOMPLETE, until_interrupted};
 use super::{check, misunderstood, store};
@@ -31,7 +32,7 @@ pub(super) struct SyncArgs {
     job: Vec<String>,
 
     /// How many blobs are copied at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = positive)]
     jobs: usize,
 
     /// Only show the tags that would be set: upstreams are asked for tags and digests, not for content

@@ -1,12 +1,13 @@
 //! A store, a certificate and passwords that belong to another user, and a medium that cannot be written to.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::support::{binary, end};
+use super::token_command;
 use crate::clients::support::{RegistryProcess, filesystem_config, registry, run, tool};
 use crate::support::StoreFiles;
 
@@ -206,4 +207,24 @@ fn commands_that_only_read_work_on_a_medium_that_cannot_be_written_to() {
     assert_eq!(moved.code, Some(0), "{moved:?}");
     assert!(moved.stdout.contains("the stores are equal"), "{moved:?}");
     assert!(moved.stderr.contains("cannot be marked as moved"), "{moved:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_record_that_a_command_of_root_begins_belongs_to_the_owner_of_its_folder() {
+    let site = token_command::site(token_command::CONFIG);
+    let at = site.path();
+    chown(at, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    let create = |name: &str| {
+        token_command::registry(at, &format!("token create {name} --may pull --on ** --expires 1d"), "")
+    };
+    let made = create("ci");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let record = at.join("audit.log");
+    let owner = || fs::metadata(&record).map(|found| (found.uid(), found.gid())).unwrap();
+    assert_eq!(owner(), (UNPRIVILEGED, UNPRIVILEGED));
+    // One that is there keeps its owner.
+    chown(&record, Some(7), Some(7)).unwrap();
+    assert_eq!(create("another").code, Some(0));
+    assert_eq!((owner(), fs::read_to_string(&record).unwrap().lines().count()), ((7, 7), 2));
 }

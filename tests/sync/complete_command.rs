@@ -45,3 +45,25 @@ async fn a_name_of_no_upstream_is_refused_before_anything_is_fetched() {
     assert!(refused.stderr.contains("other/app is below the prefix of no upstream"), "{refused:?}");
     assert_eq!(site.upstream.requests(), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_arguments_do_not_match_is_named() {
+    let site = Site::new().await;
+    let image = site.upstream.image("app", "1.0", &[b"layer"]);
+    site.upstream.index("app", "all", &[("linux/amd64", &image)]);
+    let run = |more: &[&str]| {
+        let args = ["cache", "complete", "config.yml"];
+        end(binary(site.directory.path()).args(args).args(more), "")
+    };
+    let fetched = run(&["--image", "up/app:all", "--platform", "linux/amd64"]);
+    assert_eq!((fetched.code, &*fetched.stderr), (Some(0), ""), "{fetched:?}");
+    let absent = run(&["--repository", "up/ap", "--repository", "up/app"]);
+    assert_eq!(absent.code, Some(3), "{absent:?}");
+    assert!(absent.stderr.contains("matches `--repository up/ap`;"), "{absent:?}");
+    assert!(!absent.stderr.contains("up/app"), "{absent:?}");
+    let absent = run(&["--platform", "linux/amd64,linux/arm64"]);
+    assert_eq!(absent.code, Some(3), "{absent:?}");
+    assert_eq!(absent.stderr, "no index of these images names `--platform linux/arm64`\n");
+    let none = run(&["--jobs", "0"]);
+    assert!(none.code == Some(2) && none.stderr.contains("it must be at least 1"), "{none:?}");
+}
