@@ -25,7 +25,7 @@ pub enum AppError {
     NoStore(String),
     /// The configuration is read-only, and the command would write.
     #[error(
-        "storage.maintenance.readonly: the configuration is read-only, so other programs may rely on an unchanged store; import with another one"
+        "storage.maintenance.readonly: the configuration is read-only, so other programs may rely on an unchanged store: pass a configuration of this store without it"
     )]
     ReadOnly,
     /// Several of these at once.

@@ -52,4 +52,6 @@ pub use self::commands::{collect, inventory};
 pub use self::error::AppError;
 pub use self::migrate::{MigrationAccess, MigrationStores, migration_stores};
 pub use self::sync::{SyncSetupError, jobs as sync_jobs};
-pub use self::transfer::{export_store, free_bytes, has_store, import_store, no_store, read_store};
+pub use self::transfer::{
+    existing_store, export_store, free_bytes, has_store, import_store, no_store, read_store,
+};

@@ -46,6 +46,19 @@ pub async fn read_store(config: &Config, drivers: &Drivers) -> Result<Registry, 
     Ok(registry)
 }
 
+/// Opens the store of `config` to change what is there: a mistyped directory must not become an empty store that is whole.
+///
+/// # Errors
+///
+/// As [`import_store`], and if there is no store.
+pub async fn existing_store(config: &Config, drivers: &Drivers) -> Result<Registry, AppError> {
+    be_quiet(config);
+    if let Some(directory) = drivers.local_directory(&config.storage.driver) {
+        store::require(&directory)?;
+    }
+    import_store(config, drivers).await
+}
+
 /// Opens the store of `config` to write to it; an empty directory becomes a store.
 ///
 /// # Errors

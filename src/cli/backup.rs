@@ -315,7 +315,7 @@ async fn prune(
     let loaded = find(drivers, Some(args.backup))?;
     let registry = match args.dry_run {
         true => store::open_to_read(drivers, &loaded).await?,
-        false => store::open_to_write(drivers, &loaded).await?,
+        false => store::open_to_change(drivers, &loaded).await?,
     };
     let options = gc::Options {
         dry_run: args.dry_run,

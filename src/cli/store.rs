@@ -23,7 +23,14 @@ pub(super) async fn open_to_export(drivers: &Drivers, loaded: &Loaded) -> Result
     registry.map_err(|error| check::beside(&loaded.source, error.into()))
 }
 
-/// Opens the store to change it, beside a running registry.
+/// Opens the store to change what is there, beside a running registry.
+pub(super) async fn open_to_change(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
+    refuse_in_memory(loaded, "this command sees nothing in it")?;
+    let registry = app::existing_store(&loaded.config, drivers).await;
+    registry.map_err(|error| check::beside(&loaded.source, error.into()))
+}
+
+/// Opens the store to add to it, beside a running registry; an empty directory becomes a store.
 pub(super) async fn open_to_write(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn Error>> {
     refuse_in_memory(loaded, "nothing that this command writes would stay")?;
     let registry = app::import_store(&loaded.config, drivers).await;

@@ -133,7 +133,7 @@ async fn restore(
 ) -> Outcome {
     let loaded = check::find(drivers, common.config)?;
     refuse_in_memory(&loaded)?;
-    let registry = store::open_to_write(drivers, &loaded).await?;
+    let registry = store::open_to_change(drivers, &loaded).await?;
     let tags = registry.repository(repository.clone()).tags();
     let outcome = match tags.restore(&tag, digest.as_ref(), on_existing).await {
         Ok(outcome) => outcome,

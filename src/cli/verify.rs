@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -124,7 +124,7 @@ async fn verified(
     let loaded = check::find(drivers, args.config.clone())?;
     store::refuse_in_memory(&loaded, "no other process can verify it; set `verify.enabled`")?;
     let registry = match args.repair {
-        true => store::open_to_write(drivers, &loaded).await?,
+        true => store::open_to_change(drivers, &loaded).await?,
         false => store::open_to_read(drivers, &loaded).await?,
     };
     if registry.check_writable().is_err() && !loaded.config.storage.maintenance.readonly.enabled {
@@ -136,7 +136,7 @@ async fn verified(
         Some(endpoint) => {
             let (source, host) = endpoint.source(drivers, &args.login, &[]).await?;
             let name = host.unwrap_or_else(|| "the other store".to_owned());
-            Some(Arc::new(OtherPlace { source, name }))
+            Some(Arc::new(OtherPlace { source, name, failures: AtomicUsize::new(0) }))
         }
         None => None,
     };
@@ -259,7 +259,12 @@ fn hashed(data: &DataReport) -> String {
 struct OtherPlace {
     source: Arc<dyn Source>,
     name: String,
+    /// How often in a row it could not be asked.
+    failures: AtomicUsize,
 }
+
+/// A place that could not be asked so often in a row is not asked again in this run: each attempt waits for it.
+const MAX_FAILURES: usize = 3;
 
 #[async_trait]
 impl HealSource for OtherPlace {
@@ -268,6 +273,23 @@ impl HealSource for OtherPlace {
     }
 
     async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures >= MAX_FAILURES {
+            return Err(
+                format!("it failed {failures} times in a row, and is not asked again in this run").into()
+            );
+        }
+        let found = self.find(content).await;
+        match &found {
+            Ok(_) => self.failures.store(0, Ordering::Relaxed),
+            Err(_) => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
+        }
+        found
+    }
+}
+
+impl OtherPlace {
+    async fn find(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
         for name in content.repositories {
             let found: Option<Body> = if content.is_manifest {
                 let reference = Reference::Digest(content.digest.clone());

@@ -103,6 +103,9 @@ fn snapshots_go_and_what_only_they_had() {
     }
     let none = backup(at, "prune backup.yml");
     assert!(none.code == Some(2) && none.stderr.contains("no snapshot would stay"), "{none:?}");
+    let mistyped = backup(at, "prune --last 1 new.yml");
+    assert!(mistyped.code == Some(1) && mistyped.stderr.contains("there is no store in"), "{mistyped:?}");
+    assert!(!at.join("new").exists());
     let dry = backup(at, "prune --last 1 --daily 1 --grace 0 --dry-run backup.yml");
     assert!(dry.code == Some(0) && dry.stdout.contains("would delete 6 blobs"), "{dry:?}");
     assert_eq!(json(at, "list backup.yml").as_array().unwrap().len(), 3);

@@ -34,6 +34,12 @@ fn site() -> (tempfile::TempDir, Digest, PathBuf) {
     (site, digest, path)
 }
 
+fn blobs(site: &Path) -> Vec<PathBuf> {
+    let files = StoreFiles::new(&site.join("data")).files();
+    let data = files.into_iter().filter(|file| file.contains("/blobs/") && file.ends_with("/data"));
+    data.map(|file| site.join("data").join(file.trim_start_matches('/'))).collect()
+}
+
 fn verify(site: &Path, arguments: &str) -> Ended {
     end(binary(site).arg("verify").args(arguments.split_whitespace()).arg("config.yml"), "")
 }
@@ -183,6 +189,20 @@ fn another_store_heals_what_is_damaged_or_missing() {
 }
 
 #[test]
+fn a_place_that_cannot_be_asked_is_not_asked_for_everything() {
+    let (site, ..) = site();
+    for blob in blobs(site.path()) {
+        fs::write(blob, "").unwrap();
+    }
+    let unreachable = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failed = verify(site.path(), &format!("--repair --heal-from http://{unreachable}"));
+    assert_eq!(failed.code, Some(3), "{failed:?}");
+    let asked = failed.stderr.matches("cannot be healed").count();
+    let spared = failed.stderr.matches("it failed 3 times in a row").count();
+    assert!(asked > 4 && spared == asked - 3, "{failed:?}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let (site, ..) = site();
     for (arguments, expected) in [
@@ -203,8 +223,11 @@ fn what_cannot_be_meant_is_refused() {
     let refused = verify(site.path(), "--repair");
     assert!(refused.code == Some(1) && refused.stderr.contains("read-only"), "{refused:?}");
     fs::write(site.path().join("config.yml"), filesystem_config(&site.path().join("nothing"))).unwrap();
-    let nothing = verify(site.path(), "");
-    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    for arguments in ["", "--repair"] {
+        let nothing = verify(site.path(), arguments);
+        assert!(nothing.code == Some(1) && nothing.stderr.contains("there is no store in"), "{nothing:?}");
+        assert!(!site.path().join("nothing").exists(), "{arguments}");
+    }
     fs::write(site.path().join("config.yml"), "version: 0.1\nstorage: {inmemory: {}}\n").unwrap();
     let in_memory = verify(site.path(), "");
     assert!(in_memory.code == Some(1) && in_memory.stderr.contains("set `verify.enabled`"), "{in_memory:?}");
