@@ -118,8 +118,8 @@ proxy:
   ttl: 720h
   upstreams:
     - {{ name: a, url: 'https://a.example', prefix: a, ns: [a.example], hosts: [m.example], library: true, path: b,
-        username: u, passwordfile: /p, public: true, realms: [b.example], redirects: [c.example], ca: /ca, clientcertificate: /c,
-        clientkey: /k, repositories: {{ allow: ['**'], deny: [x] }}, maxsize: 1MiB, connections: 1, requests: 1, bandwidth: 1,
+        username: u, passwordfile: /p, public: true, realms: [b.example], redirects: [c.example], ca: {certificate},
+        clientcertificate: {certificate}, clientkey: {key}, repositories: {{ allow: ['**'], deny: [x] }}, maxsize: 1MiB, connections: 1, requests: 1, bandwidth: 1,
         tags: {{ fresh: 1s, stale: 1h, deleted: forget, refused: keep, immutable: [a], missing: 1s }},
         timeouts: {{ connect: 1s, answer: 1s, stall: 1s }} }}
     - {{ name: b, url: 'https://b.example', exec: {{ command: c, lifetime: 0s }} }}
@@ -130,6 +130,7 @@ sync:
 ",
         data = site.text("data"),
         certificate = site.text("certs/domain.crt"),
+        key = site.text("certs/domain.key"),
     );
     let path = site.path("ours.yml");
     fs::write(&path, &config).unwrap();
