@@ -9,7 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,6 +138,7 @@ impl Audit {
     pub fn check_file(path: &Path) -> io::Result<()> {
         let writable = match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if found.file_type().is_fifo() => return open(path).map(drop),
             Ok(_) => rustix::fs::access(path, Access::WRITE_OK),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = folder_of(path);
@@ -216,25 +217,36 @@ impl Inner {
     }
 }
 
-/// Opens the file to append to it. A pipe that nobody reads is an error; it would block otherwise.
+/// Opens the file to append to it. A pipe that is not read is an error; it would block otherwise.
 fn open(path: &Path) -> io::Result<File> {
-    let is_new = !path.exists();
-    let at_once = OFlags::NONBLOCK.bits().cast_signed();
-    let file =
-        OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(at_once).open(path).map_err(
-            |error| match Errno::from_io_error(&error) {
-                Some(Errno::NXIO) => io::Error::new(error.kind(), "nothing reads this pipe"),
-                _ => error,
-            },
-        )?;
-    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
-    if is_new {
-        hand_over(&file, path)?;
+    let mut flags = OFlags::NONBLOCK;
+    // The user of a service may not choose where root writes.
+    if geteuid().is_root() && !is_link_of_root(path) {
+        flags |= OFlags::NOFOLLOW;
     }
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o640).custom_flags(flags.bits().cast_signed());
+    let opened = match options.clone().create_new(true).open(path) {
+        Ok(new) => hand_over(&new, path).map(|()| new),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        failed => failed,
+    };
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => {
+            io::Error::new(error.kind(), "no program reads this pipe: start its reader first")
+        }
+        Some(Errno::LOOP) => io::Error::new(error.kind(), "root does not follow the link of another user"),
+        _ => error,
+    })?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }
 
-/// Gives a file that the superuser has made to the owner of its folder: a command may be the first to write a record that the
+fn is_link_of_root(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() && found.uid() == 0)
+}
+
+/// Gives a file that root has just made to the owner of its folder: a command may be the first to write a record that the
 /// registry goes on with.
 fn hand_over(new: &File, path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
@@ -341,7 +353,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        assert_eq!(Audit::to_file(path.clone()).unwrap_err().to_string(), "nothing reads this pipe");
+        for failed in [Audit::to_file(path.clone()).map(drop), Audit::check_file(&path)] {
+            assert!(failed.unwrap_err().to_string().contains("no program reads this pipe"));
+        }
         let at_once = OFlags::NONBLOCK.bits().cast_signed();
         let mut reader = OpenOptions::new().read(true).custom_flags(at_once).open(&path).unwrap();
         denied("alice").append_to(&path).unwrap();

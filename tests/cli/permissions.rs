@@ -1,7 +1,7 @@
 //! A store, a certificate and passwords that belong to another user, and a medium that cannot be written to.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -227,4 +227,12 @@ fn a_record_that_a_command_of_root_begins_belongs_to_the_owner_of_its_folder() {
     chown(&record, Some(7), Some(7)).unwrap();
     assert_eq!(create("another").code, Some(0));
     assert_eq!((owner(), fs::read_to_string(&record).unwrap().lines().count()), ((7, 7), 2));
+    // A link of another user may lead to a place where only root writes.
+    fs::remove_file(&record).unwrap();
+    let target = at.join("of root");
+    symlink(&target, &record).unwrap();
+    lchown(&record, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    let told = create("third");
+    assert!(told.stderr.contains("root does not follow the link of another user"), "{told:?}");
+    assert!(!target.exists());
 }

@@ -10,6 +10,7 @@ mod crash;
 mod dry_run;
 mod evicts;
 mod keeps_live;
+mod lost_manifests;
 pub mod model;
 mod preview;
 mod referrers;
@@ -24,6 +25,7 @@ use crate::Clause;
 /// The tables of this suite.
 pub(crate) const TOPICS: &[&[Clause]] = &[
     keeps_live::CLAUSES,
+    lost_manifests::CLAUSES,
     sweeps_dead::CLAUSES,
     evicts::CLAUSES,
     referrers::CLAUSES,

@@ -305,6 +305,14 @@ impl Generated {
         let (mut gone, mut live_data) = (BTreeSet::new(), BTreeSet::new());
         for (repository, room) in &self.rooms {
             let live = self.live(room, delete_untagged);
+            // A live manifest without data may refer to anything.
+            if live.iter().any(|digest| room.revisions.contains(digest) && !self.data.contains(digest)) {
+                let kept: BTreeSet<Digest> = live.union(&room.revisions).cloned().collect();
+                live_data.extend(kept.iter().flat_map(|digest| self.references(room, digest)));
+                live_data.extend(kept);
+                live_data.extend(room.layers.iter().cloned());
+                continue;
+            }
             let needed: BTreeSet<Digest> =
                 live.iter().flat_map(|digest| self.references(room, digest)).collect();
             let entry = |entry: Entry| entry.path();

@@ -194,7 +194,13 @@ async fn read_one(
         |size_bytes| ParsedManifest::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
     let content = match size_bytes {
         Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
-        Some(_) => driver.get_content_if_any(&path).await?,
+        Some(_) => match driver.get_content_if_any(&path).await? {
+            // A store whose replica is away may answer so.
+            None => {
+                return Ok(ParsedManifest::obscure("the store lists it, but does not have it".to_owned()));
+            }
+            content => content,
+        },
         // Opens the file once, to learn its size and to read it.
         None => match driver.reader(&path, ByteRange::ALL).await {
             Ok(reader) if reader.size_bytes() > LARGEST_BYTES => return Ok(too_large(reader.size_bytes())),

@@ -80,6 +80,14 @@ pub(super) fn mark_data<'a, 'r>(
     kept
 }
 
+/// What the roots of a repository reach.
+#[derive(Default)]
+struct Live {
+    manifests: IdHashSet,
+    /// What these manifests refer to.
+    needed: IdHashSet,
+}
+
 struct Marker<'a> {
     contents: &'a Contents,
     data: &'a Data,
@@ -120,28 +128,22 @@ impl<'a> Marker<'a> {
         let is_kept = matches!(self.rule, Rule::Keep);
         let is_cache = matches!(self.rule, Rule::Cache(_));
         // What a cache lacks is fetched again, so nothing is kept there for lack of knowledge.
-        let is_obscure = is_kept || (!is_cache && self.is_obscure());
+        let mut is_obscure = is_kept || (!is_cache && self.is_obscure());
+        let mut live = self.reach(is_obscure);
+        // A push or a copy brings the manifest back, and it may refer to anything.
+        if !is_obscure && !is_cache && live.manifests.iter().any(|id| self.is_gone(*id)) {
+            is_obscure = true;
+            live = self.reach(is_obscure);
+        }
+        let Live { manifests, needed } = live;
         let mut revisions = vec![false; self.contents.revisions.len()];
-        let mut needed = IdHashSet::default();
-        let mut met = IdHashSet::default();
-        let mut todo = self.roots(is_obscure);
-        while let Some(id) = todo.pop() {
-            if !met.insert(id) {
-                continue;
-            }
-            if let Some(place) = self.places.get(&id) {
+        for id in &manifests {
+            if let Some(place) = self.places.get(id) {
                 revisions[*place] = true;
             }
-            live_data.insert(id);
-            let references = self.graph.get(id).map(|reading| &*reading.references).unwrap_or_default();
-            for reference in references.iter().filter_map(|reference| self.contents.resolve(*reference)) {
-                live_data.insert(reference);
-                needed.insert(reference);
-                if self.is_manifest(reference) {
-                    todo.push(reference);
-                }
-            }
-            todo.extend(self.referrers.get(&id).into_iter().flatten());
+        }
+        for id in manifests.iter().chain(&needed) {
+            live_data.insert(*id);
         }
         let mut keep = |link: &Link| {
             let is_live = is_obscure || needed.contains(&link.id);
@@ -155,6 +157,26 @@ impl<'a> Marker<'a> {
         let layers = self.contents.layers.iter().map(&mut keep).collect();
         let dangling = if is_cache { Vec::new() } else { self.dangling() };
         RepositoryMarks { revisions, layers, is_obscure, dangling, is_kept, is_cache }
+    }
+
+    /// Follows the references from the roots.
+    fn reach(&self, is_obscure: bool) -> Live {
+        let mut live = Live::default();
+        let mut todo = self.roots(is_obscure);
+        while let Some(id) = todo.pop() {
+            if !live.manifests.insert(id) {
+                continue;
+            }
+            let references = self.graph.get(id).map(|reading| &*reading.references).unwrap_or_default();
+            for reference in references.iter().filter_map(|reference| self.contents.resolve(*reference)) {
+                live.needed.insert(reference);
+                if self.is_manifest(reference) {
+                    todo.push(reference);
+                }
+            }
+            todo.extend(self.referrers.get(&id).into_iter().flatten());
+        }
+        live
     }
 
     fn is_obscure(&self) -> bool {
