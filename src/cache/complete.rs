@@ -131,11 +131,11 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let stored = self.cache.bare().manifests();
         let top = match stored.digest(&Reference::Tag(self.tag.clone())).await {
             Ok(digest) => digest,
-            Err(sampan_engine::Error::ManifestUnknown(..)) => {
+            Err(error) => {
+                self.cache.lacks(error)?;
                 let Some(stored) = self.fetch(&Reference::Tag(self.tag.clone())).await else { return Ok(()) };
                 stored.digest
             }
-            Err(error) => return Err(error.into()),
         };
         let mut todo = vec![top];
         while let Some(digest) = todo.pop() {
@@ -176,7 +176,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let (fetched, _) = self.cache.manifest(reference).await?;
         match self.cache.bare().manifests().digest(reference).await {
             Ok(digest) if digest == fetched.digest => Ok(fetched),
-            Ok(_) | Err(sampan_engine::Error::ManifestUnknown(..)) => {
+            Ok(_) | Err(sampan_engine::Error::ManifestUnknown(..) | sampan_engine::Error::Corrupt(..)) => {
                 Err(CacheError::NotStored("the log has the reason".to_owned()))
             }
             Err(error) => Err(error.into()),

@@ -13,6 +13,7 @@ use sampan_engine::gc::{self, Event, Evicted, Observer, Options, Report, TooMuch
 use super::args::{CollectOptions, ReportFormat};
 use super::check;
 use super::terminal::{count, printed, say, warn};
+use super::transfer::until_interrupted;
 use crate::app::{self, AppError};
 use crate::drivers::Drivers;
 
@@ -40,7 +41,27 @@ pub(super) fn run(
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = match runtime.block_on(app::collect(&config, drivers, &options)) {
+    let collected = async {
+        let work = app::collect(&config, drivers, &options);
+        tokio::pin!(work);
+        // The run ends where its lock can be released.
+        let stopped = until_interrupted(&mut work).await;
+        match stopped {
+            Ok(collected) => Ok(collected),
+            Err(interrupted) => {
+                options.stop.cancel();
+                _ = work.await;
+                Err(interrupted)
+            }
+        }
+    };
+    let collected = runtime.block_on(collected).map_err(|interrupted| match options.dry_run {
+        true => interrupted.to_string(),
+        false => {
+            format!("{interrupted}: the collection has ended before all garbage was deleted; run it again")
+        }
+    })?;
+    let report = match collected {
         // With this command's remedy.
         Err(AppError::Collect(gc::Error::TooMuch(too_much))) => return Err(refusal(too_much).into()),
         report => report.map_err(|error| check::beside(&source, error.into()))?,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::ReportFormat;
 use super::record::{record, system_user};
-use super::terminal::{printable, say, warn};
+use super::terminal::{output_failure, printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, TokenCommand};
 use super::{Outcome, check, misunderstood, store, token_names};
 use crate::auth::{
@@ -42,7 +42,7 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
     let (config, registry) = open_loaded(drivers, loaded).await?;
     let (secret, created) = token.create(&registry).await?;
     record(&config, "the token is created", token_event("token created", secret.id(), Some(&created)));
-    reveal(&secret, &created, common.format);
+    hand_out(&registry, &secret, &created, common.format).await?;
     remove_ended_tokens(&registry, created.on_behalf_of.as_deref()).await;
     Ok(())
 }
@@ -70,16 +70,33 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     let Some(old) = find(&registry, id).await? else { return Err(unknown(id)) };
     let now = SystemTime::now();
     let (secret, new) = old.successor(now, longest)?;
-    // A rotation that breaks off here leaves a token whose secret was never shown, and the old one as it was.
+    // A rotation that breaks off leaves the old token as it was.
     registry.create_access_token(secret.id(), serde_json::to_vec(&new)?.into()).await?;
+    hand_out(&registry, &secret, &new, common.format).await?;
     registry.end_access_token(id, now + overlap).await?;
     let ends = old.ends.map_or(now + overlap, |ends| ends.min(now + overlap));
     record(&config, "the token is rotated", token_event("token rotated", id, None));
     record(&config, "the token is created", token_event("token created", secret.id(), Some(&new)));
     warn(format!("the old token {id} ends at {}", rfc3339(Some(ends))));
-    reveal(&secret, &new, common.format);
     remove_ended_tokens(&registry, new.on_behalf_of.as_deref()).await;
     Ok(())
+}
+
+/// Prints the secret, and revokes a token whose secret cannot be printed: it is of no use.
+async fn hand_out(
+    registry: &Registry,
+    secret: &TokenSecret,
+    record: &TokenRecord,
+    format: ReportFormat,
+) -> Outcome {
+    reveal(secret, record, format);
+    let Some(failure) = output_failure() else { return Ok(()) };
+    let id = secret.id();
+    Err(match registry.remove_access_token(id).await {
+        Ok(_) => format!("the secret cannot be printed ({failure}), so the new token {id} is revoked again"),
+        Err(error) => format!("the secret cannot be printed ({failure}): revoke the new token {id}; {error}"),
+    }
+    .into())
 }
 
 /// Prints the secret alone on standard output, and what to do with it beside it.

@@ -19,6 +19,7 @@ use crate::clock::{millis, time_of};
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
+use crate::space_reserve::put_in_reserve;
 use crate::{Error, Pointed, Repository, Result, TagStore};
 
 /// A tag that a deletion removed.
@@ -190,7 +191,7 @@ impl TagStore {
         let record = Record { tag: tag_text, digest: digest_text, removed_ms, pushed_as, by };
         let content = Bytes::from(serde_json::to_vec(&record).unwrap_or_default());
         let path = Entry::RemovedTag(name.clone(), tag.clone(), removed_ms, digest).path();
-        match self.driver().put_content(&path, content, PutMode::Create).await {
+        match put_in_reserve(self.driver(), &path, content, PutMode::Create).await {
             // Another deletion of the tag has recorded the same.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             // The client requested the deletion, and the record is an extra.

@@ -3,6 +3,9 @@
 //! The restoration is a push of the stored bytes under the tag, so it keeps every promise of a push: beside a collection, a
 //! deletion, or another push.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use sampan_driver::StorageDriverExt;
 
 use crate::layout::Entry;
@@ -102,44 +105,96 @@ impl TagStore {
         Ok(RestoreOutcome::Restored(put_again.await?.digest))
     }
 
-    /// Links the children of a deleted index again that were deleted with it, if the data of all are there. Layers are not
-    /// brought back, so a child comes back only if the repository has its layers.
+    /// Links the children again that the index of this tag names, as far as they were deleted and their data are there: a
+    /// deletion of a whole repository may have met the push of the index.
+    ///
+    /// # Errors
+    ///
+    /// `ManifestReferencesUnknown` with those that are gone, as in a sparse index; `ReadOnly`; any error of the store.
+    pub async fn complete(&self, tag: &Tag) -> Result<()> {
+        let bytes = match self.repository.manifests().fetch(&Reference::Tag(tag.clone())).await {
+            Ok(stored) => stored.bytes,
+            Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match self.unlinked_children(&bytes).await? {
+            unlinked if unlinked.is_empty() => Ok(()),
+            unlinked => self.bring_back_children(&bytes, unlinked).await,
+        }
+    }
+
+    /// Links the children of a deleted index again that were deleted with it, and theirs, if the data of all are there. Layers
+    /// are not brought back, so a child comes back only if the repository has its layers.
     async fn bring_back_children(&self, index: &[u8], missing: Vec<Digest>) -> Result<()> {
         if !Manifest::parse(index, None).is_ok_and(|manifest| manifest.kind.is_index()) {
             return Err(Error::ManifestReferencesUnknown(missing));
         }
-        let (mut there, mut gone) = (Vec::new(), Vec::new());
-        for digest in missing {
-            let file = self.driver().stat_if_any(&Entry::Blob(digest.clone()).path()).await?;
-            let is_there = file.is_some_and(|file| (1..=MAX_CHILD_BYTES).contains(&file.size_bytes));
-            if is_there { there.push(digest) } else { gone.push(digest) }
-        }
-        for digest in there.into_iter().filter(|_| gone.is_empty()).collect::<Vec<_>>() {
-            let bytes = self.driver().get_content_if_any(&Entry::Blob(digest.clone()).path()).await?;
-            let reference = Reference::Digest(digest.clone());
-            let put = bytes.map(|bytes| PutManifest {
-                bytes,
-                media_type: None,
-                reference,
-                tags: Vec::new(),
-                left_out: Vec::new(),
-            });
-            let is_back = match put {
-                Some(put) => self.repository.manifests().put(put).await.map(drop),
-                None => Err(Error::ManifestReferencesUnknown(Vec::new())),
+        let mut gone = Vec::new();
+        let (mut todo, mut deleted) = (missing.clone(), BTreeSet::new());
+        while let Some(digest) = todo.pop() {
+            let Some(bytes) = self.child(&digest).await? else {
+                // A deeper one may be a blob: the push of its index tells.
+                gone.extend(missing.contains(&digest).then_some(digest));
+                continue;
             };
-            match is_back {
-                Ok(()) => {}
-                // It is damaged, or incomplete itself.
-                Err(
-                    Error::ManifestReferencesUnknown(_)
-                    | Error::DigestMismatch { .. }
-                    | Error::ManifestInvalid(_),
-                ) => gone.push(digest),
+            if deleted.insert(digest) {
+                todo.extend(self.unlinked_children(&bytes).await?);
+            }
+        }
+        // Each round brings back those whose own children are there.
+        while gone.is_empty() && !deleted.is_empty() {
+            let mut left = BTreeSet::new();
+            for digest in &deleted {
+                if !self.bring_back(digest).await? {
+                    left.insert(digest.clone());
+                }
+            }
+            if left.len() == deleted.len() {
+                gone.extend(left.iter().cloned());
+            }
+            deleted = left;
+        }
+        if gone.is_empty() { Ok(()) } else { Err(Error::ManifestReferencesUnknown(gone)) }
+    }
+
+    /// The data of a deleted manifest, if they are there.
+    async fn child(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        let path = Entry::Blob(digest.clone()).path();
+        let file = self.driver().stat_if_any(&path).await?;
+        match file.is_some_and(|file| (1..=MAX_CHILD_BYTES).contains(&file.size_bytes)) {
+            true => Ok(self.driver().get_content_if_any(&path).await?),
+            false => Ok(None),
+        }
+    }
+
+    /// The children of an index to which the repository has no link.
+    async fn unlinked_children(&self, bytes: &[u8]) -> Result<Vec<Digest>> {
+        let Ok(manifest) = Manifest::parse(bytes, None) else { return Ok(Vec::new()) };
+        let mut unlinked = Vec::new();
+        for child in &manifest.manifests {
+            match self.repository.manifests().resolve(&Reference::Digest(child.digest.clone())).await {
+                Ok(_) => {}
+                Err(Error::ManifestUnknown(..)) => unlinked.push(child.digest.clone()),
                 Err(error) => return Err(error),
             }
         }
-        if gone.is_empty() { Ok(()) } else { Err(Error::ManifestReferencesUnknown(gone)) }
+        Ok(unlinked)
+    }
+
+    /// Pushes a deleted manifest again; false if it is damaged, or incomplete itself.
+    async fn bring_back(&self, digest: &Digest) -> Result<bool> {
+        let Some(bytes) = self.child(digest).await? else { return Ok(false) };
+        let reference = Reference::Digest(digest.clone());
+        let put = PutManifest { bytes, media_type: None, reference, tags: Vec::new(), left_out: Vec::new() };
+        match self.repository.manifests().put(put).await {
+            Ok(_) => Ok(true),
+            Err(
+                Error::ManifestReferencesUnknown(_)
+                | Error::DigestMismatch { .. }
+                | Error::ManifestInvalid(_),
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the manifest is an index that the repository links.

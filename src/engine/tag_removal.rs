@@ -34,6 +34,7 @@ use uuid::Uuid;
 use crate::layout::{self, Entry};
 use crate::lease::AFTERLIFE;
 use crate::oci::{Digest, Tag};
+use crate::space_reserve::put_in_reserve;
 use crate::{Error, Result, TagStore, link};
 
 /// How long after its notice a deletion may still begin to remove a tag.
@@ -71,7 +72,7 @@ impl TagStore {
             (self.repository.registry.clock().clone(), self.repository.registry.clock().moment());
         let until = Deadline::new(move || REMOVAL_LIMIT.saturating_sub(clock.since(&begun)));
         let notice = Entry::TagRemoval(self.repository.name.clone(), tag.clone(), Uuid::new_v4()).path();
-        self.driver().put_content(&notice, Bytes::new(), PutMode::Transient).await?;
+        put_in_reserve(self.driver(), &notice, Bytes::new(), PutMode::Transient).await?;
         let removed = self.remove_noticed(tag, &until, stale).await;
         // The store may still carry out a request that failed without a clear answer, so its notice stays.
         if removed.as_ref().err().is_none_or(is_settled) {
@@ -204,7 +205,7 @@ impl TagStore {
     pub(crate) async fn announce_removal(&self, canonical: &Digest) -> Result<DriverPath> {
         let name = self.repository.name.clone();
         let notice = Entry::ManifestRemoval(name, canonical.clone(), Uuid::new_v4()).path();
-        self.driver().put_content(&notice, Bytes::new(), PutMode::Transient).await?;
+        put_in_reserve(self.driver(), &notice, Bytes::new(), PutMode::Transient).await?;
         Ok(notice)
     }
 

@@ -13,6 +13,7 @@ use sampan_driver::{DriverPath, ErrorKind, PutMode, StorageDriverExt};
 
 use crate::clock::{millis, time_of_millis};
 use crate::layout::{Entry, purges_root, surveys_root, verification_turns_root};
+use crate::space_reserve::put_in_reserve;
 use crate::{Registry, Result};
 
 /// A periodic work.
@@ -85,7 +86,7 @@ impl Registry {
             }
         }
         let mark = work.mark(last.map_or(0, |number| number.wrapping_add(1)));
-        match self.driver().put_content(&mark, millis(now).to_string().into(), PutMode::Create).await {
+        match put_in_reserve(self.driver(), &mark, millis(now).to_string().into(), PutMode::Create).await {
             Ok(()) => Ok(Turn::Taken(TakenTurn { work, mark, earlier })),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Turn::NotDue(interval)),
             Err(error) => Err(error.into()),

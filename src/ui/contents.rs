@@ -67,12 +67,31 @@ impl Contents {
             return Ok(left);
         }
         for digest in &self.manifests {
+            if has_tags(repository).await? {
+                break;
+            }
             match repository.manifests().delete_untagged(digest).await {
                 Ok(_) | Err(Error::ManifestUnknown(..)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Self::read(repository).await
+        let left = Self::read(repository).await?;
+        // The push of a tag may have found its children before they went.
+        for (tag, _) in &left.tags {
+            match repository.tags().complete(tag).await {
+                Ok(()) | Err(Error::ManifestReferencesUnknown(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if left.tags.is_empty() { Ok(left) } else { Self::read(repository).await }
+    }
+}
+
+async fn has_tags(repository: &Repository) -> Result<bool, Error> {
+    match repository.tags().stream(None).await {
+        Ok(mut tags) => Ok(tags.try_next().await?.is_some()),
+        Err(Error::RepositoryUnknown(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

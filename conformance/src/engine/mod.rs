@@ -6,6 +6,7 @@ mod crash;
 mod damaged;
 mod delete;
 mod fill;
+mod full_store;
 pub(crate) mod hooks;
 mod linearizable;
 mod migrate;
@@ -40,6 +41,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     referrers_races::CLAUSES,
     delete::CLAUSES,
     removed::CLAUSES,
+    full_store::CLAUSES,
     damaged::CLAUSES,
     two_registries::CLAUSES,
     verify::CLAUSES,

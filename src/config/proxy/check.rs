@@ -106,7 +106,7 @@ impl ProxyConfig {
             );
         }
         let driver = config.storage.driver.name();
-        if self.spool.is_some() && matches!(driver, "filesystem" | "inmemory" | "bundle") {
+        if self.spool.is_some() && matches!(driver, "inmemory" | "bundle") {
             let message =
                 format!("has no effect over the driver `{driver}`, whose files are read while they grow");
             found.warning("proxy.spool", message);

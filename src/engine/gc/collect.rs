@@ -1,5 +1,8 @@
 //! `collect`: one collection from beginning to end.
 
+use std::sync::Arc;
+
+use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
 use super::caution::{self, Sight};
@@ -20,7 +23,8 @@ use super::scan::{bare_repositories, scan};
 use super::survey::Surveyor;
 use super::sweep::{Sweep, purge};
 use super::{Error, Result};
-use crate::Registry;
+use crate::layout::Entry;
+use crate::{Registry, reserve_space};
 
 /// Collects the garbage of the registry's store.
 ///
@@ -168,12 +172,23 @@ async fn prune_records(
     Ok(())
 }
 
+/// Reserves the space again that a full store has given to this run, or to deletions before it.
+async fn reserve_again(driver: &Arc<dyn StorageDriver>) {
+    let is_served =
+        !driver.capabilities().flat && driver.exists(&Entry::StoreId.path()).await.unwrap_or(false);
+    if is_served && let Err(error) = reserve_space(driver).await {
+        tracing::debug!(%error, "no space is reserved");
+    }
+}
+
 /// Ends a run: leaves its record, and gives the lock back.
 async fn end(registry: &Registry, lock: CollectorLock, this: LastRun, left: Result<Left>) -> Result<()> {
     match left {
         Ok(left) => {
             this.leaving(left).write(registry.driver()).await?;
-            lock.release().await
+            lock.release().await?;
+            reserve_again(registry.driver()).await;
+            Ok(())
         }
         Err(Error::Lost) => Err(Error::Lost),
         // The batches of this run stay pending until the store cannot carry out any of their deletions any more.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::{ByteRange, FileReader, StorageDriver, StorageDriverExt};
+use sampan_driver::{
+    ByteRange, DriverError, ErrorKind, FileReader, StorageDriver, StorageDriverExt, with_causes,
+};
 
 use super::Result;
 use super::interner::{DigestInterner, DigestRef, Id, IdHashSet, IdMap};
@@ -192,24 +194,33 @@ async fn read_one(
     let path = Entry::Blob(digest.clone()).path();
     let too_large =
         |size_bytes| ParsedManifest::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
+    let unseen = |error: &DriverError| ParsedManifest::obscure(with_causes(error).to_string());
     let content = match size_bytes {
         Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
-        Some(_) => match driver.get_content_if_any(&path).await? {
+        Some(_) => match driver.get_content_if_any(&path).await {
             // A store whose replica is away may answer so.
-            None => {
+            Ok(None) => {
                 return Ok(ParsedManifest::obscure("the store lists it, but does not have it".to_owned()));
             }
-            content => content,
+            Ok(content) => content,
+            Err(error) if is_of_this_file(&error) => return Ok(unseen(&error)),
+            Err(error) => return Err(error.into()),
         },
         // Opens the file once, to learn its size and to read it.
         None => match driver.reader(&path, ByteRange::ALL).await {
             Ok(reader) if reader.size_bytes() > LARGEST_BYTES => return Ok(too_large(reader.size_bytes())),
             Ok(reader) => Some(whole(reader).await?),
             Err(error) if error.is_not_found() => None,
+            Err(error) if is_of_this_file(&error) => return Ok(unseen(&error)),
             Err(error) => return Err(error.into()),
         },
     };
     Ok(content.map_or_else(ParsedManifest::default, |bytes| ParsedManifest::of(&bytes, digest)))
+}
+
+/// Whether an error is about one file, as of a damaged sector or lost permissions, and not about the whole store.
+pub(super) fn is_of_this_file(error: &DriverError) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unseen | ErrorKind::Other)
 }
 
 async fn whole(reader: FileReader) -> Result<Bytes> {

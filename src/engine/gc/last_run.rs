@@ -15,6 +15,7 @@ use super::options::Options;
 use crate::Registry;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
+use crate::space_reserve::put_in_reserve;
 
 /// The last collection of a store that finished, in any process.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -85,6 +86,6 @@ impl LastRun {
 
     pub(super) async fn write(self, driver: &Arc<dyn StorageDriver>) -> Result<()> {
         let content = Bytes::from(serde_json::to_vec(&self).unwrap_or_default());
-        Ok(driver.put_content(&Entry::CollectionLast.path(), content, PutMode::Overwrite).await?)
+        Ok(put_in_reserve(driver, &Entry::CollectionLast.path(), content, PutMode::Overwrite).await?)
     }
 }

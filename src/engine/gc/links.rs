@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{StorageDriver, StorageDriverExt};
+use sampan_driver::{StorageDriver, StorageDriverExt, with_causes};
 
 use super::Result;
 use super::eviction::Victims;
+use super::graph::is_of_this_file;
 use super::interner::{DigestInterner, Id, IdHashSet};
 use super::inventory::{Contents, History, Inventory};
 use super::options::Options;
@@ -66,20 +66,27 @@ pub(super) async fn read(
     let mut unreadable = Vec::new();
     let entries: Vec<(Place, Entry)> =
         wanted.into_iter().map(|place| (place, entry(&inventory.repositories, place, ids))).collect();
-    let mut contents = stream::iter(entries)
+    let mut targets = stream::iter(entries)
         .map(|(place, entry)| {
             let driver = driver.clone();
             async move {
-                let content = driver.get_content_if_any(&entry.path()).await?;
-                Ok::<_, super::Error>((place, entry, content))
+                match driver.get_content_if_any(&entry.path()).await {
+                    Ok(content) => {
+                        Ok::<_, super::Error>((place, entry, content.map(|content| parse(&content))))
+                    }
+                    Err(error) if is_of_this_file(&error) => {
+                        Ok((place, entry, Some(Err(with_causes(&error).to_string()))))
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
         })
         .buffered(options.concurrency.max(1));
-    while let Some((place, entry, content)) = contents.try_next().await? {
+    while let Some((place, entry, target)) = targets.try_next().await? {
         pacer.tick().await?;
         // A link that is gone was deleted since, with everything that it kept alive.
-        let Some(content) = content else { continue };
-        if let Err(reason) = settle(inventory, tagged, ids, place, &entry, &content, options) {
+        let Some(target) = target else { continue };
+        if let Err(reason) = settle(inventory, tagged, ids, place, &entry, target, options) {
             unreadable.push(Unreadable { path: entry.path().to_string(), reason });
         }
     }
@@ -115,15 +122,14 @@ fn settle(
     ids: &mut DigestInterner,
     place: Place,
     entry: &Entry,
-    content: &Bytes,
+    target: Result<Digest, String>,
     options: &Options,
 ) -> Result<(), String> {
-    let target = parse(content);
     match place {
         Place::Alias(place, alias) => {
             let contents = &mut inventory.repositories[place];
-            match target {
-                Ok(canonical) => contents.aliases[alias].canonical = Some(ids.intern(&canonical)),
+            match &target {
+                Ok(canonical) => contents.aliases[alias].canonical = Some(ids.intern(canonical)),
                 Err(_) => contents.aliases[alias].unreadable = true,
             }
         }
@@ -145,9 +151,9 @@ fn settle(
         }
         Place::Tag(place, tag) => {
             let contents = &mut inventory.repositories[place];
-            match target {
+            match &target {
                 Ok(canonical) => {
-                    let id = ids.intern(&canonical);
+                    let id = ids.intern(canonical);
                     contents.tags[tag].current = Some(id);
                     tagged.insert((contents.name.clone(), contents.tags[tag].tag.clone()), Some(id));
                 }
@@ -161,11 +167,7 @@ fn settle(
             }
         }
     }
-    target_error(content)
-}
-
-fn target_error(content: &[u8]) -> Result<(), String> {
-    parse(content).map(drop)
+    target.map(drop)
 }
 
 fn parse(content: &[u8]) -> Result<Digest, String> {

@@ -23,6 +23,7 @@ use crate::clock::{Clock, Moment};
 use crate::layout::Entry;
 use crate::lease::{AFTERLIFE, ActiveRun, Batch, DeletionKey, LOCK, RUN_CACHE_TTL, Sign, signs};
 use crate::run_id::RunId;
+use crate::space_reserve::put_in_reserve;
 
 /// How long a collector counts as alive without a sign of life.
 pub const LOCK_TIMEOUT: Duration = LOCK;
@@ -83,26 +84,36 @@ impl CollectorLock {
             awaits_answers: false,
         };
         lock.others(lock.clock.now(), signs(driver).await?).check_alone(|_| true)?;
-        lock.write().await?;
+        match lock.settle(grace, stop).await {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                // Else the next collection would take this run for one that was killed.
+                if let Err(again) = lock.release().await {
+                    tracing::debug!(error = %again, "the lock of a collection that did not begin stays");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes the first notices, and fails if another run comes first.
+    async fn settle(&mut self, grace: Duration, stop: &CancellationToken) -> Result<()> {
+        let driver = self.driver.clone();
+        self.write().await?;
         if !grace.is_zero() && timeout(SETTLE_DELAY, stop.cancelled()).await.is_ok() {
-            lock.release().await?;
             return Err(Error::Stopped);
         }
-        let found = signs(driver).await?;
-        if !found.iter().any(|(entry, _)| *entry == lock.entry()) {
+        let found = signs(&driver).await?;
+        if !found.iter().any(|(entry, _)| *entry == self.entry()) {
             return Err(Error::Lost);
         }
-        let others = lock.others(lock.clock.now(), found.clone());
+        let others = self.others(self.clock.now(), found.clone());
         // A run that has written a second notice has seen no other run; a run that has not will see this one.
-        let yields_to = |other: &Other| other.is_settled || other.run.is_none_or(|run| run < lock.run);
-        if let Err(error) = others.check_alone(yields_to) {
-            lock.release().await?;
-            return Err(error);
-        }
+        let yields_to = |other: &Other| other.is_settled || other.run.is_none_or(|run| run < self.run);
+        others.check_alone(yields_to)?;
         // By the clock of the store alone: it has just dated this run's notice.
-        lock.others(lock.stored, found).remove(driver).await?;
-        lock.renew().await?;
-        Ok(lock)
+        self.others(self.stored, found).remove(&driver).await?;
+        self.renew().await
     }
 
     /// Gives a sign of life if the last one was some time ago.
@@ -136,7 +147,7 @@ impl CollectorLock {
         self.next_batch += 1;
         self.pending.push_back(number);
         let path = Entry::CollectionPending(self.run, number).path();
-        Ok(self.driver.put_content(&path, Batch::content(keys), PutMode::Create).await?)
+        Ok(put_in_reserve(&self.driver, &path, Batch::content(keys), PutMode::Create).await?)
     }
 
     /// Removes the oldest batch. No deletion of it may be under way.
@@ -203,7 +214,7 @@ impl CollectorLock {
 
     async fn write(&mut self) -> Result<()> {
         let (renewed, path) = (self.clock.moment(), self.entry().path());
-        self.driver.put_content(&path, self.notice.to_bytes(), PutMode::Create).await?;
+        put_in_reserve(&self.driver, &path, self.notice.to_bytes(), PutMode::Create).await?;
         self.stored = self.driver.stat(&path).await?.modified;
         self.renewed = renewed;
         Ok(())

@@ -4,6 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DirEntry, DriverPath};
 
 use super::context::Context;
+use super::graph::is_of_this_file;
 use super::inventory::{Inventory, everything};
 use super::quick_scan::scan_names;
 use super::{Error, Result};
@@ -26,7 +27,11 @@ pub(super) async fn bare_repositories(
         let driver = cx.driver();
         let mut listings = stream::iter(std::mem::take(&mut level))
             .map(|path| async move {
-                let entries: Vec<DirEntry> = driver.list(&path, None).try_collect().await?;
+                let entries: Vec<DirEntry> = match driver.list(&path, None).try_collect().await {
+                    // The walk has reported it, and a repository that cannot be seen is not bare.
+                    Err(error) if is_of_this_file(&error) => Vec::new(),
+                    entries => entries?,
+                };
                 Ok::<_, Error>((path, entries))
             })
             .buffered(cx.concurrency());

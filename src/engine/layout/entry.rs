@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     ACCESS_TOKENS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
-    REPOSITORIES, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION, blob_directory,
-    layer_directory, own, path, referrer_directory, revision_directory,
+    REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION,
+    blob_directory, layer_directory, own, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -60,6 +60,8 @@ pub enum Entry {
     ReferrersComplete(RepositoryName),
     /// The record that a tag was removed at this time, in milliseconds since the epoch, from that manifest.
     RemovedTag(RepositoryName, Tag, u64, Digest),
+    /// Space for what frees space in a full store.
+    Reserve,
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
     /// What another store held at this time, in seconds since the epoch.
@@ -138,6 +140,7 @@ impl Entry {
                 let ms = (*ms).min(MAX_REMOVED_MS);
                 format!("{REMOVED}/{name}/_tags/{tag}/{ms:013}-{algorithm}-{hex}")
             }
+            Self::Reserve => RESERVE.to_owned(),
             Self::RevisionLink(name, digest) => revision_directory(name, digest) + "/link",
             Self::Snapshot(seconds) => format!("{SNAPSHOTS}/{seconds}"),
             Self::StoreId => STORE_ID.to_owned(),
@@ -312,6 +315,7 @@ mod tests {
                 31 => Entry::TagDates(name),
                 22 => Entry::Survey,
                 36 => Entry::StoreId,
+                37 => Entry::Reserve,
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),
                 25 => Entry::DamagedNote(digest, offset),

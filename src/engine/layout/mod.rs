@@ -22,6 +22,7 @@
 //! /docker/registry/sampan/removed/<name…>/_tags/<tag>/<ms>-<alg>-<hex>   the tag was removed from that manifest
 //! /docker/registry/sampan/purge/<number>                     a purge of uploads; the next is due an interval after the last
 //! /docker/registry/sampan/id                                 tells the store from others of the same name
+//! /docker/registry/sampan/reserve                            space for what frees space in a full store
 //! /docker/registry/sampan/survey                             what a walk over the store found in each repository
 //! /docker/registry/sampan/surveys/<number>                   a survey without a collection, as for purges
 //! /docker/registry/sampan/verify/state                       how far the verification of the store has come
@@ -64,6 +65,7 @@ const REMOVED: &str = "/docker/registry/sampan/removed";
 const DATES: &str = "/docker/registry/sampan/dates";
 const MIGRATION: &str = "/docker/registry/sampan/migration";
 const MOVED: &str = "/docker/registry/sampan/moved";
+const RESERVE: &str = "/docker/registry/sampan/reserve";
 const STORE_ID: &str = "/docker/registry/sampan/id";
 const SURVEY: &str = "/docker/registry/sampan/survey";
 const SURVEYS: &str = "/docker/registry/sampan/surveys";

@@ -10,6 +10,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         None => match rest {
             "id" => Some(Entry::StoreId),
             "moved" => Some(Entry::Moved),
+            "reserve" => Some(Entry::Reserve),
             "survey" => Some(Entry::Survey),
             _ => None,
         },

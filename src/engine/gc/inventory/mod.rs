@@ -165,6 +165,7 @@ impl Inventory {
             | Entry::MigrationBegun
             | Entry::Moved
             | Entry::RemovedTag(..)
+            | Entry::Reserve
             | Entry::TagDates(_)
             | Entry::Snapshot(_)
             | Entry::StoreId

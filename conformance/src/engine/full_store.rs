@@ -1,0 +1,98 @@
+//! A store without space: what frees some goes on with the space that was reserved for it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, Result, StorageDriver, StorageDriverExt};
+use sampan_engine::gc::{self, Options};
+use sampan_engine::layout::Entry;
+use sampan_engine::{Clock, Error, Registry, reserve_space};
+
+use super::client::{Client, Image, tag};
+use crate::check::{ensure, equal};
+use crate::hooked::{Hook, Hooked};
+use crate::{Clause, Context, Failed, clause::table};
+
+async fn deletions_and_collections_take_the_reserved_space(ctx: Context) -> std::result::Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    for (number, name) in [(1, "stays"), (2, "goes")] {
+        client.push_image("image", &Image::new(number), name).await?;
+    }
+    let full: Arc<dyn StorageDriver> =
+        Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Full(ctx.driver().clone()))));
+    let manifests = Client::new(&full).repository("image").manifests();
+    reserve_space(ctx.driver()).await?;
+    let pushed = Client::new(&full).push_image("image", &Image::new(3), "new").await;
+    ensure(pushed.is_err(), "a push took the reserved space")?;
+    ensure(ctx.driver().exists(&Entry::Reserve.path()).await?, "a push freed the reserved space")?;
+
+    manifests.delete(&Image::new(2).digest().into()).await?;
+    equal(manifests.get(&tag("stays").into()).await?.bytes, Image::new(1).manifest, "the other image")?;
+    // Each of them finds a full store with the reserve in it.
+    reserve_space(ctx.driver()).await?;
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    let later = Clock::new(move || SystemTime::now() + month);
+    let registry = Registry::builder(full.clone()).clock(later).build();
+    let options =
+        Options { delete_untagged: true, confirmed: true, grace: Duration::ZERO, ..Options::default() };
+    let report = gc::collect(&registry, &options).await?;
+    ensure(report.blobs.count > 0, format_args!("nothing was freed: {report:?}"))?;
+    Ok(())
+}
+
+/// Without a reserve the cause is what it is.
+async fn a_store_without_a_reserve_says_that_it_is_full(ctx: Context) -> std::result::Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    client.push_image("image", &Image::new(1), "latest").await?;
+    let full: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Always)));
+    let manifests = Client::new(&full).repository("image").manifests();
+    let refused = manifests.delete(&tag("latest").into()).await;
+    ensure(
+        matches!(&refused, Err(Error::Driver(error)) if error.kind() == ErrorKind::StorageFull),
+        format_args!("a deletion in a full store was answered by {refused:?}"),
+    )
+}
+
+fn is_full(operation: Operation, path: &DriverPath) -> Result<()> {
+    match operation {
+        Operation::PutContent | Operation::PutAll | Operation::Write | Operation::Writer => {
+            Err(DriverError::new(ErrorKind::StorageFull, "full", operation, path))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A store that is full as long as its reserve is there.
+#[derive(Debug)]
+struct Full(Arc<dyn StorageDriver>);
+
+#[async_trait]
+impl Hook for Full {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()> {
+        match self.0.exists(&Entry::Reserve.path()).await? {
+            true => is_full(operation, path),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A store that is full.
+#[derive(Debug)]
+struct Always;
+
+#[async_trait]
+impl Hook for Always {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()> {
+        is_full(operation, path)
+    }
+}
+
+pub(crate) const CLAUSES: &[Clause] = table!["engine::full_store":
+    deletions_and_collections_take_the_reserved_space,
+    a_store_without_a_reserve_says_that_it_is_full,
+];
