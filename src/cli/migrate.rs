@@ -247,8 +247,9 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
                     .to_owned()
             }
             (true, true) => {
+                let but = if finish.comparison.kept.count > 0 { " but for what is kept" } else { "" };
                 let marked = if unmarked.is_none() { "; the source is marked as moved" } else { "" };
-                format!("the stores are equal: serve {to} now{marked}")
+                format!("the stores are equal{but}: serve {to} now{marked}")
             }
             (true, false) => "the repositories are equal in both stores; their migration is finished, and later ones leave them \
                  alone"

@@ -41,7 +41,7 @@ pub(super) fn amounts(amounts: &Amounts) -> Value {
 
 /// What both stores hold, and where they differ.
 pub(super) fn comparison(comparison: &Comparison) -> Value {
-    let Comparison { source, target, differences } = comparison;
+    let Comparison { source, target, differences, kept } = comparison;
     json!({
         "source": holdings(source),
         "target": holdings(target),
@@ -54,6 +54,7 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
                 How::Other => "other_content",
             },
         })),
+        "kept": named(kept, |path| json!(path.as_str())),
         "is_equal": comparison.is_equal(),
     })
 }

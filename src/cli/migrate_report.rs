@@ -75,6 +75,7 @@ pub(super) fn print_comparison(comparison: &Comparison) {
         };
         format!("{}: {how}", difference.path)
     });
+    list(&comparison.kept, "kept, though the source has lost it", ToString::to_string);
 }
 
 fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {

@@ -22,6 +22,7 @@ mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
 mod migrate_command;
+mod migrate_lost;
 mod mirror;
 mod missing_data;
 mod page_reload;

@@ -54,8 +54,11 @@ async fn what_the_source_has_lost_stays_at_the_target(ctx: Context) -> Result<()
         pulls_all(&target).await?;
     }
     // The loss is accepted, and does the target no harm.
-    let finish = stores.migration(confirmed()).await?.finish().await?;
-    is_complete(&stores, &finish).await?;
+    let comparison = stores.migration(confirmed()).await?.finish().await?.comparison;
+    ensure(comparison.is_equal(), "a confirmed loss is a difference")?;
+    equal(&comparison.kept.items, &lost, "what the target keeps")?;
+    equal(comparison.target.blobs, comparison.source.blobs + 2, "the blobs of the target")?;
+    is_valid(&stores.target).await?;
     pulls_all(&target).await
 }
 

@@ -177,9 +177,8 @@ async fn compare_data(migration: &Migration, kept: &Kept, comparison: &mut Compa
         };
         let (source, target) =
             (pair.source.map(|file| file.size_bytes), pair.target.map(|file| file.size_bytes));
-        let is_lost = kept.lost.contains(&digest);
-        if source.is_none() && is_lost && !migration.options.confirmed {
-            add_lost(comparison, pair.path, target);
+        if source.is_none() && kept.lost.contains(&digest) {
+            add_lost(migration, comparison, pair.path, target);
             continue;
         }
         let is_foreign = source.is_none() && (migration.options.merge || kept.has(&digest));
@@ -209,10 +208,9 @@ async fn compare_selected(
     };
     let digests: Vec<Digest> = selected.iter().collect();
     let mut found = stream::iter(digests).map(stat).buffered(CONCURRENCY);
-    let is_loss_counted = !migration.options.merge && !migration.options.confirmed;
     while let Some((path, is_linked, (source, target))) = found.try_next().await? {
-        if source.is_none() && target.is_some() && is_linked && is_loss_counted {
-            add_lost(comparison, path, target);
+        if source.is_none() && target.is_some() && is_linked && !migration.options.merge {
+            add_lost(migration, comparison, path, target);
             continue;
         }
         // The target may have data for another repository that the source lacks.
@@ -235,10 +233,10 @@ fn add_data(comparison: &mut Comparison, path: DriverPath, source: Option<u64>, 
 }
 
 /// Adds data that the source has lost.
-fn add_lost(comparison: &mut Comparison, path: DriverPath, target: Option<u64>) {
+fn add_lost(migration: &Migration, comparison: &mut Comparison, path: DriverPath, target: Option<u64>) {
     comparison.target.blobs += 1;
     comparison.target.bytes += target.unwrap_or_default();
-    comparison.add(path, How::Lost);
+    comparison.add_lost(path, migration.options.confirmed);
 }
 
 async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> Result<()> {

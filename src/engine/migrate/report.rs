@@ -106,6 +106,8 @@ pub struct Comparison {
     pub target: Holdings,
     /// The files that differ, by name.
     pub differences: Named<Difference>,
+    /// Files that only the target has and keeps, since the source has lost them. The loss is confirmed, so they are no difference.
+    pub kept: Named<DriverPath>,
 }
 
 /// Numbers of the content of a store.
@@ -185,6 +187,14 @@ impl Comparison {
 
     pub(super) fn add(&mut self, path: DriverPath, how: How) {
         self.differences.push(Difference { path, how });
+    }
+
+    /// Adds a file that only the target has, and that the source has lost.
+    pub(super) fn add_lost(&mut self, path: DriverPath, is_confirmed: bool) {
+        match is_confirmed {
+            true => self.kept.push(path),
+            false => self.add(path, How::Lost),
+        }
     }
 }
 

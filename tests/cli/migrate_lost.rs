@@ -1,0 +1,60 @@
+//! `registry migrate`, by the built binary, from a store that has lost something.
+
+use std::fs;
+use std::path::Path;
+
+use sampan_engine::layout::Entry;
+use sampan_engine::oci::Digest;
+use serde_json::Value;
+
+use super::support::{Ended, binary, end};
+use crate::support::StoreFiles;
+
+const FINISH: &str = "--from read-only.yml --to b.yml --finish";
+
+/// Configurations of a store, of the same while it is read-only, and of a copy of it; both stores.
+fn site() -> (tempfile::TempDir, StoreFiles, StoreFiles) {
+    let site = tempfile::tempdir().unwrap();
+    let read_only = "maintenance: {readonly: {enabled: true}}";
+    for (name, root, more) in [("a", "old", ""), ("read-only", "old", read_only), ("b", "new", "")] {
+        let text = format!("version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {root}}}\n  {more}\n");
+        fs::write(site.path().join(format!("{name}.yml")), text).unwrap();
+    }
+    let store = StoreFiles::new(&site.path().join("old"));
+    for (repository, tag) in [("team/app", "v1"), ("team/web", "v1"), ("other/x", "v1")] {
+        let image = store.image(repository, &format!("{repository}{tag}"), &[format!("{repository}{tag}")]);
+        store.tag(repository, tag, &image);
+    }
+    let new = StoreFiles::new(&site.path().join("new"));
+    (site, store, new)
+}
+
+fn migrate(site: &Path, arguments: &str) -> Ended {
+    end(binary(site).arg("migrate").args(arguments.split(' ')), "")
+}
+
+fn image_of(store: &StoreFiles, repository: &str) -> Digest {
+    let entries = store.entries().into_iter();
+    let mut links = entries.filter_map(|entry| match entry {
+        Entry::RevisionLink(name, digest) if name.as_str() == repository => Some(digest),
+        _ => None,
+    });
+    links.next().unwrap()
+}
+
+#[test]
+fn what_is_kept_although_the_source_has_lost_it_is_counted_and_named() {
+    let (site, store, _new) = site();
+    let at = site.path();
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    let layer = Entry::Blob(Digest::sha256_of(b"team/webv1"));
+    fs::remove_file(store.path(&layer)).unwrap();
+    let ended = migrate(at, &format!("{FINISH} --yes --format json"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let comparison = &document["comparison"];
+    let blobs = (&comparison["source"]["blobs"], &comparison["target"]["blobs"]);
+    assert_eq!(blobs, (&8.into(), &9.into()), "{document}");
+    let kept = &comparison["kept"];
+    assert_eq!((&kept["count"], &kept["first"][0]), (&1.into(), &layer.path().as_str().into()), "{document}");
+}
