@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::support::{Ended, binary, end};
 use crate::support::StoreFiles;
+use crate::support::store::index;
 
 const FINISH: &str = "--from read-only.yml --to b.yml --finish";
 
@@ -57,4 +58,78 @@ fn what_is_kept_although_the_source_has_lost_it_is_counted_and_named() {
     assert_eq!(blobs, (&8.into(), &9.into()), "{document}");
     let kept = &comparison["kept"];
     assert_eq!((&kept["count"], &kept["first"][0]), (&1.into(), &layer.path().as_str().into()), "{document}");
+}
+
+#[test]
+fn a_link_that_the_source_has_lost_stays_at_the_target() {
+    for is_layer in [true, false] {
+        let (site, store, new) = site();
+        let at = site.path();
+        assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+        let web = || "team/web".parse().unwrap();
+        let link = match is_layer {
+            true => Entry::LayerLink(web(), Digest::sha256_of(b"team/webv1")),
+            false => Entry::RevisionLink(web(), image_of(&store, "team/web")),
+        };
+        fs::remove_file(store.path(&link)).unwrap();
+        for part in ["", " --repository team/**"] {
+            let ended = migrate(at, &format!("{FINISH}{part}"));
+            assert_eq!(ended.code, Some(3), "{ended:?}");
+            let lost = format!("differs: {}: only in the target, and needed", link.path());
+            assert!(ended.stdout.contains(&lost), "{ended:?}");
+            assert!(new.has(&link), "the link of an image is removed");
+        }
+        assert!(!store.has(&Entry::Moved));
+        let accepted = migrate(at, &format!("{FINISH} --yes"));
+        assert_eq!(accepted.code, Some(0), "{accepted:?}");
+        let kept = format!("kept, though the source has lost it: {}\n", link.path());
+        assert!(accepted.stdout.contains(&kept), "{accepted:?}");
+        assert!(new.has(&link), "the link of an image is removed");
+        assert!(store.has(&Entry::Moved));
+    }
+}
+
+/// The platforms of an index have no tags.
+#[test]
+fn the_platforms_of_an_index_stay_at_the_target() {
+    let (site, store, new) = site();
+    let at = site.path();
+    let child = store.image_manifest("team/app", "child", &["child".to_owned()]);
+    let digest = store.manifest("team/app", &child);
+    let top = store.manifest("team/app", &index(&[(&digest, child.to_string().len())]));
+    store.tag("team/app", "all", &top);
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    let app = || "team/app".parse().unwrap();
+    let links = [
+        Entry::LayerLink(app(), Digest::sha256_of(b"child")),
+        Entry::RevisionLink(app(), digest),
+        Entry::RevisionLink(app(), top),
+    ];
+    links.iter().for_each(|link| fs::remove_file(store.path(link)).unwrap());
+    let ended = migrate(at, FINISH);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    for link in links {
+        assert!(
+            ended.stdout.contains(&format!("{}: only in the target, and needed", link.path())),
+            "{ended:?}"
+        );
+        assert!(new.has(&link), "{link:?} is removed");
+    }
+}
+
+#[test]
+fn a_tag_that_leads_nowhere_in_both_stores_is_a_difference() {
+    let (site, store, new) = site();
+    let at = site.path();
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    let link = Entry::RevisionLink("team/web".parse().unwrap(), image_of(&store, "team/web"));
+    for store in [&store, &new] {
+        fs::remove_file(store.path(&link)).unwrap();
+    }
+    let ended = migrate(at, FINISH);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let tag = Entry::TagCurrent("team/web".parse().unwrap(), "v1".parse().unwrap());
+    assert!(ended.stdout.contains(&format!("differs: {}: leads nowhere in both", tag.path())), "{ended:?}");
+    fs::remove_file(store.path(&tag)).unwrap();
+    assert_eq!(migrate(at, FINISH).code, Some(0), "the tag is deleted");
 }

@@ -38,6 +38,7 @@ mod copier;
 mod digest_set;
 mod error;
 mod guard;
+mod lost_links;
 mod manifests;
 mod merged;
 mod moved;

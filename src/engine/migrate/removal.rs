@@ -21,15 +21,15 @@ const AT_ONCE: usize = 1000;
 /// A larger manifest is not read to learn whether it is an index, or what it needs.
 pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Removes what only the target has, but for the data that are `kept`. Any place of the source that cannot be seen ends the removal: what lies there is not
-/// gone.
+/// Removes what only the target has, but for the data and links that are `kept`. Any place of the source that cannot be seen
+/// ends the removal: what lies there is not gone.
 pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts> {
     let Migration { source, target, options, .. } = migration;
     let mut removed = Amounts::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());
     while let Some(found) = repositories.next().await? {
         check_seen(repositories.take_findings().1)?;
-        remove_from(target, found, &mut removed).await?;
+        remove_from(target, found, kept, &mut removed).await?;
     }
     check_seen(repositories.take_findings().1)?;
     for root in others::roots() {
@@ -65,9 +65,18 @@ pub(crate) async fn remove_gone_tokens(
     Ok(())
 }
 
-async fn remove_from(target: &Arc<dyn StorageDriver>, found: InBoth, removed: &mut Amounts) -> Result<()> {
+async fn remove_from(
+    target: &Arc<dyn StorageDriver>,
+    found: InBoth,
+    kept: &Kept,
+    removed: &mut Amounts,
+) -> Result<()> {
     let is_gone = !found.is_in_source();
-    let InBoth { name, extra, tags, digests, in_target, .. } = found;
+    let InBoth { name, mut extra, tags, digests, in_target, .. } = found;
+    if let Some(lost) = kept.links(&name) {
+        extra.layers.retain(|digest| !lost.layers.contains(digest));
+        extra.revisions.retain(|digest| !lost.revisions.contains(digest));
+    }
     // A history without its tag would still list the tag where there are no directories.
     let history = extra.history.into_iter();
     let history: Vec<_> =

@@ -145,6 +145,8 @@ pub enum How {
     Extra,
     /// Only the target has it, and links of both stores need it: the source has lost it.
     Lost,
+    /// It is a tag of both stores whose manifest neither has.
+    LeadsNowhere,
     /// Its content differs.
     Other,
 }
