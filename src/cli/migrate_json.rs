@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// What a pass has copied or found.
 pub(super) fn pass(pass: &Pass) -> Value {
-    let Pass { copied, damaged, missing, broken, unreadable, dangling, foreign, unseen, pushed: _ } = pass;
+    let Pass { copied, damaged, missing, broken, unreadable, dangling, foreign, unseen, .. } = pass;
     let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
     json!({
         "copied": amounts(copied),

@@ -56,7 +56,12 @@ pub(super) fn print_findings(pass: &Pass) {
     });
     list(&pass.unreadable, "no link, and not copied", ToString::to_string);
     list(&pass.unseen, "not visible at the source", |place| format!("{}: {}", place.path, place.reason));
-    list(&pass.dangling, "leads nowhere at the source, and not copied", ToString::to_string);
+    let dangling = match pass.lost_tags {
+        0 => "leads nowhere at the source, and not copied",
+        // The backups may have the image from an earlier run.
+        _ => "leads nowhere at the source",
+    };
+    list(&pass.dangling, dangling, ToString::to_string);
     list(&pass.foreign, "no file of a registry, and not copied", ToString::to_string);
 }
 

@@ -2,6 +2,7 @@
 
 mod access_command;
 mod backup_command;
+mod backup_lost;
 mod bench_command;
 mod bundle_mistakes;
 mod bundle_serve;

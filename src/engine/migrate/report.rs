@@ -28,6 +28,8 @@ pub struct Pass {
     pub unreadable: Named<DriverPath>,
     /// Links and tags of the source that lead nowhere there. They are not copied.
     pub dangling: Named<DriverPath>,
+    /// In a backup, how many of these are tags, which are damage; a cache may have some.
+    pub lost_tags: u64,
     /// Files of the source that belong to no registry. They are not copied.
     pub foreign: Named<DriverPath>,
     /// Places of the source that cannot be seen.
@@ -157,9 +159,9 @@ const MAX_NAMED: usize = 1000;
 impl Pass {
     /// Whether everything that the source holds could be read and copied.
     pub fn is_whole(&self) -> bool {
-        let Self { damaged, missing, broken, unreadable, unseen, pushed, .. } = self;
+        let Self { damaged, missing, broken, unreadable, lost_tags, unseen, pushed, .. } = self;
         let of_content = damaged.count + missing.count + broken.count;
-        of_content + unreadable.count + unseen.count + pushed.count == 0
+        of_content + unreadable.count + lost_tags + unseen.count + pushed.count == 0
     }
 }
 

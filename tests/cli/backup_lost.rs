@@ -1,0 +1,77 @@
+//! `registry backup`, by the built binary, of a store that has lost something.
+
+use std::fs;
+use std::path::Path;
+
+use sampan_engine::layout::Entry;
+use serde_json::Value;
+
+use super::support::{Ended, binary, end};
+use crate::support::StoreFiles;
+
+/// Configurations of a store, of the store of its backups, and of an empty one.
+fn site() -> (tempfile::TempDir, StoreFiles) {
+    let site = tempfile::tempdir().unwrap();
+    for (name, root) in [("config", "data"), ("backup", "backups"), ("new", "new")] {
+        let text = format!("version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {root}}}\n");
+        fs::write(site.path().join(format!("{name}.yml")), text).unwrap();
+    }
+    let store = StoreFiles::new(&site.path().join("data"));
+    for (repository, tag) in [("team/app", "v1"), ("team/web", "v1"), ("other/x", "v1")] {
+        let image = store.image(repository, repository, &[repository.to_owned()]);
+        store.tag(repository, tag, &image);
+    }
+    (site, store)
+}
+
+fn backup(site: &Path, arguments: &str) -> Ended {
+    end(binary(site).arg("backup").args(arguments.split_whitespace()), "")
+}
+
+fn run(site: &Path, arguments: &str, code: i32) -> Ended {
+    let ended = backup(site, &format!("run --to backup.yml config.yml {arguments}"));
+    assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
+    ended
+}
+
+#[test]
+fn a_tag_whose_link_is_lost_is_named_and_stays_in_the_backups() {
+    let (site, store) = site();
+    let at = site.path();
+    run(at, "", 0);
+    let links = store.entries().into_iter();
+    let link = links.filter(|it| matches!(it, Entry::RevisionLink(name, _) if name.as_str() == "team/web"));
+    let link = link.last().unwrap();
+    fs::remove_file(store.path(&link)).unwrap();
+    let tag = Entry::TagCurrent("team/web".parse().unwrap(), "v1".parse().unwrap());
+    let ended = run(at, "", 3);
+    let named = format!("leads nowhere at the source: {}", tag.path());
+    assert!(ended.stdout.contains(&named), "{ended:?}");
+    assert!(ended.stdout.contains("3 repositories, 3 tags"), "the backups have the image: {ended:?}");
+    let document: Value = serde_json::from_str(&run(at, "--format json", 3).stdout).unwrap();
+    let dangling = &document["pass"]["dangling"];
+    assert_eq!(
+        (&dangling["count"], &dangling["first"][0]),
+        (&1.into(), &tag.path().as_str().into()),
+        "{document}"
+    );
+    assert_eq!(document["pass"]["is_whole"], false, "{document}");
+    assert_eq!(backup(at, "prune --last 1 --grace 0 backup.yml").code, Some(0));
+    let restored = backup(at, "restore --from backup.yml --at latest --to config.yml");
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(store.has(&link), "the image is lost");
+    run(at, "", 0);
+}
+
+/// The backups never had the image.
+#[test]
+fn a_tag_that_leads_nowhere_is_named_and_left_out() {
+    let (site, store) = site();
+    let at = site.path();
+    store.tag("team/web", "broken", &sampan_engine::oci::Digest::sha256_of(b"nowhere"));
+    for _ in 0..2 {
+        let ended = run(at, "", 3);
+        assert!(ended.stdout.contains("/team/web/_manifests/tags/broken/current/link"), "{ended:?}");
+        assert!(ended.stdout.contains("3 repositories, 3 tags"), "{ended:?}");
+    }
+}
