@@ -2,8 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use sampan_driver::{DriverConfig, StorageDriver};
+use sampan_driver_filesystem::FilesystemConfig;
+use sampan_engine::backup::RunOptions;
 use sampan_engine::layout::Entry;
+use sampan_engine::{Clock, Registry};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -32,6 +38,11 @@ fn run(site: &Path, arguments: &str, code: i32) -> Ended {
     let ended = backup(site, &format!("run --to backup.yml config.yml {arguments}"));
     assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
     ended
+}
+
+async fn driver(root: &Path) -> Arc<dyn StorageDriver> {
+    let config = FilesystemConfig { rootdirectory: root.to_owned(), ..FilesystemConfig::default() };
+    config.build().await.unwrap()
 }
 
 #[test]
@@ -73,5 +84,31 @@ fn a_tag_that_leads_nowhere_is_named_and_left_out() {
         let ended = run(at, "", 3);
         assert!(ended.stdout.contains("/team/web/_manifests/tags/broken/current/link"), "{ended:?}");
         assert!(ended.stdout.contains("3 repositories, 3 tags"), "{ended:?}");
+    }
+}
+
+/// A clock was wrong once.
+#[tokio::test]
+async fn a_snapshot_of_the_future_hides_no_part_that_vanishes() {
+    let (site, _store) = site();
+    let at = site.path();
+    let registry = async |root: &str| Registry::builder(driver(&at.join(root)).await);
+    let jumped = SystemTime::now() + Duration::from_secs(400 * 24 * 60 * 60);
+    let from = format!("filesystem {}", at.canonicalize().unwrap().join("data").display());
+    run(at, "", 0);
+    let source = registry("data").await.clock(Clock::new(move || jumped)).build();
+    let options = RunOptions::default();
+    sampan_engine::backup::run(&source, &registry("backups").await.build(), &from, &options).await.unwrap();
+    let repositories = at.join("data/docker/registry/v2/repositories");
+    for (gone, stays) in [("other", "team"), ("team", "more")] {
+        if stays == "more" {
+            fs::create_dir(repositories.join("more")).unwrap();
+            fs::rename(repositories.join("team/app"), repositories.join("more/app")).unwrap();
+            run(at, "", 0);
+        }
+        fs::remove_dir_all(repositories.join(gone)).unwrap();
+        assert!(run(at, "", 3).stderr.contains(&format!("shows nothing of {gone}, but")));
+        run(at, "--yes", 0);
+        run(at, "", 0);
     }
 }

@@ -85,10 +85,10 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     migrate::check_no_collection(there, Side::Target).await?;
     let last_collection = migrate::last_collection(there).await?;
     let earlier = snapshots::list(there).await?;
-    let vanished = source::vanished(here, there, &earlier, options).await?;
+    let now = source.clock().now();
+    let vanished = source::vanished(here, there, &earlier, now, options).await?;
     remove_old_staged(backup).await?;
 
-    let now = source.clock().now();
     let id = free_id(SnapshotId::at(now), &earlier);
     let is_everything = options.selection.is_everything();
     let encoder = Encoder::new(id, from, &options.selection, vanished).map_err(Error::Pack)?;

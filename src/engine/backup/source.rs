@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::TryStreamExt;
 use sampan_driver::{DirEntry, DriverPath, StorageDriver};
@@ -13,6 +14,8 @@ use crate::migrate;
 /// The first parts of names, such as `team` of `team/app`, of which the store shows nothing, though the last snapshot with
 /// repositories has some below them, or lacked them already without a confirmation. None if the run confirms it.
 ///
+/// Snapshots that are of the future at `now` count only if there are no others.
+///
 /// Where there are no directories, a part of a store cannot be on another volume, so nothing is looked for.
 ///
 /// # Errors
@@ -22,13 +25,16 @@ pub(super) async fn vanished(
     source: &Arc<dyn StorageDriver>,
     backup: &Arc<dyn StorageDriver>,
     earlier: &[SnapshotId],
+    now: SystemTime,
     options: &RunOptions,
 ) -> Result<Vec<String>> {
     if !options.selection.is_everything() {
         return Ok(Vec::new());
     }
+    // A clock by which all are of the future is wrong itself.
+    let passes_future = earlier.iter().any(|id| !id.is_future(now));
     let mut last = None;
-    for id in earlier.iter().rev() {
+    for id in earlier.iter().rev().filter(|id| !passes_future || !id.is_future(now)) {
         // A damaged snapshot is no reason to make no further one.
         let Some(Ok(had)) = snapshots::read(backup, *id).await? else { continue };
         if !had.summary.is_everything {
