@@ -112,3 +112,22 @@ async fn a_snapshot_of_the_future_hides_no_part_that_vanishes() {
         run(at, "", 0);
     }
 }
+
+#[test]
+fn a_part_of_a_selection_that_has_vanished_is_named() {
+    let (site, _store) = site();
+    let at = site.path();
+    let team = at.join("data/docker/registry/v2/repositories/team");
+    let selection = "--repository team/** --repository other/**";
+    run(at, selection, 0);
+    run(at, "--repository other/**", 0);
+    fs::rename(&team, at.join("team")).unwrap();
+    fs::create_dir(&team).unwrap();
+    run(at, "--repository other/**", 0);
+    for _ in 0..2 {
+        let ended = run(at, "--repository other/** --repository team/**", 3);
+        assert!(ended.stderr.contains("the store shows nothing of team, but"), "{ended:?}");
+    }
+    run(at, &format!("{selection} --yes"), 0);
+    run(at, "--repository other/**", 0);
+}

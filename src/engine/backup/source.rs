@@ -11,8 +11,8 @@ use super::{Error, Result, RunOptions, SnapshotId, snapshots};
 use crate::layout;
 use crate::migrate;
 
-/// The first parts of names, such as `team` of `team/app`, of which the store shows nothing, though the last snapshot with
-/// repositories has some below them, or lacked them already without a confirmation. None if the run confirms it.
+/// The first parts of names, such as `team` of `team/app`, of which the store shows nothing, though the last snapshot of the
+/// same selection that has repositories has some below them, or lacked them already without a confirmation. None if the run confirms it.
 ///
 /// Snapshots that are of the future at `now` count only if there are no others.
 ///
@@ -28,7 +28,9 @@ pub(super) async fn vanished(
     now: SystemTime,
     options: &RunOptions,
 ) -> Result<Vec<String>> {
-    if !options.selection.is_everything() {
+    let (is_everything, selected) = (options.selection.is_everything(), options.selection.names());
+    // The words of the selection are not known.
+    if !is_everything && selected.is_empty() {
         return Ok(Vec::new());
     }
     // A clock by which all are of the future is wrong itself.
@@ -37,7 +39,7 @@ pub(super) async fn vanished(
     for id in earlier.iter().rev().filter(|id| !passes_future || !id.is_future(now)) {
         // A damaged snapshot is no reason to make no further one.
         let Some(Ok(had)) = snapshots::read(backup, *id).await? else { continue };
-        if !had.summary.is_everything {
+        if had.summary.is_everything != is_everything || had.summary.selected != selected {
             continue;
         }
         // One without repositories may be of a run that confirmed it.
