@@ -9,7 +9,7 @@ use sampan_driver::{DriverConfig, StorageDriver};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_engine::backup::RunOptions;
 use sampan_engine::layout::Entry;
-use sampan_engine::{Clock, Registry};
+use sampan_engine::{Clock, Registry, StoreIdentity};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -130,4 +130,58 @@ fn a_part_of_a_selection_that_has_vanished_is_named() {
     }
     run(at, &format!("{selection} --yes"), 0);
     run(at, "--repository other/**", 0);
+}
+
+/// A power failure has emptied the file, or it was deleted.
+#[tokio::test]
+async fn a_store_without_a_readable_id_is_known_by_its_links() {
+    for is_empty in [true, false] {
+        let (site, store) = site();
+        let at = site.path();
+        let driver = driver(&at.join("data")).await;
+        StoreIdentity::establish(&driver).await.unwrap();
+        run(at, "", 0);
+        match is_empty {
+            true => store.write(&Entry::StoreId, ""),
+            false => fs::remove_file(store.path(&Entry::StoreId)).unwrap(),
+        }
+        run(at, "", 0);
+        // The next start of a registry writes another one.
+        StoreIdentity::establish(&driver).await.unwrap();
+        run(at, "", 0);
+    }
+}
+
+/// The registry has started before the next backup.
+#[tokio::test]
+async fn a_store_whose_damaged_id_was_replaced_is_known_by_its_links() {
+    let (site, store) = site();
+    let at = site.path();
+    let driver = driver(&at.join("data")).await;
+    StoreIdentity::establish(&driver).await.unwrap();
+    run(at, "", 0);
+    store.write(&Entry::StoreId, "");
+    StoreIdentity::establish(&driver).await.unwrap();
+    assert!(!fs::read(store.path(&Entry::StoreId)).unwrap().is_empty());
+    run(at, "", 0);
+    // Another store has none of the links.
+    store.write(&Entry::StoreId, "");
+    StoreIdentity::establish(&driver).await.unwrap();
+    fs::remove_dir_all(at.join("data/docker/registry/v2/repositories")).unwrap();
+    let image = store.image("others", "others", &["others".to_owned()]);
+    store.tag("others", "v1", &image);
+    assert!(run(at, "", 1).stderr.contains("of another machine or disk"));
+}
+
+/// Nothing says that the number was damaged.
+#[tokio::test]
+async fn another_id_is_that_of_another_store() {
+    let (site, store) = site();
+    let at = site.path();
+    let driver = driver(&at.join("data")).await;
+    StoreIdentity::establish(&driver).await.unwrap();
+    run(at, "", 0);
+    fs::remove_file(store.path(&Entry::StoreId)).unwrap();
+    StoreIdentity::establish(&driver).await.unwrap();
+    assert!(run(at, "", 1).stderr.contains("of another machine or disk"));
 }
