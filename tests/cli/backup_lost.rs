@@ -185,3 +185,25 @@ async fn another_id_is_that_of_another_store() {
     StoreIdentity::establish(&driver).await.unwrap();
     assert!(run(at, "", 1).stderr.contains("of another machine or disk"));
 }
+
+#[test]
+fn a_pattern_that_matches_nothing_is_named() {
+    let (site, _store) = site();
+    let at = site.path();
+    let warning = "no repository matches `--repository taem/**`";
+    let ended = run(at, "--repository taem/** --repository team/**", 3);
+    assert!(ended.stderr.contains(warning) && !ended.stderr.contains("`--repository team/**`"), "{ended:?}");
+    let document = run(at, "--repository taem/** --repository team/** --format json", 3).stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["unmatched"], serde_json::json!(["taem/**"]), "{document}");
+    run(at, "", 0);
+    let restore =
+        "restore --from backup.yml --at latest --to config.yml --repository taem/** --repository other/x";
+    let restored = backup(at, restore);
+    assert_eq!(restored.code, Some(3), "{restored:?}");
+    assert!(restored.stderr.contains(warning) && !restored.stderr.contains("other/x"), "{restored:?}");
+    assert_eq!(
+        backup(at, "restore --from backup.yml --at latest --to new.yml --repository team/**").code,
+        Some(0)
+    );
+}

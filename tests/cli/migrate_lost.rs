@@ -133,3 +133,26 @@ fn a_tag_that_leads_nowhere_in_both_stores_is_a_difference() {
     fs::remove_file(store.path(&tag)).unwrap();
     assert_eq!(migrate(at, FINISH).code, Some(0), "the tag is deleted");
 }
+
+#[test]
+fn a_pattern_that_matches_nothing_is_named_and_not_finished() {
+    let (site, _store, _new) = site();
+    let at = site.path();
+    for (arguments, code) in [
+        ("--from a.yml --to b.yml --repository taem/** --dry-run", 3),
+        ("--from a.yml --to b.yml --repository taem/**", 3),
+        ("--from a.yml --to b.yml --repository taem/** --repository team/**", 3),
+        ("--from read-only.yml --to b.yml --finish --repository taem/** --repository team/**", 3),
+    ] {
+        let ended = migrate(at, arguments);
+        assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
+        let warning = "no repository matches `--repository taem/**`";
+        assert!(
+            ended.stderr.contains(warning) && !ended.stderr.contains("team/**"),
+            "{arguments}: {ended:?}"
+        );
+    }
+    let rest = migrate(at, FINISH);
+    assert_eq!(rest.code, Some(0), "{rest:?}");
+    assert!(rest.stderr.contains("their migration is finished: team/**\n"), "{rest:?}");
+}

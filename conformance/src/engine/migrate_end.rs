@@ -149,7 +149,7 @@ async fn a_part_that_is_finished_is_closed(ctx: Context) -> Result<(), Failed> {
     let part = || Options { part: vec!["image/below".to_owned()], ..only("image/below") };
     let migration = stores.migration(part()).await?;
     migration.finish().await?;
-    migration.close_part().await?;
+    migration.close_part(&part().part).await?;
     target.put_image("image/below", &Image::new(3), "own").await?;
     let again = stores.migration(part()).await;
     ensure(matches!(again, Err(Error::PartFinished { .. })), "a part is migrated again that is finished")?;
