@@ -238,7 +238,7 @@ async fn save(
     let run = args.common.watch(run, &progress).await?;
     let unmatched = matched.warn_of_others();
     report::print_run(&run, &to, &unmatched, begun.elapsed(), args.common.format);
-    Ok(complete(run.pass.is_whole() && run.snapshot.vanished.is_empty() && unmatched.is_empty()))
+    Ok(complete(run.is_whole() && unmatched.is_empty()))
 }
 
 async fn list(drivers: &Drivers, args: ListArgs) -> Result<ExitCode, Box<dyn Error>> {

@@ -24,6 +24,7 @@ pub(super) fn print_run(run: &Run, to: &str, unmatched: &[String], took: Duratio
             fields["new_store"] = run.is_first.into();
             fields["future"] = names(&run.future).into();
             fields["unmatched"] = unmatched.into();
+            fields["tokens_vanished"] = run.tokens_vanished.into();
             fields["duration_secs"] = took.as_secs_f64().into();
             say(fields.to_string());
         }
@@ -37,6 +38,12 @@ pub(super) fn print_run(run: &Run, to: &str, unmatched: &[String], took: Duratio
                     "the store shows nothing of {name}, but earlier snapshots have repositories there: mount what is \
                      missing; if it was deleted on purpose, confirm that once with `--yes`"
                 )));
+            }
+            if run.tokens_vanished {
+                warn(
+                    "the store has no access tokens any more, so the backups keep theirs: bring back what is missing; if they were \
+                     deleted on purpose, confirm that once with `--yes`",
+                );
             }
             warn_of_future(&run.future);
             let (id, totals) = (run.snapshot.id, held(&run.snapshot.totals));

@@ -11,7 +11,7 @@ use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, StorageDriver, parse_size, with_causes};
 use sampan_engine::Selection;
-use sampan_engine::migrate::{Begun, Finish, Migration, Options, Pass, Progress};
+use sampan_engine::migrate::{Begun, Finish, How, Migration, Options, Pass, Progress};
 use sampan_transfer::Selector;
 use serde_json::Value;
 
@@ -225,6 +225,12 @@ async fn finish(
         return Err(selected::none(&args.repository).into());
     }
     let took = begun.elapsed();
+    if finish.comparison.has(How::Vanished) {
+        warn(
+            "the source has no access tokens any more, so the target keeps its own: bring back what is missing there, or confirm \
+             with `--yes` that they were deleted",
+        );
+    }
     let unmatched = matched.warn_of_others();
     // The findings are the way to an equal target, so they come before the source is marked.
     if args.format == ReportFormat::Text {

@@ -51,6 +51,7 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
                 How::Missing => "only_in_source",
                 How::Extra => "only_in_target",
                 How::Lost => "lost_at_source",
+                How::Vanished => "vanished_at_source",
                 How::LeadsNowhere => "leads_nowhere",
                 How::Other => "other_content",
             },

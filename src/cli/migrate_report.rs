@@ -76,6 +76,7 @@ pub(super) fn print_comparison(comparison: &Comparison) {
             How::Missing => "only in the source",
             How::Extra => "only in the target",
             How::Lost => "only in the target, and needed: the source has lost it",
+            How::Vanished => "only in the target: the source has no access tokens any more",
             How::LeadsNowhere => "leads nowhere in both stores: push the image again, or delete the tag",
             How::Other => "another content",
         };

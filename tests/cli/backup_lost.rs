@@ -9,7 +9,7 @@ use sampan_driver::{DriverConfig, StorageDriver};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_engine::backup::RunOptions;
 use sampan_engine::layout::Entry;
-use sampan_engine::{Clock, Registry, StoreIdentity};
+use sampan_engine::{AccessTokenId, Clock, Registry, StoreIdentity};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -206,4 +206,23 @@ fn a_pattern_that_matches_nothing_is_named() {
         backup(at, "restore --from backup.yml --at latest --to new.yml --repository team/**").code,
         Some(0)
     );
+}
+
+#[test]
+fn access_tokens_that_vanish_together_stay_in_the_backups() {
+    let (site, store) = site();
+    let at = site.path();
+    let token = Entry::AccessTokenRecord(AccessTokenId::random());
+    store.write(&token, "{}");
+    let backups = StoreFiles::new(&at.join("backups"));
+    run(at, "", 0);
+    fs::remove_dir_all(store.path(&token).parent().unwrap().parent().unwrap()).unwrap();
+    let ended = run(at, "", 3);
+    assert!(ended.stderr.contains("the store has no access tokens any more"), "{ended:?}");
+    assert!(backups.has(&token));
+    let document: Value = serde_json::from_str(&run(at, "--format json", 3).stdout).unwrap();
+    assert_eq!(document["tokens_vanished"], true, "{document}");
+    run(at, "--yes", 0);
+    assert!(!backups.has(&token));
+    run(at, "", 0);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use sampan_engine::AccessTokenId;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
@@ -155,4 +156,40 @@ fn a_pattern_that_matches_nothing_is_named_and_not_finished() {
     let rest = migrate(at, FINISH);
     assert_eq!(rest.code, Some(0), "{rest:?}");
     assert!(rest.stderr.contains("their migration is finished: team/**\n"), "{rest:?}");
+}
+
+#[test]
+fn access_tokens_that_vanish_together_stay_at_the_target() {
+    let (site, store, new) = site();
+    let at = site.path();
+    let (first, second) = (AccessTokenId::random(), AccessTokenId::random());
+    for id in [&first, &second] {
+        store.write(&Entry::AccessTokenRecord(*id), "{}");
+    }
+    let of = |id: &AccessTokenId| Entry::AccessTokenRecord(*id);
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    fs::remove_file(store.path(&of(&first))).unwrap();
+    let access = store.path(&of(&first)).parent().unwrap().parent().unwrap().to_owned();
+    let aside = at.join("aside");
+    fs::rename(&access, &aside).unwrap();
+    let ended = migrate(at, FINISH);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("the source has no access tokens any more"), "{ended:?}");
+    assert!(new.has(&of(&first)) && new.has(&of(&second)), "access tokens are removed");
+    // One that is gone was deleted.
+    fs::rename(&aside, &access).unwrap();
+    assert_eq!(migrate(at, FINISH).code, Some(0));
+    assert!(!new.has(&of(&first)) && new.has(&of(&second)));
+}
+
+#[test]
+fn access_tokens_that_were_deleted_are_removed_if_that_is_confirmed() {
+    let (site, store, new) = site();
+    let at = site.path();
+    let token = Entry::AccessTokenRecord(AccessTokenId::random());
+    store.write(&token, "{}");
+    assert_eq!(migrate(at, "--from a.yml --to b.yml").code, Some(0));
+    fs::remove_file(store.path(&token)).unwrap();
+    assert_eq!(migrate(at, &format!("{FINISH} --yes")).code, Some(0));
+    assert!(!new.has(&token));
 }

@@ -13,7 +13,7 @@ use super::merged::Merged;
 use super::report::{Comparison, Holdings, How};
 use super::repositories::{InBoth, LAYERS, REVISIONS, Repositories, TAGS, TagInBoth};
 use super::repository::parse;
-use super::{CONCURRENCY, Error, Migration, Result, check_seen, others};
+use super::{CONCURRENCY, Error, Migration, Result, check_seen, others, removal};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -271,7 +271,12 @@ fn add_lost(migration: &Migration, comparison: &mut Comparison, path: DriverPath
 }
 
 async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> Result<()> {
+    let have_vanished = removal::tokens_vanished(&migration.source, &migration.target).await?;
     for root in others::roots() {
+        let how = match have_vanished && root == layout::access_tokens_root() {
+            true => How::Vanished,
+            false => How::Extra,
+        };
         let mut merged = Merged::new(&migration.source, &migration.target, &root);
         while let Some(pair) = merged.next().await? {
             check_seen(merged.take_unseen())?;
@@ -280,7 +285,7 @@ async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> R
             }
             match (&pair.source, &pair.target) {
                 (Some(_), None) => comparison.add(pair.path, How::Missing),
-                (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, How::Extra),
+                (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, how),
                 (Some(source), Some(target)) if source.size_bytes != target.size_bytes => {
                     comparison.add(pair.path, How::Other);
                 }

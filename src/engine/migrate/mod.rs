@@ -61,7 +61,7 @@ pub use moved::Moved;
 pub use options::{Options, Progress};
 pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
-pub(crate) use removal::remove_gone_tokens;
+pub(crate) use removal::{remove_gone_tokens, tokens_vanished};
 pub use report::{
     Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unseen,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, StorageDriver, StorageDriverExt};
 
 use super::caution::Kept;
@@ -32,7 +32,9 @@ pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts
         remove_from(target, found, kept, &mut removed).await?;
     }
     check_seen(repositories.take_findings().1)?;
-    for root in others::roots() {
+    let keeps_tokens = !options.confirmed && tokens_vanished(source, target).await?;
+    let roots = others::roots().into_iter();
+    for root in roots.filter(|root| !keeps_tokens || *root != layout::access_tokens_root()) {
         let mut extra = Extra::new(migration, &root);
         let goes_along = |path: &DriverPath| others::goes_along(path, &options.selection);
         while let Some((paths, _)) = extra.next(goes_along).await? {
@@ -51,6 +53,24 @@ pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts
         }
     }
     Ok(removed)
+}
+
+/// Whether the target has access tokens, and the source none at all: what was not mounted, or lost, looks like that.
+pub(crate) async fn tokens_vanished(
+    source: &Arc<dyn StorageDriver>,
+    target: &Arc<dyn StorageDriver>,
+) -> Result<bool> {
+    Ok(has_tokens(target).await.at_target()? && !has_tokens(source).await.at_source()?)
+}
+
+async fn has_tokens(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<bool> {
+    let mut files = driver.walk(&layout::access_tokens_root(), None);
+    while let Some(file) = files.try_next().await? {
+        if Entry::parse(&file.path).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes the access tokens that only the target has.

@@ -147,6 +147,8 @@ pub enum How {
     Extra,
     /// Only the target has it, and links of both stores need it: the source has lost it.
     Lost,
+    /// Only the target has it, and the source has no file of its kind any more: it has no access tokens at all.
+    Vanished,
     /// It is a tag of both stores whose manifest neither has.
     LeadsNowhere,
     /// Its content differs.
@@ -186,7 +188,12 @@ impl Comparison {
 
     /// Whether the source has lost content that the target has, as far as that is named.
     pub fn has_lost(&self) -> bool {
-        self.differences.items.iter().any(|difference| difference.how == How::Lost)
+        self.has(How::Lost)
+    }
+
+    /// Whether a file differs so, as far as that is named.
+    pub fn has(&self, how: How) -> bool {
+        self.differences.items.iter().any(|difference| difference.how == how)
     }
 
     pub(super) fn add(&mut self, path: DriverPath, how: How) {
