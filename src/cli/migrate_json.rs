@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 /// What a pass has copied or found.
 pub(super) fn pass(pass: &Pass) -> Value {
-    let Pass { copied, damaged, missing, broken, unreadable, dangling, foreign, unseen, .. } = pass;
+    let Pass { copied, damaged, missing, unlinked, broken, unreadable, dangling, foreign, unseen, .. } = pass;
     let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
     json!({
         "copied": amounts(copied),
         "damaged": named(damaged, |it| json!({ "digest": it.digest, "reason": it.reason })),
         "missing": named(missing, |digest| json!(digest)),
+        "unlinked": named(unlinked, |it| json!({ "repository": it.repository.as_str(), "digest": it.digest })),
         "broken": named(broken, |Broken { repository, manifest, tag, because }| json!({
             "repository": repository.as_str(),
             "manifest": manifest,

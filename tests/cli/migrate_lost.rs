@@ -193,3 +193,33 @@ fn access_tokens_that_were_deleted_are_removed_if_that_is_confirmed() {
     assert_eq!(migrate(at, &format!("{FINISH} --yes")).code, Some(0));
     assert!(!new.has(&token));
 }
+
+#[test]
+fn a_link_that_alone_is_missing_is_named_with_its_remedy() {
+    let (site, store, _new) = site();
+    let at = site.path();
+    let layer = Digest::sha256_of(b"team/webv1");
+    fs::remove_file(store.path(&Entry::LayerLink("team/web".parse().unwrap(), layer.clone()))).unwrap();
+    fs::write(at.join("c.yml"), "version: 0.1\nstorage:\n  filesystem: {rootdirectory: backups}\n").unwrap();
+    for command in ["migrate --from a.yml --to b.yml", "backup run --to c.yml a.yml"] {
+        let ended = end(binary(at).args(command.split(' ')), "");
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let named = ended.stdout.lines().find(|line| line.contains(&layer.to_string()));
+        let named = named.unwrap_or_else(|| panic!("{ended:?}"));
+        assert!(named.starts_with("without a link at the source: team/web@"), "{named}");
+        assert!(
+            named.contains("`registry verify --repair` writes it") && named.contains("team/web:v1"),
+            "{named}"
+        );
+        assert!(!ended.stdout.contains("missing at the source"), "{ended:?}");
+        let json = end(binary(at).args(command.split(' ')).args(["--format", "json"]), "");
+        let document: Value = serde_json::from_str(&json.stdout).unwrap();
+        let pass = document.get("pass").unwrap_or(&document);
+        assert_eq!(pass["unlinked"]["first"][0]["digest"], layer.to_string(), "{document}");
+        assert_eq!((&pass["missing"]["count"], &pass["is_whole"]), (&0.into(), &false.into()), "{document}");
+    }
+    let repaired =
+        end(binary(at).args(["verify", "--repair", "--since-start", "--progress", "none", "a.yml"]), "");
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    assert_eq!(migrate(at, FINISH).code, Some(0));
+}

@@ -92,7 +92,7 @@ impl RepositoryCopy {
                     Part::There => continue,
                     Part::Missing if self.copier.caches.contains(&self.name) => continue,
                     Part::Missing => {
-                        self.copier.lose(&layer);
+                        self.copier.lose_part(&self.name, &layer).await?;
                         layer
                     }
                     Part::Broken(because) => because,

@@ -22,7 +22,9 @@ pub struct Pass {
     pub damaged: Named<Damaged>,
     /// Configurations, layers and manifests that images of the source need, and that are missing there.
     pub missing: Named<Digest>,
-    /// The images that damaged or missing content breaks. They are not copied.
+    /// Configurations and layers that images of the source need, and whose data are there, but whose links are missing.
+    pub unlinked: Named<Unlinked>,
+    /// The images that damaged or missing content, or a missing link, breaks. They are not copied.
     pub broken: Named<Broken>,
     /// Links and other small files of the source that cannot be understood. They are not copied.
     pub unreadable: Named<DriverPath>,
@@ -64,6 +66,15 @@ pub struct Damaged {
     pub digest: Digest,
     /// The damage.
     pub reason: String,
+}
+
+/// Content without a link in its repository.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Unlinked {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The digest.
+    pub digest: Digest,
 }
 
 /// An image that needs damaged or missing content.
@@ -161,8 +172,8 @@ const MAX_NAMED: usize = 1000;
 impl Pass {
     /// Whether everything that the source holds could be read and copied.
     pub fn is_whole(&self) -> bool {
-        let Self { damaged, missing, broken, unreadable, lost_tags, unseen, pushed, .. } = self;
-        let of_content = damaged.count + missing.count + broken.count;
+        let Self { damaged, missing, unlinked, broken, unreadable, lost_tags, unseen, pushed, .. } = self;
+        let of_content = damaged.count + missing.count + unlinked.count + broken.count;
         of_content + unreadable.count + lost_tags + unseen.count + pushed.count == 0
     }
 }
