@@ -214,7 +214,7 @@ async fn save(
     args: RunArgs,
     stop: &CancellationToken,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let selection = selected::repositories(&args.repository, "only repositories can be saved")?;
+    let (selection, matched) = selected::noted(&args.repository, "only repositories can be saved")?;
     let source = find(drivers, args.config)?;
     let target = find(drivers, Some(args.to))?;
     let BackupStores { source, from, target, to } =
@@ -236,8 +236,9 @@ async fn save(
         }
     };
     let run = args.common.watch(run, &progress).await?;
-    report::print_run(&run, &to, begun.elapsed(), args.common.format);
-    Ok(complete(run.pass.is_whole() && run.snapshot.vanished.is_empty()))
+    let unmatched = matched.warn_of_others();
+    report::print_run(&run, &to, &unmatched, begun.elapsed(), args.common.format);
+    Ok(complete(run.is_whole() && unmatched.is_empty()))
 }
 
 async fn list(drivers: &Drivers, args: ListArgs) -> Result<ExitCode, Box<dyn Error>> {
@@ -266,7 +267,7 @@ async fn restore(
     args: RestoreArgs,
     stop: &CancellationToken,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let selection = selected::repositories(&args.repository, "only repositories can be restored")?;
+    let (selection, matched) = selected::noted(&args.repository, "only repositories can be restored")?;
     let (from, to) = (find(drivers, Some(args.from))?, find(drivers, Some(args.to))?);
     let BackupStores { source, target, .. } =
         app::backup_stores(&from.config, &to.config, drivers, args.dry_run).await?;
@@ -297,8 +298,9 @@ async fn restore(
         }
     };
     let restored = args.common.watch(restored, &progress).await?;
-    report::print_restored(&restored, args.dry_run, begun.elapsed(), args.common.format);
-    Ok(complete(restored.pass.is_whole() && restored.pass.dangling.count == 0))
+    let unmatched = matched.warn_of_others();
+    report::print_restored(&restored, args.dry_run, &unmatched, begun.elapsed(), args.common.format);
+    Ok(complete(restored.pass.is_whole() && restored.pass.dangling.count == 0 && unmatched.is_empty()))
 }
 
 async fn prune(

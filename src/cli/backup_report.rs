@@ -14,8 +14,8 @@ use super::migrate_json;
 use super::migrate_report::{amounts, list, print_findings};
 use super::terminal::{count, printable, say, warn};
 
-/// Prints what a backup has made. `to` is the store of the backups.
-pub(super) fn print_run(run: &Run, to: &str, took: Duration, format: ReportFormat) {
+/// Prints what a backup has made. `to` is the store of the backups; `unmatched` are the patterns that no repository matches.
+pub(super) fn print_run(run: &Run, to: &str, unmatched: &[String], took: Duration, format: ReportFormat) {
     let names = |ids: &[SnapshotId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     match format {
         ReportFormat::Json => {
@@ -23,6 +23,8 @@ pub(super) fn print_run(run: &Run, to: &str, took: Duration, format: ReportForma
             fields["pass"] = migrate_json::pass(&run.pass);
             fields["new_store"] = run.is_first.into();
             fields["future"] = names(&run.future).into();
+            fields["unmatched"] = unmatched.into();
+            fields["tokens_vanished"] = run.tokens_vanished.into();
             fields["duration_secs"] = took.as_secs_f64().into();
             say(fields.to_string());
         }
@@ -36,6 +38,12 @@ pub(super) fn print_run(run: &Run, to: &str, took: Duration, format: ReportForma
                     "the store shows nothing of {name}, but earlier snapshots have repositories there: mount what is \
                      missing; if it was deleted on purpose, confirm that once with `--yes`"
                 )));
+            }
+            if run.tokens_vanished {
+                warn(
+                    "the store has no access tokens any more, so the backups keep theirs: bring back what is missing; if they were \
+                     deleted on purpose, confirm that once with `--yes`",
+                );
             }
             warn_of_future(&run.future);
             let (id, totals) = (run.snapshot.id, held(&run.snapshot.totals));
@@ -99,7 +107,13 @@ pub(super) fn print_list(found: &[(SnapshotId, Result<Summary, String>)], format
     }
 }
 
-pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration, format: ReportFormat) {
+pub(super) fn print_restored(
+    restored: &Restored,
+    dry_run: bool,
+    unmatched: &[String],
+    took: Duration,
+    format: ReportFormat,
+) {
     let Restored { id, totals, pass, replaced, newer, tokens } = restored;
     let pushed = &pass.pushed;
     if format == ReportFormat::Json {
@@ -109,6 +123,7 @@ pub(super) fn print_restored(restored: &Restored, dry_run: bool, took: Duration,
             "snapshot": id.to_string(), "dry_run": dry_run, "repositories": totals.repositories, "tags": totals.tags,
             "manifests": totals.manifests, "pass": migrate_json::pass(pass), "replaced": names(replaced), "pushed": names(pushed),
             "newer": names(newer),
+            "unmatched": unmatched,
             "duration_secs": took.as_secs_f64(),
         });
         say(fields.to_string());

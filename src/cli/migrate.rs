@@ -11,11 +11,12 @@ use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, StorageDriver, parse_size, with_causes};
 use sampan_engine::Selection;
-use sampan_engine::migrate::{Begun, Finish, Migration, Options, Pass, Progress};
+use sampan_engine::migrate::{Begun, Finish, How, Migration, Options, Pass, Progress};
 use sampan_transfer::Selector;
 use serde_json::Value;
 
 use super::args::ReportFormat;
+use super::selected::Matched;
 use super::terminal::{count, say, warn};
 use super::transfer::{INCOMPLETE, until_interrupted};
 use super::{check, selected};
@@ -87,7 +88,7 @@ pub(super) fn run(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<
 }
 
 async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let selection = selected::repositories(&args.repository, "only repositories can be migrated")?;
+    let (selection, matched) = selected::noted(&args.repository, "only repositories can be migrated")?;
     let stores = open(drivers, &args).await?;
     let progress = Arc::new(Progress::default());
     let MigrationStores { source, from, target, to, caches } = stores;
@@ -104,8 +105,8 @@ async fn migrate(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<d
     let migration = Migration::begin(source, target, &from, options).await?;
     let work = async {
         match args.finish {
-            true => finish(&migration, &args, &to).await,
-            false => passes(&migration, &args).await,
+            true => finish(&migration, &args, &matched, &to).await,
+            false => passes(&migration, &args, &matched).await,
         }
     };
     match args.quiet {
@@ -156,7 +157,11 @@ async fn open(drivers: &Drivers, args: &MigrateArgs) -> Result<MigrationStores, 
 }
 
 /// One pass, or with `--watch` as many as it takes.
-async fn passes(migration: &Migration, args: &MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn passes(
+    migration: &Migration,
+    args: &MigrateArgs,
+    matched: &Matched,
+) -> Result<ExitCode, Box<dyn Error>> {
     let mut number = 0;
     loop {
         number += 1;
@@ -164,14 +169,18 @@ async fn passes(migration: &Migration, args: &MigrateArgs) -> Result<ExitCode, B
         let pass = migration.pass().await?;
         let took = begun.elapsed();
         let is_last = !args.watch || took <= SHORT_PASS || pass.copied.files() <= FEW_FILES;
+        let unmatched = if is_last { matched.warn_of_others() } else { Vec::new() };
         match args.format {
-            ReportFormat::Json => print_pass_as_json(&pass, number, took, args)?,
+            ReportFormat::Json => print_pass_as_json(&pass, number, took, &unmatched, args)?,
             ReportFormat::Text => print_pass(&pass, number, took, is_last, args),
         }
         if !is_last {
             continue;
         }
-        return Ok(if pass.is_whole() { ExitCode::SUCCESS } else { INCOMPLETE.into() });
+        return Ok(match pass.is_whole() && unmatched.is_empty() {
+            true => ExitCode::SUCCESS,
+            false => INCOMPLETE.into(),
+        });
     }
 }
 
@@ -192,23 +201,37 @@ fn print_pass_as_json(
     pass: &Pass,
     number: u64,
     took: Duration,
+    unmatched: &[String],
     args: &MigrateArgs,
 ) -> serde_json::Result<()> {
     let mut document = json_report::pass(pass);
     document["kind"] = Value::from(if args.dry_run { "dry_run" } else { "pass" });
     document["number"] = Value::from(number);
+    document["unmatched"] = Value::from(unmatched);
     document["duration_secs"] = Value::from(took.as_secs_f64());
     say(if args.watch { document.to_string() } else { serde_json::to_string_pretty(&document)? });
     Ok(())
 }
 
-async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<ExitCode, Box<dyn Error>> {
+async fn finish(
+    migration: &Migration,
+    args: &MigrateArgs,
+    matched: &Matched,
+    to: &str,
+) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
     let finish = migration.finish().await?;
     if finish.comparison.source.repositories == 0 && !args.repository.is_empty() {
         return Err(selected::none(&args.repository).into());
     }
     let took = begun.elapsed();
+    if finish.comparison.has(How::Vanished) {
+        warn(
+            "the source has no access tokens any more, so the target keeps its own: bring back what is missing there, or confirm \
+             with `--yes` that they were deleted",
+        );
+    }
+    let unmatched = matched.warn_of_others();
     // The findings are the way to an equal target, so they come before the source is marked.
     if args.format == ReportFormat::Text {
         print_finish(&finish, took);
@@ -218,7 +241,7 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
     let mut unmarked = None;
     match (is_done, is_moved) {
         (true, true) => unmarked = migration.close(to).await?,
-        (true, false) => migration.close_part().await?,
+        (true, false) => migration.close_part(&matched.found()).await?,
         (false, _) => {}
     }
     if let Some(error) = &unmarked {
@@ -230,6 +253,7 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
             document["kind"] = Value::from("finish");
             document["removed"] = json_report::amounts(&finish.removed);
             document["comparison"] = json_report::comparison(&finish.comparison);
+            document["unmatched"] = Value::from(&*unmatched);
             document["is_moved"] = Value::from(is_moved);
             document["is_marked"] = Value::from(is_moved && unmarked.is_none());
             document["duration_secs"] = Value::from(took.as_secs_f64());
@@ -247,15 +271,16 @@ async fn finish(migration: &Migration, args: &MigrateArgs, to: &str) -> Result<E
                     .to_owned()
             }
             (true, true) => {
+                let but = if finish.comparison.kept.count > 0 { " but for what is kept" } else { "" };
                 let marked = if unmarked.is_none() { "; the source is marked as moved" } else { "" };
-                format!("the stores are equal: serve {to} now{marked}")
+                format!("the stores are equal{but}: serve {to} now{marked}")
             }
             (true, false) => "the repositories are equal in both stores; their migration is finished, and later ones leave them \
                  alone"
                 .to_owned(),
         }),
     }
-    Ok(if is_done { ExitCode::SUCCESS } else { INCOMPLETE.into() })
+    Ok(if is_done && unmatched.is_empty() { ExitCode::SUCCESS } else { INCOMPLETE.into() })
 }
 
 fn print_finish(finish: &Finish, took: Duration) {

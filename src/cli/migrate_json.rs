@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 /// What a pass has copied or found.
 pub(super) fn pass(pass: &Pass) -> Value {
-    let Pass { copied, damaged, missing, broken, unreadable, dangling, foreign, unseen, pushed: _ } = pass;
+    let Pass { copied, damaged, missing, unlinked, broken, unreadable, dangling, foreign, unseen, .. } = pass;
     let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
     json!({
         "copied": amounts(copied),
         "damaged": named(damaged, |it| json!({ "digest": it.digest, "reason": it.reason })),
         "missing": named(missing, |digest| json!(digest)),
+        "unlinked": named(unlinked, |it| json!({ "repository": it.repository.as_str(), "digest": it.digest })),
         "broken": named(broken, |Broken { repository, manifest, tag, because }| json!({
             "repository": repository.as_str(),
             "manifest": manifest,
@@ -41,7 +42,7 @@ pub(super) fn amounts(amounts: &Amounts) -> Value {
 
 /// What both stores hold, and where they differ.
 pub(super) fn comparison(comparison: &Comparison) -> Value {
-    let Comparison { source, target, differences } = comparison;
+    let Comparison { source, target, differences, kept } = comparison;
     json!({
         "source": holdings(source),
         "target": holdings(target),
@@ -51,9 +52,12 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
                 How::Missing => "only_in_source",
                 How::Extra => "only_in_target",
                 How::Lost => "lost_at_source",
+                How::Vanished => "vanished_at_source",
+                How::LeadsNowhere => "leads_nowhere",
                 How::Other => "other_content",
             },
         })),
+        "kept": named(kept, |path| json!(path.as_str())),
         "is_equal": comparison.is_equal(),
     })
 }

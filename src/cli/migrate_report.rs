@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sampan_driver::HumanSize;
-use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass};
+use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass, Unlinked};
 use sampan_engine::oci::Digest;
 
 use super::terminal::{count, printable, say};
@@ -31,14 +31,23 @@ pub(super) fn amounts(amounts: &Amounts) -> String {
 
 /// Lists what a pass could not copy, and why.
 pub(super) fn print_findings(pass: &Pass) {
+    let image = |Broken { repository, manifest, tag, .. }: &Broken| match tag {
+        Some(tag) => format!("{repository}:{tag}"),
+        None => format!("{repository}@{manifest}"),
+    };
     let mut broken: BTreeMap<&Digest, Vec<String>> = BTreeMap::new();
-    for Broken { repository, manifest, tag, because } in &pass.broken.items {
-        let image = match tag {
-            Some(tag) => format!("{repository}:{tag}"),
-            None => format!("{repository}@{manifest}"),
-        };
-        broken.entry(because).or_default().push(image);
+    for one in &pass.broken.items {
+        broken.entry(&one.because).or_default().push(image(one));
     }
+    list(&pass.unlinked, "without a link at the source", |Unlinked { repository, digest }| {
+        let of_it = |one: &&Broken| one.because == *digest && one.repository == *repository;
+        let images: Vec<_> = pass.broken.items.iter().filter(of_it).map(image).collect();
+        let images = match images.is_empty() {
+            true => String::new(),
+            false => format!("; not copied because of it: {}", images.join(", ")),
+        };
+        format!("{repository}@{digest}: `registry verify --repair` writes it{images}")
+    });
     list(&pass.damaged, "damaged at the source, and not copied", |damaged| {
         let images = broken.remove(&damaged.digest).unwrap_or_default();
         let images = match images.is_empty() {
@@ -56,7 +65,12 @@ pub(super) fn print_findings(pass: &Pass) {
     });
     list(&pass.unreadable, "no link, and not copied", ToString::to_string);
     list(&pass.unseen, "not visible at the source", |place| format!("{}: {}", place.path, place.reason));
-    list(&pass.dangling, "leads nowhere at the source, and not copied", ToString::to_string);
+    let dangling = match pass.lost_tags {
+        0 => "leads nowhere at the source, and not copied",
+        // The backups may have the image from an earlier run.
+        _ => "leads nowhere at the source",
+    };
+    list(&pass.dangling, dangling, ToString::to_string);
     list(&pass.foreign, "no file of a registry, and not copied", ToString::to_string);
 }
 
@@ -71,10 +85,13 @@ pub(super) fn print_comparison(comparison: &Comparison) {
             How::Missing => "only in the source",
             How::Extra => "only in the target",
             How::Lost => "only in the target, and needed: the source has lost it",
+            How::Vanished => "only in the target: the source has no access tokens any more",
+            How::LeadsNowhere => "leads nowhere in both stores: push the image again, or delete the tag",
             How::Other => "another content",
         };
         format!("{}: {how}", difference.path)
     });
+    list(&comparison.kept, "kept, though the source has lost it", ToString::to_string);
 }
 
 fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {

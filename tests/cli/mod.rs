@@ -2,6 +2,7 @@
 
 mod access_command;
 mod backup_command;
+mod backup_lost;
 mod bench_command;
 mod bundle_mistakes;
 mod bundle_serve;
@@ -22,6 +23,7 @@ mod inventory_command;
 pub(crate) mod metrics;
 mod middleware;
 mod migrate_command;
+mod migrate_lost;
 mod mirror;
 mod missing_data;
 mod page_reload;

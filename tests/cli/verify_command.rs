@@ -362,3 +362,18 @@ fn damage_is_sent_to_the_endpoints_that_want_it() {
     }
     assert_eq!((&events[2]["action"], &deaf.events(1)[0]["action"]), (&"push".into(), &"push".into()));
 }
+
+/// A first push that a power failure has interrupted leaves a tag without a history.
+#[test]
+fn an_empty_tag_is_damaged_if_it_has_a_history() {
+    let (site, ..) = site();
+    let store = StoreFiles::new(&site.path().join("data"));
+    let current = |tag: &str| Entry::TagCurrent("other".parse().unwrap(), tag.parse().unwrap());
+    store.write(&current("first"), "");
+    assert_eq!(verify(site.path(), "").code, Some(0));
+    store.write(&current("v1"), "");
+    let found = verify(site.path(), "");
+    assert_eq!(found.code, Some(3), "{found:?}");
+    let named = format!("{} names no manifest: it contains \"\"", current("v1").path());
+    assert!(found.stdout.contains(&named) && !found.stdout.contains("tags/first"), "{found:?}");
+}

@@ -54,8 +54,11 @@ async fn what_the_source_has_lost_stays_at_the_target(ctx: Context) -> Result<()
         pulls_all(&target).await?;
     }
     // The loss is accepted, and does the target no harm.
-    let finish = stores.migration(confirmed()).await?.finish().await?;
-    is_complete(&stores, &finish).await?;
+    let comparison = stores.migration(confirmed()).await?.finish().await?.comparison;
+    ensure(comparison.is_equal(), "a confirmed loss is a difference")?;
+    equal(&comparison.kept.items, &lost, "what the target keeps")?;
+    equal(comparison.target.blobs, comparison.source.blobs + 2, "the blobs of the target")?;
+    is_valid(&stores.target).await?;
     pulls_all(&target).await
 }
 
@@ -146,7 +149,7 @@ async fn a_part_that_is_finished_is_closed(ctx: Context) -> Result<(), Failed> {
     let part = || Options { part: vec!["image/below".to_owned()], ..only("image/below") };
     let migration = stores.migration(part()).await?;
     migration.finish().await?;
-    migration.close_part().await?;
+    migration.close_part(&part().part).await?;
     target.put_image("image/below", &Image::new(3), "own").await?;
     let again = stores.migration(part()).await;
     ensure(matches!(again, Err(Error::PartFinished { .. })), "a part is migrated again that is finished")?;

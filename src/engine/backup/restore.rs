@@ -92,12 +92,21 @@ pub async fn restore(
     }
     let mut totals = Totals::default();
     repositories.values().for_each(|held| totals.add(held));
-    let view: Arc<dyn StorageDriver> = Arc::new(SnapshotView::new(from, Arc::new(repositories)));
+    let repositories = Arc::new(repositories);
+    // Only these, and not what the target has besides.
+    let selection = match options.selection.is_everything() {
+        true => options.selection.clone(),
+        false => {
+            let repositories = repositories.clone();
+            Selection::new(move |name| repositories.contains_key(name))
+        }
+    };
+    let view: Arc<dyn StorageDriver> = Arc::new(SnapshotView::new(from, repositories));
     let migration = Migration::with(
         &view,
         to,
         migrate::Options {
-            selection: options.selection.clone(),
+            selection,
             rate: options.rate,
             dry_run: options.dry_run,
             caches: target.caches().clone(),

@@ -48,6 +48,8 @@ pub struct Run {
     pub future: Vec<SnapshotId>,
     /// The store held no snapshot before.
     pub is_first: bool,
+    /// The source has no access tokens, but the backups have some, and keep them unless the run confirms the deletion.
+    pub tokens_vanished: bool,
 }
 
 /// The marker in a store that holds backups.
@@ -85,10 +87,10 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     migrate::check_no_collection(there, Side::Target).await?;
     let last_collection = migrate::last_collection(there).await?;
     let earlier = snapshots::list(there).await?;
-    let vanished = source::vanished(here, there, &earlier, options).await?;
+    let now = source.clock().now();
+    let vanished = source::vanished(here, there, &earlier, now, options).await?;
     remove_old_staged(backup).await?;
 
-    let now = source.clock().now();
     let id = free_id(SnapshotId::at(now), &earlier);
     let is_everything = options.selection.is_everything();
     let encoder = Encoder::new(id, from, &options.selection, vanished).map_err(Error::Pack)?;
@@ -143,12 +145,21 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
     for (name, tags) in gone {
         remove_tags(there, &name, tags).await?;
     }
-    if is_everything {
+    let tokens_vanished =
+        is_everything && !options.confirmed && migrate::tokens_vanished(here, there).await?;
+    if is_everything && !tokens_vanished {
         migrate::remove_gone_tokens(here, there).await?;
     }
     let is_first = earlier.is_empty();
     let future = earlier.into_iter().filter(|id| id.is_future(now)).collect();
-    Ok(Run { snapshot, pass, future, is_first })
+    Ok(Run { snapshot, pass, future, is_first, tokens_vanished })
+}
+
+impl Run {
+    /// Whether the snapshot has everything that the store had.
+    pub fn is_whole(&self) -> bool {
+        self.pass.is_whole() && self.snapshot.vanished.is_empty() && !self.tokens_vanished
+    }
 }
 
 impl Collected {

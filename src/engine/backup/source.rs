@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::TryStreamExt;
 use sampan_driver::{DirEntry, DriverPath, StorageDriver};
@@ -10,8 +11,10 @@ use super::{Error, Result, RunOptions, SnapshotId, snapshots};
 use crate::layout;
 use crate::migrate;
 
-/// The first parts of names, such as `team` of `team/app`, of which the store shows nothing, though the last snapshot with
-/// repositories has some below them, or lacked them already without a confirmation. None if the run confirms it.
+/// The first parts of names, such as `team` of `team/app`, of which the store shows nothing, though the last snapshot of the
+/// same selection that has repositories has some below them, or lacked them already without a confirmation. None if the run confirms it.
+///
+/// Snapshots that are of the future at `now` count only if there are no others.
 ///
 /// Where there are no directories, a part of a store cannot be on another volume, so nothing is looked for.
 ///
@@ -22,16 +25,21 @@ pub(super) async fn vanished(
     source: &Arc<dyn StorageDriver>,
     backup: &Arc<dyn StorageDriver>,
     earlier: &[SnapshotId],
+    now: SystemTime,
     options: &RunOptions,
 ) -> Result<Vec<String>> {
-    if !options.selection.is_everything() {
+    let (is_everything, selected) = (options.selection.is_everything(), options.selection.names());
+    // The words of the selection are not known.
+    if !is_everything && selected.is_empty() {
         return Ok(Vec::new());
     }
+    // A clock by which all are of the future is wrong itself.
+    let passes_future = earlier.iter().any(|id| !id.is_future(now));
     let mut last = None;
-    for id in earlier.iter().rev() {
+    for id in earlier.iter().rev().filter(|id| !passes_future || !id.is_future(now)) {
         // A damaged snapshot is no reason to make no further one.
         let Some(Ok(had)) = snapshots::read(backup, *id).await? else { continue };
-        if !had.summary.is_everything {
+        if had.summary.is_everything != is_everything || had.summary.selected != selected {
             continue;
         }
         // One without repositories may be of a run that confirmed it.

@@ -3,31 +3,35 @@
 //! A blob that was moved aside, and a disk that is not mounted, look like content that was deleted. So
 //!
 //! - data that a link or a manifest names that stays at the target are never removed there: the source has lost them;
+//! - the same holds for links that an image needs which stays (module `lost_links`);
 //! - where the target has repositories, and the source has none with the same first component of the name, nothing is
 //!   removed without confirmation;
 //! - the same holds where the source has lost most of the data that the links of both stores name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::{TryStreamExt, stream};
 use sampan_driver::StorageDriverExt;
 
 use super::digest_set::DigestSet;
 use super::error::At;
+use super::lost_links::LostLinks;
 use super::merged::Merged;
 use super::removal::MAX_MANIFEST_BYTES;
 use super::repositories::{InBoth, Repositories};
 use super::{CONCURRENCY, Error, Migration, Result, check_seen};
 use crate::layout::{self, Entry};
-use crate::oci::{Digest, Manifest};
+use crate::oci::{Digest, Manifest, RepositoryName};
 
-/// Data that only the target has, and that stay there.
+/// Data and links that only the target has, and that stay there.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Links or manifests name these that both stores have.
     pub(super) lost: DigestSet,
     /// Only repositories name these that this migration does not copy.
     foreign: DigestSet,
+    /// The links of each repository that images need which both stores have.
+    links: HashMap<RepositoryName, LostLinks>,
 }
 
 /// As many blobs are not lost one by one.
@@ -54,13 +58,18 @@ pub(super) async fn examine(migration: &Migration) -> Result<Kept> {
     let Migration { source, target, options, .. } = migration;
     let is_everything = options.selection.is_everything();
     let walked = if is_everything { crate::Selection::default() } else { options.selection.clone() };
+    let mut kept = Kept::default();
     let (mut copied, mut others, mut names) = (Named::default(), Named::default(), Names::new());
     let mut repositories = Repositories::new(source, target, walked);
     while let Some(found) = repositories.next().await? {
         check_seen(repositories.take_findings().1)?;
         if options.selection.has(&found.name) {
             note(&mut names, &found);
-            copied.add_common(&found);
+            let lost = LostLinks::of(migration, &found).await?;
+            copied.add_common(&found, &lost);
+            if !lost.is_empty() {
+                kept.links.insert(found.name, lost);
+            }
         } else {
             others.add_all(&found);
         }
@@ -71,9 +80,8 @@ pub(super) async fn examine(migration: &Migration) -> Result<Kept> {
     }
     // Else no data are removed.
     if !is_everything {
-        return Ok(Kept::default());
+        return Ok(kept);
     }
-    let mut kept = Kept::default();
     let (mut there, mut lost) = (0, 0);
     let mut unnamed = Vec::new();
     let mut merged = Merged::new(source, target, &layout::blobs_root());
@@ -111,17 +119,25 @@ impl Kept {
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.lost.contains(digest) || self.foreign.contains(digest)
     }
+
+    /// The links of a repository that stay at the target although the source lacks them.
+    pub(super) fn links(&self, name: &RepositoryName) -> Option<&LostLinks> {
+        self.links.get(name)
+    }
 }
 
 impl Named {
-    /// Adds what the links name that stay at the target when those are removed that the source lacks.
-    fn add_common(&mut self, found: &InBoth) {
+    /// Adds what the links name that stay at the target when those are removed that the source lacks and has not lost.
+    fn add_common(&mut self, found: &InBoth, lost: &LostLinks) {
         let mut extra = DigestSet::default();
-        found.extra.layers.iter().for_each(|digest| _ = extra.insert(digest));
+        let removed = found.extra.layers.iter().filter(|digest| !lost.layers.contains(digest));
+        removed.for_each(|digest| _ = extra.insert(digest));
         for digest in found.layers_there.iter().filter(|digest| !extra.contains(digest)) {
             self.data.insert(&digest);
         }
-        for digest in found.revisions_there.iter().filter(|digest| found.revisions_here.contains(digest)) {
+        let stays =
+            |digest: &Digest| found.revisions_here.contains(digest) || lost.revisions.contains(digest);
+        for digest in found.revisions_there.iter().filter(stays) {
             self.data.insert(&digest);
             self.revisions.insert(&digest);
         }

@@ -8,15 +8,17 @@ use sampan_driver::{DriverPath, StorageDriver, StorageDriverExt};
 use super::caution::Kept;
 use super::digest_set::DigestSet;
 use super::error::At;
+use super::lost_links::LostLinks;
 use super::merged::Merged;
 use super::report::{Comparison, Holdings, How};
 use super::repositories::{InBoth, LAYERS, REVISIONS, Repositories, TAGS, TagInBoth};
 use super::repository::parse;
-use super::{CONCURRENCY, Error, Migration, Result, check_seen, others};
+use super::{CONCURRENCY, Error, Migration, Result, check_seen, others, removal};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName, Tag};
 
-/// Compares both stores after a removal that has `kept` some data. Links and tags that lead nowhere at the source count on neither side.
+/// Compares both stores after a removal that has `kept` some data and links. Links that lead nowhere at the source, and tags
+/// that only the source has and that lead nowhere, count on neither side.
 pub(super) async fn compare(migration: &Migration, kept: &Kept) -> Result<Comparison> {
     let Migration { source, target, options, .. } = migration;
     let mut comparison = Comparison::default();
@@ -25,7 +27,7 @@ pub(super) async fn compare(migration: &Migration, kept: &Kept) -> Result<Compar
     while let Some(found) = repositories.next().await? {
         check_seen(repositories.take_findings().1)?;
         if !options.selection.is_everything() {
-            let Files { layers, revisions } = Files::of(&found);
+            let Files { layers, revisions } = Files::of(&found, kept.links(&found.name));
             layers.iter().chain(&revisions).for_each(|digest| _ = selected.insert(digest));
             found
                 .layers_there
@@ -33,7 +35,7 @@ pub(super) async fn compare(migration: &Migration, kept: &Kept) -> Result<Compar
                 .chain(found.revisions_there.iter())
                 .for_each(|digest| _ = linked.insert(&digest));
         }
-        compare_repository(migration, found, &mut comparison).await?;
+        compare_repository(migration, found, kept, &mut comparison).await?;
     }
     check_seen(repositories.take_findings().1)?;
     match options.selection.is_everything() {
@@ -51,24 +53,44 @@ struct Files {
 }
 
 impl Files {
-    fn of(found: &InBoth) -> Self {
+    fn of(found: &InBoth, lost: Option<&LostLinks>) -> Self {
         let extra: &super::repositories::Files = &found.extra;
-        let with = |there: &DigestSet, missing: &[Digest], extra: &[Digest]| {
+        let with = |there: &DigestSet, missing: &[Digest], extra: &[Digest], lost: Option<&DigestSet>| {
             let mut only_there = DigestSet::default();
-            extra.iter().for_each(|digest| _ = only_there.insert(digest));
+            let extra = extra.iter().filter(|digest| !lost.is_some_and(|lost| lost.contains(digest)));
+            extra.for_each(|digest| _ = only_there.insert(digest));
             let there = there.iter().filter(move |digest| !only_there.contains(digest));
             there.chain(missing.iter().cloned()).filter(Digest::is_canonical).collect()
         };
         Self {
-            layers: with(&found.layers_there, &found.missing.layers, &extra.layers),
-            revisions: with(&found.revisions_there, &found.missing.revisions, &extra.revisions),
+            layers: with(
+                &found.layers_there,
+                &found.missing.layers,
+                &extra.layers,
+                lost.map(|lost| &lost.layers),
+            ),
+            revisions: with(
+                &found.revisions_there,
+                &found.missing.revisions,
+                &extra.revisions,
+                lost.map(|lost| &lost.revisions),
+            ),
         }
     }
 }
 
-async fn compare_repository(migration: &Migration, found: InBoth, comparison: &mut Comparison) -> Result<()> {
-    let is_extra_counted = !migration.options.merge;
-    let InBoth { name, missing, extra, tags, mut in_source, mut in_target, .. } = found;
+async fn compare_repository(
+    migration: &Migration,
+    found: InBoth,
+    kept: &Kept,
+    comparison: &mut Comparison,
+) -> Result<()> {
+    let (is_extra_counted, is_confirmed) = (!migration.options.merge, migration.options.confirmed);
+    let InBoth { name, missing, extra, tags, revisions_here, mut in_source, mut in_target, .. } = found;
+    let lost = kept.links(&name);
+    let is_lost = |kind: usize, digest: &Digest| {
+        lost.is_some_and(|lost| if kind == LAYERS { &lost.layers } else { &lost.revisions }.contains(digest))
+    };
     for (kind, digests) in [(LAYERS, missing.layers), (REVISIONS, missing.revisions)] {
         for digest in digests {
             let entry = link(kind, &name, digest.clone());
@@ -80,10 +102,10 @@ async fn compare_repository(migration: &Migration, found: InBoth, comparison: &m
     }
     for (kind, digests) in [(LAYERS, extra.layers), (REVISIONS, extra.revisions)] {
         for digest in digests {
-            if is_extra_counted {
-                comparison.add(link(kind, &name, digest).path(), How::Extra);
-            } else {
-                in_target[kind] -= 1;
+            match is_lost(kind, &digest) {
+                true => comparison.add_lost(link(kind, &name, digest).path(), is_confirmed),
+                false if is_extra_counted => comparison.add(link(kind, &name, digest).path(), How::Extra),
+                false => in_target[kind] -= 1,
             }
         }
     }
@@ -95,7 +117,15 @@ async fn compare_repository(migration: &Migration, found: InBoth, comparison: &m
     while let Some((tag, verdict)) = compared.try_next().await? {
         let path = || Entry::TagCurrent(name.clone(), tag.clone()).path();
         match verdict {
-            Verdict::Equal => {}
+            Verdict::Equal(Some(digest))
+                if is_extra_counted && !revisions_here.contains(&digest) && !is_lost(REVISIONS, &digest) =>
+            {
+                match is_confirmed {
+                    true => comparison.kept.push(path()),
+                    false => comparison.add(path(), How::LeadsNowhere),
+                }
+            }
+            Verdict::Equal(_) => {}
             Verdict::Differs(How::Extra) if !is_extra_counted => in_target[TAGS] -= 1,
             Verdict::Differs(how) => comparison.add(path(), how),
             Verdict::LeadsNowhere => in_source[TAGS] -= 1,
@@ -135,7 +165,8 @@ async fn leads_nowhere(source: &Arc<dyn StorageDriver>, entry: &Entry, digest: &
 }
 
 enum Verdict {
-    Equal,
+    /// Both stores have the tag, which points at this manifest, or neither has it.
+    Equal(Option<Digest>),
     Differs(How),
     LeadsNowhere,
 }
@@ -147,11 +178,11 @@ async fn compare_tag(migration: &Migration, name: &RepositoryName, tag: TagInBot
     let (here, there) = futures::try_join!(here, there)?;
     let verdict = match (here, there) {
         (Some(here), Some(there)) if parse(&here).is_some() && parse(&here) == parse(&there) => {
-            Verdict::Equal
+            Verdict::Equal(parse(&here))
         }
         (Some(_), Some(_)) => Verdict::Differs(How::Other),
         (None, Some(_)) => Verdict::Differs(How::Extra),
-        (None, None) => Verdict::Equal,
+        (None, None) => Verdict::Equal(None),
         (Some(here), None) => match parse(&here) {
             Some(digest) => {
                 let link = Entry::RevisionLink(name.clone(), digest.clone());
@@ -177,9 +208,8 @@ async fn compare_data(migration: &Migration, kept: &Kept, comparison: &mut Compa
         };
         let (source, target) =
             (pair.source.map(|file| file.size_bytes), pair.target.map(|file| file.size_bytes));
-        let is_lost = kept.lost.contains(&digest);
-        if source.is_none() && is_lost && !migration.options.confirmed {
-            add_lost(comparison, pair.path, target);
+        if source.is_none() && kept.lost.contains(&digest) {
+            add_lost(migration, comparison, pair.path, target);
             continue;
         }
         let is_foreign = source.is_none() && (migration.options.merge || kept.has(&digest));
@@ -209,10 +239,9 @@ async fn compare_selected(
     };
     let digests: Vec<Digest> = selected.iter().collect();
     let mut found = stream::iter(digests).map(stat).buffered(CONCURRENCY);
-    let is_loss_counted = !migration.options.merge && !migration.options.confirmed;
     while let Some((path, is_linked, (source, target))) = found.try_next().await? {
-        if source.is_none() && target.is_some() && is_linked && is_loss_counted {
-            add_lost(comparison, path, target);
+        if source.is_none() && target.is_some() && is_linked && !migration.options.merge {
+            add_lost(migration, comparison, path, target);
             continue;
         }
         // The target may have data for another repository that the source lacks.
@@ -235,14 +264,19 @@ fn add_data(comparison: &mut Comparison, path: DriverPath, source: Option<u64>, 
 }
 
 /// Adds data that the source has lost.
-fn add_lost(comparison: &mut Comparison, path: DriverPath, target: Option<u64>) {
+fn add_lost(migration: &Migration, comparison: &mut Comparison, path: DriverPath, target: Option<u64>) {
     comparison.target.blobs += 1;
     comparison.target.bytes += target.unwrap_or_default();
-    comparison.add(path, How::Lost);
+    comparison.add_lost(path, migration.options.confirmed);
 }
 
 async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> Result<()> {
+    let have_vanished = removal::tokens_vanished(&migration.source, &migration.target).await?;
     for root in others::roots() {
+        let how = match have_vanished && root == layout::access_tokens_root() {
+            true => How::Vanished,
+            false => How::Extra,
+        };
         let mut merged = Merged::new(&migration.source, &migration.target, &root);
         while let Some(pair) = merged.next().await? {
             check_seen(merged.take_unseen())?;
@@ -251,7 +285,7 @@ async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> R
             }
             match (&pair.source, &pair.target) {
                 (Some(_), None) => comparison.add(pair.path, How::Missing),
-                (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, How::Extra),
+                (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, how),
                 (Some(source), Some(target)) if source.size_bytes != target.size_bytes => {
                     comparison.add(pair.path, How::Other);
                 }

@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 use super::error::At;
 use super::options::Progress;
-use super::report::{Amounts, Damaged, Pass};
+use super::report::{Amounts, Damaged, Pass, Unlinked};
 use super::staged::StagedFiles;
 use super::{Error, Manner, Migration, Result};
 use crate::caches::CachePrefixes;
 use crate::layout::Entry;
-use crate::oci::{Algorithm, Digest};
+use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::rate::Rate;
 use crate::upload::hash::UploadHash;
 
@@ -41,6 +41,8 @@ pub(super) struct Copier {
     data: Mutex<HashMap<[u8; 32], Arc<OnceCell<Data>>>>,
     /// What images need, and the source has lost. A plain mutex: held only for a lookup.
     lost: Mutex<HashSet<Digest>>,
+    /// What images need, and the source has without a link. A plain mutex: held only for a lookup.
+    unlinked: Mutex<HashSet<Unlinked>>,
     staged: Arc<StagedFiles>,
     /// A plain mutex: held only to add.
     pass: Mutex<Pass>,
@@ -79,6 +81,7 @@ impl Copier {
             progress: options.progress.clone(),
             data: Mutex::default(),
             lost: Mutex::default(),
+            unlinked: Mutex::default(),
             staged: staged.clone(),
             pass: Mutex::default(),
         }
@@ -99,6 +102,21 @@ impl Copier {
         if self.lost.lock().insert(digest.clone()) {
             self.find(|pass| pass.missing.push(digest.clone()));
         }
+    }
+
+    /// Records that an image needs what has no link in its repository at the source: the link is lost, or the data are.
+    pub(super) async fn lose_part(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+        let is_there = digest.is_canonical()
+            && self.source.exists(&Entry::Blob(digest.clone()).path()).await.at_source()?;
+        let unlinked = Unlinked { repository: repository.clone(), digest: digest.clone() };
+        match is_there {
+            false => self.lose(digest),
+            true if self.unlinked.lock().insert(unlinked.clone()) => {
+                self.find(|pass| pass.unlinked.push(unlinked));
+            }
+            true => {}
+        }
+        Ok(())
     }
 
     /// Whether an image needs the content, and the source has lost it.

@@ -33,6 +33,10 @@ impl DigestSet {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.canonical.is_empty() && self.others.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Digest> {
         let canonical = self.canonical.iter();
         let canonical = canonical.map(|hash| Digest::from_hash(crate::oci::Algorithm::Sha256, hash));

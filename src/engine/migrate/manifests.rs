@@ -127,7 +127,9 @@ impl RepositoryCopy {
             if !self.is_kept(&link.path()).await? {
                 return missing;
             }
-            lost.iter().for_each(|part| self.copier.lose(part));
+            for part in &lost {
+                self.copier.lose_part(&self.name, part).await?;
+            }
             return Ok(Attempt::Settled(Part::Broken((*first).clone())));
         }
         self.write(digest, bytes, needs.subject).await?;

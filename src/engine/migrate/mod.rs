@@ -38,6 +38,7 @@ mod copier;
 mod digest_set;
 mod error;
 mod guard;
+mod lost_links;
 mod manifests;
 mod merged;
 mod moved;
@@ -60,9 +61,9 @@ pub use moved::Moved;
 pub use options::{Options, Progress};
 pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
-pub(crate) use removal::remove_gone_tokens;
+pub(crate) use removal::{remove_gone_tokens, tokens_vanished};
 pub use report::{
-    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unseen,
+    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unlinked, Unseen,
 };
 pub(crate) use staged::remove_old as remove_old_staged;
 
@@ -228,15 +229,14 @@ impl Migration {
         Ok(marked.err())
     }
 
-    /// Ends the migration of [the part](Options::part): a later one of the same part is refused.
+    /// Ends the migration of a part, by the patterns of its repositories: a later one of the same part is refused.
     ///
     /// # Errors
     ///
     /// Any error of the target.
-    pub async fn close_part(&self) -> Result<()> {
+    pub async fn close_part(&self, part: &[String]) -> Result<()> {
         let Some(mut begun) = Begun::read(&self.target).await.at_target()? else { return Ok(()) };
-        let new: Vec<_> =
-            self.options.part.iter().filter(|pattern| !begun.finished.contains(pattern)).cloned().collect();
+        let new: Vec<_> = part.iter().filter(|pattern| !begun.finished.contains(pattern)).cloned().collect();
         begun.finished.extend(new);
         begun.write(&self.target).await.at_target()
     }

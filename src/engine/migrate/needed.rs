@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// Copies those of `lacking` that a manifest of the source needs, or is. It reads all manifests, but none if nothing lacks.
 pub(super) async fn copy_data(migration: &Migration, copier: &Arc<Copier>, lacking: DigestSet) -> Result<()> {
-    if lacking.iter().next().is_none() {
+    if lacking.is_empty() {
         return Ok(());
     }
     let (source, lacking) = (&migration.source, Arc::new(lacking));
@@ -73,7 +73,7 @@ impl RepositoryCopy {
     ) -> Result<()> {
         let mut lacking = DigestSet::default();
         layers.iter().filter(|layer| !self.has_layer(layer)).for_each(|layer| _ = lacking.insert(layer));
-        if lacking.iter().next().is_none() {
+        if lacking.is_empty() {
             return Ok(());
         }
         let there: Vec<Digest> =
@@ -92,7 +92,7 @@ impl RepositoryCopy {
                     Part::There => continue,
                     Part::Missing if self.copier.caches.contains(&self.name) => continue,
                     Part::Missing => {
-                        self.copier.lose(&layer);
+                        self.copier.lose_part(&self.name, &layer).await?;
                         layer
                     }
                     Part::Broken(because) => because,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, StorageDriver, StorageDriverExt};
 
 use super::caution::Kept;
@@ -21,18 +21,20 @@ const AT_ONCE: usize = 1000;
 /// A larger manifest is not read to learn whether it is an index, or what it needs.
 pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Removes what only the target has, but for the data that are `kept`. Any place of the source that cannot be seen ends the removal: what lies there is not
-/// gone.
+/// Removes what only the target has, but for the data and links that are `kept`. Any place of the source that cannot be seen
+/// ends the removal: what lies there is not gone.
 pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts> {
     let Migration { source, target, options, .. } = migration;
     let mut removed = Amounts::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());
     while let Some(found) = repositories.next().await? {
         check_seen(repositories.take_findings().1)?;
-        remove_from(target, found, &mut removed).await?;
+        remove_from(target, found, kept, &mut removed).await?;
     }
     check_seen(repositories.take_findings().1)?;
-    for root in others::roots() {
+    let keeps_tokens = !options.confirmed && tokens_vanished(source, target).await?;
+    let roots = others::roots().into_iter();
+    for root in roots.filter(|root| !keeps_tokens || *root != layout::access_tokens_root()) {
         let mut extra = Extra::new(migration, &root);
         let goes_along = |path: &DriverPath| others::goes_along(path, &options.selection);
         while let Some((paths, _)) = extra.next(goes_along).await? {
@@ -53,6 +55,24 @@ pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts
     Ok(removed)
 }
 
+/// Whether the target has access tokens, and the source none at all: what was not mounted, or lost, looks like that.
+pub(crate) async fn tokens_vanished(
+    source: &Arc<dyn StorageDriver>,
+    target: &Arc<dyn StorageDriver>,
+) -> Result<bool> {
+    Ok(has_tokens(target).await.at_target()? && !has_tokens(source).await.at_source()?)
+}
+
+async fn has_tokens(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<bool> {
+    let mut files = driver.walk(&layout::access_tokens_root(), None);
+    while let Some(file) = files.try_next().await? {
+        if Entry::parse(&file.path).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes the access tokens that only the target has.
 pub(crate) async fn remove_gone_tokens(
     source: &Arc<dyn StorageDriver>,
@@ -65,9 +85,18 @@ pub(crate) async fn remove_gone_tokens(
     Ok(())
 }
 
-async fn remove_from(target: &Arc<dyn StorageDriver>, found: InBoth, removed: &mut Amounts) -> Result<()> {
+async fn remove_from(
+    target: &Arc<dyn StorageDriver>,
+    found: InBoth,
+    kept: &Kept,
+    removed: &mut Amounts,
+) -> Result<()> {
     let is_gone = !found.is_in_source();
-    let InBoth { name, extra, tags, digests, in_target, .. } = found;
+    let InBoth { name, mut extra, tags, digests, in_target, .. } = found;
+    if let Some(lost) = kept.links(&name) {
+        extra.layers.retain(|digest| !lost.layers.contains(digest));
+        extra.revisions.retain(|digest| !lost.revisions.contains(digest));
+    }
     // A history without its tag would still list the tag where there are no directories.
     let history = extra.history.into_iter();
     let history: Vec<_> =

@@ -22,12 +22,16 @@ pub struct Pass {
     pub damaged: Named<Damaged>,
     /// Configurations, layers and manifests that images of the source need, and that are missing there.
     pub missing: Named<Digest>,
-    /// The images that damaged or missing content breaks. They are not copied.
+    /// Configurations and layers that images of the source need, and whose data are there, but whose links are missing.
+    pub unlinked: Named<Unlinked>,
+    /// The images that damaged or missing content, or a missing link, breaks. They are not copied.
     pub broken: Named<Broken>,
     /// Links and other small files of the source that cannot be understood. They are not copied.
     pub unreadable: Named<DriverPath>,
     /// Links and tags of the source that lead nowhere there. They are not copied.
     pub dangling: Named<DriverPath>,
+    /// In a backup, how many of these are tags, which are damage; a cache may have some.
+    pub lost_tags: u64,
     /// Files of the source that belong to no registry. They are not copied.
     pub foreign: Named<DriverPath>,
     /// Places of the source that cannot be seen.
@@ -62,6 +66,15 @@ pub struct Damaged {
     pub digest: Digest,
     /// The damage.
     pub reason: String,
+}
+
+/// Content without a link in its repository.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Unlinked {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The digest.
+    pub digest: Digest,
 }
 
 /// An image that needs damaged or missing content.
@@ -106,6 +119,8 @@ pub struct Comparison {
     pub target: Holdings,
     /// The files that differ, by name.
     pub differences: Named<Difference>,
+    /// Files that only the target has and keeps, since the source has lost them. The loss is confirmed, so they are no difference.
+    pub kept: Named<DriverPath>,
 }
 
 /// Numbers of the content of a store.
@@ -143,6 +158,10 @@ pub enum How {
     Extra,
     /// Only the target has it, and links of both stores need it: the source has lost it.
     Lost,
+    /// Only the target has it, and the source has no file of its kind any more: it has no access tokens at all.
+    Vanished,
+    /// It is a tag of both stores whose manifest neither has.
+    LeadsNowhere,
     /// Its content differs.
     Other,
 }
@@ -153,9 +172,9 @@ const MAX_NAMED: usize = 1000;
 impl Pass {
     /// Whether everything that the source holds could be read and copied.
     pub fn is_whole(&self) -> bool {
-        let Self { damaged, missing, broken, unreadable, unseen, pushed, .. } = self;
-        let of_content = damaged.count + missing.count + broken.count;
-        of_content + unreadable.count + unseen.count + pushed.count == 0
+        let Self { damaged, missing, unlinked, broken, unreadable, lost_tags, unseen, pushed, .. } = self;
+        let of_content = damaged.count + missing.count + unlinked.count + broken.count;
+        of_content + unreadable.count + lost_tags + unseen.count + pushed.count == 0
     }
 }
 
@@ -180,11 +199,24 @@ impl Comparison {
 
     /// Whether the source has lost content that the target has, as far as that is named.
     pub fn has_lost(&self) -> bool {
-        self.differences.items.iter().any(|difference| difference.how == How::Lost)
+        self.has(How::Lost)
+    }
+
+    /// Whether a file differs so, as far as that is named.
+    pub fn has(&self, how: How) -> bool {
+        self.differences.items.iter().any(|difference| difference.how == how)
     }
 
     pub(super) fn add(&mut self, path: DriverPath, how: How) {
         self.differences.push(Difference { path, how });
+    }
+
+    /// Adds a file that only the target has, and that the source has lost.
+    pub(super) fn add_lost(&mut self, path: DriverPath, is_confirmed: bool) {
+        match is_confirmed {
+            true => self.kept.push(path),
+            false => self.add(path, How::Lost),
+        }
     }
 }
 

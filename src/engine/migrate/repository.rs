@@ -108,7 +108,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     copy.copy_revisions(revisions).await?;
     copy.copy_needed_layers(layers, &revisions_here).await?;
     let has_new_history = !missing.history.is_empty();
-    let (there, pushed) = copy.copy_tags(&targets, missing.history, &digests).await?;
+    let (there, pushed) = copy.copy_tags(&targets, &revisions_here, missing.history, &digests).await?;
     targets.retain(|target| !pushed.contains(&target.tag));
     let history: Vec<_> = history.into_iter().filter(|(tag, ..)| !pushed.contains(tag)).collect();
     if missing.has_index {

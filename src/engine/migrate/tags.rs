@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriverExt};
 
+use super::digest_set::DigestSet;
 use super::error::At;
 use super::report::{Amounts, Broken, TagThere};
 use super::repositories::TagInBoth;
@@ -65,11 +66,13 @@ impl RepositoryCopy {
     pub(super) async fn copy_tags(
         self: &Arc<Self>,
         targets: &[Target],
+        revisions_here: &DigestSet,
         history: Vec<(Tag, Digest)>,
         digests: &[TagInBoth],
     ) -> Result<(HashSet<Tag>, HashSet<Tag>)> {
         let mut moved = Vec::new();
         let mut tags = HashSet::new();
+        let is_backup = self.copier.manner.recorder().is_some();
         for target in targets {
             let part = match target.has_moved {
                 true => self.revision(&target.digest).await?,
@@ -77,12 +80,16 @@ impl RepositoryCopy {
             };
             match part {
                 Part::There => {
+                    if is_backup && !revisions_here.contains(&target.digest) {
+                        self.keep_unlinked(target).await?;
+                    }
                     tags.insert(target.tag.clone());
                     moved.extend(target.has_moved.then(|| (target.tag.clone(), target.digest.clone())));
                 }
                 Part::Missing if !self.copier.is_lost(&target.digest) => {
-                    let path = Entry::TagCurrent(self.name.clone(), target.tag.clone()).path();
-                    self.copier.find(|pass| pass.dangling.push(path));
+                    if !is_backup || self.is_current(target).await? {
+                        self.find_dangling(&target.tag);
+                    }
                 }
                 part => {
                     let because = match part {
@@ -123,6 +130,40 @@ impl RepositoryCopy {
             self.copy_file(Entry::TagDigest(self.name.clone(), digest.tag.clone())).await?;
         }
         Ok((tags, pushed))
+    }
+
+    /// Keeps the manifest of a tag in a backup that has it, although the walk has seen no link to it at the source: it was pushed
+    /// since, or the source has lost the link, which is found then.
+    async fn keep_unlinked(&self, target: &Target) -> Result<()> {
+        let is_there = self.revision(&target.digest).await? == Part::There;
+        let link = Entry::RevisionLink(self.name.clone(), target.digest.clone()).path();
+        if !self.copier.source.exists(&link).await.at_source()? {
+            if !self.is_current(target).await? {
+                return Ok(());
+            }
+            self.find_dangling(&target.tag);
+        }
+        if is_there {
+            self.remember(&target.digest, Part::There);
+        }
+        Ok(())
+    }
+
+    /// Whether the tag of the source still points there: it may have been deleted with its manifest meanwhile.
+    async fn is_current(&self, Target { tag, digest, .. }: &Target) -> Result<bool> {
+        let path = Entry::TagCurrent(self.name.clone(), tag.clone()).path();
+        let content = self.copier.source.get_content_if_any(&path).await.at_source()?;
+        Ok(content.as_deref().and_then(parse).as_ref() == Some(digest))
+    }
+
+    /// Records a tag of the source that leads nowhere there.
+    fn find_dangling(&self, tag: &Tag) {
+        let path = Entry::TagCurrent(self.name.clone(), tag.clone()).path();
+        let is_lost = self.copier.manner.recorder().is_some() && !self.copier.caches.contains(&self.name);
+        self.copier.find(|pass| {
+            pass.dangling.push(path);
+            pass.lost_tags += u64::from(is_lost);
+        });
     }
 
     /// Points a tag at a manifest that is there. Returns whether the tag points at it then: where pushes go first, a tag that

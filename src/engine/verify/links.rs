@@ -1,7 +1,7 @@
 //! The tags and links of a repository: whether each says what it should.
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{ErrorKind, StorageDriverExt};
 
 use super::Result;
@@ -9,8 +9,9 @@ use super::data::with_cause;
 use super::problem::{Problem, ProblemKind};
 use super::repository::Check;
 use super::sizes::{Hash, digest};
-use crate::layout::Entry;
+use crate::layout::{self, Entry};
 use crate::link::digest_in;
+use crate::oci::Tag;
 
 /// How many small files are read at a time.
 const SMALL_AT_A_TIME: usize = 16;
@@ -106,8 +107,9 @@ impl Check<'_> {
         for (entry, content) in self.read_small(tags).await? {
             let Entry::TagCurrent(_, tag) = &entry else { continue };
             let Some(target) = digest_in(&content).and_then(|target| target.canonical_hash()) else {
-                // A power failure empties a tag that was never synced.
-                if !content.is_empty() {
+                // A power failure empties a tag that was never synced. One with a history was there: the registry
+                // writes the history after the tag. Distribution writes it before, so there it may be of a push that broke off.
+                if !content.is_empty() || self.has_history(&entry, tag).await? {
                     let kind = ProblemKind::TagDamaged { content: shown(&content) };
                     self.add(Problem::new(&entry.path(), kind, None), None);
                 }
@@ -122,6 +124,18 @@ impl Check<'_> {
             self.pointing.entry(target).or_default().push(tag.clone());
         }
         Ok(())
+    }
+
+    /// Whether an empty tag has pointed at a manifest, and is still empty.
+    async fn has_history(&self, entry: &Entry, tag: &Tag) -> Result<bool> {
+        let mut files = self.driver().walk(&layout::tag(&self.listing.name, tag), None);
+        while let Some(file) = files.try_next().await? {
+            if file.size_bytes > 0 && matches!(Entry::parse(&file.path), Some(Entry::TagIndex(..))) {
+                let content = self.driver().get_content_if_any(&entry.path()).await?;
+                return Ok(content.is_some_and(|content| content.is_empty()));
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the tag still points there, and the manifest is still not linked.
