@@ -24,6 +24,7 @@ mod middleware;
 mod migrate_command;
 mod mirror;
 mod missing_data;
+mod no_authorities;
 mod page_reload;
 mod permissions;
 mod pull_through_page;
