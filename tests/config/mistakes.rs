@@ -13,6 +13,10 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ("http:\n  adr: :5000", "config.yml:4:3: http.adr: unknown key; did you mean `addr`?"),
         ("htpp: {}", "config.yml:3:1: htpp: unknown key; did you mean `http`?"),
         ("catalog: { size: 5 }", "config.yml:3:12: catalog.size: unknown key; known here: maxentries"),
+        (
+            "http: { addr: '127.0.0.1:5000', debug: { addr: ':5000' } }",
+            "config.yml:3:48: http.debug.addr: `:5000` is taken by `http.addr: 127.0.0.1:5000`: choose another port",
+        ),
         ("http: { net: udp }", "config.yml:3:14: http.net: expected one of tcp, unix, found `udp`"),
         (
             "log: { level: trace }",
