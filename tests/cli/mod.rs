@@ -29,6 +29,7 @@ mod page_reload;
 mod permissions;
 mod pull_through_page;
 mod registry_client;
+mod reload_failures;
 mod rewritten_indexes;
 mod runbook;
 mod serve_command;
