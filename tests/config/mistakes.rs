@@ -17,6 +17,10 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "http: { addr: '127.0.0.1:5000', debug: { addr: ':5000' } }",
             "config.yml:3:48: http.debug.addr: `:5000` is taken by `http.addr: 127.0.0.1:5000`: choose another port",
         ),
+        (
+            "http: { limits: { maxconnections: -1 } }",
+            "config.yml:3:35: http.limits.maxconnections: expected a whole number that is not negative, found the number -1",
+        ),
         ("http: { net: udp }", "config.yml:3:14: http.net: expected one of tcp, unix, found `udp`"),
         (
             "log: { level: trace }",
