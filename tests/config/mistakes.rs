@@ -303,6 +303,24 @@ fn broken_yaml_is_named_with_its_line() {
 }
 
 #[test]
+fn endpoints_with_one_name_and_a_negative_threshold_cause_a_warning_as_distribution_starts_with_them() {
+    let warned = warnings(
+        &format!(
+            "{MINIMAL}notifications: {{ endpoints: [{{ name: a, url: 'http://h/1' }}, {{ name: a, url: 'http://h/2', threshold: -1 }}, \
+             {{ name: a, url: 'http://h/4', disabled: true }}] }}\n"
+        ),
+        &[],
+    );
+    for (path, message) in [
+        ("endpoints[1].name", "`a` is another endpoint's name too"),
+        ("endpoints[1].threshold", "is negative and counts as 10"),
+    ] {
+        assert!(warned.contains(&format!("notifications.{path}: {message}")), "{path}: {warned}");
+    }
+    assert!(!warned.contains("endpoints[0]") && !warned.contains("endpoints[2]"), "{warned}");
+}
+
+#[test]
 fn settings_without_effect_cause_a_warning() {
     let tls = "http: { tls: { certificate: /c, key: /k, clientauth: request-client-cert, minimumtls: tls1.3, ciphersuites: \
                [TLS_AES_128_GCM_SHA256] }, h2c: { enabled: true } }";
