@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
+use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     ReqwestConnector,
 };
-use object_store::{ClientConfigKey, ClientOptions};
 use tokio::sync::Semaphore;
 
 /// The kinds of request that stores charge for; their numbers show the driver's efficiency.
@@ -171,11 +171,9 @@ impl HttpConnector for Watch {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let connector = ReqwestConnector::default();
         let inner = match connector.connect(options) {
-            // A machine without authorities can still speak plain HTTP.
-            Err(_) if options.get_config_value(&ClientConfigKey::AllowHttp).as_deref() == Some("true") => {
-                connector.connect(&options.clone().with_no_system_certificates(true))?
-            }
-            connected => connected?,
+            // A machine without authorities can still speak plain HTTP; TLS fails where it connects.
+            Err(_) => connector.connect(&options.clone().with_no_system_certificates(true))?,
+            Ok(connected) => connected,
         };
         Ok(HttpClient::new(Watched { inner, watch: self.clone() }))
     }
