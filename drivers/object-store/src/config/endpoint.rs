@@ -59,7 +59,8 @@ impl Place<'_> {
     fn own(&self, endpoint: &str) -> Result<Endpoint, BuildError> {
         if has_user_info(endpoint) {
             return Err(self.error(
-                "regionendpoint must not have a user or password, which messages would show: use `accesskey` and `secretkey`",
+                "regionendpoint and redirectendpoint must not have a user or password, which messages would show: use `accesskey` \
+                 and `secretkey`",
             ));
         }
         let scheme = if self.secure { "https" } else { "http" };
