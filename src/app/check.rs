@@ -3,7 +3,9 @@
 use sampan_config::{Config, Diagnostic, Loaded, LogConfig, LogLevel};
 
 use super::caches::caches_if_configured;
-use super::{Access, AppError, descriptors, exposure, http_options, middleware, network, store};
+use super::{
+    Access, AppError, descriptors, exposure, http_options, middleware, network, notifications, store,
+};
 use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
 use crate::telemetry::logging;
@@ -59,4 +61,5 @@ async fn check_files(config: &Config, drivers: &Drivers, errors: &mut Vec<AppErr
     note(network::security(&config.http).await.map(drop));
     note(descriptors::check(config).await);
     note(caches_if_configured(config).await.map(drop));
+    note(notifications::check(config).await);
 }

@@ -14,7 +14,11 @@ use sampan_shown_url::ShownUrl;
 use tokio::time::{sleep, timeout};
 
 use super::AppError;
-use crate::notify::{EndpointSettings, Ignored, Notifier, NotifierSettings, RequestRecord, RequestSink};
+use crate::blocking::on_blocking_pool;
+use crate::http_client;
+use crate::notify::{
+    EndpointSettings, Ignored, Notifier, NotifierSettings, NotifyError, RequestRecord, RequestSink,
+};
 use crate::telemetry::{CallbackMetric, MetricsError, Sample};
 
 /// How long a registry that stops still sends events. Events on disk stay there.
@@ -39,6 +43,16 @@ pub(super) async fn notifier(config: &Config) -> Result<Option<Arc<Notifier>>, A
         source: source(config),
     };
     Ok(Some(Arc::new(Notifier::open(settings).await?)))
+}
+
+/// Checks whether the clients of the endpoints can be made.
+pub(super) async fn check(config: &Config) -> Result<(), AppError> {
+    let endpoints = config.notifications.iter().flat_map(|notifications| &notifications.endpoints);
+    if endpoints.filter(|endpoint| !endpoint.disabled).count() == 0 {
+        return Ok(());
+    }
+    let client = on_blocking_pool(|| http_client::client(Duration::from_secs(1), None)).await;
+    Ok(client.map(drop).map_err(NotifyError::from)?)
 }
 
 /// Receives the events that no request causes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sampan_cache::Caches;
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
+use sampan_driver::with_causes;
 use sampan_engine::Registry;
 use sampan_ui::Ui;
 
@@ -23,6 +24,8 @@ pub(super) struct Reload {
     running: Running,
     /// The configuration in effect.
     config: Config,
+    /// What this reload could not replace.
+    failed: Vec<&'static str>,
 }
 
 /// The parts of a running registry that can be replaced.
@@ -42,7 +45,7 @@ pub(super) struct Running {
 impl Reload {
     pub(super) fn new(loaded: &Loaded, environment: Environment, running: Running) -> Self {
         let (source, config) = (loaded.source.clone(), loaded.config.clone());
-        Self { source, environment, running, config }
+        Self { source, environment, running, config, failed: Vec::new() }
     }
 
     /// Surveys the store while there is a page; never ends.
@@ -53,6 +56,7 @@ impl Reload {
     /// Applies the changes that are possible while running, and reports the others. A faulty file changes nothing.
     pub(super) async fn run(&mut self) {
         tracing::info!("SIGHUP: reading {} again", self.source);
+        self.failed.clear();
         self.take_certificates().await;
         self.take_passwords().await;
         self.take_token_keys().await;
@@ -64,9 +68,10 @@ impl Reload {
                 for warning in error.warnings() {
                     tracing::warn!("{warning}");
                 }
-                tracing::error!("cannot apply {}, so nothing changes: {error}", self.source);
+                let problem = with_causes(&error);
+                tracing::error!("SIGHUP: cannot apply {}, so nothing changes: {problem}", self.source);
                 if let Some(guard) = self.running.access.guard() {
-                    guard.policy().configuration_refused(&error.to_string());
+                    guard.policy().configuration_refused(&problem);
                 }
                 return;
             }
@@ -87,19 +92,26 @@ impl Reload {
         for key in &pending {
             tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
         }
-        tracing::info!("SIGHUP: {}", self.outcome(&taken, &pending));
+        match self.failed.is_empty() {
+            true => tracing::info!("SIGHUP: {}", self.outcome(&taken, &pending)),
+            false => tracing::error!("SIGHUP: {}", self.outcome(&taken, &pending)),
+        }
     }
 
     /// The result of a reload, for the log.
     fn outcome(&self, taken: &[String], pending: &[&str]) -> String {
-        let waits = match pending.len() {
+        let mut waits = match pending.len() {
             0 => String::new(),
             _ => format!("; {} waits for a restart", pending.join(", ")),
         };
+        if !self.failed.is_empty() {
+            let failed = self.failed.join(", ");
+            waits.push_str(&format!("; not replaced, see the errors above: {failed}"));
+        }
         if !taken.is_empty() {
             return format!("applied: {}{waits}", taken.join(", "));
         }
-        if !pending.is_empty() {
+        if !waits.is_empty() {
             return format!("nothing was applied{waits}");
         }
         let hint = match self.source.path().is_some_and(is_mounted) {
@@ -112,36 +124,45 @@ impl Reload {
         format!("nothing has changed in {} since it was read last{hint}", self.source)
     }
 
-    async fn take_certificates(&self) {
+    async fn take_certificates(&mut self) {
         let Security::Tls(tls) = &self.running.security else { return };
         match tls.reload().await {
             Ok(()) => tracing::info!("certificates were read again"),
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot replace the certificates, so the old ones stay in use"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot replace the certificates, so the old ones stay in use"
+                );
+                self.failed.push("the certificates");
+            }
         }
     }
 
-    async fn take_passwords(&self) {
+    async fn take_passwords(&mut self) {
         let Some(htpasswd) = self.running.access.passwords() else { return };
         match htpasswd.reload().await {
             Ok(()) => tracing::info!(users = htpasswd.users(), "users and passwords were read again"),
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot replace the users and passwords, so the old ones stay in use"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot replace the users and passwords, so the old ones stay in use"
+                );
+                self.failed.push("the users and passwords");
+            }
         }
     }
 
-    async fn take_token_keys(&self) {
+    async fn take_token_keys(&mut self) {
         let Access::Token(token) = &self.running.access else { return };
         match token.reload().await {
             Ok(()) => tracing::info!("the keys for tokens were read again"),
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot replace the keys for tokens, so the old ones stay in use"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot replace the keys for tokens, so the old ones stay in use"
+                );
+                self.failed.push("the keys for tokens");
+            }
         }
     }
 
@@ -152,6 +173,7 @@ impl Reload {
                 error = &error as &dyn std::error::Error,
                 "cannot replace the rules of access, so the old ones stay in effect"
             );
+            self.failed.push("the rules of access");
             return None;
         }
         let old = self.config.access.as_mut()?;
@@ -164,7 +186,7 @@ impl Reload {
         is_new.then(|| "access.rules".to_owned())
     }
 
-    async fn take_signing_keys(&self) {
+    async fn take_signing_keys(&mut self) {
         let Some(guard) = self.running.access.guard() else { return };
         guard.audit().reopen();
         if let Err(error) = guard.reload_keys().await {
@@ -172,22 +194,27 @@ impl Reload {
                 error = &error as &dyn std::error::Error,
                 "cannot replace the keys that sign tokens, so the old ones stay in use"
             );
+            self.failed.push("the keys that sign tokens");
             return;
         }
         // The sessions of the page depend on the keys.
-        if let Some(page) = self.page(&self.config) {
+        let config = self.config.clone();
+        if let Some(page) = self.page(&config) {
             self.running.page.replace(page);
         }
     }
 
     /// The page of a configuration, which may have none; `None` if it cannot be made.
-    fn page(&self, config: &Config) -> Option<Option<Ui>> {
+    fn page(&mut self, config: &Config) -> Option<Option<Ui>> {
         let made = self.running.pages.page(config).inspect_err(|error| {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "cannot replace the web page, so the old one stays in use"
             );
         });
+        if made.is_err() {
+            self.failed.push("the web page");
+        }
         made.ok()
     }
 

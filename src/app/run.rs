@@ -13,7 +13,7 @@ use super::{App, AppError, debug, notifications, systemd};
 use crate::maintenance::{keep_cache_uses, purge_uploads, save_cache_uses};
 
 impl App {
-    /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout.
+    /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout, or until a second signal.
     ///
     /// # Errors
     ///
@@ -52,6 +52,7 @@ impl App {
 
         // The debug listener serves until the last transfer has ended.
         let (drained, over) = oneshot::channel();
+        let (signalled, first_signal) = oneshot::channel();
         let main = async {
             let (stopping, stopped) = oneshot::channel();
             let shutdown = async {
@@ -60,6 +61,7 @@ impl App {
                     () = tasks.watch() => {}
                 }
                 let _ = stopping.send(Instant::now());
+                let _ = signalled.send(signals);
                 health.stop();
                 systemd::stopping(drain_timeout);
                 collector.end();
@@ -88,6 +90,10 @@ impl App {
             drained = all => drained,
             never = notifications::run(notifier.as_deref()) => match never {},
             never = systemd::feed_the_watchdog() => match never {},
+            signal = second_signal(first_signal) => {
+                tracing::warn!("ending at once on a second {signal}: transfers are cut, and events in memory are lost");
+                return Ok(());
+            }
         };
         notifications::finish(notifier.as_deref()).await;
         if let Some(traces) = self.traces {
@@ -95,5 +101,13 @@ impl App {
         }
         tracing::info!(aborted = drained.aborted, "stopped");
         Ok(())
+    }
+}
+
+/// Waits until a second signal ends the registry, after the first one has passed the signals on.
+async fn second_signal(first: oneshot::Receiver<Signals>) -> &'static str {
+    match first.await {
+        Ok(mut signals) => signals.again().await,
+        Err(_) => pending().await,
     }
 }

@@ -42,4 +42,11 @@ impl Signals {
             }
         }
     }
+    /// Waits for a signal that ends the registry, after an earlier one.
+    pub(super) async fn again(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -27,6 +27,7 @@ use super::failed_login::warn_of_failed_login;
 use super::login_queue::{LoginQueue, NoTurn, Part};
 use super::password_file::{HtpasswdError, Loaded, PasswordFile, Unchanged};
 use super::password_list::BcryptHash;
+use super::provision::can_be_created;
 use super::success_cache::{Fingerprint, FingerprintKey};
 use super::throttle::{Throttle, ThrottleOptions};
 use crate::blocking::{on_blocking_pool, on_nice_thread};
@@ -82,6 +83,7 @@ impl Htpasswd {
         Challenge::new("Basic").with("realm", realm)?;
         on_blocking_pool(move || match Loaded::read(&path, None) {
             Err(HtpasswdError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                can_be_created(&path).map_err(|source| HtpasswdError::Provision { path: path.clone(), source })?;
                 tracing::warn!(
                     "auth.htpasswd.path {} does not exist: the registry will create it, with the user docker and a random password; \
                      if you have such a file, correct the path",

@@ -219,8 +219,29 @@ pub(super) struct HealthOptions {
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(super) url: Option<Url>,
 
+    #[command(flatten)]
+    pub(super) trust: TrustOptions,
+
     /// The configuration; else the one that `serve` would use
     pub(super) config: Option<PathBuf>,
+}
+
+/// Which certificates the registry at `--url` may have.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct TrustOptions {
+    /// A PEM file with the authority of the registry's certificate, trusted instead of this machine's authorities
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(super) cacert: Option<PathBuf>,
+
+    /// Accept any certificate
+    #[arg(long)]
+    pub(super) insecure: bool,
+}
+
+impl TrustOptions {
+    pub(super) fn is_given(&self) -> bool {
+        self.cacert.is_some() || self.insecure
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -229,6 +250,9 @@ pub(super) struct StatusOptions {
     /// this machine
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(super) url: Option<Url>,
+
+    #[command(flatten)]
+    pub(super) trust: TrustOptions,
 
     /// Request a garbage collection now
     #[arg(long)]

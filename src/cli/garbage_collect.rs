@@ -67,7 +67,7 @@ pub(super) fn run(
         report => report.map_err(|error| check::beside(&source, error.into()))?,
     };
     if let Some((_, output)) = observer {
-        output.lock().flush()?;
+        printed(output.lock().flush());
     }
     if let Some(too_much) = report.too_much {
         warn(format!("without --dry-run {}", refusal(too_much)));

@@ -7,10 +7,10 @@ use sampan_config::{Config, ListenAddress};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Outcome;
-use super::args::{HealthOptions, ReportFormat, StatusOptions};
+use super::args::{HealthOptions, ReportFormat, StatusOptions, TrustOptions};
 use super::check;
 use super::terminal::{count, say};
+use super::{Outcome, misunderstood};
 use crate::drivers::Drivers;
 use crate::http_client;
 
@@ -19,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
     let asked = match &options.url {
-        Some(url) => Asked::at(url.clone(), "/readyz")?,
+        Some(url) => Asked::at(url.clone(), "/readyz", options.trust)?,
+        None if options.trust.is_given() => return Err(needs_url().into()),
         None => Asked::of_clients(&check::find(drivers, options.config)?.config)?,
     };
     let (status, text) = asked.get("readyz", Method::Get)?;
@@ -34,7 +35,8 @@ pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
 
 pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
     let asked = match &options.url {
-        Some(url) => Asked::at(url.clone(), "")?,
+        Some(url) => Asked::at(url.clone(), "", options.trust)?,
+        None if options.trust.is_given() => return Err(needs_url().into()),
         None => Asked::of_operators(&check::find(drivers, options.config)?.config)?,
     };
     if options.collect_garbage {
@@ -70,6 +72,11 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The registry on this machine may have any certificate: it has none for the address at which it is asked.
+fn needs_url() -> clap::Error {
+    misunderstood("--cacert and --insecure need --url".to_owned())
 }
 
 fn health_line(health: &Value) -> String {
@@ -125,11 +132,12 @@ struct Asked {
     base: Url,
     socket: Option<std::path::PathBuf>,
     is_own: bool,
+    trust: TrustOptions,
 }
 
 impl Asked {
     /// The registry at `url`, which may end with `page`.
-    fn at(mut url: Url, page: &str) -> Result<Self, Box<dyn std::error::Error>> {
+    fn at(mut url: Url, page: &str, trust: TrustOptions) -> Result<Self, Box<dyn std::error::Error>> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!(
                 "{url} is not the URL of a registry: expected one such as http://localhost:5000"
@@ -139,7 +147,7 @@ impl Asked {
         if let Some(above) = url.path().strip_suffix(page).map(str::to_owned).filter(|_| !page.is_empty()) {
             url.set_path(&above);
         }
-        Ok(Self { base: url, socket: None, is_own: false })
+        Ok(Self { base: url, socket: None, is_own: false, trust })
     }
 
     /// The clients' listener; if it requires client certificates, the debug listener.
@@ -175,7 +183,12 @@ impl Asked {
             ListenAddress::Tcp { host, port } => (own_host(host.as_deref()), Some(*port), None),
         };
         let port = port.map_or(String::new(), |port| format!(":{port}"));
-        Ok(Self { base: Url::parse(&format!("{scheme}://{host}{port}/"))?, socket, is_own: true })
+        Ok(Self {
+            base: Url::parse(&format!("{scheme}://{host}{port}/"))?,
+            socket,
+            is_own: true,
+            trust: TrustOptions::default(),
+        })
     }
 
     fn get(&self, page: &str, method: Method) -> Result<(u16, String), Box<dyn std::error::Error>> {
@@ -183,7 +196,8 @@ impl Asked {
         url.set_path(&format!("{}/{page}", url.path().trim_end_matches('/')));
         let client = match self.is_own {
             true => http_client::local_client(TIMEOUT, self.socket.as_deref())?,
-            false => http_client::client(TIMEOUT, None)?,
+            false if self.trust.insecure => http_client::insecure_client(TIMEOUT)?,
+            false => http_client::client(TIMEOUT, self.trust.cacert.as_deref())?,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer = runtime.block_on(async {
@@ -199,7 +213,11 @@ impl Asked {
             Ok::<_, reqwest::Error>((status, text))
         });
         answer.map_err(|error| {
-            format!("{} does not respond: {}", self.shown(), http_client::explain(error)).into()
+            let remedy = match http_client::is_unknown_issuer(&error) {
+                true => "; or name its authority with `--cacert`",
+                false => "",
+            };
+            format!("{} does not respond: {}{remedy}", self.shown(), http_client::explain(error)).into()
         })
     }
 

@@ -117,7 +117,7 @@ fn reveal(secret: &TokenSecret, record: &TokenRecord, format: ReportFormat) {
 }
 
 async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
-    let (_, registry) = open(drivers, common.config).await?;
+    let registry = open_to_read(drivers, common.config).await?;
     let mut tokens = Vec::new();
     for id in registry.access_tokens().await? {
         match find(&registry, id).await {
@@ -154,7 +154,7 @@ async fn find(registry: &Registry, id: AccessTokenId) -> Result<Option<StoredTok
 }
 
 async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
-    let (_, registry) = open(drivers, common.config).await?;
+    let registry = open_to_read(drivers, common.config).await?;
     let Some(token) = find(&registry, id).await? else { return Err(unknown(id)) };
     let described = described(&registry, &token).await?;
     if common.format == ReportFormat::Json {
@@ -211,6 +211,15 @@ async fn described(registry: &Registry, token: &StoredToken) -> Result<Value, Bo
 
 fn unknown(id: AccessTokenId) -> Box<dyn std::error::Error> {
     format!("there is no token {id}: `registry token list` shows those that there are").into()
+}
+
+async fn open_to_read(
+    drivers: &Drivers,
+    config: Option<PathBuf>,
+) -> Result<Registry, Box<dyn std::error::Error>> {
+    let loaded = check::find(drivers, config)?;
+    store::refuse_in_memory(&loaded, "it has no access tokens")?;
+    store::open_to_read(drivers, &loaded).await
 }
 
 async fn open(

@@ -50,7 +50,7 @@ pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> Outcome {
         }
         match options.format {
             ReportFormat::Json => say(serde_json::to_string_pretty(&as_json(&survey, &found))?),
-            ReportFormat::Text => print(&survey, &found),
+            ReportFormat::Text => print(&survey, &found, !options.repositories.is_empty()),
         }
         Ok(())
     })
@@ -78,7 +78,8 @@ fn age(survey: &Survey) -> Duration {
     Duration::from_secs(age.as_secs())
 }
 
-fn print(survey: &Survey, found: &[&RepositorySurvey]) {
+/// Prints the figures; the totals are those of the whole store, so not where only a part of it is shown.
+fn print(survey: &Survey, found: &[&RepositorySurvey], is_part: bool) {
     say("REPOSITORY\tTAGS\tSIZE\tOWN\tSHARED\tLAST PUSH");
     for RepositorySurvey { name, figures } in found {
         let pushed = figures.pushed().map_or("-".to_owned(), |pushed| rfc3339(Some(pushed)));
@@ -87,14 +88,17 @@ fn print(survey: &Survey, found: &[&RepositorySurvey]) {
         say(format!("{name}\t{}\t{size}\t{own}\t{shared}\t{pushed}", figures.tags));
     }
     let totals = survey.totals();
+    let as_of = format!("as of {}, {} ago", rfc3339(Some(survey.as_of())), GoDuration(age(survey)));
+    if is_part {
+        let all = count(totals.repositories, "repository");
+        return say(format!("{} of {all}; {as_of}", found.len()));
+    }
     let unlinked = totals.stored_bytes.saturating_sub(totals.linked_bytes);
     say(format!(
-        "{}: {} together, and {} that none of them links; as of {}, {} ago",
+        "{}: {} together, and {} that none of them links; {as_of}",
         count(totals.repositories, "repository"),
         HumanSize(totals.linked_bytes),
         HumanSize(unlinked),
-        rfc3339(Some(survey.as_of())),
-        GoDuration(age(survey))
     ));
 }
 

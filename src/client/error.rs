@@ -25,8 +25,8 @@ pub enum Problem {
     /// The server cannot be reached.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The server's certificate is not trusted.
-    #[error("its certificate is not trusted ({0}): name the authority that signed it")]
+    /// The server's certificate is not trusted: the reason, with a remedy if there is one.
+    #[error("its certificate is not trusted: {0}")]
     Certificate(String),
     /// The server refuses the client's certificate, or wants one.
     #[error("wants another client certificate ({0}): give one that its authority signed")]

@@ -126,6 +126,20 @@ impl NodeError {
     }
 }
 
+/// Serde calls numbers by Rust's types.
+fn in_words(expected: String) -> String {
+    match expected.as_str() {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "u128" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        _ => return expected,
+    }
+    .to_owned()
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -150,7 +164,7 @@ impl de::Error for NodeError {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(Message::Mismatch { expected: expected.to_string(), found: describe(found) })
+        Self::new(Message::Mismatch { expected: in_words(expected.to_string()), found: describe(found) })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {

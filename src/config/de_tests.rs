@@ -59,13 +59,25 @@ fn types_decide_how_a_scalar_is_read() {
 fn errors_name_the_key_its_place_and_what_was_expected() {
     for (text, error) in [
         ("flag: \"true\"", "c.yml:1:7: storage.x.flag: expected a boolean, found the text `true`"),
-        ("threads: 70000", "c.yml:1:10: storage.x.threads: expected u16, found the number 70000"),
-        ("threads: -1", "c.yml:1:10: storage.x.threads: expected u16, found the number -1"),
-        ("tags: [1, x]", "c.yml:1:11: storage.x.tags[1]: expected u8, found the text `x`"),
+        (
+            "threads: 70000",
+            "c.yml:1:10: storage.x.threads: expected a whole number from 0 to 65535, found the number 70000",
+        ),
+        (
+            "threads: -1",
+            "c.yml:1:10: storage.x.threads: expected a whole number from 0 to 65535, found the number -1",
+        ),
+        (
+            "tags: [1, x]",
+            "c.yml:1:11: storage.x.tags[1]: expected a whole number from 0 to 255, found the text `x`",
+        ),
         ("flag: yes\nrot: /x", "c.yml:2:1: storage.x.rot: unknown key; did you mean `root`?"),
         ("root: [a]", "c.yml:1:7: storage.x.root: expected path string, found a list"),
         ("choice: plan", "c.yml:1:9: storage.x.choice: expected one of plain, with, found `plan`"),
-        ("secretkey: hunter2", "c.yml:1:12: storage.x.secretkey: expected u8, found a value that is hidden"),
+        (
+            "secretkey: hunter2",
+            "c.yml:1:12: storage.x.secretkey: expected a whole number from 0 to 255, found a value that is hidden",
+        ),
     ] {
         assert_eq!(read(text).unwrap_err(), error, "{text}");
     }

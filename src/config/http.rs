@@ -203,6 +203,12 @@ impl HttpConfig {
         }
         if let Some(debug) = &self.debug {
             debug.prometheus.check(found);
+            if let Some(address) = debug.addr.as_ref().filter(|address| address.collides_with(&self.addr)) {
+                found.mistake(
+                    "http.debug.addr",
+                    format!("`{address}` is taken by `http.addr: {}`: choose another port", self.addr),
+                );
+            }
         }
     }
 

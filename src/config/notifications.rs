@@ -81,6 +81,7 @@ impl NotificationsConfig {
     /// Checks that each endpoint has a valid URL and valid headers.
     pub(crate) fn check(&self, found: &mut Findings<'_>) {
         let nodes = found.tree.at("notifications.endpoints").map(Node::items).unwrap_or_default();
+        let mut warnings = Vec::new();
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             if endpoint.disabled {
                 continue;
@@ -99,11 +100,36 @@ impl NotificationsConfig {
                 );
                 mistake("url", message);
             }
+            for (key, message) in self.oddities(index, endpoint) {
+                let origin = &node.at(key).unwrap_or(node).origin;
+                let path = format!("notifications.endpoints[{index}].{key}");
+                warnings.push(Diagnostic::new(origin, path, message));
+            }
             for (name, values) in &endpoint.headers {
                 if !is_header(name, values.iter().map(|value| value.expose().as_str())) {
                     mistake("headers", format!("`{name}` is not a valid HTTP header"));
                 }
             }
         }
+        found.warnings.extend(warnings);
+    }
+
+    /// Values that Distribution accepts, but that are hardly meant.
+    fn oddities(&self, index: usize, endpoint: &EndpointConfig) -> Vec<(&'static str, String)> {
+        let mut oddities = Vec::new();
+        let named = |other: &EndpointConfig| !other.disabled && other.name == endpoint.name;
+        if let Some(name) = &endpoint.name
+            && self.endpoints[..index].iter().any(named)
+        {
+            let message = format!(
+                "`{name}` is another endpoint's name too, so the queue and the metrics of this one have a number behind it: \
+                 choose another name"
+            );
+            oddities.push(("name", message));
+        }
+        if endpoint.threshold < 0 {
+            oddities.push(("threshold", "is negative and counts as 10".to_owned()));
+        }
+        oddities
     }
 }

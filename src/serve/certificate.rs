@@ -11,22 +11,17 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use time::{Duration, OffsetDateTime};
 
+use super::certificate_authority::Authority;
 use crate::atomic_write::{Existing, create_private_folder_of, write_atomically};
 
 /// The default validity of a certificate, in days: the longest that all clients accept.
 pub const DEFAULT_DAYS: u32 = 825;
 
-/// The validity of an authority, in days.
-const AUTHORITY_DAYS: i64 = 3650;
-
 /// Backdates certificates, because clocks of machines without internet differ.
-const CLOCK_TOLERANCE: Duration = Duration::hours(24);
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::hours(24);
 
 /// The parameters of a new certificate.
 #[derive(Clone, Debug)]
@@ -55,6 +50,15 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// A certificate that was created.
+#[derive(Clone, Debug)]
+pub struct CreatedCertificate {
+    /// Its files.
+    pub files: CertificateFiles,
+    /// The end of its validity, if the authority's comes before the one that was asked for.
+    pub capped_at: Option<OffsetDateTime>,
+}
+
 /// Why no certificate was created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -80,6 +84,53 @@ pub enum CertificateError {
         /// The file that is missing.
         missing: PathBuf,
     },
+    /// There is a certificate, but no authority that could have signed it.
+    #[error(
+        "{} exists, but {} and its key, which keep their place when a certificate is replaced, are missing: restore them, or \
+         move the certificate away to create a new authority, which all clients have to trust anew",
+        .certificate.display(), .missing.display()
+    )]
+    NoAuthority {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The authority's certificate.
+        missing: PathBuf,
+    },
+    /// A file of the authority cannot be used.
+    #[error(
+        "{} cannot be used: {problem}; restore it, or move ca.crt, ca.key and the certificate away to create a new authority",
+        .path.display()
+    )]
+    DamagedAuthority {
+        /// The file.
+        path: PathBuf,
+        /// Its fault.
+        problem: String,
+    },
+    /// The key is another authority's.
+    #[error(
+        "{} is not the key of {}, so clients would refuse what it signs: restore the key that belongs to the certificate, or \
+         move both away to create a new authority",
+        .key.display(), .certificate.display()
+    )]
+    ForeignKey {
+        /// The authority's certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// The authority is not valid now.
+    #[error(
+        "the authority in {} {when}, so clients would refuse what it signs: correct this machine's clock if it is wrong, or \
+         move ca.crt, ca.key and the certificate away to create a new authority, which all clients have to trust anew",
+        .path.display()
+    )]
+    InvalidAuthority {
+        /// The authority's certificate.
+        path: PathBuf,
+        /// What its dates say.
+        when: String,
+    },
     /// A file is not readable or writable.
     #[error("cannot read or write {}", .path.display())]
     File {
@@ -101,7 +152,7 @@ pub enum CertificateError {
 /// # Errors
 ///
 /// See [`CertificateError`]; an existing certificate is then unchanged.
-pub fn create(request: &CertificateRequest) -> Result<CertificateFiles, CertificateError> {
+pub fn create(request: &CertificateRequest) -> Result<CreatedCertificate, CertificateError> {
     let CertificateRequest { names, folder, days, existing } = request;
     let common_name = names.first().ok_or(CertificateError::NoName)?;
     for name in names {
@@ -123,51 +174,22 @@ pub fn create(request: &CertificateRequest) -> Result<CertificateFiles, Certific
     create_private_folder_of(&files.key)
         .map_err(|source| CertificateError::File { path: folder.clone(), source })?;
 
-    let authority = authority(&files)?;
+    let now = OffsetDateTime::now_utc();
+    let authority = Authority::of(&files, now)?;
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names.clone())?;
-    let now = OffsetDateTime::now_utc();
+    let wanted_end = now + Duration::days(i64::from(*days));
     params.not_before = now - CLOCK_TOLERANCE;
-    params.not_after = now + Duration::days(i64::from(*days));
+    params.not_after = wanted_end.min(authority.not_after);
     params.distinguished_name.push(DnType::CommonName, common_name.as_str());
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let certificate = params.signed_by(&key, &authority)?;
+    let certificate = params.signed_by(&key, &authority.issuer)?;
     write(&files.key, &key.serialize_pem(), 0o600, *existing)?;
     write(&files.certificate, &certificate.pem(), 0o644, *existing)?;
-    Ok(files)
-}
-
-/// Loads the directory's authority, or creates it.
-fn authority(files: &CertificateFiles) -> Result<Issuer<'static, KeyPair>, CertificateError> {
-    let (certificate, key) = (&files.authority, &files.authority_key);
-    let half = |present: &Path, missing: &Path| CertificateError::HalfAuthority {
-        present: present.to_owned(),
-        missing: missing.to_owned(),
-    };
-    match (exists(certificate)?, exists(key)?) {
-        (true, true) => {
-            let key = KeyPair::from_pem(&read(key)?)?;
-            Ok(Issuer::from_ca_cert_pem(&read(certificate)?, key)?)
-        }
-        (true, false) => Err(half(certificate, key)),
-        (false, true) => Err(half(key, certificate)),
-        (false, false) => {
-            let pair = KeyPair::generate()?;
-            let mut params = CertificateParams::new(Vec::new())?;
-            let now = OffsetDateTime::now_utc();
-            params.not_before = now - CLOCK_TOLERANCE;
-            params.not_after = now + Duration::days(AUTHORITY_DAYS);
-            params.distinguished_name.push(DnType::CommonName, "Sampan registry authority");
-            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-            let made = params.self_signed(&pair)?;
-            write(key, &pair.serialize_pem(), 0o600, Existing::Keep)?;
-            write(certificate, &made.pem(), 0o644, Existing::Keep)?;
-            Ok(Issuer::new(params, pair))
-        }
-    }
+    let capped_at = (authority.not_after < wanted_end).then_some(authority.not_after);
+    Ok(CreatedCertificate { files, capped_at })
 }
 
 fn check_name(name: &str) -> Result<(), CertificateError> {
@@ -185,15 +207,15 @@ fn check_name(name: &str) -> Result<(), CertificateError> {
     }
 }
 
-fn exists(path: &Path) -> Result<bool, CertificateError> {
+pub(super) fn exists(path: &Path) -> Result<bool, CertificateError> {
     path.try_exists().map_err(|source| CertificateError::File { path: path.to_owned(), source })
 }
 
-fn read(path: &Path) -> Result<String, CertificateError> {
+pub(super) fn read(path: &Path) -> Result<String, CertificateError> {
     fs::read_to_string(path).map_err(|source| CertificateError::File { path: path.to_owned(), source })
 }
 
-fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> Result<(), CertificateError> {
+pub(super) fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> Result<(), CertificateError> {
     write_atomically(path, text.as_bytes(), mode, existing)
         .map_err(|source| CertificateError::File { path: path.to_owned(), source })
 }
@@ -213,7 +235,8 @@ mod tests {
     fn keys_are_private_and_a_second_certificate_has_the_same_authority() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("certs");
-        let files = create(&request(&folder, &["registry.local", "192.0.2.1"], Existing::Keep)).unwrap();
+        let files =
+            create(&request(&folder, &["registry.local", "192.0.2.1"], Existing::Keep)).unwrap().files;
         for key in [&files.key, &files.authority_key] {
             assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
         }
@@ -228,11 +251,85 @@ mod tests {
     #[test]
     fn half_an_authority_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let files = create(&request(dir.path(), &["a"], Existing::Keep)).unwrap();
+        let files = create(&request(dir.path(), &["a"], Existing::Keep)).unwrap().files;
         fs::remove_file(&files.authority_key).unwrap();
         let error = create(&request(dir.path(), &["a"], Existing::Replace)).unwrap_err();
         assert!(matches!(error, CertificateError::HalfAuthority { .. }), "{error}");
         assert!(files.authority.exists());
+    }
+
+    /// Replaces a certificate after `spoil` changed the authority; the old certificate must stay.
+    fn refusal(spoil: impl FnOnce(&CertificateFiles)) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let files = create(&request(dir.path(), &["a"], Existing::Keep)).unwrap().files;
+        let before = (fs::read(&files.key).unwrap(), fs::read(&files.certificate).unwrap());
+        spoil(&files);
+        let error = create(&request(dir.path(), &["a"], Existing::Replace)).unwrap_err().to_string();
+        assert_eq!((fs::read(&files.key).unwrap(), fs::read(&files.certificate).unwrap()), before, "{error}");
+        error
+    }
+
+    /// Replaces the authority by one that is valid for these days from now.
+    fn write_authority(files: &CertificateFiles, first_day: i64, last_day: i64) {
+        let pair = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.not_before = OffsetDateTime::now_utc() + Duration::days(first_day);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(last_day);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        fs::write(&files.authority, params.self_signed(&pair).unwrap().pem()).unwrap();
+        fs::write(&files.authority_key, pair.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn the_key_of_another_authority_signs_nothing() {
+        let error = refusal(|files| {
+            let other = KeyPair::generate().unwrap();
+            fs::write(&files.authority_key, other.serialize_pem()).unwrap();
+        });
+        assert!(error.contains("ca.key is not the key of"), "{error}");
+    }
+
+    #[test]
+    fn an_authority_that_is_not_valid_now_signs_nothing() {
+        let expired = refusal(|files| write_authority(files, -10, -1));
+        assert!(expired.contains("ca.crt expired on "), "{expired}");
+        let early = refusal(|files| write_authority(files, 2, 10));
+        assert!(early.contains("ca.crt is not valid before "), "{early}");
+    }
+
+    #[test]
+    fn a_damaged_authority_is_named() {
+        let key = refusal(|files| fs::write(&files.authority_key, "-----BEGIN X-----\n?\n").unwrap());
+        assert!(key.contains("ca.key cannot be used"), "{key}");
+        let certificate = refusal(|files| fs::write(&files.authority, "nothing").unwrap());
+        assert!(certificate.contains("ca.crt cannot be used"), "{certificate}");
+        let no_authority = refusal(|files| {
+            fs::copy(&files.certificate, &files.authority).unwrap();
+            fs::copy(&files.key, &files.authority_key).unwrap();
+        });
+        assert!(no_authority.contains("not the certificate of an authority"), "{no_authority}");
+    }
+
+    #[test]
+    fn a_certificate_without_its_authority_is_not_replaced() {
+        let error = refusal(|files| {
+            fs::remove_file(&files.authority).unwrap();
+            fs::remove_file(&files.authority_key).unwrap();
+        });
+        assert!(error.contains("domain.crt exists, but") && error.contains("ca.crt"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_ends_with_its_authority() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = create(&request(dir.path(), &["a"], Existing::Keep)).unwrap();
+        assert_eq!(whole.capped_at, None);
+        write_authority(&whole.files, -1, 10);
+        let capped = create(&request(dir.path(), &["a"], Existing::Replace)).unwrap();
+        let end = capped.capped_at.expect("the authority ends first");
+        let pem = fs::read(&capped.files.certificate).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        assert_eq!(pem.parse_x509().unwrap().validity().not_after.timestamp(), end.unix_timestamp());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod activity;
 mod bodies;
 pub mod certificate;
+mod certificate_authority;
 mod connection;
 mod connections;
 mod file_limit;

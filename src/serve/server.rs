@@ -131,7 +131,7 @@ impl<S: Handler> Server<S> {
         if open > 0 {
             tracing::info!(
                 open,
-                "shutting down, waiting up to {:?} for {}",
+                "shutting down, waiting up to {:?} for {}; a second signal ends at once",
                 options.drain_timeout,
                 in_words(open)
             );

@@ -108,8 +108,16 @@ pub enum Error {
         present: Digest,
     },
     /// A temporary file failed.
-    #[error("the temporary file for manifests failed")]
-    Spool(#[source] std::io::Error),
+    #[error(
+        "the temporary file for manifests in {} failed: set TMPDIR to a directory with room that can be written to",
+        .directory.display()
+    )]
+    Spool {
+        /// The directory of temporary files.
+        directory: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
 }
 
 fn amount(digests: &[Digest]) -> String {

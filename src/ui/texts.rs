@@ -52,7 +52,7 @@ texts! {
     first_page(): "First page", "第一頁";
     no_repositories(): "There is nothing here yet.", "目前沒有任何內容。";
     no_repositories_visible(): "There is nothing that you may see.", "沒有您可檢視的內容。";
-    push_first(): "To push the first image:", "推送第一個映像檔：";
+    push_first(): "To push the first image:", "推送第一個映像：";
     nothing_found(text: &str): "Nothing has “{text}” in its name.", "名稱中沒有「{text}」。";
     not_all_searched(count: usize): "{count} repositories were looked at; the next page goes on.", "已查看 {count} 個儲存庫；下一頁會繼續。";
     all_repositories(): "Show all repositories", "顯示所有儲存庫";
@@ -69,7 +69,7 @@ texts! {
     stored(): "Stored", "已儲存";
     linked(): "In repositories", "儲存庫使用";
     unlinked(): "In no repository", "沒有儲存庫使用";
-    images(): "Images", "映像檔";
+    images(): "Images", "映像";
     largest(): "The largest repositories", "最大的儲存庫";
     own_size(): "Its own", "獨有";
     shared_size(): "Shared with others", "與其他共用";
@@ -78,7 +78,7 @@ texts! {
     // The list of tags.
     tags(): "Tags", "標籤";
     tag(): "Tag", "標籤";
-    image(): "Image", "映像檔";
+    image(): "Image", "映像";
     pushed(): "Pushed", "推送時間";
     created(): "Created", "建立時間";
     version(): "Version", "版本";
@@ -86,20 +86,21 @@ texts! {
     digest(): "Digest", "摘要";
     kind(): "Type", "類型";
     tag_count(count: usize): "Tags: {count}", "標籤數目：{count}";
-    no_tags(): "No tag is here. Images may still be there by digest.", "沒有標籤，但仍可能有只以摘要存取的映像檔。";
+    no_tags(): "No tag is here. Images may still be there by digest.", "沒有標籤，但仍可能有只以摘要存取的映像。";
     sizes_unknown(count: usize): "Tags whose size is not known yet: {count}. They come last; the first page learns more each time.",
         "大小尚未得知的標籤：{count}，排在最後；每次查看第一頁會得知更多。";
-    same_image(tags: &str): "Same image as {tags}", "與 {tags} 為同一映像檔";
+    same_image(tags: &str): "Same image as {tags}", "映像相同：{tags}";
+    list_separator(): ", ", "、";
     and_more(count: usize): "and {count} more", "及另外 {count} 項";
     unknown(): "unknown", "不明";
     pull(): "Pull", "拉取";
     copy(): "Copy", "複製";
     copied(): "Copied", "已複製";
-    damaged(): "This image is damaged or incomplete.", "此映像檔已損壞或不完整。";
+    damaged(): "This image is damaged or incomplete.", "此映像已損壞或不完整。";
 
     // The kinds of manifests.
-    kind_image(): "Image", "映像檔";
-    kind_index(): "Index", "映像檔索引";
+    kind_image(): "Image", "映像";
+    kind_index(): "Index", "映像索引";
     kind_chart(): "Helm chart", "Helm chart";
     kind_artifact(): "Artifact", "製品";
     kind_signature(): "Signature", "簽署";
@@ -112,7 +113,7 @@ texts! {
     layers(): "Layers", "層";
     layer_count(count: usize): "Layers: {count}", "層數：{count}";
     history(): "How it was built", "建置過程";
-    history_of_tag(tag: &str): "Earlier images of {tag}", "{tag} 的舊映像檔";
+    history_of_tag(tag: &str): "Earlier images of {tag}", "{tag} 的舊映像";
     gone(): "gone", "已不存在";
     configuration(): "Configuration", "設定";
     annotations(): "Annotations", "註解";
@@ -120,8 +121,8 @@ texts! {
     referrers(): "Attached to it", "附屬內容";
     no_referrers(): "Nothing is attached to it: no signature, no SBOM.", "沒有附屬內容，即沒有簽署或 SBOM。";
     subject(): "Attached to", "附屬於";
-    children(): "Images for each platform", "各平台的映像檔";
-    missing_child(): "not in this registry", "不在此登錄";
+    children(): "Images for each platform", "各平台的映像";
+    missing_child(): "not in this registry", "不在此映像倉庫";
     raw_manifest(): "Manifest as it is stored", "原始資訊清單";
     media_type(): "Media type", "媒體類型";
     artifact_type(): "Artifact type", "製品類型";
@@ -138,29 +139,29 @@ texts! {
     volumes(): "Volumes", "資料卷";
     not_shown(count: usize): "{count} more are not shown.", "另有 {count} 項未顯示。";
     config_unread(): "The configuration is too large to show, or not JSON.", "設定過大，或並非 JSON，無法顯示。";
-    config_missing(): "The configuration is not in this registry.", "設定不在此登錄。";
+    config_missing(): "The configuration is not in this registry.", "設定不在此映像倉庫。";
 
-    other_images(): "In other images", "其他映像檔";
-    other_images_of(count: u64, layer: &str): "Images that have the layer {layer} too: {count}", "同樣有 {layer} 層的映像檔：{count}";
-    other_images_as_of(): "Other images as of", "其他映像檔統計截至";
+    other_images(): "In other images", "其他映像";
+    other_images_of(count: u64, layer: &str): "Images that have the layer {layer} too: {count}", "同樣有 {layer} 層的映像：{count}";
+    other_images_as_of(): "Other images as of", "其他映像統計截至";
     layer(digest: &str): "Layer {digest}", "層 {digest}";
-    images_with_layer(count: u64): "Images that have this layer: {count}", "有此層的映像檔：{count}";
-    no_images_with_layer(): "No image that you may see has this layer.", "您可檢視的映像檔均沒有此層。";
-    layers_not_known(): "What images share is known some minutes after the registry starts.", "登錄啟動數分鐘後才會得知映像檔共用的層。";
-    images_not_counted(count: u64): "There are so many images that {count} were not looked at.", "映像檔太多，有 {count} 個未有查看。";
+    images_with_layer(count: u64): "Images that have this layer: {count}", "有此層的映像：{count}";
+    no_images_with_layer(): "No image that you may see has this layer.", "您可檢視的映像均沒有此層。";
+    layers_not_known(): "What images share is known some minutes after the registry starts.", "映像倉庫啟動數分鐘後才會得知映像共用的層。";
+    images_not_counted(count: u64): "There are so many images that {count} were not looked at.", "映像太多，有 {count} 個未有查看。";
     repository(): "Repository", "儲存庫";
 
     // Comparison.
     compare(): "Compare", "比較";
-    compare_with(): "Compare with …", "與其他映像檔比較…";
-    compare_images(): "Compare two images", "比較兩個映像檔";
-    first_image(): "First image: a tag or digest", "第一個映像檔：標籤或摘要";
-    second_image(): "Second image: a tag or digest", "第二個映像檔：標籤或摘要";
+    compare_with(): "Compare with …", "與其他映像比較…";
+    compare_images(): "Compare two images", "比較兩個映像";
+    first_image(): "First image: a tag or digest", "第一個映像：標籤或摘要";
+    second_image(): "Second image: a tag or digest", "第二個映像：標籤或摘要";
     no_reference(text: &str): "“{text}” is neither a tag nor a digest.", "「{text}」並非標籤或摘要。";
     choose_platform(): "Choose a platform", "選擇平台";
     only_in(image: &str): "only in {image}", "只在 {image}";
-    no_platform(platform: &str): "The images do not both have the platform {platform}.", "兩個映像檔並非都有 {platform} 平台。";
-    same_both(): "Both are the same image.", "兩者為同一映像檔。";
+    no_platform(platform: &str): "The images do not both have the platform {platform}.", "兩個映像並非都有 {platform} 平台。";
+    same_both(): "Both are the same image.", "兩者為同一映像。";
     difference(): "Difference", "差異";
     difference_count(count: usize): "Differences: {count}", "差異：{count}";
     differs(): "differs", "不同";
@@ -185,22 +186,22 @@ texts! {
     delete_repository(name: &str): "Delete {name}", "刪除 {name}";
     delete_disabled(): "Deletion is off. The key storage.delete.enabled turns it on.",
         "刪除功能已關閉，可用 storage.delete.enabled 開啟。";
-    read_only(): "The registry is read-only.", "登錄為唯讀。";
+    read_only(): "The registry is read-only.", "映像倉庫為唯讀。";
     select_tag(tag: &str): "Select {tag}", "選取 {tag}";
     select_all(): "Select all on this page", "選取本頁全部";
     select(): "Select", "選取";
     nothing_changed_yet(): "Nothing is deleted yet. This is what would happen:", "尚未刪除任何內容。以下是刪除的後果：";
     tags_go(count: usize): "Tags that go: {count}", "將刪除的標籤：{count}";
-    tags_stay(): "Tags of the same images that stay", "同一映像檔保留的標籤";
-    images_lose(count: usize): "Images that no tag will reach: {count}", "再無標籤指向的映像檔：{count}";
-    images_keep(): "Each image keeps a tag, so no space is freed.", "每個映像檔仍有標籤，不會釋放空間。";
+    tags_stay(): "Tags of the same images that stay", "同一映像保留的標籤";
+    images_lose(count: usize): "Images that no tag will reach: {count}", "再無標籤指向的映像：{count}";
+    images_keep(): "Each image keeps a tag, so no space is freed.", "每個映像仍有標籤，不會釋放空間。";
     frees_here(size: &str): "In this repository {size} are not needed any more.", "此儲存庫內有 {size} 不再需要。";
     frees_exactly(size: &str): "In the whole store {size} would be freed.", "整個儲存後端可釋放 {size}。";
     shared_exactly(size: &str): "Of these, {size} stay, since other repositories use them.", "其中 {size} 因其他儲存庫使用而保留。";
     shared_between(least: &str, most: &str): "Of these, between {least} and {most} stay, since other repositories use them.",
         "其中 {least} 至 {most} 因其他儲存庫使用而保留。";
     untagged_stay(): "Collections here keep images without a tag (gc.untagged), so nothing is freed until that is on.",
-        "此處的垃圾回收會保留沒有標籤的映像檔（gc.untagged），開啟前不會釋放空間。";
+        "此處的垃圾回收會保留沒有標籤的映像（gc.untagged），開啟前不會釋放空間。";
     calculate_exactly(): "Calculate exactly, for the whole store", "就整個儲存後端精確計算";
     attached_go(count: u64): "Signatures, SBOMs and the like among them: {count}", "其中簽署、SBOM 等附屬內容：{count}";
     unreadable_stay(count: u64): "Unreadable files, which keep what they may need: {count}", "無法讀取並因此保留相關內容的檔案：{count}";
@@ -216,28 +217,28 @@ texts! {
     repository_deleted(name: &str): "{name} is empty now. It leaves the list with the next collection.",
         "{name} 已清空，下次垃圾回收後會從列表消失。";
     repository_not_empty(name: &str): "{name} is not empty: something came meanwhile, and stays.", "{name} 並未清空：期間新增的內容已保留。";
-    until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像檔之前，可以還原標籤：";
+    until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像之前，可以還原標籤：";
     removed_tags(): "Removed tags", "已刪除的標籤";
-    removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像檔，標籤便可還原。";
+    removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像，標籤便可還原。";
     removals_cut(): "There are so many records that only some of them were read.", "記錄太多，只讀取了其中一部分。";
     nothing_removed(): "No removal is on record here.", "沒有刪除記錄。";
     removed_at(): "Removed", "刪除時間";
     removed_by(): "By", "操作者";
     by_rule(rule: &str): "the rule {rule}", "規則 {rule}";
     restore(): "Restore", "還原";
-    tag_exists(tag: &str): "The tag {tag} exists and points elsewhere. It stays as it is.", "標籤 {tag} 已存在並指向其他映像檔，維持不變。";
-    image_collected(): "A collection has taken the image, or a part of it. Push it again.", "垃圾回收已取走該映像檔或其部分內容，請重新推送。";
+    tag_exists(tag: &str): "The tag {tag} exists and points elsewhere. It stays as it is.", "標籤 {tag} 已存在並指向其他映像，維持不變。";
+    image_collected(): "A collection has taken the image, or a part of it. Push it again.", "垃圾回收已取走該映像或其部分內容，請重新推送。";
 
     // Garbage collection.
     collections(): "Garbage collection", "垃圾回收";
     gc_purpose(): "A collection frees the space of what no tag and no image needs. Pushes and pulls go on meanwhile.",
-        "垃圾回收會釋放沒有標籤或映像檔需要的內容所佔空間，期間推送及拉取不受影響。";
+        "垃圾回收會釋放沒有標籤或映像需要的內容所佔空間，期間推送及拉取不受影響。";
     gc_when(): "When", "時間";
     gc_on_request(): "Only on request", "只在要求時";
     gc_every(interval: &str): "Every {interval}", "每 {interval}";
     gc_every_within(interval: &str, window: &str): "Every {interval}, between {window} UTC", "每 {interval}，於 UTC {window} 之間";
     gc_grace(): "Kept although unused", "未使用仍保留";
-    gc_untagged(): "Images without a tag", "沒有標籤的映像檔";
+    gc_untagged(): "Images without a tag", "沒有標籤的映像";
     gc_untagged_go(): "go", "會刪除";
     gc_untagged_stay(): "stay", "會保留";
     gc_now(): "Now", "現況";
@@ -259,19 +260,19 @@ texts! {
     gc_elsewhere(): "Another process was collecting", "另一程序正在回收";
     gc_failed(): "It failed", "失敗";
     gc_blobs(): "Blobs", "Blob";
-    gc_manifests(): "Images", "映像檔";
+    gc_manifests(): "Images", "映像";
     gc_uploads(): "Abandoned uploads", "中斷的上載";
     gc_young(): "Kept, too young", "因太新而保留";
     gc_unreadable(): "Unreadable files", "無法讀取的檔案";
     gc_is_running(): "A collection is already running, or about to begin.", "已有回收進行中或即將開始。";
-    gc_read_only(): "The registry is read-only: only dry runs are possible.", "登錄為唯讀，只能試行。";
-    gc_shutting_down(): "The registry is shutting down.", "登錄正在關閉。";
+    gc_read_only(): "The registry is read-only: only dry runs are possible.", "映像倉庫為唯讀，只能試行。";
+    gc_shutting_down(): "The registry is shutting down.", "映像倉庫正在關閉。";
     // Verification.
     verification(): "Verification", "驗證";
     verified_last(): "Last verified as a whole", "最近完整驗證";
     verified_never(): "Not to the end yet", "尚未完整驗證";
     verified_off(): "This registry does not verify its store by itself. The key verify.enabled makes it.",
-        "此登錄不會自行驗證儲存後端，可用 verify.enabled 開啟。";
+        "此映像倉庫不會自行驗證儲存後端，可用 verify.enabled 開啟。";
     verified_now(): "Now", "目前進度";
     verified_since(): "since", "開始於";
     verified_numbers(blobs: u64, size: &str, damaged: u64): "blobs and manifests: {blobs}, {size}; damaged or unreadable: {damaged}",
@@ -281,8 +282,8 @@ texts! {
     problems_none(): "None since it started.", "啟動以來沒有發現問題。";
     problem_found_at(): "Found", "發現時間";
     problem(): "Problem", "問題";
-    needed_by(): "Images that need it", "需要它的映像檔";
-    needed_by_nothing(): "No image that is known", "沒有已知的映像檔";
+    needed_by(): "Images that need it", "需要它的映像";
+    needed_by_nothing(): "No image that is known", "沒有已知的映像";
 
     unit_days(): "d", "日";
     unit_hours(): "h", "小時";
@@ -306,7 +307,7 @@ texts! {
     revoke_token(name: &str): "Revoke {name}?", "撤銷 {name}？";
     revoke_effect(): "Programs that use the token cannot log in any more. There is no way back.", "使用此權杖的程式將無法再登入，且不能還原。";
     token_revoked(name: &str): "{name} is revoked. Every registry over this store refuses it within ten seconds.",
-        "{name} 已撤銷，此儲存後端的所有登錄會於十秒內拒絕它。";
+        "{name} 已撤銷，此儲存後端的所有映像倉庫會於十秒內拒絕它。";
     token_gone(): "You have no such token any more.", "您已沒有該權杖。";
     new_token(): "New token", "新增權杖";
     create(): "Create", "建立";
@@ -339,7 +340,7 @@ texts! {
     forbidden(): "That is not allowed", "不允許此操作";
     forged(): "The form did not come from this page. Go back, load the page again, and send it once more.",
         "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
-    failed(): "The registry could not do it", "登錄未能完成";
+    failed(): "The registry could not do it", "映像倉庫未能完成";
     busy_with_preview(): "Another preview of a deletion is still being made. Try again in a moment.", "另一項刪除預覽仍在計算，請稍後再試。";
     failed_because(): "The store did not answer as it should. The log has the reason under this request:",
         "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
@@ -348,9 +349,9 @@ texts! {
     try_again(): "The store is busy or cannot be reached at the moment. Try again in a while.", "儲存後端忙碌或暫時無法連線，請稍後再試。";
     too_large(): "The form is too large", "表單過大";
     too_large_remedy(): "Nothing was changed. Go back, and choose or write less at a time.", "沒有任何更改。請返回，每次選擇或填寫較少內容。";
-    too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "您的位址同時傳送太多表單，請稍後再試。";
+    too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "您的地址同時傳送太多表單，請稍後再試。";
     unhealthy(): "A health check of the registry fails, so it takes no requests. Try again in a while.",
-        "登錄的健康檢查失敗，暫不接受要求，請稍後再試。";
+        "映像倉庫的健康檢查失敗，暫不接受要求，請稍後再試。";
     wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
     back_to_repositories(): "Back to the repositories", "返回儲存庫";
     back_to_tags(): "Back to the tags", "返回標籤";

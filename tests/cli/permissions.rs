@@ -65,6 +65,27 @@ fn a_permission_that_is_lost_while_running_fails_the_storage_check() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_check_says_that_a_missing_password_file_cannot_be_created() {
+    let directory = tempfile::tempdir().unwrap();
+    mode(directory.path(), 0o755);
+    let root = directory.path().join("data");
+    fs::create_dir(&root).unwrap();
+    chown(&root, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    let passwords = directory.path().join("auth/htpasswd");
+    let config = format!(
+        "{}auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
+        filesystem_config(&root),
+        passwords.display()
+    );
+    fs::write(directory.path().join("config.yml"), config).unwrap();
+    for args in [&["serve", "config.yml"][..], &["config", "check", "config.yml"]] {
+        let ended = end(as_nobody(directory.path()).args(args), "");
+        assert!(ended.code == Some(1) && ended.stderr.contains("cannot be created"), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn everything_that_belongs_to_another_user_is_told_at_once_below_the_root_too() {
     let directory = tempfile::tempdir().unwrap();
     mode(directory.path(), 0o755);

@@ -165,6 +165,24 @@ fn a_running_transfer_is_finished_before_the_end() {
 }
 
 #[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        filesystem_config(&directory.path().join("data")).replace("http: {", "http: {draintimeout: 24h, ");
+    let mut registry = registry(directory.path(), &config);
+    let mut wire = registry.wire();
+    let location = wire.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
+    wire.begin("PATCH", &location, &[], 12);
+    wire.write(b"first ");
+    while registry.wire().send("GET", &location, &[], b"").status != 409 {}
+    registry.process.signal("TERM");
+    registry.process.wait_for(|line| line.contains("a second signal ends at once").then_some(()));
+    registry.process.signal("INT");
+    assert!(registry.process.wait().success());
+    registry.process.wait_to_say("ending at once on a second SIGINT");
+}
+
+#[test]
 fn a_slow_pull_is_finished_before_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let config =

@@ -74,6 +74,29 @@ fn a_registry_is_found_by_its_configuration() {
 }
 
 #[test]
+fn a_registry_is_asked_over_tls_with_its_own_authority() {
+    let site = Site::new("localhost");
+    let registry = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), "");
+    let url = format!("https://localhost:{}", registry.address.port());
+    let ended = ask(&site.path(""), &["health", "--url", &url]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("`--cacert`"), "{ended:?}");
+    for trust in [&["--cacert", "certs/ca.crt"][..], &["--insecure"]] {
+        let ended = ask(&site.path(""), &[&["health", "--url", &url], trust].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "ok\n"), "{ended:?}");
+        let ended = ask(&site.path(""), &[&["status", "--url", &url], trust].concat());
+        assert!(!ended.stderr.contains("unexpected argument"), "{ended:?}");
+    }
+    // Where no URL is given, the certificate of this machine's registry is not looked at.
+    let ended = ask(&site.path(""), &["health", "--insecure", "sampan.yml"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+
+    let plain = site.serve("addr: '127.0.0.1:0'", "");
+    let url = format!("https://localhost:{}", plain.address.port());
+    let ended = ask(&site.path(""), &["health", "--url", &url]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("use http://"), "{ended:?}");
+}
+
+#[test]
 fn a_registry_tells_its_state_and_collects_when_it_is_asked() {
     let directory = tempfile::tempdir().unwrap();
     let registry = start(directory.path(), "");

@@ -38,6 +38,18 @@ fn show(site: &Path, id: &str) -> Value {
 }
 
 #[test]
+fn a_list_of_a_mistyped_store_is_an_error_and_makes_none() {
+    let site = site(&CONFIG.replace("directory: data", "directory: dtaa"));
+    for command in ["token list", "token show AAAAAAAAAAAAAAAA"] {
+        let ended = registry(site.path(), command, "");
+        assert_ne!(ended.code, Some(0), "{command}: {ended:?}");
+        assert!(!site.path().join("dtaa").exists(), "{command}: {ended:?}");
+    }
+    let list = registry(site.path(), "token list", "");
+    assert!(list.code == Some(1) && list.stderr.contains("there is no store in"), "{list:?}");
+}
+
+#[test]
 fn a_rotation_says_when_the_old_token_ends_and_what_the_new_one_replaces() {
     let site = site(CONFIG);
     let site = site.path();

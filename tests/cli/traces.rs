@@ -100,6 +100,7 @@ fn a_collector_that_is_away_is_told_of_once_and_disturbs_nobody() {
     assert!(process.terminate().success());
     let log = process.log();
     assert_eq!(log.matches("sending traces fails").count(), 1, "{log}");
+    assert!(log.contains(&endpoint) && log.contains("Connection refused"), "{log}");
     assert!(!log.contains("level=error"), "{log}");
 }
 

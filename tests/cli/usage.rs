@@ -1,8 +1,12 @@
 //! What the binary says of itself.
 
+use std::fs;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use super::support::{binary, end};
+use crate::clients::support::filesystem_config;
+use crate::support::StoreFiles;
 
 fn run(args: &[&str]) -> super::support::Ended {
     let directory = tempfile::tempdir().unwrap();
@@ -46,14 +50,22 @@ fn completions_know_the_commands() {
 #[test]
 fn a_full_output_is_an_error_and_a_closed_one_is_none() {
     let directory = tempfile::tempdir().unwrap();
+    let store = StoreFiles::new(&directory.path().join("data"));
+    store.tag("app", "v1", &store.image("app", "one", &["layer".to_owned()]));
+    fs::write(directory.path().join("config.yml"), filesystem_config(&directory.path().join("data")))
+        .unwrap();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (reader, closed) = std::io::pipe().unwrap();
     drop(reader);
-    for (output, code) in [(Stdio::from(full), 1), (Stdio::from(closed), 0)] {
-        let ended = binary(directory.path()).args(["completion", "bash"]).stdout(output).output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(code), "{said}");
-        assert_eq!(said.contains("standard output lacks some of what was printed"), code == 1, "{said}");
+    for (output, code) in [(OwnedFd::from(full), 1), (OwnedFd::from(closed), 0)] {
+        for args in [&["completion", "bash"][..], &["garbage-collect", "config.yml"]] {
+            let output = Stdio::from(output.try_clone().unwrap());
+            let ended = binary(directory.path()).args(args).stdout(output).output().unwrap();
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(code), "{args:?}: {said}");
+            let is_named = said.contains("standard output lacks some of what was printed");
+            assert_eq!(is_named, code == 1, "{args:?}: {said}");
+        }
     }
 }
 

@@ -50,6 +50,12 @@ fn usage_is_that_of_the_last_collection_or_of_a_walk() {
         lines[4].starts_with("3 repositories: ") && lines[4].contains("and 16 B that none of them links")
     );
     assert!(run("usage").code == Some(1), "a walk writes nothing");
+    let part = run("usage --walk team/**");
+    let last = part.stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with("2 of 3 repositories; as of "),
+        "the totals are not those of the part: {part:?}"
+    );
 
     let collected = registry(site.path(), "garbage-collect --grace 0 config.yml");
     assert_eq!(collected.code, Some(0), "{collected:?}");

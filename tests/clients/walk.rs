@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
         "served docker exec registry; docker rm --force registry; docker compose start; served docker compose exec -T registry",
     ),
     left("systemctl enable --now registry", "there is no systemd; tests/cli/systemd.rs speaks its protocol"),
+    left("export REGISTRY_HTTP_TLS_CERTIFICATE=", "it belongs to the deployment with systemd"),
     with(
         "mkdir -p /etc/docker/certs.d/registry.example:5000",
         "mkdir client && cp authority/ca.crt client/ && cd client",
@@ -97,7 +98,7 @@ const STEPS: &[Step] = &[
     ),
     step("backup=/backup/$(date +%F)"),
     with(
-        "docker compose stop",
+        "backup=$(ls -d /backup/*",
         "skopeo delete docker://registry.example:5000/alpine:latest; docker image rm registry.example:5000/alpine",
         "served docker compose exec -T registry; docker image pull registry.example:5000/alpine",
     ),

@@ -13,6 +13,14 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         ("http:\n  adr: :5000", "config.yml:4:3: http.adr: unknown key; did you mean `addr`?"),
         ("htpp: {}", "config.yml:3:1: htpp: unknown key; did you mean `http`?"),
         ("catalog: { size: 5 }", "config.yml:3:12: catalog.size: unknown key; known here: maxentries"),
+        (
+            "http: { addr: '127.0.0.1:5000', debug: { addr: ':5000' } }",
+            "config.yml:3:48: http.debug.addr: `:5000` is taken by `http.addr: 127.0.0.1:5000`: choose another port",
+        ),
+        (
+            "http: { limits: { maxconnections: -1 } }",
+            "config.yml:3:35: http.limits.maxconnections: expected a whole number that is not negative, found the number -1",
+        ),
         ("http: { net: udp }", "config.yml:3:14: http.net: expected one of tcp, unix, found `udp`"),
         (
             "log: { level: trace }",
@@ -292,6 +300,24 @@ fn broken_yaml_is_named_with_its_line() {
     assert_eq!(mistakes("- a\n", &[]), "config.yml:1:1: expected a section of keys, found a list");
     let messages = mistakes("just a text", &[]);
     assert!(messages.starts_with("config.yml:1:1: the file is a single text (`just a text`)"), "{messages}");
+}
+
+#[test]
+fn endpoints_with_one_name_and_a_negative_threshold_cause_a_warning_as_distribution_starts_with_them() {
+    let warned = warnings(
+        &format!(
+            "{MINIMAL}notifications: {{ endpoints: [{{ name: a, url: 'http://h/1' }}, {{ name: a, url: 'http://h/2', threshold: -1 }}, \
+             {{ name: a, url: 'http://h/4', disabled: true }}] }}\n"
+        ),
+        &[],
+    );
+    for (path, message) in [
+        ("endpoints[1].name", "`a` is another endpoint's name too"),
+        ("endpoints[1].threshold", "is negative and counts as 10"),
+    ] {
+        assert!(warned.contains(&format!("notifications.{path}: {message}")), "{path}: {warned}");
+    }
+    assert!(!warned.contains("endpoints[0]") && !warned.contains("endpoints[2]"), "{warned}");
 }
 
 #[test]

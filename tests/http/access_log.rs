@@ -65,6 +65,7 @@ async fn a_request_has_one_line_without_its_secrets() {
         let call = server.call("GET", "/v2/?token=hidden1").header("authorization", "Bearer hidden2");
         let call =
             call.header("cookie", "hidden3").header("x-request-id", "id-1").header("user-agent", "docker/28");
+        let call = call.header("referer", "https://u:hidden4@page.example/a?code=hidden5");
         call.header("host", "reg.example").extension(peer).send().await.expect(200);
     })
     .await;
@@ -78,6 +79,7 @@ async fn a_request_has_one_line_without_its_secrets() {
     assert_eq!(fields["http.request.host"], "reg.example");
     assert_eq!(fields["http.request.remoteaddr"], "192.0.2.7:4000");
     assert_eq!(fields["http.request.useragent"], "docker/28");
+    assert_eq!(fields["http.request.referer"], "https://page.example/a");
     assert_eq!(fields["http.response.status"], 200);
     assert_eq!(fields["http.response.written"], 2);
     assert_eq!(fields["auth.user.name"], "silly");

@@ -290,7 +290,7 @@ fn refused(name: &str, error: &StoreError) -> BuildError {
     } else if says(&["invalid list response", "Unable to extract metadata from headers"]) {
         "the server at the endpoint is no S3: check the endpoint and its port"
     } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
-        "the store's certificate is not trusted: set `cafile` to the authority's, or correct the host name"
+        "the store's certificate is not trusted: set `cafile` to the authority's, install ca-certificates, or correct the host name"
     } else if says(&[
         "dns error",
         "failed to lookup",

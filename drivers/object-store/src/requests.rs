@@ -169,7 +169,12 @@ impl Watch {
 
 impl HttpConnector for Watch {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let inner = ReqwestConnector::default().connect(options)?;
+        let connector = ReqwestConnector::default();
+        let inner = match connector.connect(options) {
+            // A machine without authorities can still speak plain HTTP; TLS fails where it connects.
+            Err(_) => connector.connect(&options.clone().with_no_system_certificates(true))?,
+            Ok(connected) => connected,
+        };
         Ok(HttpClient::new(Watched { inner, watch: self.clone() }))
     }
 }

@@ -1,12 +1,10 @@
 //! Names the problem of a failed exchange.
 
-use std::error::Error;
-
 use rustls::AlertDescription;
 
 use super::guard::{InternalAddress, REASON};
 use crate::error::{Problem, shown, shown_url};
-use crate::http_client::explain;
+use crate::http_client::{explain, find, trust_remedy};
 
 /// The problem of an exchange that ended without an answer, or within one.
 pub(super) fn problem(error: reqwest::Error) -> Problem {
@@ -17,7 +15,13 @@ pub(super) fn problem(error: reqwest::Error) -> Problem {
     match find::<rustls::Error>(&error) {
         Some(rustls::Error::InvalidCertificate(problem)) => {
             // It may list all names of the certificate.
-            return Problem::Certificate(shown(&problem.to_string()));
+            let shown = shown(&problem.to_string());
+            return Problem::Certificate(match trust_remedy(problem) {
+                Some(remedy) => {
+                    format!("{shown}; name its authority (`--cacert`, or `ca` of an upstream), or {remedy}")
+                }
+                None => shown,
+            });
         }
         Some(rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
             return Problem::ClientCertificate(format!("{alert:?}"));
@@ -47,21 +51,4 @@ fn is_about_certificate(alert: AlertDescription) -> bool {
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate
     )
-}
-
-/// A cause of a type, also within an I/O error.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        // The source of an I/O error is that of its content.
-        let content = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = match content {
-            Some(content) => Some(content as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Client, ClientBuilder, Identity};
+use reqwest::{Client, Identity};
 
 use super::guard::{Guard, GuardedResolver};
 use crate::http_client::{self, HttpClientError};
@@ -13,23 +13,25 @@ pub(super) fn clients(
     options: &ClientOptions,
     guard: Arc<Guard>,
 ) -> Result<(Client, Client), HttpClientError> {
-    let builder = || -> Result<ClientBuilder, HttpClientError> {
+    let authorities = options.tls.authorities.as_deref().map(http_client::certificates).transpose()?;
+    let builder = || {
         let mut builder = http_client::builder().connect_timeout(options.timeouts.connect);
-        if let Some(path) = &options.tls.authorities {
-            builder = builder.tls_certs_merge(http_client::certificates(path)?);
+        if let Some(authorities) = &authorities {
+            builder = builder.tls_certs_merge(authorities.iter().cloned());
         }
-        Ok(match options.tls.verification {
+        match options.tls.verification {
             Verification::Full => builder,
             Verification::None => builder.tls_danger_accept_invalid_certs(true),
-        })
+        }
     };
-    let mut direct = builder()?;
-    if let Some(identity) = identity(&options.tls)? {
-        direct = direct.identity(identity);
-    }
-    let guarded = builder()?.dns_resolver(Arc::new(GuardedResolver(guard)));
-    let build = |builder: ClientBuilder| builder.build().map_err(HttpClientError::Client);
-    Ok((build(direct)?, build(guarded)?))
+    let identity = identity(&options.tls)?;
+    let direct = http_client::build(|| match &identity {
+        Some(identity) => builder().identity(identity.clone()),
+        None => builder(),
+    })?;
+    let resolver = Arc::new(GuardedResolver(guard));
+    let guarded = http_client::build(|| builder().dns_resolver(resolver.clone()))?;
+    Ok((direct, guarded))
 }
 
 fn identity(tls: &TlsOptions) -> Result<Option<Identity>, HttpClientError> {

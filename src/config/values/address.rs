@@ -22,6 +22,33 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// Whether two listeners at these addresses get in each other's way, as far as that shows without asking for names.
+    pub(crate) fn collides_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(path), Self::Unix(other)) => path == other,
+            (Self::Tcp { host, port }, Self::Tcp { host: other_host, port: other_port }) => {
+                let (host, other_host) = (bound(host.as_deref()), bound(other_host.as_deref()));
+                let is_everywhere = host == EVERYWHERE || other_host == EVERYWHERE;
+                *port != 0 && port == other_port && (is_everywhere || host == other_host)
+            }
+            (Self::Unix(_), Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix(_)) => false,
+        }
+    }
+}
+
+/// The host of a listener at every address.
+const EVERYWHERE: &str = "";
+
+/// One text for all ways to write a host.
+fn bound(host: Option<&str>) -> &str {
+    match host {
+        None | Some("0.0.0.0" | "::") => EVERYWHERE,
+        Some("localhost") => "127.0.0.1",
+        Some(host) => host,
+    }
+}
+
 impl FromStr for ListenAddress {
     type Err = String;
 

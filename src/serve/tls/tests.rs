@@ -114,5 +114,5 @@ fn certificate_in(folder: &Path) -> crate::serve::certificate::CertificateFiles 
         days: 30,
         existing: Existing::Replace,
     };
-    create(&request).unwrap()
+    create(&request).unwrap().files
 }

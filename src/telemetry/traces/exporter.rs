@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _};
+use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+use super::collector_client::{CollectorClient, LastAnswer};
 
 /// Sends spans; logs once when sending fails and once when it works again.
 #[derive(Debug)]
@@ -14,15 +16,18 @@ pub(super) struct Exporter {
     inner: opentelemetry_otlp::SpanExporter,
     /// Spans lost since sending last worked.
     lost: AtomicU64,
+    last: LastAnswer,
 }
 
 impl Exporter {
     /// Creates an exporter for the collector in the environment.
-    pub(super) fn new() -> Result<Self, ExporterBuildError> {
+    pub(super) fn new() -> Result<Self, String> {
         let protocol = opentelemetry_otlp::Protocol::HttpBinary;
-        let inner =
-            opentelemetry_otlp::SpanExporter::builder().with_http().with_protocol(protocol).build()?;
-        Ok(Self { inner, lost: AtomicU64::new(0) })
+        let last = LastAnswer::default();
+        let client = CollectorClient::new(last.clone())?;
+        let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().with_protocol(protocol);
+        let inner = exporter.with_http_client(client).build().map_err(|error| error.to_string())?;
+        Ok(Self { inner, lost: AtomicU64::new(0), last })
     }
 }
 
@@ -39,7 +44,11 @@ impl SpanExporter for Exporter {
             }
             Err(error) => {
                 if self.lost.fetch_add(spans, Ordering::Relaxed) == 0 {
-                    tracing::warn!(%error, "sending traces fails, which is not logged again until it works: {error}");
+                    let last = self.last.lock().clone();
+                    tracing::warn!(
+                        %error,
+                        "sending traces fails, which is not logged again until it works: {last}"
+                    );
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! layer is installed, and a span in the engine costs one comparison. Spans are those of the `tracing` crate
 //! with the target [`TARGET`]; only this module depends on OpenTelemetry.
 
+mod collector_client;
 mod exporter;
 mod settings;
 
@@ -43,7 +44,7 @@ impl Traces {
     ///
     /// One of these variables has an invalid value.
     pub fn to_collector() -> Result<Self, String> {
-        let exporter = Exporter::new().map_err(|error| error.to_string())?;
+        let exporter = Exporter::new()?;
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(settings::resource())

@@ -250,7 +250,7 @@ fn rows(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, reads: &[Read]) -> 
         let (digest, _) = read.image.as_ref()?;
         let others: Vec<&str> =
             by_digest.get(digest)?.iter().filter(|tag| **tag != &read.tag).map(|tag| tag.as_str()).collect();
-        let named = others.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+        let named = others.iter().take(3).copied().collect::<Vec<_>>().join(&f.t.list_separator());
         let more = others.len().saturating_sub(3);
         let more = if more == 0 { String::new() } else { format!(" {}", f.t.and_more(more)) };
         (!others.is_empty()).then(|| f.t.same_image(&format!("{named}{more}")))

@@ -9,6 +9,7 @@ use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
+use super::endpoint::has_user_info;
 use super::open::{Plan, clients, http_client, keys, required, unusable};
 use super::values::{self, Secret};
 use crate::client::Client;
@@ -171,6 +172,11 @@ impl AzureConfig {
         }
         let name = required(SECTION, "accountname", self.accountname.clone())?;
         let url = match &self.serviceurl {
+            Some(url) if has_user_info(url) => {
+                return Err(BuildError::new(
+                    "storage.azure.serviceurl must not have a user or password, which messages would show: use `accountkey`",
+                ));
+            }
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("https://{name}.blob.{}", self.realm.as_deref().unwrap_or(REALM)),
         };
@@ -268,6 +274,10 @@ mod tests {
     fn what_cannot_be_done_is_said() {
         for (text, expected) in [
             (r#"{}"#, "storage.azure.container"),
+            (
+                r#"{"container": "c", "accountname": "a", "serviceurl": "http://u:p@host"}"#,
+                "must not have a user",
+            ),
             (r#"{"container": "c"}"#, "storage.azure.accountname"),
             (r#"{"container": "c", "connectionstring": "AccountName=a"}"#, "AccountKey"),
             (

@@ -32,6 +32,12 @@ impl Endpoint {
     }
 }
 
+/// Whether a URL, or a host without a scheme, has a user or a password before its host.
+pub(crate) fn has_user_info(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
 impl Place<'_> {
     pub(crate) fn resolve(&self) -> Result<Endpoint, BuildError> {
         let special = [
@@ -51,6 +57,12 @@ impl Place<'_> {
     }
 
     fn own(&self, endpoint: &str) -> Result<Endpoint, BuildError> {
+        if has_user_info(endpoint) {
+            return Err(self.error(
+                "regionendpoint and redirectendpoint must not have a user or password, which messages would show: use `accesskey` \
+                 and `secretkey`",
+            ));
+        }
         let scheme = if self.secure { "https" } else { "http" };
         let text = match endpoint.contains("://") {
             true => endpoint.trim_end_matches('/').to_owned(),

@@ -44,8 +44,11 @@ fn what_cannot_be_done_is_said() {
         (r#", "redirectexpiry": "8h90000m""#, "storage.s3.redirectexpiry"),
         (r#", "cafile": "/does/not/exist.pem""#, "/does/not/exist.pem"),
         (r#", "regionendpoint": "http://127.0.0.1:1""#, "forcepathstyle"),
+        (r#", "regionendpoint": "http://user:hidden@host:1", "forcepathstyle": true"#, "user or password"),
+        (r#", "regionendpoint": "user:hidden@host:1", "forcepathstyle": true"#, "user or password"),
     ] {
         let error = plan(extra).err().unwrap_or_else(|| panic!("{extra} was accepted")).to_string();
+        assert!(!error.contains("hidden"), "{error}");
         assert!(error.contains(expected), "{error}");
     }
     for missing in ["region", "bucket", "secretkey"] {

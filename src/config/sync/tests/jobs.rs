@@ -71,7 +71,10 @@ fn a_job_does_not_run_all_the_time() {
         &job("window: 2-5"),
         "config.yml:4:42: sync[0].window: expected two times of the day (UTC) such as 02:00-05:00, found `2-5`",
     );
-    is_refused(&job("reserve: -1"), "config.yml:4:43: sync[0].reserve: expected u64, found the number -1");
+    is_refused(
+        &job("reserve: -1"),
+        "config.yml:4:43: sync[0].reserve: expected a whole number that is not negative, found the number -1",
+    );
 }
 
 #[test]

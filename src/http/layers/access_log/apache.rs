@@ -12,6 +12,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::super::exchange::Outcome;
+use super::{shown_url, text};
 use crate::http::context::RequestContext;
 use crate::http::state::AccessSink;
 use crate::serve::PeerAddress;
@@ -62,16 +63,15 @@ impl ApacheLine {
             self.version,
             outcome.status,
             outcome.written,
-            quoted(self.referer.as_ref()),
-            quoted(self.user_agent.as_ref()),
+            quoted(shown_url(self.referer.as_ref()).as_deref()),
+            quoted(text(self.user_agent.as_ref())),
         );
         line
     }
 }
 
 /// Quotes a header so that a client can end neither the quotes nor the line.
-fn quoted(header: Option<&HeaderValue>) -> String {
-    let text = header.and_then(|header| header.to_str().ok());
+fn quoted(text: Option<&str>) -> String {
     text.map(|text| text.escape_debug().to_string()).unwrap_or_default()
 }
 
@@ -91,7 +91,7 @@ mod tests {
             sink: Arc::new(|_| {}),
             begun: datetime!(2026-01-02 03:04:05 UTC),
             version: Version::HTTP_11,
-            referer: None,
+            referer: Some(HeaderValue::from_static("https://u:hidden@page.example/a?token=hidden")),
             user_agent: Some(HeaderValue::from_static("curl\" 200 \"x")),
         };
         let client = PeerAddress::Tcp("192.0.2.1:1234".parse().unwrap());
@@ -107,7 +107,7 @@ mod tests {
         let line = line.line(Some(client), Some("alice"), &outcome);
         assert_eq!(
             line,
-            "192.0.2.1 - alice [02/Jan/2026:03:04:05 +0000] \"GET /v2/a/manifests/1 HTTP/1.1\" 404 57 \"\" \"curl\\\" 200 \\\"x\""
+            "192.0.2.1 - alice [02/Jan/2026:03:04:05 +0000] \"GET /v2/a/manifests/1 HTTP/1.1\" 404 57 \"https://page.example/a\" \"curl\\\" 200 \\\"x\""
         );
     }
 }

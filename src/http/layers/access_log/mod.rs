@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sampan_shown_url::ShownUrl;
 
 use super::exchange::Outcome;
 use crate::http::context::RequestContext;
@@ -74,7 +75,7 @@ impl AccessLine {
             http.request.remoteaddr = context.client().map(tracing::field::display),
             http.request.forwardedfor = text(logged.forwarded_for.as_ref()),
             http.request.useragent = text(logged.user_agent.as_ref()),
-            http.request.referer = text(logged.referer.as_ref()),
+            http.request.referer = shown_url(logged.referer.as_ref()),
             http.request.contenttype = text(logged.content_type.as_ref()),
             http.response.contenttype = text(logged.answered_type.as_ref()),
             http.response.status = outcome.status,
@@ -101,6 +102,11 @@ impl Logged {
             digest: None,
         }
     }
+}
+
+/// A URL without user info and query: the page that led here may have had a secret in its own.
+fn shown_url(header: Option<&HeaderValue>) -> Option<String> {
+    text(header).map(|url| ShownUrl::new(url).to_string())
 }
 
 fn text(header: Option<&HeaderValue>) -> Option<&str> {
