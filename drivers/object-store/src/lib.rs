@@ -22,6 +22,7 @@ mod copy;
 mod delete;
 mod driver;
 mod error;
+mod foreign;
 mod in_flight;
 mod keys;
 mod list;

@@ -112,8 +112,15 @@ impl Lister {
     }
 
     async fn has_something_below(&self, name: &str) -> Result<bool, Failure> {
-        let page = self.page(&format!("{}{name}/", self.below), None, None, false).await?;
-        Ok(!page.objects.is_empty())
+        let (below, mut token) = (format!("{}{name}/", self.below), None);
+        loop {
+            let page = self.page(&below, None, token.as_deref(), false).await?;
+            // A page may have had foreign keys only.
+            if !page.objects.is_empty() || page.next.is_none() {
+                return Ok(!page.objects.is_empty());
+            }
+            token = page.next;
+        }
     }
 
     async fn page(
@@ -123,7 +130,7 @@ impl Lister {
         token: Option<&str>,
         delimited: bool,
     ) -> Result<Page, Failure> {
-        let limit = if delimited { self.bucket.options.page } else { 1 };
+        let limit = if delimited || token.is_some() { self.bucket.options.page } else { 1 };
         self.bucket.page(PageRequest { prefix, after, delimited, limit, token }).await
     }
 }
