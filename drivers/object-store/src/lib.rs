@@ -32,6 +32,7 @@ mod probe;
 mod read;
 mod recent_misses;
 mod redirect;
+mod remedy;
 mod requests;
 mod signed;
 mod stale;

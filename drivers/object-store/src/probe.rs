@@ -14,6 +14,7 @@ use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
 use crate::conditional::{Conditional, UpdateMatch};
 use crate::error::{is_precondition, kind_of};
+use crate::remedy::refused;
 use crate::signed::SignedRequest;
 
 /// Probes the store through `client`, which gives up soon, and fills in the results.
@@ -254,61 +255,6 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
             bucket.name
         );
     }
-}
-
-/// The error of a start, with the store's own words and the remedy.
-fn refused(name: &str, error: &StoreError) -> BuildError {
-    let text = with_causes(error);
-    let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
-    let remedy = if says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]) {
-        "there is no such bucket (container): create it, or correct its name"
-    } else if says(&["RequestTimeTooSkewed", "skew"]) {
-        "the clock of this machine and that of the store are too far apart: set the clock"
-    } else if says(&[
-        "AuthorizationHeaderMalformed",
-        "PermanentRedirect",
-        "incorrectly configured region",
-        "IllegalLocation",
-    ]) {
-        "the bucket is in another region: correct `region` (or `regionendpoint`)"
-    } else if says(&["SignatureDoesNotMatch"]) {
-        "the secret does not belong to the access key (or `region` is wrong)"
-    } else if says(&["InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "AuthenticationFailed"]) {
-        "the store does not know these credentials, or they have expired"
-    } else if says(&["169.254.169.254", "169.254.170.2", "metadata.google.internal"]) {
-        "there are no credentials: configure them, set the environment, or run where the cloud provides them"
-    } else if says(&["InvalidContentType", "corrupt message", "WRONG_VERSION_NUMBER"]) {
-        "the endpoint does not speak TLS: write http:// in front of it, or set `secure: false`"
-    } else if says(&[
-        "HTTP request to an HTTPS",
-        "HTTP request was sent to HTTPS",
-        "invalid HTTP version",
-        "IncompleteMessage",
-        "connection closed before message completed",
-    ]) {
-        "the endpoint does not speak plain HTTP: write https:// in front of it, or correct its port"
-    } else if says(&["invalid list response", "Unable to extract metadata from headers"]) {
-        "the server at the endpoint is no S3: check the endpoint and its port"
-    } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
-        "the store's certificate is not trusted: set `cafile` to the authority's, or correct the host name"
-    } else if says(&[
-        "dns error",
-        "failed to lookup",
-        "Connection refused",
-        "error trying to connect",
-        "tcp connect",
-    ]) {
-        "the store cannot be reached: check the endpoint and the network"
-    } else if says(&["timed out"]) {
-        "the store does not answer: check the endpoint and the network"
-    } else if kind_of(error) == ErrorKind::PermissionDenied {
-        "the store refuses these credentials: they need to list, read, write and delete in this bucket"
-    } else if says(&["StatusCode(301)", "301", "307"]) {
-        "the store redirects the request: correct `region` or the endpoint"
-    } else {
-        "check the bucket, the endpoint, the region and the credentials"
-    };
-    BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
 }
 
 /// The time limit of each other step; a mistake in the configuration shows in the first.
