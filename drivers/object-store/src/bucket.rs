@@ -11,7 +11,7 @@ use sampan_driver::{DriverPath, with_causes};
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, Page, PageRequest};
-use crate::conditional::Conditional;
+use crate::conditional::Conditions;
 use crate::error::Failure;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
@@ -39,7 +39,7 @@ pub(crate) struct Bucket {
     pub(crate) dating: Option<HttpClient>,
     pub(crate) keys: Keys,
     pub(crate) options: Options,
-    pub(crate) conditional: Conditional,
+    pub(crate) conditions: Conditions,
     pub(crate) redirect: bool,
     pub(crate) recent_misses: RecentMisses,
     pub(crate) in_flight: InFlightParts,

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::bucket::{Bucket, budget, finished};
 use crate::client::{Client, PlainStore};
-use crate::conditional::Conditional;
+use crate::conditional::{Conditional, Conditions};
 use crate::delete::delete_all;
 use crate::error::Failure;
 use crate::in_flight::InFlightParts;
@@ -60,14 +60,14 @@ impl ObjectStoreDriver {
             name: "objectstore",
             control: client.clone(),
             data: client.clone(),
-            deletion: client,
+            deletion: client.clone(),
             public: None,
             raw: None,
             dating: None,
             keys,
             budget: budget(options.parts.buffer),
             options,
-            conditional: Conditional::ALL,
+            conditions: Conditions::proved(Conditional::ALL, client),
             redirect: false,
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),

@@ -14,38 +14,68 @@ use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
 use crate::conditional::{Conditional, UpdateMatch};
 use crate::error::{is_precondition, kind_of};
-use crate::remedy::refused;
+use crate::remedy::{is_about_credentials, refused};
 use crate::signed::SignedRequest;
 
-/// Probes the store through `client`, which gives up soon, and fills in the results.
-pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), BuildError> {
+/// Probes the store through `client`, which gives up soon. An error ends the start.
+pub(crate) async fn probe(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     look(bucket, client).await?;
-    let mut tried = Vec::new();
-    let found = conditional(bucket, client, &mut tried).await;
-    match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
-        Err(_) => tracing::debug!("cannot remove the probe object in time"),
-    }
-    bucket.conditional = match found {
-        Ok(found) => found,
-        Err(Trouble::Lasting(error)) if kind_of(&error) == ErrorKind::PermissionDenied => {
-            tracing::warn!(
+    match find(bucket, client, PROBING).await {
+        Ok(found) => bucket.conditions.set(found),
+        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
+        Err(Trouble::Lasting(error)) => match kind_of(&error) {
+            ErrorKind::StorageFull => tracing::warn!(
+                error = with_causes(&error),
+                "storage.{name}: the store is full, so pushes will fail until there is room; pulls and deletions go on"
+            ),
+            ErrorKind::PermissionDenied if !is_about_credentials(&error) => tracing::warn!(
                 error = with_causes(&error),
                 "storage.{name}: these credentials may read but not write, so pushes and deletions will fail"
-            );
-            Conditional::NONE
-        }
-        Err(Trouble::Lasting(error)) => return Err(refused(name, &error)),
-        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
-    };
-    warn_of_replicas(name, bucket.conditional);
+            ),
+            _ => return Err(refused(name, &error)),
+        },
+    }
     if let Some(raw) = &bucket.raw {
         // Limits the wait for a warning.
         let _ = tokio::time::timeout(PATIENCE, warn_of_lifecycle(bucket, raw)).await;
     }
     Ok(())
+}
+
+/// Probes the conditional writes of a store whose start did not show them; `None` if this does not show them either.
+pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditional> {
+    match find(bucket, client, PATIENCE).await {
+        Ok(found) => {
+            tracing::info!(
+                ?found,
+                "storage.{}: the store has shown which conditional writes it honours",
+                bucket.name
+            );
+            bucket.conditions.set(found);
+            Some(found)
+        }
+        Err(Trouble::Lasting(error)) => {
+            tracing::debug!(error = with_causes(&error), "the store refuses the probe of conditional writes");
+            None
+        }
+        Err(Trouble::Passing(problem)) => {
+            tracing::debug!(problem, "the store does not show which conditional writes it honours");
+            None
+        }
+    }
+}
+
+/// Finds out which conditions the store honours, and removes the objects of that.
+async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<Conditional, Trouble> {
+    let mut tried = Vec::new();
+    let found = conditional(bucket, client, time_limit, &mut tried).await;
+    match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
+        Err(_) => tracing::debug!("cannot remove the probe object in time"),
+    }
+    found.inspect(|found| warn_of_replicas(bucket.name, *found))
 }
 
 /// Lists a few keys: a mistake in the configuration shows here.
@@ -94,7 +124,7 @@ fn warn_of_replicas(name: &str, found: Conditional) {
 
 /// The reason for a missing result.
 enum Trouble {
-    /// A permanent error: credentials, a wrong bucket.
+    /// An error that repeating does not change: credentials, a wrong bucket, a full store.
     Lasting(StoreError),
     /// The store is busy, or an answer is lost: proves nothing about conditional writes.
     Passing(String),
@@ -107,9 +137,10 @@ enum Trouble {
 async fn conditional(
     bucket: &Bucket,
     client: &Client,
+    time_limit: Duration,
     tried: &mut Vec<Path>,
 ) -> Result<Conditional, Trouble> {
-    let end = Instant::now() + PROBING;
+    let end = Instant::now() + time_limit;
     let mut problem = "the store did not answer".to_owned();
     loop {
         let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
@@ -260,7 +291,7 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
 /// The time limit of each other step; a mistake in the configuration shows in the first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The time limit for probing conditional writes. A store is busiest when all registries over it start.
+/// The time limit for probing conditional writes at the start. A store is busiest when all registries over it start.
 const PROBING: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(250);

@@ -68,13 +68,22 @@ pub(crate) fn refused(name: &str, error: &StoreError) -> BuildError {
     BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
 }
 
+/// Whether a refusal is about the credentials or the clock, and not about the request.
+pub(crate) fn is_about_credentials(error: &StoreError) -> bool {
+    let text = with_causes(error);
+    ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"]
+        .iter()
+        .any(|code| text.contains(code))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(answer: &str) -> String {
         let url = "http://127.0.0.1:1/registry/skew/301/certificate/!probe-3013070000301";
-        let source = format!("Error performing PUT {url} in 1ms - Server returned non-2xx status code: {answer}");
+        let source =
+            format!("Error performing PUT {url} in 1ms - Server returned non-2xx status code: {answer}");
         refused("s3", &StoreError::Generic { store: "S3", source: source.into() }).to_string()
     }
 

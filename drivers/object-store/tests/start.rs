@@ -215,4 +215,40 @@ mod conditional_writes {
         });
         futures::future::join_all(ends).await;
     }
+
+    /// A refusal proves nothing about conditions: the driver starts, sends them, and finds out when the store is well.
+    #[tokio::test]
+    async fn are_found_later_when_the_start_was_refused() {
+        for (status, code) in [(403, "QuotaExceeded"), (507, "XMinioStorageFull"), (403, "AccessDenied")] {
+            for (sort, conditioned) in [
+                (Sort::Put, Conditions::Quoted),
+                (Sort::Create, Conditions::Unquoted),
+                (Sort::Update, Conditions::Quoted),
+            ] {
+                let store = S3::start(conditioned);
+                // The client repeats a request after a 507 once.
+                store.fail(sort, Fault::Answer(status, code), 0, if status == 507 { 2 } else { 1 });
+                let driver = open(&store).await.unwrap();
+                assert!(store.has_failed(), "{code} of {sort:?}");
+                assert_eq!(conditions(&driver, &store).await, (true, true), "{code} of {sort:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn are_sent_while_the_store_refuses_to_show_them() {
+        let store = S3::start(Conditions::Quoted);
+        store.fail(Sort::Put, Fault::Answer(403, "AccessDenied"), 0, usize::MAX);
+        let driver = open(&store).await.unwrap();
+        assert_eq!(conditions(&driver, &store).await, (true, true));
+        assert!(!store.has_failed());
+    }
+
+    #[tokio::test]
+    async fn end_the_start_when_the_credentials_expire() {
+        let store = S3::start(Conditions::Quoted);
+        store.fail(Sort::Put, Fault::Answer(403, "ExpiredToken"), 0, usize::MAX);
+        let error = open(&store).await.unwrap_err();
+        assert!(error.contains("have expired"), "{error}");
+    }
 }

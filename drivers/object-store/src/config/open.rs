@@ -9,7 +9,7 @@ use super::clients::{Connection, Purpose};
 use crate::ObjectStoreDriver;
 use crate::bucket::{Bucket, Raw, budget};
 use crate::client::Client;
-use crate::conditional::Conditional;
+use crate::conditional::Conditions;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::options::Options;
@@ -35,7 +35,7 @@ impl Plan {
     /// Opens the store.
     pub(crate) async fn open(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
         let [control, data, deletion, probing] = self.clients;
-        let mut bucket = Bucket {
+        let bucket = Bucket {
             name: self.section,
             control,
             data,
@@ -46,12 +46,12 @@ impl Plan {
             keys: self.keys,
             budget: budget(self.options.parts.buffer),
             options: self.options,
-            conditional: Conditional::NONE,
+            conditions: Conditions::unknown(probing.clone()),
             redirect: self.redirect,
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         };
-        probe(&mut bucket, &probing).await?;
+        probe(&bucket, &probing).await?;
         Ok(Arc::new(ObjectStoreDriver::new(bucket)))
     }
 }
