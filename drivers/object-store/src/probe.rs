@@ -2,7 +2,7 @@
 //!
 //! A mistake in the configuration fails the start, with the store's own words and the remedy, instead of the first push.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use object_store::path::Path;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
 use crate::conditional::{Conditional, UpdateMatch};
-use crate::error::{is_precondition, kind_of};
+use crate::error::{Failure, is_precondition, kind_of};
 use crate::remedy::{is_about_credentials, refused};
 use crate::signed::SignedRequest;
 
@@ -66,11 +66,15 @@ pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditiona
     }
 }
 
-/// Finds out which conditions the store honours, and removes the objects of that.
+/// Finds out which conditions the store honours, and removes the objects of this and of earlier, interrupted probes.
 async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<Conditional, Trouble> {
     let mut tried = Vec::new();
     let found = conditional(bucket, client, time_limit, &mut tried).await;
-    match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
+    let clean = async {
+        bucket.delete_objects(tried).await?;
+        bucket.delete_objects(leftovers(bucket, client).await?).await
+    };
+    match tokio::time::timeout(PATIENCE, clean).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
         Err(_) => tracing::debug!("cannot remove the probe object in time"),
@@ -78,8 +82,19 @@ async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<
     found.inspect(|found| warn_of_replicas(bucket.name, *found))
 }
 
+/// The objects of probes that were interrupted or could not delete them. Younger ones may belong to running probes.
+async fn leftovers(bucket: &Bucket, client: &Client) -> Result<Vec<Path>, Failure> {
+    let prefix = bucket.keys.private(PROBE);
+    let request =
+        PageRequest { prefix: prefix.as_ref(), after: None, delimited: false, limit: 1000, token: None };
+    let found = client.page(request).await?.objects;
+    let age = |modified: SystemTime| modified.elapsed().unwrap_or_default();
+    let old = found.into_iter().filter(|object| age(object.last_modified.into()) > LEFT_AFTER);
+    Ok(old.map(|object| object.location).collect())
+}
+
 /// Lists a few keys: a mistake in the configuration shows here.
-async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
+pub(crate) async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     let below = bucket.keys.below(&DriverPath::root());
     let request = PageRequest { prefix: &below, after: None, delimited: false, limit: 1, token: None };
@@ -143,7 +158,7 @@ async fn conditional(
     let end = Instant::now() + time_limit;
     let mut problem = "the store did not answer".to_owned();
     loop {
-        let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
+        let key = bucket.keys.private(&format!("{PROBE}{:032x}", rand::random::<u128>()));
         tried.push(key.clone());
         match timeout_at(end, Attempt { client, key }.run()).await {
             Ok(Err(Trouble::Passing(passing))) => problem = passing,
@@ -295,6 +310,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PROBING: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The name of each probe object begins so.
+const PROBE: &str = "probe-";
+
+/// No probe runs for so long, even if clocks differ.
+const LEFT_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The first content of the probe object.
 const FIRST: &str = "first";

@@ -252,3 +252,27 @@ mod conditional_writes {
         assert!(error.contains("have expired"), "{error}");
     }
 }
+
+/// The commands that only read, and a read-only registry.
+#[tokio::test]
+async fn a_process_that_only_reads_writes_nothing() {
+    use s3::{Conditions, S3, Sort};
+    let store = S3::start(Conditions::Quoted);
+    let config: S3Config = serde_json::from_str(&store.section("")).unwrap();
+    config.build_read_only().await.unwrap();
+    assert_eq!(store.take_seen(), [(Sort::List, String::new())]);
+}
+
+#[tokio::test]
+async fn what_interrupted_probes_left_is_removed() {
+    use s3::{Conditions, S3};
+    let store = S3::start(Conditions::Quoted);
+    let (now, hour) = (time::OffsetDateTime::now_utc(), time::Duration::hours(1));
+    store.put("root/!probe-1", now - 2 * hour);
+    store.put("root/!probe-2", now);
+    store.put("root/!other", now - 2 * hour);
+    store.put("!probe-3", now - 2 * hour);
+    let config: S3Config = serde_json::from_str(&store.section(r#", "rootdirectory": "/root""#)).unwrap();
+    config.build().await.unwrap();
+    assert_eq!(store.keys(), ["!probe-3", "root/!other", "root/!probe-2"]);
+}

@@ -69,7 +69,11 @@ impl DriverConfig for AzureConfig {
     const NAME: &'static str = "azure";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan()?.open().await
+        self.plan()?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan()?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object_store::client::{HttpClient, HttpConnector};
-use sampan_driver::{BuildError, StorageDriver, with_causes};
+use sampan_driver::{BuildError, StorageDriver, StoreAccess, with_causes};
 
 use super::clients::{Connection, Purpose};
 use crate::ObjectStoreDriver;
@@ -13,7 +13,7 @@ use crate::conditional::Conditions;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::options::Options;
-use crate::probe::probe;
+use crate::probe::{look, probe};
 use crate::recent_misses::RecentMisses;
 use crate::requests::Watch;
 
@@ -32,8 +32,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Opens the store.
-    pub(crate) async fn open(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+    /// Opens the store. A process that only reads writes nothing here, and ends no stale uploads later.
+    pub(crate) async fn open(self, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
         let [control, data, deletion, probing] = self.clients;
         let bucket = Bucket {
             name: self.section,
@@ -51,8 +51,11 @@ impl Plan {
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         };
-        probe(&bucket, &probing).await?;
-        Ok(Arc::new(ObjectStoreDriver::new(bucket)))
+        match access {
+            StoreAccess::ReadOnly => look(&bucket, &probing).await?,
+            StoreAccess::ReadWrite => probe(&bucket, &probing).await?,
+        }
+        Ok(Arc::new(ObjectStoreDriver::new(bucket, access)))
     }
 }
 

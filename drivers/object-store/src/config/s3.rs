@@ -84,7 +84,11 @@ impl DriverConfig for S3Config {
     const NAME: &'static str = "s3";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan(Self::NAME, variable)?.open().await
+        self.plan(Self::NAME, variable)?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan(Self::NAME, variable)?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
@@ -102,7 +106,11 @@ impl DriverConfig for S3AwsConfig {
     const NAME: &'static str = "s3aws";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.0.plan(Self::NAME, variable)?.open().await
+        self.0.plan(Self::NAME, variable)?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.0.plan(Self::NAME, variable)?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
