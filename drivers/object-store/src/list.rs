@@ -66,7 +66,8 @@ impl Lister {
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        let start = self.after.as_ref().map(|after| format!("{}{after}", self.below));
+        let start = self.after.as_deref().map(begin_of_start).filter(|begin| !begin.is_empty());
+        let start = start.map(|begin| format!("{}{begin}", self.below));
         let page = self.page(&self.below, start.as_deref(), self.token.as_deref(), true).await?;
         let mut entries = Vec::new();
         let mut last = String::new();
@@ -133,6 +134,13 @@ impl Lister {
         let limit = if delimited || token.is_some() { self.bucket.options.page } else { 1 };
         self.bucket.page(PageRequest { prefix, after, delimited, limit, token }).await
     }
+}
+
+/// The part of `after` that stores take as a start: Ceph fails at control characters, which no name has. What precedes `after`
+/// is left out by name.
+fn begin_of_start(after: &str) -> &str {
+    let odd = |c: char| c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c);
+    &after[..after.find(odd).unwrap_or(after.len())]
 }
 
 /// The prefixes of `key` that sort after it: those before a byte less than a slash.

@@ -346,6 +346,10 @@ impl State {
 
     fn list(&self, request: &Request) -> Answer {
         let asked = |name: &str| request.query.get(name).map_or("", String::as_str);
+        if asked("start-after").contains(char::is_control) {
+            // As Ceph.
+            return refusal(500, "UnknownError");
+        }
         let (prefix, mut entries) = (asked("prefix"), String::new());
         let limit = request.query.get("max-keys").map_or(1000, |limit| limit.parse().unwrap());
         let (mut last, mut count, mut next) =

@@ -1,4 +1,4 @@
-//! Objects of other applications whose keys have empty or dotted segments: listings leave them out, and nothing else fails.
+//! Listings beside foreign keys, which have empty or dotted segments, and from any start.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -36,7 +36,7 @@ fn path(text: &str) -> DriverPath {
 }
 
 #[tokio::test]
-async fn are_left_out_of_listings_and_left_alone() {
+async fn foreign_keys_are_left_out_and_left_alone() {
     let store = S3::start(Conditions::Quoted);
     FOREIGN.iter().for_each(|key| store.put(key, OffsetDateTime::now_utc()));
     store.put("docker/registry/v2/folder/", OffsetDateTime::now_utc());
@@ -68,7 +68,7 @@ async fn are_left_out_of_listings_and_left_alone() {
 
 /// Pages that hold foreign keys alone hide nothing that follows.
 #[tokio::test]
-async fn do_not_hide_what_follows_on_another_page() {
+async fn foreign_keys_do_not_hide_what_follows_on_another_page() {
     let store = S3::start(Conditions::Quoted);
     let driver = open(&store).await;
     let now = OffsetDateTime::now_utc();
@@ -85,4 +85,24 @@ async fn do_not_hide_what_follows_on_another_page() {
     assert_eq!(found.iter().map(|entry| entry.name()).collect::<Vec<_>>(), ["z"]);
     driver.delete_tree(&path("/t/a")).await.unwrap();
     assert!(!store.keys().iter().any(|key| key == "t/a/z"));
+}
+
+/// A client chooses where a page begins.
+#[tokio::test]
+async fn a_listing_begins_after_any_text() {
+    let store = S3::start(Conditions::Quoted);
+    let driver = open(&store).await;
+    for name in ["a", "b", "b-c", "c"] {
+        store.put(&format!("t/{name}"), OffsetDateTime::now_utc());
+    }
+    for (after, names) in [
+        ("\0", &["a", "b", "b-c", "c"][..]),
+        ("b\0", &["b-c", "c"]),
+        ("b\u{ffff}", &["c"]),
+        ("b", &["b-c", "c"]),
+        ("c\n", &[]),
+    ] {
+        let found: Vec<_> = driver.list(&path("/t"), Some(after)).try_collect().await.unwrap();
+        assert_eq!(found.iter().map(|entry| entry.name()).collect::<Vec<_>>(), names, "{after:?}");
+    }
 }
