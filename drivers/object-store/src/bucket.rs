@@ -10,6 +10,7 @@ use object_store::{GetOptions, GetResult, ObjectMeta};
 use sampan_driver::{DriverPath, with_causes};
 use tokio::sync::Semaphore;
 
+use crate::azure::AzureAccount;
 use crate::client::{Client, Page, PageRequest};
 use crate::conditional::Conditions;
 use crate::error::Failure;
@@ -35,8 +36,8 @@ pub(crate) struct Bucket {
     pub(crate) public: Option<Client>,
     /// For requests that the `object_store` crate does not support; `None` if the crate supports all of them.
     pub(crate) raw: Option<Raw>,
-    /// Sets the date of Azure's objects by requests that the crate does not support; `None` if it need not or cannot be done.
-    pub(crate) dating: Option<HttpClient>,
+    /// For Azure: signs what the crate does not; `None` if the credentials sign nothing.
+    pub(crate) azure: Option<AzureAccount>,
     pub(crate) keys: Keys,
     pub(crate) options: Options,
     pub(crate) conditions: Conditions,

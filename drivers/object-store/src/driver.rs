@@ -67,7 +67,7 @@ impl ObjectStoreDriver {
             deletion: client.clone(),
             public: None,
             raw: None,
-            dating: None,
+            azure: None,
             keys,
             budget: budget(options.parts.buffer),
             options,

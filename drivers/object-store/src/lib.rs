@@ -13,6 +13,7 @@
 //! may continue any upload; the part size and the upload buffer bound memory. Absent on purpose: caches of content or
 //! existence, and knowledge of registries (except in `stale`, which gives the reason).
 
+mod azure;
 mod bucket;
 mod client;
 mod commit;

@@ -110,7 +110,7 @@ impl GcsConfig {
             clients,
             public: None,
             raw: None,
-            dating: None,
+            azure: None,
         })
     }
 

@@ -7,6 +7,7 @@ use sampan_driver::{BuildError, StorageDriver, StoreAccess, with_causes};
 
 use super::clients::{Connection, Purpose};
 use crate::ObjectStoreDriver;
+use crate::azure::AzureAccount;
 use crate::bucket::{Bucket, Raw, budget};
 use crate::client::Client;
 use crate::conditional::Conditions;
@@ -28,12 +29,22 @@ pub(crate) struct Plan {
     /// The client that signs for the public address, if that differs.
     pub(crate) public: Option<Client>,
     pub(crate) raw: Option<Raw>,
-    pub(crate) dating: Option<HttpClient>,
+    pub(crate) azure: Option<AzureAccount>,
 }
 
 impl Plan {
     /// Opens the store. A process that only reads writes nothing here, and ends no stale uploads later.
     pub(crate) async fn open(self, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        let (bucket, probing) = self.bucket();
+        match access {
+            StoreAccess::ReadOnly => look(&bucket, &probing).await?,
+            StoreAccess::ReadWrite => probe(&bucket, &probing).await?,
+        }
+        Ok(Arc::new(ObjectStoreDriver::new(bucket, access)))
+    }
+
+    /// The bucket, and the client for its probe. Sends no request.
+    pub(crate) fn bucket(self) -> (Bucket, Client) {
         let [control, data, deletion, probing] = self.clients;
         let bucket = Bucket {
             name: self.section,
@@ -42,7 +53,7 @@ impl Plan {
             deletion,
             public: self.public,
             raw: self.raw,
-            dating: self.dating,
+            azure: self.azure,
             keys: self.keys,
             budget: budget(self.options.parts.buffer),
             options: self.options,
@@ -51,11 +62,7 @@ impl Plan {
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         };
-        match access {
-            StoreAccess::ReadOnly => look(&bucket, &probing).await?,
-            StoreAccess::ReadWrite => probe(&bucket, &probing).await?,
-        }
-        Ok(Arc::new(ObjectStoreDriver::new(bucket, access)))
+        (bucket, probing)
     }
 }
 

@@ -192,7 +192,7 @@ impl S3Config {
             clients,
             public,
             raw: Some(raw),
-            dating: None,
+            azure: None,
         })
     }
 
