@@ -25,6 +25,7 @@ mod driver;
 mod error;
 mod foreign;
 mod in_flight;
+mod intermediary;
 mod keys;
 mod list;
 mod options;

@@ -14,7 +14,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 mod wire;
 
-use wire::{Answer, Request, bounds, metadata, read, refusal, xml, yes};
+use wire::{Answer, Request, bounds, metadata, page, read, refusal, xml, yes};
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     CutBeforeAnswer,
     /// The connection is cut in the body of the answer.
     CutInAnswer,
+    /// Something before the store answers 404 with a page.
+    Page,
     /// The store does nothing and never answers.
     Silence,
 }
@@ -172,6 +174,7 @@ impl Shared {
             let fault = state.fault(sort);
             match fault {
                 Some(Fault::Answer(status, code)) => (fault, refusal(status, code)),
+                Some(Fault::Page) => (fault, page()),
                 Some(Fault::Silence) => {
                     let _state = self.never.wait_while(state, |_| true);
                     return None;
