@@ -8,7 +8,7 @@ use sampan_engine::{NoSurvey, Registry, Survey, SurveyFile};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long a survey counts before the next look at its file, also if there was none.
+/// How long a survey counts before the next look at its file, also if there was none or the store failed.
 const BELIEVED_FOR: Duration = Duration::from_secs(15);
 
 /// The survey of the store.
@@ -19,6 +19,7 @@ pub(crate) struct Figures {
 }
 
 /// The result of the last look.
+#[derive(Clone)]
 struct Read {
     at: Instant,
     /// The file, if there is one.
@@ -27,7 +28,7 @@ struct Read {
 }
 
 impl Figures {
-    /// The last survey; `None` if there is none.
+    /// The last survey, also while the store is away; `None` if none is known.
     pub(crate) async fn survey(&self, registry: &Registry) -> Option<Arc<Survey>> {
         let mut read = self.read.lock().await;
         if let Some(Read { at, survey, .. }) = &*read
@@ -35,13 +36,20 @@ impl Figures {
         {
             return survey.clone();
         }
-        let known = read.take();
+        let known = read.clone();
         let (file, survey) = match Survey::read_unless(registry, known.as_ref().and_then(|known| known.file))
             .await
         {
             Ok(Some((survey, file))) => (Some(file), Some(Arc::new(survey))),
             Ok(None) => known.map_or((None, None), |known| (known.file, known.survey)),
             Err((NoSurvey::Missing, _)) => (None, None),
+            Err((NoSurvey::Store(error), _)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the survey of the store cannot be read: {error}"
+                );
+                known.map_or((None, None), |known| (known.file, known.survey))
+            }
             Err((error, file)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the page shows no sizes: {error}");
                 (file, None)

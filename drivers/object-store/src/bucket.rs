@@ -10,8 +10,9 @@ use object_store::{GetOptions, GetResult, ObjectMeta};
 use sampan_driver::{DriverPath, with_causes};
 use tokio::sync::Semaphore;
 
+use crate::azure::AzureAccount;
 use crate::client::{Client, Page, PageRequest};
-use crate::conditional::Conditional;
+use crate::conditional::Conditions;
 use crate::error::Failure;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
@@ -35,11 +36,11 @@ pub(crate) struct Bucket {
     pub(crate) public: Option<Client>,
     /// For requests that the `object_store` crate does not support; `None` if the crate supports all of them.
     pub(crate) raw: Option<Raw>,
-    /// Sets the date of Azure's objects by requests that the crate does not support; `None` if it need not or cannot be done.
-    pub(crate) dating: Option<HttpClient>,
+    /// For Azure: signs what the crate does not; `None` if the credentials sign nothing.
+    pub(crate) azure: Option<AzureAccount>,
     pub(crate) keys: Keys,
     pub(crate) options: Options,
-    pub(crate) conditional: Conditional,
+    pub(crate) conditions: Conditions,
     pub(crate) redirect: bool,
     pub(crate) recent_misses: RecentMisses,
     pub(crate) in_flight: InFlightParts,

@@ -1,5 +1,6 @@
 //! Conditional writes: which ones a store honours, and how to send them.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,12 +9,14 @@ use object_store::{
     Attribute, Attributes, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, PutResult, UpdateVersion,
 };
-use tokio::sync::Mutex;
-
 use sampan_driver::with_causes;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::bucket::{Bucket, with_limit};
+use crate::client::Client;
 use crate::error::{Failure, is_precondition, was_cut};
+use crate::probe::prove;
 
 /// The conditions that a store honours. Some stores answer 200 and ignore them, so the driver probes the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,9 +39,33 @@ pub(crate) enum UpdateMatch {
 }
 
 impl Conditional {
-    pub(crate) const NONE: Self = Self { create: false, update: UpdateMatch::Unsupported };
-
     pub(crate) const ALL: Self = Self { create: true, update: UpdateMatch::Quoted };
+}
+
+/// The conditions that the store honours, once an answer has proved them.
+#[derive(Debug)]
+pub(crate) struct Conditions {
+    found: OnceLock<Conditional>,
+    /// For probing again: a refusal at the start, such as that of a full store, proves nothing.
+    client: Client,
+    /// The earliest time of the next probe. Held while one runs.
+    next: Mutex<Instant>,
+}
+
+impl Conditions {
+    /// Not yet proved; `client` gives up soon.
+    pub(crate) fn unknown(client: Client) -> Self {
+        Self { found: OnceLock::new(), client, next: Mutex::new(Instant::now()) }
+    }
+
+    pub(crate) fn proved(found: Conditional, client: Client) -> Self {
+        Self { found: found.into(), ..Self::unknown(client) }
+    }
+
+    pub(crate) fn set(&self, found: Conditional) {
+        // Two probes find the same.
+        let _ = self.found.set(found);
+    }
 }
 
 impl UpdateMatch {
@@ -55,12 +82,31 @@ impl UpdateMatch {
 }
 
 impl Bucket {
+    /// The conditions that the store honours. If the start has not shown that, this probes again, and until then assumes all
+    /// of them: a store that lacks them answers so, and one that ignores them is no worse off.
+    pub(crate) async fn conditional(&self) -> Conditional {
+        let conditions = &self.conditions;
+        if let Some(found) = conditions.found.get() {
+            return *found;
+        }
+        let mut next = conditions.next.lock().await;
+        match conditions.found.get() {
+            Some(found) => *found,
+            None if Instant::now() < *next => Conditional::ALL,
+            None => {
+                // Also if the request is given up meanwhile.
+                *next = Instant::now() + BETWEEN_PROBES;
+                prove(self, &conditions.client).await.unwrap_or(Conditional::ALL)
+            }
+        }
+    }
+
     /// Creates an object that must not exist yet.
     ///
     /// After a lost answer the crate repeats the request, which then fails because of its own success. So every such object
     /// bears a mark that identifies its writer.
     pub(crate) async fn create(&self, key: &Path, content: Bytes) -> Result<(), Failure> {
-        if !self.conditional.create {
+        if !self.conditional().await.create {
             return self.create_alone(key, content).await;
         }
         let mark = format!("{:032x}", rand::random::<u128>());
@@ -153,6 +199,9 @@ pub(crate) async fn put_if(
         }
     }
 }
+
+/// The pause between probes during operation.
+const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
 const TRIES: u32 = 4;
 

@@ -98,12 +98,12 @@ impl Bucket {
 
     /// Sets the date of an object of Azure's to now, by writing an entry of its metadata (C13).
     async fn date_anew(&self, key: &Path) -> Result<(), Failure> {
-        let Some(http) = &self.dating else {
+        let Some(account) = &self.azure else {
             // A token for a single account cannot sign. Meanwhile the link that a push writes protects the blob.
             tracing::debug!(%key, "an object of the same content exists and keeps its date");
             return Ok(());
         };
-        self.set_metadata(http, key).await
+        self.set_metadata(account, key).await
     }
 
     /// Waits for the end of a copy. Azure may answer before it has copied; deleting the source then would lose the content.

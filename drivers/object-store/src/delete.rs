@@ -100,7 +100,7 @@ impl Bucket {
     }
 
     async fn delete_below(&self, below: &str) -> Result<(), Failure> {
-        let mut after: Option<String> = None;
+        let (mut after, mut token): (Option<String>, Option<String>) = (None, None);
         loop {
             // By key and not by token: the deletion removes the objects that the token points into.
             let request = PageRequest {
@@ -108,15 +108,16 @@ impl Bucket {
                 after: after.as_deref(),
                 delimited: false,
                 limit: self.options.page,
-                token: None,
+                token: token.as_deref(),
             };
             let page = self.page(request).await?;
-            let more = page.next.is_some();
             let last = page.objects.last().map(|found| found.location.to_string());
             self.delete_with_uploads(page.objects.into_iter().map(|found| found.location).collect()).await?;
-            match last {
-                Some(last) if more => after = Some(last),
-                _ => return Ok(()),
+            match (last, page.next) {
+                (_, None) => return Ok(()),
+                (Some(last), Some(_)) => (after, token) = (Some(last), None),
+                // Nothing was deleted: all keys of the page are foreign.
+                (None, next) => token = next,
             }
         }
     }

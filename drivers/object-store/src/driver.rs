@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
     BuildError, ByteRange, Capabilities, Condition, Deadline, DirEntry, DriverPath, FileInfo, FileReader,
-    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
+    FileWriter, Operation, PutMode, RedirectRequest, Result, StorageDriver, StoreAccess, WriteMode,
+    put_one_by_one,
 };
 use url::Url;
 
 use crate::bucket::{Bucket, budget, finished};
 use crate::client::{Client, PlainStore};
-use crate::conditional::Conditional;
+use crate::conditional::{Conditional, Conditions};
 use crate::delete::delete_all;
 use crate::error::Failure;
 use crate::in_flight::InFlightParts;
@@ -34,9 +35,12 @@ pub struct ObjectStoreDriver {
 }
 
 impl ObjectStoreDriver {
-    pub(crate) fn new(bucket: Bucket) -> Self {
+    pub(crate) fn new(bucket: Bucket, access: StoreAccess) -> Self {
         let bucket = Arc::new(bucket);
-        let sweeper = Sweeper::start(&bucket);
+        let sweeper = match access {
+            StoreAccess::ReadOnly => None,
+            StoreAccess::ReadWrite => Sweeper::start(&bucket),
+        };
         Self { bucket, _sweeper: sweeper }
     }
 
@@ -56,22 +60,23 @@ impl ObjectStoreDriver {
         let mut options = Options::default();
         options.parts.size = part_size.max(1);
         let client = Client::Plain(store);
-        Ok(Self::new(Bucket {
+        let bucket = Bucket {
             name: "objectstore",
             control: client.clone(),
             data: client.clone(),
-            deletion: client,
+            deletion: client.clone(),
             public: None,
             raw: None,
-            dating: None,
+            azure: None,
             keys,
             budget: budget(options.parts.buffer),
             options,
-            conditional: Conditional::ALL,
+            conditions: Conditions::proved(Conditional::ALL, client),
             redirect: false,
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
-        }))
+        };
+        Ok(Self::new(bucket, StoreAccess::ReadWrite))
     }
 
     fn fail(

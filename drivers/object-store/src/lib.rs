@@ -13,6 +13,7 @@
 //! may continue any upload; the part size and the upload buffer bound memory. Absent on purpose: caches of content or
 //! existence, and knowledge of registries (except in `stale`, which gives the reason).
 
+mod azure;
 mod bucket;
 mod client;
 mod commit;
@@ -22,7 +23,9 @@ mod copy;
 mod delete;
 mod driver;
 mod error;
+mod foreign;
 mod in_flight;
+mod intermediary;
 mod keys;
 mod list;
 mod options;
@@ -31,6 +34,7 @@ mod probe;
 mod read;
 mod recent_misses;
 mod redirect;
+mod remedy;
 mod requests;
 mod signed;
 mod stale;

@@ -66,7 +66,8 @@ impl Lister {
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        let start = self.after.as_ref().map(|after| format!("{}{after}", self.below));
+        let start = self.after.as_deref().map(begin_of_start).filter(|begin| !begin.is_empty());
+        let start = start.map(|begin| format!("{}{begin}", self.below));
         let page = self.page(&self.below, start.as_deref(), self.token.as_deref(), true).await?;
         let mut entries = Vec::new();
         let mut last = String::new();
@@ -112,8 +113,15 @@ impl Lister {
     }
 
     async fn has_something_below(&self, name: &str) -> Result<bool, Failure> {
-        let page = self.page(&format!("{}{name}/", self.below), None, None, false).await?;
-        Ok(!page.objects.is_empty())
+        let (below, mut token) = (format!("{}{name}/", self.below), None);
+        loop {
+            let page = self.page(&below, None, token.as_deref(), false).await?;
+            // A page may have had foreign keys only.
+            if !page.objects.is_empty() || page.next.is_none() {
+                return Ok(!page.objects.is_empty());
+            }
+            token = page.next;
+        }
     }
 
     async fn page(
@@ -123,9 +131,16 @@ impl Lister {
         token: Option<&str>,
         delimited: bool,
     ) -> Result<Page, Failure> {
-        let limit = if delimited { self.bucket.options.page } else { 1 };
+        let limit = if delimited || token.is_some() { self.bucket.options.page } else { 1 };
         self.bucket.page(PageRequest { prefix, after, delimited, limit, token }).await
     }
+}
+
+/// The part of `after` that stores take as a start: Ceph fails at control characters, which no name has. What precedes `after`
+/// is left out by name.
+fn begin_of_start(after: &str) -> &str {
+    let odd = |c: char| c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c);
+    &after[..after.find(odd).unwrap_or(after.len())]
 }
 
 /// The prefixes of `key` that sort after it: those before a byte less than a slash.

@@ -2,7 +2,7 @@
 //!
 //! A mistake in the configuration fails the start, with the store's own words and the remedy, instead of the first push.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use object_store::path::Path;
@@ -13,33 +13,29 @@ use tokio::time::{Instant, timeout_at};
 use crate::bucket::{Bucket, Raw};
 use crate::client::{Client, PageRequest};
 use crate::conditional::{Conditional, UpdateMatch};
-use crate::error::{is_precondition, kind_of};
+use crate::error::{Failure, is_precondition, kind_of};
+use crate::remedy::{is_about_credentials, refused};
 use crate::signed::SignedRequest;
 
-/// Probes the store through `client`, which gives up soon, and fills in the results.
-pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), BuildError> {
+/// Probes the store through `client`, which gives up soon. An error ends the start.
+pub(crate) async fn probe(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     look(bucket, client).await?;
-    let mut tried = Vec::new();
-    let found = conditional(bucket, client, &mut tried).await;
-    match tokio::time::timeout(PATIENCE, bucket.delete_objects(tried)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
-        Err(_) => tracing::debug!("cannot remove the probe object in time"),
-    }
-    bucket.conditional = match found {
-        Ok(found) => found,
-        Err(Trouble::Lasting(error)) if kind_of(&error) == ErrorKind::PermissionDenied => {
-            tracing::warn!(
+    match find(bucket, client, PROBING).await {
+        Ok(found) => bucket.conditions.set(found),
+        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
+        Err(Trouble::Lasting(error)) => match kind_of(&error) {
+            ErrorKind::StorageFull => tracing::warn!(
+                error = with_causes(&error),
+                "storage.{name}: the store is full, so pushes will fail until there is room; pulls and deletions go on"
+            ),
+            ErrorKind::PermissionDenied if !is_about_credentials(&error) => tracing::warn!(
                 error = with_causes(&error),
                 "storage.{name}: these credentials may read but not write, so pushes and deletions will fail"
-            );
-            Conditional::NONE
-        }
-        Err(Trouble::Lasting(error)) => return Err(refused(name, &error)),
-        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
-    };
-    warn_of_replicas(name, bucket.conditional);
+            ),
+            _ => return Err(refused(name, &error)),
+        },
+    }
     if let Some(raw) = &bucket.raw {
         // Limits the wait for a warning.
         let _ = tokio::time::timeout(PATIENCE, warn_of_lifecycle(bucket, raw)).await;
@@ -47,8 +43,58 @@ pub(crate) async fn probe(bucket: &mut Bucket, client: &Client) -> Result<(), Bu
     Ok(())
 }
 
+/// Probes the conditional writes of a store whose start did not show them; `None` if this does not show them either.
+pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditional> {
+    match find(bucket, client, PATIENCE).await {
+        Ok(found) => {
+            tracing::info!(
+                ?found,
+                "storage.{}: the store has shown which conditional writes it honours",
+                bucket.name
+            );
+            bucket.conditions.set(found);
+            Some(found)
+        }
+        Err(Trouble::Lasting(error)) => {
+            tracing::debug!(error = with_causes(&error), "the store refuses the probe of conditional writes");
+            None
+        }
+        Err(Trouble::Passing(problem)) => {
+            tracing::debug!(problem, "the store does not show which conditional writes it honours");
+            None
+        }
+    }
+}
+
+/// Finds out which conditions the store honours, and removes the objects of this and of earlier, interrupted probes.
+async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<Conditional, Trouble> {
+    let mut tried = Vec::new();
+    let found = conditional(bucket, client, time_limit, &mut tried).await;
+    let clean = async {
+        bucket.delete_objects(tried).await?;
+        bucket.delete_objects(leftovers(bucket, client).await?).await
+    };
+    match tokio::time::timeout(PATIENCE, clean).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
+        Err(_) => tracing::debug!("cannot remove the probe object in time"),
+    }
+    found.inspect(|found| warn_of_replicas(bucket.name, *found))
+}
+
+/// The objects of probes that were interrupted or could not delete them. Younger ones may belong to running probes.
+async fn leftovers(bucket: &Bucket, client: &Client) -> Result<Vec<Path>, Failure> {
+    let prefix = bucket.keys.private(PROBE);
+    let request =
+        PageRequest { prefix: prefix.as_ref(), after: None, delimited: false, limit: 1000, token: None };
+    let found = client.page(request).await?.objects;
+    let age = |modified: SystemTime| modified.elapsed().unwrap_or_default();
+    let old = found.into_iter().filter(|object| age(object.last_modified.into()) > LEFT_AFTER);
+    Ok(old.map(|object| object.location).collect())
+}
+
 /// Lists a few keys: a mistake in the configuration shows here.
-async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
+pub(crate) async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     let below = bucket.keys.below(&DriverPath::root());
     let request = PageRequest { prefix: &below, after: None, delimited: false, limit: 1, token: None };
@@ -93,7 +139,7 @@ fn warn_of_replicas(name: &str, found: Conditional) {
 
 /// The reason for a missing result.
 enum Trouble {
-    /// A permanent error: credentials, a wrong bucket.
+    /// An error that repeating does not change: credentials, a wrong bucket, a full store.
     Lasting(StoreError),
     /// The store is busy, or an answer is lost: proves nothing about conditional writes.
     Passing(String),
@@ -106,12 +152,13 @@ enum Trouble {
 async fn conditional(
     bucket: &Bucket,
     client: &Client,
+    time_limit: Duration,
     tried: &mut Vec<Path>,
 ) -> Result<Conditional, Trouble> {
-    let end = Instant::now() + PROBING;
+    let end = Instant::now() + time_limit;
     let mut problem = "the store did not answer".to_owned();
     loop {
-        let key = bucket.keys.private(&format!("probe-{:032x}", rand::random::<u128>()));
+        let key = bucket.keys.private(&format!("{PROBE}{:032x}", rand::random::<u128>()));
         tried.push(key.clone());
         match timeout_at(end, Attempt { client, key }.run()).await {
             Ok(Err(Trouble::Passing(passing))) => problem = passing,
@@ -256,68 +303,19 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
     }
 }
 
-/// The error of a start, with the store's own words and the remedy.
-fn refused(name: &str, error: &StoreError) -> BuildError {
-    let text = with_causes(error);
-    let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
-    let remedy = if says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]) {
-        "there is no such bucket (container): create it, or correct its name"
-    } else if says(&["RequestTimeTooSkewed", "skew"]) {
-        "the clock of this machine and that of the store are too far apart: set the clock"
-    } else if says(&[
-        "AuthorizationHeaderMalformed",
-        "PermanentRedirect",
-        "incorrectly configured region",
-        "IllegalLocation",
-    ]) {
-        "the bucket is in another region: correct `region` (or `regionendpoint`)"
-    } else if says(&["SignatureDoesNotMatch"]) {
-        "the secret does not belong to the access key (or `region` is wrong)"
-    } else if says(&["InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "AuthenticationFailed"]) {
-        "the store does not know these credentials, or they have expired"
-    } else if says(&["169.254.169.254", "169.254.170.2", "metadata.google.internal"]) {
-        "there are no credentials: configure them, set the environment, or run where the cloud provides them"
-    } else if says(&["InvalidContentType", "corrupt message", "WRONG_VERSION_NUMBER"]) {
-        "the endpoint does not speak TLS: write http:// in front of it, or set `secure: false`"
-    } else if says(&[
-        "HTTP request to an HTTPS",
-        "HTTP request was sent to HTTPS",
-        "invalid HTTP version",
-        "IncompleteMessage",
-        "connection closed before message completed",
-    ]) {
-        "the endpoint does not speak plain HTTP: write https:// in front of it, or correct its port"
-    } else if says(&["invalid list response", "Unable to extract metadata from headers"]) {
-        "the server at the endpoint is no S3: check the endpoint and its port"
-    } else if says(&["certificate", "UnknownIssuer", "CaUsedAsEndEntity", "NotValidForName"]) {
-        "the store's certificate is not trusted: set `cafile` to the authority's, install ca-certificates, or correct the host name"
-    } else if says(&[
-        "dns error",
-        "failed to lookup",
-        "Connection refused",
-        "error trying to connect",
-        "tcp connect",
-    ]) {
-        "the store cannot be reached: check the endpoint and the network"
-    } else if says(&["timed out"]) {
-        "the store does not answer: check the endpoint and the network"
-    } else if kind_of(error) == ErrorKind::PermissionDenied {
-        "the store refuses these credentials: they need to list, read, write and delete in this bucket"
-    } else if says(&["StatusCode(301)", "301", "307"]) {
-        "the store redirects the request: correct `region` or the endpoint"
-    } else {
-        "check the bucket, the endpoint, the region and the credentials"
-    };
-    BuildError::new(format!("storage.{name}: {remedy}; the store says: {text}"))
-}
-
 /// The time limit of each other step; a mistake in the configuration shows in the first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The time limit for probing conditional writes. A store is busiest when all registries over it start.
+/// The time limit for probing conditional writes at the start. A store is busiest when all registries over it start.
 const PROBING: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The name of each probe object begins so.
+const PROBE: &str = "probe-";
+
+/// No probe runs for so long, even if clocks differ.
+const LEFT_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The first content of the probe object.
 const FIRST: &str = "first";

@@ -23,6 +23,10 @@ impl Bucket {
             RedirectRequest::Head if !matches!(client, Client::Azure(_)) => Method::HEAD,
             RedirectRequest::Get | RedirectRequest::Head => Method::GET,
         };
-        Ok(Some(signer.signed_url(method, &key, self.options.redirect_expiry).await?))
+        let url = signer.signed_url(method, &key, self.options.redirect_expiry).await?;
+        Ok(Some(match &self.azure {
+            Some(account) => account.without_start(url),
+            None => url,
+        }))
     }
 }

@@ -14,6 +14,9 @@ use object_store::client::{
 };
 use tokio::sync::Semaphore;
 
+use crate::foreign::ForeignKeys;
+use crate::intermediary::{Asked, foreign_404};
+
 /// The kinds of request that stores charge for; their numbers show the driver's efficiency.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RequestKind {
@@ -158,12 +161,14 @@ pub(crate) struct CopyStatus(pub(crate) String);
 pub(crate) struct Watch {
     limit: Option<Arc<Semaphore>>,
     log: bool,
+    foreign: Arc<ForeignKeys>,
 }
 
 impl Watch {
     /// At most `concurrency` requests wait for an answer at a time; `log` logs each.
     pub(crate) fn new(concurrency: Option<usize>, log: bool) -> Self {
-        Self { limit: concurrency.map(|permits| Arc::new(Semaphore::new(permits))), log }
+        let limit = concurrency.map(|permits| Arc::new(Semaphore::new(permits)));
+        Self { limit, log, foreign: Arc::default() }
     }
 }
 
@@ -197,12 +202,14 @@ impl HttpService for Watched {
         };
         // Never the query: it may be a signature.
         let what = self.watch.log.then(|| (request.method().clone(), request.uri().path().to_owned()));
-        let is_repeatable = is_repeatable(kind, &request);
+        let (is_repeatable, asked) = (is_repeatable(kind, &request), Asked::of(&request));
         let begun = Instant::now();
         let mut answer = self.inner.execute(request).await;
         let duration = begun.elapsed();
         answer = match answer {
-            Ok(answer) if is_repeatable || !answer.status().is_success() => whole(answer, kind).await,
+            Ok(answer) if is_repeatable || !answer.status().is_success() => {
+                self.whole(answer, kind, asked).await
+            }
             answer => answer,
         };
         COUNTS[kind as usize][Outcome::of(&answer) as usize].add(duration);
@@ -227,6 +234,36 @@ impl HttpService for Watched {
     }
 }
 
+impl Watched {
+    /// The answer with its whole body, which the `object_store` crate would read only after its last retry. The page of a
+    /// listing has no foreign keys.
+    async fn whole(
+        &self,
+        answer: HttpResponse,
+        kind: RequestKind,
+        asked: Asked,
+    ) -> Result<HttpResponse, HttpError> {
+        let (mut head, body) = answer.into_parts();
+        match body.bytes().await {
+            Ok(page) if kind == RequestKind::List && head.status.is_success() => {
+                Ok(HttpResponse::from_parts(head, self.watch.foreign.cut(page).into()))
+            }
+            Ok(body) => match foreign_404(asked, &head, &body) {
+                Some(page) => {
+                    // The crate repeats such a request, and an error of it is no missing object.
+                    head.status = StatusCode::BAD_GATEWAY;
+                    Ok(HttpResponse::from_parts(head, page.into()))
+                }
+                None => Ok(HttpResponse::from_parts(head, body.into())),
+            },
+            // The crate repeats any request that it believes undelivered. Repeating a deletion is harmless, but the crate
+            // does not know that of a POST.
+            Err(error) if kind == RequestKind::Delete => Err(HttpError::new(HttpErrorKind::Request, error)),
+            Err(error) => Err(HttpError::new(HttpErrorKind::Interrupted, error)),
+        }
+    }
+}
+
 /// Whether an answer of success has a small body, and the request may be repeated if that body breaks off. A refusal is
 /// always small, and changed nothing.
 ///
@@ -240,18 +277,6 @@ fn is_repeatable(kind: RequestKind, request: &HttpRequest) -> bool {
             .query()
             .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("uploads"))),
         RequestKind::Get | RequestKind::Head | RequestKind::Other | RequestKind::Put => false,
-    }
-}
-
-/// The answer with its whole body, which the `object_store` crate would read only after its last retry.
-async fn whole(answer: HttpResponse, kind: RequestKind) -> Result<HttpResponse, HttpError> {
-    let (head, body) = answer.into_parts();
-    match body.bytes().await {
-        Ok(body) => Ok(HttpResponse::from_parts(head, body.into())),
-        // The crate repeats any request that it believes undelivered. Repeating a deletion is harmless, but the crate does
-        // not know that of a POST.
-        Err(error) if kind == RequestKind::Delete => Err(HttpError::new(HttpErrorKind::Request, error)),
-        Err(error) => Err(HttpError::new(HttpErrorKind::Interrupted, error)),
     }
 }
 

@@ -12,7 +12,6 @@ use url::Url;
 
 use crate::bucket::{Bucket, Raw};
 use crate::error::Failure;
-use crate::writer::seconds_since_1970;
 
 /// A request to sign.
 #[derive(Debug)]
@@ -45,29 +44,10 @@ impl Bucket {
         let url = signer.signed_url_opts(request.method.clone(), request.key, VALID, &options).await?;
         exchange(&raw.http, request, &url).await
     }
-
-    /// Writes the time into the metadata of an object of Azure's, and replaces the metadata.
-    pub(crate) async fn set_metadata(&self, http: &HttpClient, key: &Path) -> Result<(), Failure> {
-        let Some(signer) = self.data.signer() else { return Ok(()) };
-        // The signature grants writes to this object; it does not cover the rest of the request.
-        let mut url = signer.signed_url(Method::PUT, key, VALID).await?;
-        url.query_pairs_mut().append_pair("comp", "metadata");
-        let request = SignedRequest {
-            what: "dating of an object",
-            method: Method::PUT,
-            key,
-            query: Vec::new(),
-            headers: vec![(
-                HeaderName::from_static("x-ms-meta-sampandated"),
-                HeaderValue::from(seconds_since_1970()),
-            )],
-        };
-        again_when_overloaded(|| exchange(http, &request, &url)).await.map(drop)
-    }
 }
 
 /// Repeats `request` for some seconds while the store says that it is overloaded.
-async fn again_when_overloaded<T, F>(request: impl Fn() -> F) -> Result<T, Failure>
+pub(crate) async fn again_when_overloaded<T, F>(request: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
@@ -86,11 +66,6 @@ where
 
 /// Sends `request` to the signed `url`.
 async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> Result<Bytes, Failure> {
-    let malformed = |error: http::Error| Failure::Answer {
-        what: request.what,
-        status: 0,
-        body: format!("cannot build the request: {error}"),
-    };
     let mut sent = http::Request::builder().method(request.method.clone()).uri(url.as_str());
     for (name, value) in &request.headers {
         sent = sent.header(name, value);
@@ -99,7 +74,21 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
         // Ceph requires it even without a body.
         sent = sent.header(CONTENT_LENGTH, 0);
     }
-    let sent: HttpRequest = sent.body(HttpRequestBody::empty()).map_err(malformed)?;
+    let sent = sent.body(HttpRequestBody::empty()).map_err(|error| malformed(request.what, &error))?;
+    answer(http, request.what, sent).await
+}
+
+/// The failure of `what`, whose request cannot be built.
+pub(crate) fn malformed(what: &'static str, error: &http::Error) -> Failure {
+    Failure::Answer { what, status: 0, body: format!("cannot build the request: {error}") }
+}
+
+/// The body of the answer to a signed request; `what` names the action.
+pub(crate) async fn answer(
+    http: &HttpClient,
+    what: &'static str,
+    sent: HttpRequest,
+) -> Result<Bytes, Failure> {
     let exchange = async {
         let answer = http.execute(sent).await?;
         let status = answer.status();
@@ -118,7 +107,7 @@ async fn exchange(http: &HttpClient, request: &SignedRequest<'_>, url: &Url) -> 
     }
     let status = if status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
     let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
-    Err(Failure::Answer { what: request.what, status: status.as_u16(), body })
+    Err(Failure::Answer { what, status: status.as_u16(), body })
 }
 
 /// The validity of a signature.

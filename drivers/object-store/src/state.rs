@@ -191,10 +191,11 @@ impl Bucket {
         let key = self.keys.state(path);
         header.nonce = format!("{:032x}", rand::random::<u128>());
         let payload = tail.payload_after(encode(header)?);
+        let conditional = self.conditional().await;
         let mode = match before {
-            None if self.conditional.create => PutMode::Create,
+            None if conditional.create => PutMode::Create,
             None => PutMode::Overwrite,
-            Some(saved) => match self.conditional.update.mode(&saved.version) {
+            Some(saved) => match conditional.update.mode(&saved.version) {
                 Some(mode) => mode,
                 None => {
                     self.still(&key, saved).await?;

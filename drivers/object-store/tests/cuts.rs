@@ -1,4 +1,4 @@
-//! Answers over HTTP that break off in the body: a single one causes no failure.
+//! Answers over HTTP that break off in the body, or are not the store's: a single one causes no failure.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use s3::{Conditions, Fault, S3, Sort};
 use sampan_driver::{
-    ByteRange, DirEntry, DriverConfig, DriverPath, FileInfo, PutMode, StorageDriver, WriteHint, WriteMode,
+    ByteRange, DirEntry, DriverConfig, DriverPath, ErrorKind, FileInfo, PutMode, StorageDriver, WriteHint,
+    WriteMode,
 };
 use sampan_driver_object_store::S3Config;
 
@@ -76,4 +77,32 @@ async fn several_answers_that_break_off_cause_no_failure() {
         everything(&driver).await.unwrap();
         assert!(store.has_failed(), "{sort:?} was not cut");
     }
+}
+
+#[tokio::test]
+async fn a_page_instead_of_an_answer_is_no_answer() {
+    for sort in [Sort::List, Sort::Begin, Sort::Copy, Sort::Delete, Sort::Get, Sort::Head, Sort::Part] {
+        let store = S3::start(Conditions::Quoted);
+        let driver = open(&store).await;
+        store.fail(sort, Fault::Page, 0, 1);
+        everything(&driver).await.unwrap();
+        driver.stat(&path("/missing")).await.unwrap_err();
+        assert!(store.has_failed(), "{sort:?} got no page");
+    }
+}
+
+/// Else a stored blob would be unknown to clients while an ingress has no route to the store.
+#[tokio::test]
+async fn a_page_does_not_say_that_a_file_is_missing() {
+    let store = S3::start(Conditions::Quoted);
+    let driver = open(&store).await;
+    driver.put_content(&path("/a"), "a".into(), PutMode::Overwrite).await.unwrap();
+    assert_eq!(driver.get_content(&path("/b")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(driver.stat(&path("/b")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    store.fail(Sort::Any, Fault::Page, 0, usize::MAX);
+    let (a, range) = (path("/a"), ByteRange::ALL);
+    let (content, stat, read) =
+        futures::join!(driver.get_content(&a), driver.stat(&a), driver.reader(&a, range));
+    let kinds = [content.unwrap_err().kind(), stat.unwrap_err().kind(), read.unwrap_err().kind()];
+    assert_eq!(kinds, [ErrorKind::Unavailable; 3]);
 }

@@ -215,4 +215,64 @@ mod conditional_writes {
         });
         futures::future::join_all(ends).await;
     }
+
+    /// A refusal proves nothing about conditions: the driver starts, sends them, and finds out when the store is well.
+    #[tokio::test]
+    async fn are_found_later_when_the_start_was_refused() {
+        for (status, code) in [(403, "QuotaExceeded"), (507, "XMinioStorageFull"), (403, "AccessDenied")] {
+            for (sort, conditioned) in [
+                (Sort::Put, Conditions::Quoted),
+                (Sort::Create, Conditions::Unquoted),
+                (Sort::Update, Conditions::Quoted),
+            ] {
+                let store = S3::start(conditioned);
+                // The client repeats a request after a 507 once.
+                store.fail(sort, Fault::Answer(status, code), 0, if status == 507 { 2 } else { 1 });
+                let driver = open(&store).await.unwrap();
+                assert!(store.has_failed(), "{code} of {sort:?}");
+                assert_eq!(conditions(&driver, &store).await, (true, true), "{code} of {sort:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn are_sent_while_the_store_refuses_to_show_them() {
+        let store = S3::start(Conditions::Quoted);
+        store.fail(Sort::Put, Fault::Answer(403, "AccessDenied"), 0, usize::MAX);
+        let driver = open(&store).await.unwrap();
+        assert_eq!(conditions(&driver, &store).await, (true, true));
+        assert!(!store.has_failed());
+    }
+
+    #[tokio::test]
+    async fn end_the_start_when_the_credentials_expire() {
+        let store = S3::start(Conditions::Quoted);
+        store.fail(Sort::Put, Fault::Answer(403, "ExpiredToken"), 0, usize::MAX);
+        let error = open(&store).await.unwrap_err();
+        assert!(error.contains("have expired"), "{error}");
+    }
+}
+
+/// The commands that only read, and a read-only registry.
+#[tokio::test]
+async fn a_process_that_only_reads_writes_nothing() {
+    use s3::{Conditions, S3, Sort};
+    let store = S3::start(Conditions::Quoted);
+    let config: S3Config = serde_json::from_str(&store.section("")).unwrap();
+    config.build_read_only().await.unwrap();
+    assert_eq!(store.take_seen(), [(Sort::List, String::new())]);
+}
+
+#[tokio::test]
+async fn what_interrupted_probes_left_is_removed() {
+    use s3::{Conditions, S3};
+    let store = S3::start(Conditions::Quoted);
+    let (now, hour) = (time::OffsetDateTime::now_utc(), time::Duration::hours(1));
+    store.put("root/!probe-1", now - 2 * hour);
+    store.put("root/!probe-2", now);
+    store.put("root/!other", now - 2 * hour);
+    store.put("!probe-3", now - 2 * hour);
+    let config: S3Config = serde_json::from_str(&store.section(r#", "rootdirectory": "/root""#)).unwrap();
+    config.build().await.unwrap();
+    assert_eq!(store.keys(), ["!probe-3", "root/!other", "root/!probe-2"]);
 }

@@ -1,9 +1,11 @@
 //! The storage: how much there is, and which repositories take it.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use askama::Template;
 use http::StatusCode;
+use sampan_engine::{NoSurvey, Survey};
 use serde_json::json;
 
 use crate::frame::Frame;
@@ -49,7 +51,15 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
     if !may_see(visitor) {
         return Err(Problem::NotFound);
     }
-    let survey = scene.survey().await;
+    let survey = match scene.survey().await {
+        Some(survey) => Some(survey),
+        // A store that is away may have one.
+        None => match Survey::read(scene.registry()).await {
+            Ok(survey) => Some(Arc::new(survey)),
+            Err(NoSurvey::Store(error)) => return Err(error.into()),
+            Err(_) => None,
+        },
+    };
     if scene.visit.wants_json() {
         let twin = survey.as_ref().map(|survey| {
             let as_of = Moment::of(survey.as_of()).map(|moment| moment.machine);

@@ -11,13 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use sampan::auth::{Htpasswd, ThrottleOptions};
 use sampan::http::{HttpOptions, HttpServices, PageGate, PageSlot, TrustedProxies};
 use sampan::serve::{Peer, PeerAddress, Scheme};
-use sampan_driver::StorageDriver;
+use sampan_driver::{ErrorKind, StorageDriver};
 use sampan_driver_inmemory::InMemoryDriver;
-use sampan_engine::Registry;
+use sampan_engine::{Registry, gc};
 use sampan_ui::{SessionKey, Ui, UiSettings};
 
 use crate::support::client::Call;
-use crate::support::{Answer, Server, Setup};
+use crate::support::failing_driver::Misbehaviour;
+use crate::support::{Answer, FailingDriver, Server, Setup};
 
 const LOGIN: &str = "/ui/-/login";
 
@@ -349,4 +350,26 @@ async fn a_long_or_strange_cookie_is_no_session() {
     site.get(&format!("other=1; {session}; more=2")).await.expect(200);
     let long = "y".repeat(8 << 10);
     browser(&open(), "GET", "/ui/").header("cookie", &format!("sampan={long}")).send().await.expect(200);
+}
+
+/// Without the store, a known survey is shown with its date, and an unknown one is not denied.
+#[tokio::test(start_paused = true)]
+async fn the_storage_page_keeps_its_figures_while_the_store_is_away() {
+    let failing = FailingDriver::new();
+    let driver: Arc<dyn StorageDriver> = Arc::new(failing.clone());
+    let page = PageSlot::new(Some(page(&driver, PageGate::Open, "/ui", b"key")));
+    let services = HttpServices { page, ..HttpServices::default() };
+    let server = Server::with(Setup { driver: driver.clone(), services, ..Setup::default() });
+    let storage = || browser(&server, "GET", "/ui/-/storage").send();
+    failing.be(Misbehaviour::Fails(ErrorKind::Unavailable));
+    assert!(!text(&storage().await.expect(503)).contains("first survey"));
+    failing.behave();
+    let registry = Registry::builder(driver).build();
+    gc::collect(&registry, &gc::Options::default()).await.unwrap();
+    let later = || tokio::time::advance(Duration::from_secs(16));
+    later().await;
+    assert!(text(&storage().await.expect(200)).contains("Figures as of"));
+    failing.be(Misbehaviour::Fails(ErrorKind::Unavailable));
+    later().await;
+    assert!(text(&storage().await.expect(200)).contains("Figures as of"));
 }

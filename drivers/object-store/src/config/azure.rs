@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::azure::{AzureCredentialProvider, MicrosoftAzureBuilder, split_sas};
+use object_store::client::HttpClient;
 use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
+use url::Url;
 
 use super::clients::{Connection, Purpose};
 use super::endpoint::has_user_info;
 use super::open::{Plan, clients, http_client, keys, required, unusable};
 use super::values::{self, Secret};
+use crate::azure::{AzureAccount, SharedKey};
 use crate::client::Client;
 use crate::options::{DeletionOptions, Options, PartOptions};
 use crate::requests::Watch;
@@ -70,7 +73,11 @@ impl DriverConfig for AzureConfig {
     const NAME: &'static str = "azure";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan()?.open().await
+        self.plan()?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan()?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
@@ -95,6 +102,20 @@ enum Access {
     },
     /// The values that the environment and the machine provide.
     Ambient,
+}
+
+impl Account {
+    fn signing(&self, container: &str, http: HttpClient) -> Result<AzureAccount, BuildError> {
+        let key = match &self.access {
+            Access::Key(key) => SharedKey::parse(key),
+            _ => None,
+        };
+        let container = Url::parse(&format!("{}/{container}", self.url)).map_err(|error| {
+            BuildError::new(format!("storage.azure: {}/{container} is not a valid URL", self.url))
+                .with_source(error)
+        })?;
+        Ok(AzureAccount { name: self.name.clone(), container, key, http })
+    }
 }
 
 impl AzureConfig {
@@ -162,7 +183,9 @@ impl AzureConfig {
             clients,
             public: None,
             raw: None,
-            dating: signs.then(|| http_client(&connection, &watch)).transpose()?,
+            azure: signs
+                .then(|| account.signing(&container, http_client(&connection, &watch)?))
+                .transpose()?,
         })
     }
 
@@ -245,6 +268,12 @@ const REALM: &str = "core.windows.net";
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use hmac::{Hmac, KeyInit, Mac};
+    use sampan_driver::RedirectRequest;
+    use sha2::Sha256;
+
     use super::*;
 
     fn parse(text: &str) -> AzureConfig {
@@ -268,6 +297,33 @@ mod tests {
         );
         assert!(matches!(account.access, Access::Sas(_)));
         assert!(matches!(parse(r#"{"accountname": "acc"}"#).account().unwrap().access, Access::Ambient));
+    }
+
+    /// A start would make Azure refuse the URLs of a registry whose clock is ahead.
+    #[tokio::test]
+    async fn urls_of_a_key_have_no_start() {
+        let path = "/a_b/c".parse().unwrap();
+        for (account, resource) in [
+            (r#""accountname": "acc", "accountkey": "a2V5""#, "/blob/acc/c/a_b/c"),
+            (
+                r#""connectionstring": "AccountName=dev;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:1/dev""#,
+                "/blob/dev/c/a_b/c",
+            ),
+        ] {
+            let (bucket, _) = parse(&format!(r#"{{"container": "c", {account}}}"#)).plan().unwrap().bucket();
+            let url = bucket.redirect_url(&path, RedirectRequest::Get).await.unwrap().unwrap();
+            let values: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
+            assert!(!values.contains_key("st"), "{url}");
+            let (version, expiry) = (&values["sv"], &values["se"]);
+            let signed = format!("r\n\n{expiry}\n{resource}\n\n\n\n{version}\nb\n\n\n\n\n\n\n");
+            let mut mac = Hmac::<Sha256>::new_from_slice(b"key").unwrap();
+            mac.update(signed.as_bytes());
+            assert_eq!(
+                BASE64_STANDARD.decode(&values["sig"]).unwrap(),
+                mac.finalize().into_bytes()[..],
+                "{url}"
+            );
+        }
     }
 
     #[test]

@@ -57,7 +57,11 @@ impl DriverConfig for GcsConfig {
     const NAME: &'static str = "gcs";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan()?.open().await
+        self.plan()?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan()?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
@@ -106,7 +110,7 @@ impl GcsConfig {
             clients,
             public: None,
             raw: None,
-            dating: None,
+            azure: None,
         })
     }
 

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use object_store::client::{HttpClient, HttpConnector};
-use sampan_driver::{BuildError, StorageDriver, with_causes};
+use sampan_driver::{BuildError, StorageDriver, StoreAccess, with_causes};
 
 use super::clients::{Connection, Purpose};
 use crate::ObjectStoreDriver;
+use crate::azure::AzureAccount;
 use crate::bucket::{Bucket, Raw, budget};
 use crate::client::Client;
-use crate::conditional::Conditional;
+use crate::conditional::Conditions;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::options::Options;
-use crate::probe::probe;
+use crate::probe::{look, probe};
 use crate::recent_misses::RecentMisses;
 use crate::requests::Watch;
 
@@ -28,31 +29,40 @@ pub(crate) struct Plan {
     /// The client that signs for the public address, if that differs.
     pub(crate) public: Option<Client>,
     pub(crate) raw: Option<Raw>,
-    pub(crate) dating: Option<HttpClient>,
+    pub(crate) azure: Option<AzureAccount>,
 }
 
 impl Plan {
-    /// Opens the store.
-    pub(crate) async fn open(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+    /// Opens the store. A process that only reads writes nothing here, and ends no stale uploads later.
+    pub(crate) async fn open(self, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        let (bucket, probing) = self.bucket();
+        match access {
+            StoreAccess::ReadOnly => look(&bucket, &probing).await?,
+            StoreAccess::ReadWrite => probe(&bucket, &probing).await?,
+        }
+        Ok(Arc::new(ObjectStoreDriver::new(bucket, access)))
+    }
+
+    /// The bucket, and the client for its probe. Sends no request.
+    pub(crate) fn bucket(self) -> (Bucket, Client) {
         let [control, data, deletion, probing] = self.clients;
-        let mut bucket = Bucket {
+        let bucket = Bucket {
             name: self.section,
             control,
             data,
             deletion,
             public: self.public,
             raw: self.raw,
-            dating: self.dating,
+            azure: self.azure,
             keys: self.keys,
             budget: budget(self.options.parts.buffer),
             options: self.options,
-            conditional: Conditional::NONE,
+            conditions: Conditions::unknown(probing.clone()),
             redirect: self.redirect,
             recent_misses: RecentMisses::default(),
             in_flight: InFlightParts::default(),
         };
-        probe(&mut bucket, &probing).await?;
-        Ok(Arc::new(ObjectStoreDriver::new(bucket)))
+        (bucket, probing)
     }
 }
 

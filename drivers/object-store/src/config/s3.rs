@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::clients::{Connection, Purpose};
 use super::endpoint::{Endpoint, Place};
 use super::open::{Plan, clients, http_client, keys, required, unusable, within};
-use super::profile;
+use super::profile::Profile;
 use super::values::{self, Secret};
 use crate::bucket::Raw;
 use crate::client::Client;
@@ -84,7 +84,11 @@ impl DriverConfig for S3Config {
     const NAME: &'static str = "s3";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan(Self::NAME, variable)?.open().await
+        self.plan(Self::NAME, variable)?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.plan(Self::NAME, variable)?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
@@ -102,7 +106,11 @@ impl DriverConfig for S3AwsConfig {
     const NAME: &'static str = "s3aws";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.0.plan(Self::NAME, variable)?.open().await
+        self.0.plan(Self::NAME, variable)?.open(StoreAccess::ReadWrite).await
+    }
+
+    async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
+        self.0.plan(Self::NAME, variable)?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
@@ -184,7 +192,7 @@ impl S3Config {
             clients,
             public,
             raw: Some(raw),
-            dating: None,
+            azure: None,
         })
     }
 
@@ -304,12 +312,8 @@ impl S3Config {
             });
         }
         let web_identity = env("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() && env("AWS_ROLE_ARN").is_some();
-        if !web_identity && let Some(pair) = profile::key_pair(env) {
-            let builder = builder.with_access_key_id(pair.id).with_secret_access_key(pair.secret);
-            return Ok(match pair.token {
-                Some(token) => builder.with_token(token),
-                None => builder,
-            });
+        if !web_identity && let Some(profile) = Profile::find(env) {
+            return Ok(builder.with_credentials(Arc::new(profile)));
         }
         if let Some(profile) = env("AWS_PROFILE").filter(|_| !web_identity) {
             return Err(BuildError::new(format!(

@@ -14,7 +14,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 mod wire;
 
-use wire::{Answer, Request, bounds, metadata, read, refusal, xml, yes};
+use wire::{Answer, Request, bounds, metadata, page, read, refusal, xml, yes};
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     CutBeforeAnswer,
     /// The connection is cut in the body of the answer.
     CutInAnswer,
+    /// Something before the store answers 404 with a page.
+    Page,
     /// The store does nothing and never answers.
     Silence,
 }
@@ -145,6 +147,12 @@ impl S3 {
         std::mem::take(&mut self.shared.state().seen)
     }
 
+    /// Puts an object there, as another application does.
+    pub(crate) fn put(&self, key: &str, modified: OffsetDateTime) {
+        let object = Object { content: b"content".to_vec(), metadata: Vec::new(), modified };
+        self.shared.state().objects.insert(key.to_owned(), object);
+    }
+
     /// The keys of all objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.shared.state().objects.keys().cloned().collect()
@@ -166,6 +174,7 @@ impl Shared {
             let fault = state.fault(sort);
             match fault {
                 Some(Fault::Answer(status, code)) => (fault, refusal(status, code)),
+                Some(Fault::Page) => (fault, page()),
                 Some(Fault::Silence) => {
                     let _state = self.never.wait_while(state, |_| true);
                     return None;
@@ -340,13 +349,30 @@ impl State {
 
     fn list(&self, request: &Request) -> Answer {
         let asked = |name: &str| request.query.get(name).map_or("", String::as_str);
+        if asked("start-after").contains(char::is_control) {
+            // As Ceph.
+            return refusal(500, "UnknownError");
+        }
         let (prefix, mut entries) = (asked("prefix"), String::new());
-        let mut groups = std::collections::BTreeSet::new();
-        for (key, object) in self.objects.range(asked("start-after").to_owned()..) {
+        let limit = request.query.get("max-keys").map_or(1000, |limit| limit.parse().unwrap());
+        let (mut last, mut count, mut next) =
+            (asked("start-after").max(asked("continuation-token")), 0, String::new());
+        for (key, object) in &self.objects {
             let Some(rest) = key.strip_prefix(prefix) else { continue };
-            match rest.find('/').filter(|_| asked("delimiter") == "/") {
-                Some(slash) => _ = groups.insert(&key[..=prefix.len() + slash]),
-                None if key == asked("start-after") => {}
+            let group = rest.find('/').filter(|_| asked("delimiter") == "/");
+            let shown = group.map_or(key.as_str(), |slash| &key[..=prefix.len() + slash]);
+            if key.as_str() <= last || shown <= last {
+                continue;
+            }
+            if count == limit {
+                next = format!("<NextContinuationToken>{last}</NextContinuationToken>");
+                break;
+            }
+            (last, count) = (shown, count + 1);
+            match group {
+                Some(_) => {
+                    entries.push_str(&format!("<CommonPrefixes><Prefix>{shown}</Prefix></CommonPrefixes>"));
+                }
                 None => entries.push_str(&format!(
                     "<Contents><Key>{key}</Key><LastModified>{}</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
                     object.modified.format(&Rfc3339).unwrap(),
@@ -355,10 +381,8 @@ impl State {
                 )),
             }
         }
-        for group in groups {
-            entries.push_str(&format!("<CommonPrefixes><Prefix>{group}</Prefix></CommonPrefixes>"));
-        }
-        xml(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"))
+        let more = !next.is_empty();
+        xml(format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>{entries}{next}</ListBucketResult>"))
     }
 }
 
