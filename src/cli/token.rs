@@ -66,7 +66,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     };
     let loaded = check::find(drivers, common.config)?;
     let longest = longest(&loaded)?;
-    let (config, registry) = open_loaded(drivers, loaded).await?;
+    let (config, registry) = open_to_change(drivers, loaded).await?;
     let Some(old) = find(&registry, id).await? else { return Err(unknown(id)) };
     let now = SystemTime::now();
     let (secret, new) = old.successor(now, longest)?;
@@ -226,7 +226,16 @@ async fn open(
     drivers: &Drivers,
     config: Option<PathBuf>,
 ) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    open_loaded(drivers, check::find(drivers, config)?).await
+    open_to_change(drivers, check::find(drivers, config)?).await
+}
+
+async fn open_to_change(
+    drivers: &Drivers,
+    loaded: Loaded,
+) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
+    store::refuse_in_memory(&loaded, "it has no access tokens")?;
+    let registry = store::open_to_change(drivers, &loaded).await?;
+    Ok((loaded.config, registry))
 }
 
 async fn open_loaded(

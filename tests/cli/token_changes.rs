@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use sampan::auth::rfc3339;
 use serde_json::Value;
 
+use super::support::binary;
 use super::token_command::{CONFIG, registry, site};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -39,14 +40,36 @@ fn show(site: &Path, id: &str) -> Value {
 
 #[test]
 fn a_list_of_a_mistyped_store_is_an_error_and_makes_none() {
-    let site = site(&CONFIG.replace("directory: data", "directory: dtaa"));
-    for command in ["token list", "token show AAAAAAAAAAAAAAAA"] {
-        let ended = registry(site.path(), command, "");
+    let site = site(&CONFIG.replace("directory: data", "directory: elsewhere"));
+    for command in ["list", "show AAAAAAAAAAAAAAAA", "rotate AAAAAAAAAAAAAAAA", "revoke AAAAAAAAAAAAAAAA"] {
+        let ended = registry(site.path(), &format!("token {command}"), "");
         assert_ne!(ended.code, Some(0), "{command}: {ended:?}");
-        assert!(!site.path().join("dtaa").exists(), "{command}: {ended:?}");
+        assert!(!site.path().join("elsewhere").exists(), "{command}: {ended:?}");
     }
     let list = registry(site.path(), "token list", "");
     assert!(list.code == Some(1) && list.stderr.contains("there is no store in"), "{list:?}");
+}
+
+#[test]
+fn a_token_whose_secret_cannot_be_printed_is_revoked() {
+    let site = site(CONFIG);
+    let site = site.path();
+    let old = create(site, "ci --may pull --on ** --expires 1d");
+    let ends = show(site, &old)["ends"].clone();
+    for command in [
+        format!("token rotate {old} --overlap 1h"),
+        "token create new --may pull --on ** --expires 1d".to_owned(),
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut process = binary(site);
+        process.args(command.split(' ')).args(["--config", "config.yml"]).stdout(full);
+        let ended = process.output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.code() == Some(1) && told.contains("is revoked again"), "{command}: {told}");
+        let list = registry(site, "token list", "").stdout;
+        assert!(list.starts_with(&old) && list.lines().count() == 1, "{command}: {list}");
+        assert_eq!(show(site, &old)["ends"], ends, "{command}");
+    }
 }
 
 #[test]
