@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::{
-    ByteRange, DriverError, ErrorKind, FileReader, StorageDriver, StorageDriverExt, with_causes,
-};
+use sampan_driver::{ByteRange, DriverError, DriverPath, ErrorKind, StorageDriver, with_causes};
 
 use super::Result;
 use super::interner::{DigestInterner, DigestRef, Id, IdHashSet, IdMap};
@@ -191,41 +189,51 @@ async fn read_one(
     digest: &Digest,
     size_bytes: Option<u64>,
 ) -> Result<ParsedManifest> {
-    let path = Entry::Blob(digest.clone()).path();
-    let too_large =
-        |size_bytes| ParsedManifest::obscure(format!("it is no manifest: it has {size_bytes} bytes"));
-    let unseen = |error: &DriverError| ParsedManifest::obscure(with_causes(error).to_string());
-    let content = match size_bytes {
-        Some(size_bytes) if size_bytes > LARGEST_BYTES => return Ok(too_large(size_bytes)),
-        Some(_) => match driver.get_content_if_any(&path).await {
-            // A store whose replica is away may answer so.
-            Ok(None) => {
-                return Ok(ParsedManifest::obscure("the store lists it, but does not have it".to_owned()));
-            }
-            Ok(content) => content,
-            Err(error) if is_of_this_file(&error) => return Ok(unseen(&error)),
-            Err(error) => return Err(error.into()),
-        },
+    match content(driver, &Entry::Blob(digest.clone()).path(), size_bytes).await {
+        Ok(Content::Whole(bytes)) => Ok(ParsedManifest::of(&bytes, digest)),
+        Ok(Content::TooLarge(size_bytes)) => {
+            Ok(ParsedManifest::obscure(format!("it is no manifest: it has {size_bytes} bytes")))
+        }
+        // A store of which a part is away may answer so.
+        Err(error) if error.is_not_found() && size_bytes.is_some() => {
+            Ok(ParsedManifest::obscure("the store lists it, but does not have it".to_owned()))
+        }
+        Err(error) if error.is_not_found() => Ok(ParsedManifest::default()),
+        Err(error) if is_of_this_file(&error) => Ok(ParsedManifest::obscure(with_causes(&error).to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+enum Content {
+    Whole(Bytes),
+    /// No manifest is so large; with its bytes.
+    TooLarge(u64),
+}
+
+/// Reads a file whose length may be known.
+async fn content(
+    driver: &dyn StorageDriver,
+    path: &DriverPath,
+    size_bytes: Option<u64>,
+) -> sampan_driver::Result<Content> {
+    match size_bytes {
+        Some(size_bytes) if size_bytes > LARGEST_BYTES => Ok(Content::TooLarge(size_bytes)),
+        Some(_) => driver.get_content(path).await.map(Content::Whole),
         // Opens the file once, to learn its size and to read it.
-        None => match driver.reader(&path, ByteRange::ALL).await {
-            Ok(reader) if reader.size_bytes() > LARGEST_BYTES => return Ok(too_large(reader.size_bytes())),
-            Ok(reader) => Some(whole(reader).await?),
-            Err(error) if error.is_not_found() => None,
-            Err(error) if is_of_this_file(&error) => return Ok(unseen(&error)),
-            Err(error) => return Err(error.into()),
-        },
-    };
-    Ok(content.map_or_else(ParsedManifest::default, |bytes| ParsedManifest::of(&bytes, digest)))
+        None => {
+            let reader = driver.reader(path, ByteRange::ALL).await?;
+            if reader.size_bytes() > LARGEST_BYTES {
+                return Ok(Content::TooLarge(reader.size_bytes()));
+            }
+            let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
+            Ok(Content::Whole(chunks.concat().into()))
+        }
+    }
 }
 
 /// Whether an error is about one file, as of a damaged sector or lost permissions, and not about the whole store.
 pub(super) fn is_of_this_file(error: &DriverError) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unseen | ErrorKind::Other)
-}
-
-async fn whole(reader: FileReader) -> Result<Bytes> {
-    let chunks: Vec<Bytes> = reader.into_stream().try_collect().await?;
-    Ok(chunks.concat().into())
 }
 
 impl ParsedManifest {
