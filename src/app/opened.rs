@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_config::Config;
-use sampan_driver::{StorageDriver, StorageDriverExt, StoreAccess};
+use sampan_driver::{StorageDriver, StoreAccess};
 use sampan_engine::migrate::{Begun, Moved};
 use sampan_engine::{StoreIdentity, layout, reserve_space};
 use tokio::time::timeout;
@@ -52,8 +52,6 @@ async fn open_store(
         warn_if_moved(&driver).await;
         warn_if_filled(&driver).await;
         identify(&driver).await;
-    }
-    if access == StoreAccess::ReadWrite && drivers.local_directory(selected).is_some() {
         reserve(&driver).await;
     }
     let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
@@ -88,13 +86,7 @@ async fn identify(driver: &Arc<dyn StorageDriver>) {
 
 /// Reserves space in a store with content, for what frees more when its disk is full.
 async fn reserve(driver: &Arc<dyn StorageDriver>) {
-    let reserved = async {
-        match driver.exists(&layout::Entry::StoreId.path()).await? {
-            true => reserve_space(driver).await,
-            false => Ok(()),
-        }
-    };
-    if let Ok(Err(error)) = timeout(MAX_WAIT, reserved).await {
+    if let Ok(Err(error)) = timeout(MAX_WAIT, reserve_space(driver)).await {
         tracing::debug!(%error, "no space is reserved");
     }
 }

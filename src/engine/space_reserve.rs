@@ -10,12 +10,16 @@ use crate::layout::Entry;
 /// Enough for the notices of some hundred deletions, and of a collection.
 const RESERVED_BYTES: usize = 1 << 20;
 
-/// Reserves the space, unless it is reserved.
+/// Reserves the space in a store of directories that has an [identifier](crate::StoreIdentity::establish), as any with content
+/// that was served has, unless it is reserved.
 ///
 /// # Errors
 ///
 /// Any error of the store, such as a full one.
 pub async fn reserve_space(driver: &Arc<dyn StorageDriver>) -> Result<()> {
+    if driver.capabilities().flat || !driver.exists(&Entry::StoreId.path()).await? {
+        return Ok(());
+    }
     let path = Entry::Reserve.path();
     let reserved = driver.stat_if_any(&path).await?;
     if reserved.is_some_and(|file| file.size_bytes == RESERVED_BYTES as u64) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, Result, StorageDriver, StorageDriverExt};
 use sampan_engine::gc::{self, Options};
 use sampan_engine::layout::Entry;
-use sampan_engine::{Clock, Error, Registry, reserve_space};
+use sampan_engine::{Clock, Error, Registry, StoreIdentity, reserve_space};
 
 use super::client::{Client, Image, tag};
 use crate::check::{ensure, equal};
@@ -22,15 +22,25 @@ async fn deletions_and_collections_take_the_reserved_space(ctx: Context) -> std:
     let full: Arc<dyn StorageDriver> =
         Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Full(ctx.driver().clone()))));
     let manifests = Client::new(&full).repository("image").manifests();
+    let reserve = Entry::Reserve.path();
+    let is_reserved = async || ctx.driver().exists(&reserve).await;
+    // Only a store of directories with an identifier reserves space by itself.
+    let reserves = !ctx.driver().capabilities().flat;
     reserve_space(ctx.driver()).await?;
+    ensure(!is_reserved().await?, "a store without an identifier has reserved space")?;
+    StoreIdentity::establish(ctx.driver()).await?;
+    reserve_space(ctx.driver()).await?;
+    equal(is_reserved().await?, reserves, "whether space is reserved")?;
+
+    ctx.put(reserve.as_str(), "space").await?;
     let pushed = Client::new(&full).push_image("image", &Image::new(3), "new").await;
     ensure(pushed.is_err(), "a push took the reserved space")?;
-    ensure(ctx.driver().exists(&Entry::Reserve.path()).await?, "a push freed the reserved space")?;
+    ensure(is_reserved().await?, "a push freed the reserved space")?;
 
     manifests.delete(&Image::new(2).digest().into()).await?;
     equal(manifests.get(&tag("stays").into()).await?.bytes, Image::new(1).manifest, "the other image")?;
-    // Each of them finds a full store with the reserve in it.
-    reserve_space(ctx.driver()).await?;
+    ensure(!is_reserved().await?, "the reserved space was not needed")?;
+    ctx.put(reserve.as_str(), "space").await?;
     let month = Duration::from_secs(30 * 24 * 60 * 60);
     let later = Clock::new(move || SystemTime::now() + month);
     let registry = Registry::builder(full.clone()).clock(later).build();
@@ -38,7 +48,7 @@ async fn deletions_and_collections_take_the_reserved_space(ctx: Context) -> std:
         Options { delete_untagged: true, confirmed: true, grace: Duration::ZERO, ..Options::default() };
     let report = gc::collect(&registry, &options).await?;
     ensure(report.blobs.count > 0, format_args!("nothing was freed: {report:?}"))?;
-    Ok(())
+    equal(is_reserved().await?, reserves, "whether space is reserved again")
 }
 
 /// Without a reserve the cause is what it is.

@@ -1,8 +1,5 @@
 //! `collect`: one collection from beginning to end.
 
-use std::sync::Arc;
-
-use sampan_driver::{StorageDriver, StorageDriverExt};
 use tokio::time::Instant;
 
 use super::caution::{self, Sight};
@@ -23,7 +20,6 @@ use super::scan::{bare_repositories, scan};
 use super::survey::Surveyor;
 use super::sweep::{Sweep, purge};
 use super::{Error, Result};
-use crate::layout::Entry;
 use crate::{Registry, reserve_space};
 
 /// Collects the garbage of the registry's store.
@@ -172,22 +168,16 @@ async fn prune_records(
     Ok(())
 }
 
-/// Reserves the space again that a full store has given to this run, or to deletions before it.
-async fn reserve_again(driver: &Arc<dyn StorageDriver>) {
-    let is_served =
-        !driver.capabilities().flat && driver.exists(&Entry::StoreId.path()).await.unwrap_or(false);
-    if is_served && let Err(error) = reserve_space(driver).await {
-        tracing::debug!(%error, "no space is reserved");
-    }
-}
-
 /// Ends a run: leaves its record, and gives the lock back.
 async fn end(registry: &Registry, lock: CollectorLock, this: LastRun, left: Result<Left>) -> Result<()> {
     match left {
         Ok(left) => {
             this.leaving(left).write(registry.driver()).await?;
             lock.release().await?;
-            reserve_again(registry.driver()).await;
+            // A full store has given it to this run, or to deletions before it.
+            if let Err(error) = reserve_space(registry.driver()).await {
+                tracing::debug!(%error, "no space is reserved");
+            }
             Ok(())
         }
         Err(Error::Lost) => Err(Error::Lost),
