@@ -10,8 +10,8 @@ use super::{AppError, token};
 use crate::atomic_write::folder_of;
 use crate::auth::token::Token;
 use crate::auth::{
-    AccessController, AccessTokens, Anonymous, Audit, Guard, GuardError, GuardSettings, Htpasswd, LivePolicy,
-    Silly, ThrottleOptions,
+    AccessController, AccessTokens, Anonymous, Audit, AuditFile, Guard, GuardError, GuardSettings, Htpasswd,
+    LivePolicy, Silly, ThrottleOptions,
 };
 use crate::blocking::on_blocking_pool;
 
@@ -96,7 +96,7 @@ impl Access {
         LivePolicy::check(access).await.map_err(GuardError::from)?;
         if let Some(path) = config.audit.as_ref().and_then(|audit| audit.file.clone()) {
             let checked = path.clone();
-            let checked = on_blocking_pool(move || Audit::check_file(&checked)).await;
+            let checked = on_blocking_pool(move || AuditFile::check(&checked)).await;
             checked.map_err(|source| AppError::Audit { path, source })?;
         }
         if let Some(path) = signing_key(config).filter(|path| path.exists()) {

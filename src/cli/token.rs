@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use sampan_config::{Config, Loaded};
+use sampan_config::Loaded;
 use sampan_engine::{AccessTokenId, Registry};
 use sampan_ui::shell_word;
 use serde_json::{Value, json};
@@ -39,10 +39,12 @@ async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
     let longest = longest(&loaded)?;
     let token = token.check(longest).map_err(|error| misunderstood(error.to_string()))?;
     token_names::check(&loaded.config, token.record())?;
-    let (config, registry) = open_loaded(drivers, loaded).await?;
+    // The first token may come before the first image.
+    store::refuse_in_memory(&loaded, "it has no access tokens")?;
+    let registry = store::open_to_write(drivers, &loaded).await?;
     let (secret, created) = token.create(&registry).await?;
-    record(&config, "the token is created", token_event("token created", secret.id(), Some(&created)));
     hand_out(&registry, &secret, &created, common.format).await?;
+    record(&loaded.config, "the token is created", token_event("token created", secret.id(), Some(&created)));
     remove_ended_tokens(&registry, created.on_behalf_of.as_deref()).await;
     Ok(())
 }
@@ -66,7 +68,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     };
     let loaded = check::find(drivers, common.config)?;
     let longest = longest(&loaded)?;
-    let (config, registry) = open_to_change(drivers, loaded).await?;
+    let registry = open_to_change(drivers, &loaded).await?;
     let Some(old) = find(&registry, id).await? else { return Err(unknown(id)) };
     let now = SystemTime::now();
     let (secret, new) = old.successor(now, longest)?;
@@ -75,8 +77,8 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     hand_out(&registry, &secret, &new, common.format).await?;
     registry.end_access_token(id, now + overlap).await?;
     let ends = old.ends.map_or(now + overlap, |ends| ends.min(now + overlap));
-    record(&config, "the token is rotated", token_event("token rotated", id, None));
-    record(&config, "the token is created", token_event("token created", secret.id(), Some(&new)));
+    record(&loaded.config, "the token is rotated", token_event("token rotated", id, None));
+    record(&loaded.config, "the token is created", token_event("token created", secret.id(), Some(&new)));
     warn(format!("the old token {id} ends at {}", rfc3339(Some(ends))));
     remove_ended_tokens(&registry, new.on_behalf_of.as_deref()).await;
     Ok(())
@@ -173,10 +175,11 @@ async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Ou
 }
 
 async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
-    let (config, registry) = open(drivers, common.config).await?;
+    let loaded = check::find(drivers, common.config)?;
+    let registry = open_to_change(drivers, &loaded).await?;
     match registry.remove_access_token(id).await? {
         true => {
-            record(&config, "the token is revoked", token_event("token revoked", id, None));
+            record(&loaded.config, "the token is revoked", token_event("token revoked", id, None));
             let message = format!(
                 "revoked the token {id}; every registry over the store refuses it within ten seconds"
             );
@@ -222,27 +225,7 @@ async fn open_to_read(
     store::open_to_read(drivers, &loaded).await
 }
 
-async fn open(
-    drivers: &Drivers,
-    config: Option<PathBuf>,
-) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    open_to_change(drivers, check::find(drivers, config)?).await
-}
-
-async fn open_to_change(
-    drivers: &Drivers,
-    loaded: Loaded,
-) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    store::refuse_in_memory(&loaded, "it has no access tokens")?;
-    let registry = store::open_to_change(drivers, &loaded).await?;
-    Ok((loaded.config, registry))
-}
-
-async fn open_loaded(
-    drivers: &Drivers,
-    loaded: Loaded,
-) -> Result<(Config, Registry), Box<dyn std::error::Error>> {
-    store::refuse_in_memory(&loaded, "it has no access tokens")?;
-    let registry = store::open_to_write(drivers, &loaded).await?;
-    Ok((loaded.config, registry))
+async fn open_to_change(drivers: &Drivers, loaded: &Loaded) -> Result<Registry, Box<dyn std::error::Error>> {
+    store::refuse_in_memory(loaded, "it has no access tokens")?;
+    store::open_to_change(drivers, loaded).await
 }
