@@ -70,7 +70,7 @@ pub(super) fn run(drivers: &Drivers, command: CacheCommand) -> Result<ExitCode, 
 }
 
 async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Failure> {
-    let selection = selected::repositories(&args.repository, "an image to fetch is `--image`")?;
+    let (selection, matched) = selected::noted(&args.repository, "an image to fetch is `--image`")?;
     let images = args.image.iter().map(|text| image(text)).collect::<Result<Vec<_>, _>>()?;
     let loaded = check::find(drivers, Some(args.config.clone()))?;
     store::refuse_in_memory(&loaded, "nothing can be fetched into it by another process")?;
@@ -80,11 +80,11 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     };
     let caches = app::caches(&loaded.config).await?;
     let caches = caches.ok_or_else(|| format!("{}: `proxy` names no registry to cache", loaded.source))?;
-    let found = Arc::new(Found::new(&args));
+    let platforms = Arc::new(Platforms::new(&args.platform));
     let options = CompleteOptions {
         wants: Box::new({
-            let found = found.clone();
-            move |platform| found.wants(platform)
+            let platforms = platforms.clone();
+            move |platform| platforms.has(platform)
         }),
         dry_run: args.dry_run,
         jobs: args.jobs,
@@ -100,9 +100,7 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     let mut completion = Completion::default();
     let work = async {
         if images.is_empty() || !args.repository.is_empty() {
-            let selects = |name: &RepositoryName| {
-                selection.has(name) && caches.of_stored(name).is_some() && found.note(name)
-            };
+            let selects = |name: &RepositoryName| caches.of_stored(name).is_some() && selection.has(name);
             completion = caches.complete(&registry, &options, selects, &mut tell).await?;
         }
         for (name, tag) in &images {
@@ -128,54 +126,37 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
             "content": lacks,
         }))?),
     }
-    let unmatched = found.unmatched();
-    unmatched.iter().for_each(warn);
-    Ok(if completion.left == 0 && unmatched.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    let is_whole = matched.warn_of_others().is_empty() & platforms.are_found() & (completion.left == 0);
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// What the arguments have matched: a mistyped name would let somebody go offline without it.
-struct Found {
-    repositories: Vec<(Selector, AtomicBool)>,
-    platforms: Vec<(Platform, AtomicBool)>,
+/// The platforms that are wanted, and which of them an index has named: a mistyped one would leave images out and say nothing.
+struct Platforms {
+    wanted: Vec<(Platform, AtomicBool)>,
     /// Whether an index named a platform at all.
-    has_platforms: AtomicBool,
+    has_any: AtomicBool,
 }
 
-impl Found {
-    fn new(args: &CompleteArgs) -> Self {
-        Self {
-            repositories: args.repository.iter().map(|selector| (selector.clone(), false.into())).collect(),
-            platforms: args.platform.iter().map(|platform| (platform.clone(), false.into())).collect(),
-            has_platforms: false.into(),
-        }
+impl Platforms {
+    fn new(wanted: &[Platform]) -> Self {
+        let wanted = wanted.iter().map(|platform| (platform.clone(), false.into())).collect();
+        Self { wanted, has_any: false.into() }
     }
 
-    fn wants(&self, platform: &descriptor::Platform) -> bool {
-        self.has_platforms.store(true, Relaxed);
-        let wanted = self.platforms.iter().filter(|(wanted, _)| wanted.has(platform));
-        let matches = wanted.map(|(_, is_found)| is_found.store(true, Relaxed)).count();
-        self.platforms.is_empty() || matches > 0
+    fn has(&self, platform: &descriptor::Platform) -> bool {
+        self.has_any.store(true, Relaxed);
+        let matching = self.wanted.iter().filter(|(wanted, _)| wanted.has(platform));
+        let count = matching.map(|(_, is_found)| is_found.store(true, Relaxed)).count();
+        self.wanted.is_empty() || count > 0
     }
 
-    /// Notes a repository that is completed; true.
-    fn note(&self, name: &RepositoryName) -> bool {
-        let matching = self.repositories.iter().filter(|(selector, _)| selector.has_repository(name));
-        matching.for_each(|(_, is_found)| is_found.store(true, Relaxed));
-        true
-    }
-
-    fn unmatched(&self) -> Vec<String> {
-        let repositories = self.repositories.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
-        let repositories = repositories.map(|(selector, _)| {
-            format!(
-                "nothing that is cached matches `--repository {selector}`; an image to fetch is `--image`"
-            )
-        });
-        let platforms = self.platforms.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
-        let platforms = platforms
-            .filter(|_| self.has_platforms.load(Relaxed))
-            .map(|(platform, _)| format!("no index of these images names `--platform {platform}`"));
-        repositories.chain(platforms).collect()
+    /// Warns of the platforms that no index has named, and returns whether there are none.
+    fn are_found(&self) -> bool {
+        let missing = self.wanted.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
+        let missing = missing.filter(|_| self.has_any.load(Relaxed));
+        let count =
+            missing.map(|(it, _)| warn(format!("no index of these images names `--platform {it}`"))).count();
+        count == 0
     }
 }
 

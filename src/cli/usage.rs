@@ -39,7 +39,7 @@ pub(super) struct UsageOptions {
 pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let selection = selected::repositories(&options.repositories, "only repositories have a usage")?;
+        let (selection, matched) = selected::noted(&options.repositories, "only repositories have a usage")?;
         let survey = survey(drivers, options.config, options.walk).await?;
         let mut found: Vec<_> =
             survey.repositories().iter().filter(|found| selection.has(&found.name)).collect();
@@ -48,6 +48,7 @@ pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> Outcome {
         if found.is_empty() && !options.repositories.is_empty() {
             return Err(selected::none(&options.repositories).into());
         }
+        matched.warn_of_others();
         match options.format {
             ReportFormat::Json => say(serde_json::to_string_pretty(&as_json(&survey, &found))?),
             ReportFormat::Text => print(&survey, &found, !options.repositories.is_empty()),

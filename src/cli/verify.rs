@@ -86,7 +86,7 @@ pub(super) struct VerifyOptions {
 }
 
 pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let selection = selected::repositories(&options.repository, "name repositories")?;
+    let (selection, matched) = selected::noted(&options.repository, "name repositories")?;
     if options.rate.is_some_and(|rate| rate.0 == 0) {
         return Err(misunderstood("--rate 0 would never end".to_owned()).into());
     }
@@ -107,7 +107,8 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
     if let Err(error) = runtime.block_on(acknowledge(&registry, &engine_options, &report)) {
         warn(format!("the next run reports the same again: {}", with_causes(&error)));
     }
-    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+    let is_whole = matched.warn_of_others().is_empty() && report.is_whole();
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
 
 struct Verified {
