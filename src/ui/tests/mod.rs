@@ -3,6 +3,7 @@
 mod collections;
 mod compare;
 mod delete;
+mod deletion_race;
 mod hostile;
 mod layers;
 mod login;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
+use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use sampan_engine::{Body, Limits, PutManifest, Registry, Remover, Repository};
@@ -37,8 +38,17 @@ impl Store {
     }
 
     fn with(gate: Arc<dyn Gate>) -> Self {
+        Self::over(Arc::new(InMemoryDriver::new()), gate)
+    }
+
+    /// Everybody may do everything in what the driver has.
+    pub(super) fn open_over(driver: Arc<dyn StorageDriver>) -> Self {
+        Self::over(driver, Arc::new(TestGate { users: false }))
+    }
+
+    fn over(driver: Arc<dyn StorageDriver>, gate: Arc<dyn Gate>) -> Self {
         let limits = Limits { delete: true, ..Limits::default() };
-        let registry = Registry::builder(Arc::new(InMemoryDriver::new())).limits(limits).build();
+        let registry = Registry::builder(driver).limits(limits).build();
         let ui = page_of(&registry, gate);
         Self { registry, ui }
     }
