@@ -42,6 +42,7 @@ impl Signals {
             }
         }
     }
+
     /// Waits for a signal that ends the registry, after an earlier one.
     pub(super) async fn again(&mut self) -> &'static str {
         tokio::select! {

@@ -86,7 +86,7 @@ fn health_line(health: &Value) -> String {
         .flatten()
         .map(|(check, reason)| format!("{check}: {}", reason.as_str().unwrap_or_default()))
         .collect();
-    if failing.is_empty() { "all checks pass".to_owned() } else { failing.join("; ") }
+    if failing.is_empty() { "no configured check fails".to_owned() } else { failing.join("; ") }
 }
 
 fn collection_line(state: &Value) -> String {

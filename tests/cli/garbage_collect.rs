@@ -12,7 +12,7 @@ use sampan_engine::oci::{Algorithm, Digest};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
-use crate::clients::support::{filesystem_config, registry};
+use crate::clients::support::{Process, filesystem_config, registry};
 use crate::support::StoreFiles;
 
 /// A store with an image, and an hour-old blob that nothing refers to.
@@ -31,6 +31,32 @@ pub(super) const READ_ONLY: &str = "  maintenance: {readonly: {enabled: true}}\n
 
 pub(super) fn collect(directory: &Path, args: &[&str]) -> Ended {
     end(binary(directory).arg("garbage-collect").args(args).arg("config.yml"), "")
+}
+
+#[test]
+fn a_signal_ends_a_collection_and_gives_its_lock_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, garbage) = store(directory.path(), "");
+    let notices = || {
+        let files = store.files().into_iter();
+        files.filter(|file| file.contains("/gc/run-") || file.contains("/gc/doomed-")).collect::<Vec<_>>()
+    };
+    for signal in ["INT", "TERM"] {
+        let arguments = ["garbage-collect", "--grace", "1m", "config.yml"];
+        let mut process = Process::start(binary(directory.path()).args(arguments));
+        // It waits some seconds for registries to notice it.
+        while notices().is_empty() {
+            std::thread::yield_now();
+        }
+        process.signal(signal);
+        assert_eq!(process.wait().code(), Some(1), "{signal}: {}", process.log());
+        process.wait_to_say("the collection has ended before all garbage was deleted");
+        assert_eq!(notices(), [""; 0], "{signal}");
+        assert!(store.has(&Entry::Blob(garbage.clone())), "{signal}");
+    }
+    // The next one need not wait.
+    let next = collect(directory.path(), &["--grace", "0"]);
+    assert!(next.code == Some(0) && !store.has(&Entry::Blob(garbage)), "{next:?}");
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 
+use sampan_engine::oci::Digest;
+
 use super::support::{binary, end};
-use crate::clients::support::{Process, RegistryProcess, filesystem_config, registry};
+use crate::clients::support::{Process, RegistryProcess, filesystem_config, registry, tool};
 
 /// Where a packaged registry may have put its configuration, which is taken before the built-in one.
 const STANDARD: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
@@ -299,4 +301,28 @@ fn one_address_has_no_more_uploads_under_way_than_it_may() {
     wire.write(b"second");
     assert_eq!(wire.finish("PATCH").status, 202);
     assert_eq!(start(), 202);
+}
+
+/// The system ends a process by default that writes beyond its limit.
+#[test]
+fn an_upload_beyond_the_limit_of_file_sizes_fails_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.yml"), filesystem_config(&directory.path().join("data")))
+        .unwrap();
+    let ours = binary(directory.path());
+    let mut limited = tool("sh");
+    limited
+        .current_dir(directory.path())
+        .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // In blocks of 512 or 1024 bytes.
+    limited.args(["-c", "ulimit -f 2000; exec \"$0\" serve config.yml"]).arg(ours.get_program());
+    let mut served = RegistryProcess::start(&mut limited);
+    let content = vec![7; 5_000_000];
+    let digest = Digest::sha256_of(&content);
+    let path = format!("/v2/app/blobs/uploads/?digest={digest}");
+    let refused = served.wire().send("POST", &path, &[], &content);
+    assert!(refused.status >= 500, "{refused:?}");
+    let path = format!("/v2/app/blobs/uploads/?digest={}", Digest::sha256_of(b"small"));
+    assert_eq!(served.wire().send("POST", &path, &[], b"small").status, 201);
+    assert!(served.process.terminate().success());
 }

@@ -1,7 +1,8 @@
 //! `Lie`: the faults that a sabotaged driver can have, one at a time.
 
-use super::bitten::{Bitten, DRIVER, ENGINE};
+use super::bitten::{Bitten, DRIVER};
 use super::bitten_backup::BACKUP;
+use super::bitten_engine::ENGINE;
 use super::bitten_fill::FILL;
 
 /// A fault that breaks a clause of the contract.

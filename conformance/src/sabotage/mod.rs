@@ -5,6 +5,7 @@
 
 mod bitten;
 mod bitten_backup;
+mod bitten_engine;
 mod bitten_fill;
 mod content;
 mod driver;

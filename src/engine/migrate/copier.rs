@@ -16,6 +16,7 @@ use sampan_driver::{
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::digest_set::DigestSet;
 use super::error::At;
 use super::options::Progress;
 use super::report::{Amounts, Damaged, Pass, Unlinked};
@@ -40,7 +41,7 @@ pub(super) struct Copier {
     /// The known data, by their canonical hash. A plain mutex: held only for a lookup.
     data: Mutex<HashMap<[u8; 32], Arc<OnceCell<Data>>>>,
     /// What images need, and the source has lost. A plain mutex: held only for a lookup.
-    lost: Mutex<HashSet<Digest>>,
+    lost: Mutex<DigestSet>,
     /// What images need, and the source has without a link. A plain mutex: held only for a lookup.
     unlinked: Mutex<HashSet<Unlinked>>,
     staged: Arc<StagedFiles>,
@@ -99,7 +100,7 @@ impl Copier {
 
     /// Records that an image needs what the source has lost.
     pub(super) fn lose(&self, digest: &Digest) {
-        if self.lost.lock().insert(digest.clone()) {
+        if self.lost.lock().insert(digest) {
             self.find(|pass| pass.missing.push(digest.clone()));
         }
     }
