@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sampan_config::Config;
 use sampan_driver::{StorageDriver, StoreAccess};
+use sampan_engine::layout;
 use sampan_engine::migrate::{Begun, Moved};
-use sampan_engine::{StoreIdentity, layout, reserve_space};
 use tokio::time::timeout;
 
 use super::store::InUse;
@@ -14,6 +14,7 @@ use super::{Access, AppError, network, store};
 use crate::auth::rfc3339;
 use crate::blocking::on_blocking_pool;
 use crate::drivers::Drivers;
+use crate::maintenance::prepare_store;
 use crate::serve::Security;
 
 /// The parts that may be missing or forbidden to this process. Opens them together, so that one error names all problems.
@@ -51,8 +52,8 @@ async fn open_store(
     if access == StoreAccess::ReadWrite {
         warn_if_moved(&driver).await;
         warn_if_filled(&driver).await;
-        identify(&driver).await;
-        reserve(&driver).await;
+        // A store that is slow now is prepared later.
+        _ = timeout(MAX_WAIT, prepare_store(&driver)).await;
     }
     let Some(directory) = drivers.local_directory(selected) else { return Ok((driver, None)) };
     let used = on_blocking_pool(move || {
@@ -74,20 +75,6 @@ async fn warn_if_moved(driver: &Arc<dyn StorageDriver>) {
             rfc3339(Some(at)),
             layout::Entry::Moved.path()
         );
-    }
-}
-
-/// Gives the store an identifier, by which migrations and backups recognise it. Without one they do by its content.
-async fn identify(driver: &Arc<dyn StorageDriver>) {
-    if let Ok(Err(error)) = timeout(MAX_WAIT, StoreIdentity::establish(driver)).await {
-        tracing::debug!(%error, "the store gets no identifier");
-    }
-}
-
-/// Reserves space in a store with content, for what frees more when its disk is full.
-async fn reserve(driver: &Arc<dyn StorageDriver>) {
-    if let Ok(Err(error)) = timeout(MAX_WAIT, reserve_space(driver)).await {
-        tracing::debug!(%error, "no space is reserved");
     }
 }
 

@@ -10,7 +10,7 @@ use super::caches::warn_of_hidden;
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
-use crate::maintenance::{keep_cache_uses, purge_uploads, save_cache_uses};
+use crate::maintenance::{keep_cache_uses, keep_store_prepared, purge_uploads, save_cache_uses};
 
 impl App {
     /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout, or until a second signal.
@@ -32,6 +32,7 @@ impl App {
         if let Some(proxy) = self.config.config.proxy.as_ref().filter(|proxy| proxy.is_cache()) {
             tasks.spawn("the record of the use of caches", keep_cache_uses(registry.clone(), proxy.ttl));
         }
+        tasks.spawn("the preparation of the store", keep_store_prepared(registry.clone()));
         tasks.spawn("the survey of the store", reload.surveys());
         if let Some(caches) = caches.clone() {
             let look = warn_of_hidden(caches, registry.clone());

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use sampan_client::ManifestInfo;
-use sampan_engine::oci::{Digest, MediaType, Reference, Tag};
+use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 use sampan_engine::{Stored, StoredInfo};
 
 use crate::error::{CacheError, Result, Verdict};
@@ -34,6 +34,9 @@ enum Resolved {
 
 impl CachedRepository {
     pub(crate) async fn manifest_by_tag(&self, tag: &Tag) -> Result<(Stored, Served)> {
+        if let Some(stored) = self.confirmed(tag).await? {
+            return Ok((stored, Served::Hit));
+        }
         match self.resolve(tag).await? {
             Resolved::Stored(how) => {
                 let stored = self.repository.manifests().get(&Reference::Tag(tag.clone())).await;
@@ -51,6 +54,23 @@ impl CachedRepository {
                 Ok((stored, if how_content == Served::Hit { how } else { how_content }))
             }
         }
+    }
+
+    /// The stored manifest of a fresh tag that is what the upstream says, as of most requests: the store looks its tag up once.
+    async fn confirmed(&self, tag: &Tag) -> Result<Option<Stored>> {
+        let look = self.fresh_look(&(self.name.stored.clone(), tag.clone()));
+        let Some(look) = look.filter(|look| look.confirmed_at.is_some()) else { return Ok(None) };
+        match self.repository.manifests().get_tagged(tag, &look.found.digest).await {
+            Ok(stored) => Ok(stored),
+            Err(error) => self.lacks(error).map(|()| None),
+        }
+    }
+
+    /// What the upstream said of a tag, while that is fresh.
+    fn fresh_look(&self, key: &(RepositoryName, Tag)) -> Option<Look> {
+        let look = self.inner.memory.looks.get(key)?;
+        let upstream = &self.name.upstream;
+        (upstream.clock().elapsed().saturating_sub(look.at) < upstream.settings.tags.fresh).then_some(look)
     }
 
     /// The answer of the upstream, or the stored tag where that spares one of few pulls.
@@ -129,8 +149,7 @@ impl CachedRepository {
         let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
         let key = (self.name.stored.clone(), tag.clone());
-        if let Some(look) = self.inner.memory.looks.get(&key)
-            && upstream.clock().elapsed().saturating_sub(look.at) < rules.fresh
+        if let Some(look) = self.fresh_look(&key)
             && !self.has_lost(tag, &look).await?
         {
             return self.found(tag, look.found, Served::Hit).await;

@@ -12,6 +12,7 @@ mod cache_uses;
 mod damage_events;
 mod found_problems;
 mod history;
+mod prepare_store;
 mod purge_uploads;
 mod runner;
 mod schedule;
@@ -28,6 +29,7 @@ use history::History;
 
 pub use cache_uses::{keep_cache_uses, save_cache_uses};
 pub use history::{Outcome, Run, Totals, Trigger};
+pub use prepare_store::{keep_store_prepared, prepare_store};
 pub use purge_uploads::purge_uploads;
 pub use runner::{Collector, Refusal, Running, State};
 pub use schedule::Schedule;

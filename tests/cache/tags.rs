@@ -1,6 +1,7 @@
 //! Tags that move, at the upstream and here.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sampan::http::HttpServices;
@@ -9,9 +10,10 @@ use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::layout::Entry;
 
 use super::support::{World, caches, settings};
+use crate::support::failing_driver::Misbehaviour;
 use crate::support::hostile_server::Reply;
 use crate::support::upstream::error;
-use crate::support::{Server, Setup};
+use crate::support::{FailingDriver, Server, Setup};
 
 const FRESH: Duration = Duration::from_secs(30);
 const STALE: &str = "sampan; hit; detail=stale";
@@ -218,4 +220,24 @@ async fn few_pulls_that_are_left_are_for_what_is_not_stored() {
     world.clock.advance(hour);
     assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
     assert_eq!(pulls(), 1);
+}
+
+/// Fails if the store is asked more often for a tag that is fresh than for one of its own.
+#[tokio::test]
+async fn a_fresh_tag_costs_the_store_what_a_pushed_one_costs() {
+    let driver = FailingDriver::new();
+    let world = World::with(|_, setup| setup.driver = Arc::new(driver.clone())).await;
+    world.upstream.image("app", "latest", &[b"one"]);
+    world.server.push_image("own/app", "latest", "1").await;
+    let asked = async |repository: &str| {
+        let path = format!("/v2/{repository}/manifests/latest");
+        // The first has what the later ones remember.
+        world.get(&path).await.expect(200);
+        let count = Arc::default();
+        driver.be(Misbehaviour::Counts(|_, _| true, Arc::clone(&count)));
+        world.get(&path).await.expect(200);
+        driver.behave();
+        count.load(Ordering::Relaxed)
+    };
+    assert_eq!(asked("up/app").await, asked("own/app").await);
 }

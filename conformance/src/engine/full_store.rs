@@ -1,15 +1,18 @@
 //! A store without space: what frees some goes on with the space that was reserved for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, Result, StorageDriver, StorageDriverExt};
 use sampan_engine::gc::{self, Options};
 use sampan_engine::layout::Entry;
-use sampan_engine::{Clock, Error, Registry, StoreIdentity, reserve_space};
+use sampan_engine::oci::Digest;
+use sampan_engine::{Clock, Error, Registry, StartUpload, StoreIdentity, reserve_space};
 
-use super::client::{Client, Image, tag};
+use super::client::{Client, Image, body, tag};
 use crate::check::{ensure, equal};
 use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
@@ -64,6 +67,34 @@ async fn a_store_without_a_reserve_says_that_it_is_full(ctx: Context) -> std::re
     )
 }
 
+/// What a client sent before stays, as does the upload; what filled the store would be in everybody's way until a purge.
+async fn an_upload_that_fills_the_store_gives_its_space_back(
+    ctx: Context,
+) -> std::result::Result<(), Failed> {
+    let filling = Arc::new(Filling::default());
+    let full: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), filling.clone()));
+    let uploads = Client::new(&full).repository("image").uploads();
+    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+    let digest = Digest::sha256_of(b"firstsecondsecond");
+    let upload = uploads.start(StartUpload::default()).await?.id;
+    let chunks = || body([second.clone(), second.clone()]);
+    for (sent, bytes_before) in [(None, 0), (Some(first), 5)] {
+        if let Some(sent) = sent {
+            uploads.append(&upload, None, body([sent])).await?;
+        }
+        filling.fill_after(1);
+        let appended = uploads.append(&upload, None, chunks()).await;
+        ensure(appended.is_err_and(|error| error.is_storage_full()), "a chunk fits into a full store")?;
+        filling.fill_after(1);
+        let finished = uploads.finish(&upload, None, chunks(), &digest).await;
+        ensure(finished.is_err_and(|error| error.is_storage_full()), "a blob fits into a full store")?;
+        filling.fill_after(u64::MAX);
+        equal(uploads.status(&upload).await?.size_bytes, bytes_before, "the bytes of the upload")?;
+    }
+    uploads.finish(&upload, None, chunks(), &digest).await?;
+    Ok(())
+}
+
 fn is_full(operation: Operation, path: &DriverPath) -> Result<()> {
     match operation {
         Operation::PutContent | Operation::PutAll | Operation::Write | Operation::Writer => {
@@ -102,7 +133,39 @@ impl Hook for Always {
     }
 }
 
+/// A store that is full after some more writes of uploads.
+#[derive(Debug)]
+struct Filling(AtomicU64);
+
+impl Filling {
+    fn fill_after(&self, writes: u64) {
+        self.0.store(writes, Ordering::Relaxed);
+    }
+}
+
+impl Default for Filling {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+#[async_trait]
+impl Hook for Filling {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> Result<()> {
+        let fits = |left: u64| left.checked_sub(1);
+        match operation {
+            Operation::Write if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() => {
+                is_full(operation, path)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(crate) const CLAUSES: &[Clause] = table!["engine::full_store":
     deletions_and_collections_take_the_reserved_space,
     a_store_without_a_reserve_says_that_it_is_full,
+    an_upload_that_fills_the_store_gives_its_space_back,
 ];

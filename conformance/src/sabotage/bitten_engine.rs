@@ -183,6 +183,7 @@ pub(super) const ENGINE: Bitten = &[
             "removed::children_that_went_while_their_index_came_are_linked_again",
             "full_store::deletions_and_collections_take_the_reserved_space",
             "full_store::a_store_without_a_reserve_says_that_it_is_full",
+            "full_store::an_upload_that_fills_the_store_gives_its_space_back",
             "removed::a_tag_comes_back_with_the_digest_that_it_was_pushed_by",
             "verify::what_is_found_is_reported_where_no_progress_can_be_written",
             "migrate_end::what_the_source_has_lost_stays_at_the_target",

@@ -7,7 +7,7 @@ use super::ManifestStore;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
 use crate::layout::Entry;
-use crate::oci::{Digest, Manifest, MediaType, Reference};
+use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::{Error, EventKind, ManifestEvent, Result};
 
 /// An existing manifest.
@@ -43,6 +43,23 @@ impl ManifestStore {
         let stored = self.fetch(reference).await?;
         self.tell_pulled(reference, &stored);
         Ok(stored)
+    }
+
+    /// Reads the manifest of a tag that points at `digest`; `None` if it points elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn get_tagged(&self, tag: &Tag, digest: &Digest) -> Result<Option<Stored>> {
+        let reference = Reference::Tag(tag.clone());
+        let (current, canonical) = self.resolve(&reference).await?;
+        if current != *digest {
+            return Ok(None);
+        }
+        let CachedManifest { media_type, bytes } = self.read(&reference, &canonical).await?;
+        let stored = Stored { digest: current, media_type, bytes };
+        self.tell_pulled(&reference, &stored);
+        Ok(Some(stored))
     }
 
     /// Like [`get`](Self::get), but emits no event.

@@ -56,7 +56,7 @@ impl UploadStore {
             claim.forget_begun();
         }
         if let Err(error) = staged.receive(chunk, body).await {
-            if is_new || staged.writer.size() == staged.opened_bytes {
+            if is_new || staged.gives_back(&error) {
                 revert(staged).await;
             } else {
                 claim.forget_begun();

@@ -122,7 +122,7 @@ impl UploadStore {
         Ok(UploadStatus { id: id.clone(), size_bytes })
     }
 
-    /// Adds a chunk to an upload. When the body breaks off, the received part stays.
+    /// Adds a chunk to an upload. When the body breaks off, the received part stays; when it fills the store, that has its space back.
     ///
     /// # Errors
     ///
@@ -142,8 +142,7 @@ impl UploadStore {
             claim.forget_begun();
         }
         let received = staged.receive(chunk, body).await;
-        let closed = if received.is_err() && staged.writer.size() == staged.opened_bytes {
-            // No bytes came, so nothing changes.
+        let closed = if received.as_ref().is_err_and(|error| staged.gives_back(error)) {
             staged.writer.revert().await.map(|()| staged.opened_bytes)
         } else {
             claim.forget_begun();

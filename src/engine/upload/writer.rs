@@ -39,6 +39,12 @@ impl UploadWriter {
         writer.close(note.unwrap_or_default()).await
     }
 
+    /// Whether a request that failed leaves the upload as it was: no bytes came, or they filled the store. Nobody could write
+    /// anything there until the purge of uploads, and few clients resume.
+    pub(crate) fn gives_back(&self, error: &Error) -> bool {
+        self.writer.size() == self.opened_bytes || error.is_storage_full()
+    }
+
     /// Receives a body. After an error the file has the bytes before it.
     pub(crate) async fn receive(&mut self, chunk: Option<ChunkRange>, mut body: Body) -> Result<()> {
         let begin = self.writer.size();
