@@ -1,7 +1,8 @@
 //! What systemd and the registry say to each other.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +28,10 @@ impl Notices {
     fn wait_for(&self, line: &str) -> String {
         let mut buffer = [0; 1024];
         loop {
-            let len = self.0.recv(&mut buffer).unwrap();
+            let len = match self.0.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                received => received.unwrap(),
+            };
             let notice = String::from_utf8_lossy(&buffer[..len]).into_owned();
             if notice.lines().any(|found| found == line) {
                 return notice;
@@ -70,6 +74,8 @@ fn the_watchdog_is_fed() {
     let mut command = binary(directory.path());
     let notices = Notices::of(&mut command, directory.path());
     let mut process = Process::start(command.env("WATCHDOG_USEC", "200000").args(["serve", "config.yml"]));
+    // Before that, a signal ends the process as any other.
+    notices.wait_for("READY=1");
     for _ in 0..3 {
         notices.wait_for("WATCHDOG=1");
     }
@@ -87,14 +93,11 @@ fn one_socket_takes_the_place_of_the_address() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     // A shell hands the socket down as number 3, and its own process id with it, as systemd does.
-    let script =
-        format!("exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve config.yml", socket.as_raw_fd());
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve config.yml";
     let mut command = tool("sh");
-    command.current_dir(directory.path()).args(["-c", &script, env!("CARGO_BIN_EXE_registry")]);
-    let mut process = Process::start(&mut command);
-    drop(socket);
-    assert_eq!(Wire::connect(address).send("GET", "/v2/", &[], b"").status, 200);
+    command.current_dir(directory.path()).args(["-c", script, env!("CARGO_BIN_EXE_registry")]);
+    let mut process = Process::start_with(&mut command, OwnedFd::from(socket));
     process.wait_for(|line| line.contains(&format!("listening on {address}")).then_some(()));
+    assert_eq!(Wire::connect(address).send("GET", "/v2/", &[], b"").status, 200);
     assert!(process.terminate().success());
 }

@@ -21,8 +21,14 @@ impl Process {
     /// Starts the program.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts the program with this standard input.
+    #[track_caller]
+    pub(crate) fn start_with(command: &mut Command, stdin: impl Into<Stdio>) -> Self {
         let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(
+            command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap_or_else(
                 |error| panic!("{:?} cannot be run ({error}): is it installed?", command.get_program()),
             );
         let stderr = BufReader::new(child.stderr.take().unwrap());
