@@ -40,7 +40,7 @@ impl AuditFile {
         Ok(opened)
     }
 
-    /// Checks whether [`open`](Self::open) would succeed, as far as that is possible without creating a file. Blocks.
+    /// Checks whether opening it would succeed, as far as that is possible without creating a file. Blocks.
     ///
     /// # Errors
     ///
