@@ -66,9 +66,18 @@ class Bench:
         pairs = []
         for number in range(count or self.options.rounds):
             sides = [(0, ours), (1, other)][:: 1 if number % 2 == 0 else -1]
-            done = {index: side() for index, side in sides}
+            done = {}
+            for index, side in sides:
+                self.cool()
+                done[index] = side()
             pairs.append((done[0], done[1]))
         return [a for a, _ in pairs], [b for _, b in pairs]
+
+    def cool(self):
+        """Empties the page cache, if that is wanted."""
+        if self.options.cold:
+            os.sync()
+            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
 
     def shell(self, command) -> Measured:
         return run(["sh", "-ec", command], self.work).check()
@@ -245,6 +254,7 @@ def main():
     parser.add_argument("--blobs", type=int, default=200, help="its blobs, ten an image")
     parser.add_argument("--small", type=int, default=10000, help="blobs of 4 KiB, a hundred an image")
     parser.add_argument("--images", type=int, default=1000, help="images of which one changes")
+    parser.add_argument("--cold", action="store_true", help="empty the page cache before each side, as root")
     parser.add_argument("--only", nargs="+", choices=WORKS, default=WORKS, metavar="WORK", help=", ".join(WORKS))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Costs of the web page, over a generated store: one of many repositories, and one repository of many tags.
 
-    tests/benches/pages.py REGISTRY [--repositories 10000] [--tags 10000] [--rounds 50]
+    tests/benches/pages.py REGISTRY [--repositories 10000] [--tags 10000] [--rounds 50] [--pull-rounds 9]
 
 Prints for each page the median and the 95th percentile of its time, its length, and its length with gzip; then the memory
 of the registry, and pulls at full speed beside 50 clients that read pages, in turn with pulls alone.
@@ -112,7 +112,8 @@ def main():
     parser.add_argument("registry")
     parser.add_argument("--repositories", type=int, default=10_000)
     parser.add_argument("--tags", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="requests of each page")
+    parser.add_argument("--pull-rounds", type=int, default=9, help="pulls alone and beside visitors")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = pathlib.Path(directory)
@@ -125,7 +126,7 @@ def main():
         config = root / "config.yml"
         config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}/data}}, delete: {{enabled: true}}}}\n"
                           f"log: {{level: error, accesslog: {{disabled: true}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-                          "ui: {enabled: true, survey: 1m}\n")
+                          "ui: {enabled: true, survey: 1h}\n")
         server = subprocess.Popen([options.registry, "serve", str(config)])
         try:
             measure(options, port, server.pid)
@@ -164,7 +165,7 @@ def measure(options, port, pid):
     paths = [page for page in pages if "delete" not in page and "q=" not in page]
     for path, title in [(["/ui/r00001/-/tags", "/ui/", "/ui/r00001/-/tags/v1"], "usual pages"), (paths, "all pages")]:
         ratios = {}
-        for _ in range(5):
+        for _ in range(options.pull_rounds):
             alone = pulls(options.registry, port)
             process = multiprocessing.Process(target=visitors, args=(port, path, 12))
             process.start()
