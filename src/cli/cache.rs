@@ -126,8 +126,12 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
             "content": lacks,
         }))?),
     }
-    let is_whole = matched.warn_of_others().is_empty() & platforms.are_found() & (completion.left == 0);
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    let (others, missing) = (matched.warn_of_others(), platforms.warn_of_missing());
+    Ok(if others.is_empty() && missing == 0 && completion.left == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
 
 /// The platforms that are wanted, and which of them an index has named: a mistyped one would leave images out and say nothing.
@@ -150,13 +154,11 @@ impl Platforms {
         self.wanted.is_empty() || count > 0
     }
 
-    /// Warns of the platforms that no index has named, and returns whether there are none.
-    fn are_found(&self) -> bool {
+    /// Warns of the platforms that no index has named, and returns their number.
+    fn warn_of_missing(&self) -> usize {
         let missing = self.wanted.iter().filter(|(_, is_found)| !is_found.load(Relaxed));
         let missing = missing.filter(|_| self.has_any.load(Relaxed));
-        let count =
-            missing.map(|(it, _)| warn(format!("no index of these images names `--platform {it}`"))).count();
-        count == 0
+        missing.map(|(it, _)| warn(format!("no index of these images names `--platform {it}`"))).count()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sampan_driver::StorageDriver;
 use sampan_engine::{Registry, StoreIdentity, reserve_space};
 
-/// The pause between two looks, each of which costs two requests to the store.
+/// The pause between two looks, each of which costs a few requests to the store.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// Prepares the store of a running registry again and again, until dropped: one that was empty at the start has content by and

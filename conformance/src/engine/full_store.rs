@@ -71,7 +71,7 @@ async fn a_store_without_a_reserve_says_that_it_is_full(ctx: Context) -> std::re
 async fn an_upload_that_fills_the_store_gives_its_space_back(
     ctx: Context,
 ) -> std::result::Result<(), Failed> {
-    let filling = Arc::new(Filling::default());
+    let filling = Arc::new(Filling(AtomicU64::new(u64::MAX)));
     let full: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), filling.clone()));
     let uploads = Client::new(&full).repository("image").uploads();
     let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
@@ -140,12 +140,6 @@ struct Filling(AtomicU64);
 impl Filling {
     fn fill_after(&self, writes: u64) {
         self.0.store(writes, Ordering::Relaxed);
-    }
-}
-
-impl Default for Filling {
-    fn default() -> Self {
-        Self(AtomicU64::new(u64::MAX))
     }
 }
 

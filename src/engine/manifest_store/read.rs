@@ -40,9 +40,8 @@ impl ManifestStore {
     /// `ManifestUnknown`; `Corrupt` when the stored bytes do not match their digest.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
     pub async fn get(&self, reference: &Reference) -> Result<Stored> {
-        let stored = self.fetch(reference).await?;
-        self.tell_pulled(reference, &stored);
-        Ok(stored)
+        let found = self.resolve(reference).await?;
+        self.pull(reference, found).await
     }
 
     /// Reads the manifest of a tag that points at `digest`; `None` if it points elsewhere.
@@ -50,23 +49,32 @@ impl ManifestStore {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.get", skip_all)]
     pub async fn get_tagged(&self, tag: &Tag, digest: &Digest) -> Result<Option<Stored>> {
         let reference = Reference::Tag(tag.clone());
-        let (current, canonical) = self.resolve(&reference).await?;
-        if current != *digest {
-            return Ok(None);
+        let found = self.resolve(&reference).await?;
+        match found.0 == *digest {
+            true => self.pull(&reference, found).await.map(Some),
+            false => Ok(None),
         }
-        let CachedManifest { media_type, bytes } = self.read(&reference, &canonical).await?;
-        let stored = Stored { digest: current, media_type, bytes };
-        self.tell_pulled(&reference, &stored);
-        Ok(Some(stored))
+    }
+
+    async fn pull(&self, reference: &Reference, found: (Digest, Digest)) -> Result<Stored> {
+        let stored = self.stored(reference, found).await?;
+        self.tell_pulled(reference, &stored);
+        Ok(stored)
     }
 
     /// Like [`get`](Self::get), but emits no event.
     pub(crate) async fn fetch(&self, reference: &Reference) -> Result<Stored> {
-        let (digest, canonical) = self.resolve(reference).await?;
-        let manifest = self.read(reference, &canonical).await?;
-        Ok(Stored { digest, media_type: manifest.media_type, bytes: manifest.bytes })
+        let found = self.resolve(reference).await?;
+        self.stored(reference, found).await
+    }
+
+    /// Reads the manifest that a reference resolves to.
+    async fn stored(&self, reference: &Reference, (digest, canonical): (Digest, Digest)) -> Result<Stored> {
+        let CachedManifest { media_type, bytes } = self.read(reference, &canonical).await?;
+        Ok(Stored { digest, media_type, bytes })
     }
 
     /// The digest of a tag's or digest's manifest, as [`get`](Self::get) would say it, without reading the manifest.

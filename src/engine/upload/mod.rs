@@ -122,7 +122,8 @@ impl UploadStore {
         Ok(UploadStatus { id: id.clone(), size_bytes })
     }
 
-    /// Adds a chunk to an upload. When the body breaks off, the received part stays; when it fills the store, that has its space back.
+    /// Adds a chunk to an upload. When the body breaks off, the received part stays; when it fills the
+    /// store, nothing of it does.
     ///
     /// # Errors
     ///

@@ -39,8 +39,8 @@ impl UploadWriter {
         writer.close(note.unwrap_or_default()).await
     }
 
-    /// Whether a request that failed leaves the upload as it was: no bytes came, or they filled the store. Nobody could write
-    /// anything there until the purge of uploads, and few clients resume.
+    /// Whether a request that failed leaves the upload as it was: no bytes came, or they filled the store. There they would
+    /// be in the way of all other uploads until the purge, and few clients resume.
     pub(crate) fn gives_back(&self, error: &Error) -> bool {
         self.writer.size() == self.opened_bytes || error.is_storage_full()
     }
