@@ -146,12 +146,17 @@ async fn many_read_at_once(ctx: Context) -> Result<(), Failed> {
     let size = ctx.scale(10 << 20, 128 << 20);
     let content = bytes(1, size);
     ctx.upload("/staged", "/file", &content, 1 << 20).await?;
-    let mut readers = JoinSet::new();
+    let mut opened = Vec::new();
     for reader in 0..10 {
-        let (ctx, content) = (ctx.clone(), content.clone());
         let offset = rng(reader).random_range(0..size);
+        opened.push((offset, ctx.reader("/file", ByteRange::from(offset as u64)).await?));
+    }
+    // All are open before the first reads, however busy the machine is.
+    let mut readers = JoinSet::new();
+    for (offset, reader) in opened {
+        let content = content.clone();
         readers.spawn(async move {
-            let read = ctx.read("/file", ByteRange::from(offset as u64)).await?;
+            let read = drain(reader).await?;
             same_bytes(&read, &content[offset..], format_args!("one of ten readers, from {offset}"))
         });
     }
