@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The most lines queued, and their most bytes: clients control the length of a line.
 const QUEUE: usize = 4096;
@@ -14,15 +16,24 @@ const QUEUE_BYTES: usize = 4 << 20;
 /// The input of a queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct LineSender {
-    lines: SyncSender<String>,
+    queued: SyncSender<Queued>,
     counts: Arc<Counts>,
 }
 
 /// The output of a queue.
 #[derive(Debug)]
 pub(crate) struct LineReceiver {
-    lines: Receiver<String>,
+    queued: Receiver<Queued>,
     counts: Arc<Counts>,
+    /// Those who wait until the lines returned last are written.
+    waiting: Vec<Sender<()>>,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Line(String),
+    /// Dropped when all lines before it are written.
+    Mark(Sender<()>),
 }
 
 /// Counters of both ends.
@@ -36,7 +47,8 @@ struct Counts {
 pub(crate) fn line_queue() -> (LineSender, LineReceiver) {
     let (sender, receiver) = sync_channel(QUEUE);
     let counts = Arc::new(Counts::default());
-    (LineSender { lines: sender, counts: counts.clone() }, LineReceiver { lines: receiver, counts })
+    let receiver = LineReceiver { queued: receiver, counts: counts.clone(), waiting: Vec::new() };
+    (LineSender { queued: sender, counts }, receiver)
 }
 
 impl LineSender {
@@ -44,21 +56,49 @@ impl LineSender {
     pub(crate) fn send(&self, line: String) {
         let bytes = line.len();
         let waiting = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting + bytes > QUEUE_BYTES || self.lines.try_send(line).is_err() {
+        if waiting + bytes > QUEUE_BYTES || self.queued.try_send(Queued::Line(line)).is_err() {
             self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until the lines queued so far are written, or the thread has ended, but no longer than `patience`. Blocks.
+    pub(crate) fn wait_until_written(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let (mark, written) = channel();
+        let mut mark = Queued::Mark(mark);
+        while let Err(refused) = self.queued.try_send(mark) {
+            match refused {
+                TrySendError::Full(again) if Instant::now() < deadline => mark = again,
+                _ => return,
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
 impl LineReceiver {
     /// Waits for lines, and returns all that are queued; `None` when the input is gone.
-    pub(crate) fn next(&self) -> Option<Vec<String>> {
-        let first = self.lines.recv().ok()?;
-        let lines: Vec<String> = std::iter::once(first).chain(self.lines.try_iter().take(QUEUE)).collect();
-        let bytes = lines.iter().map(String::len).sum();
-        self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(lines)
+    ///
+    /// Those returned before count as written.
+    pub(crate) fn next(&mut self) -> Option<Vec<String>> {
+        loop {
+            self.waiting.clear();
+            let first = self.queued.recv().ok()?;
+            let mut lines = Vec::new();
+            for queued in std::iter::once(first).chain(self.queued.try_iter().take(QUEUE)) {
+                match queued {
+                    Queued::Line(line) => lines.push(line),
+                    Queued::Mark(mark) => self.waiting.push(mark),
+                }
+            }
+            let bytes = lines.iter().map(String::len).sum();
+            self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if !lines.is_empty() {
+                return Some(lines);
+            }
+        }
     }
 
     /// How many lines were dropped since the last call.
@@ -75,7 +115,7 @@ mod tests {
     fn queued_lines_are_bounded_in_number_and_in_bytes() {
         // Request headers have at most 64 KiB, each byte written as an escape.
         for (len, expected) in [(256 << 10, 16), (100, QUEUE)] {
-            let (sender, receiver) = line_queue();
+            let (sender, mut receiver) = line_queue();
             (0..2 * QUEUE).for_each(|_| sender.send("x".repeat(len)));
             assert_eq!(receiver.counts.waiting_bytes.load(Ordering::Relaxed), expected * len);
             assert_eq!(receiver.take_dropped(), (2 * QUEUE - expected) as u64);

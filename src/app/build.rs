@@ -8,6 +8,7 @@ use sampan_config::{Environment, Loaded, UploadPurgingConfig};
 use sampan_engine::Registry;
 
 use super::debug::Shown;
+use super::last_lines::LastLines;
 use super::opened::Opened;
 use super::reload::{Reload, Running};
 use super::store::InUse;
@@ -48,6 +49,7 @@ pub struct App {
     pub(super) reload: Reload,
     /// Marks the directory of the store as used by this process.
     pub(super) _used: Option<InUse>,
+    pub(super) _last_lines: LastLines,
 }
 
 impl App {
@@ -63,7 +65,9 @@ impl App {
     ) -> Result<Self, AppError> {
         let config = &loaded.config;
         let (traces, doubt) = traces::traces_if_enabled();
-        let log_level = logging::install(&config.log, traces.as_ref().map(Traces::layer));
+        let (log_level, log_lines) =
+            logging::install_for_server(&config.log, traces.as_ref().map(Traces::layer));
+        let mut last_lines = LastLines::from(log_lines);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
         let exposed = [exposure::warnings(&loaded), exposure::unreadable_accounts(&loaded)].concat();
         for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
@@ -73,7 +77,9 @@ impl App {
         let options = http_options(config)?;
         let mut services = HttpServices::default();
         if !config.log.accesslog.disabled {
-            services.apache_log = Some(Arc::new(access_log::to_stdout().map_err(AppError::AccessLog)?));
+            let lines = access_log::to_stdout().map_err(AppError::AccessLog)?;
+            last_lines.add(lines.clone());
+            services.apache_log = Some(Arc::new(move |line| lines.send(line)));
         }
         let Opened { driver, access, security, used } = Opened::open(config, drivers).await?;
         // The checks call the store itself: a check every ten seconds belongs neither to traces nor to the metrics of
@@ -94,6 +100,9 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
+        if let Some(events) = access.guard().and_then(|guard| guard.audit().lines()) {
+            last_lines.add(events);
+        }
         let caches = caches::caches_if_configured(config).await?;
         services.caches = caches.clone();
         let syncer = sync::syncer(config, &registry, caches.as_ref())?;
@@ -184,6 +193,7 @@ impl App {
             traces,
             reload,
             _used: used,
+            _last_lines: last_lines,
         })
     }
 }

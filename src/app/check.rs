@@ -19,7 +19,7 @@ use crate::telemetry::logging;
 pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<Vec<Diagnostic>, AppError> {
     let config = &loaded.config;
     let quiet = LogConfig { level: LogLevel::Warn, ..config.log.clone() };
-    logging::install(&quiet, None);
+    logging::install(&quiet);
     let mut errors = Vec::new();
     let mut note = |checked: Result<(), AppError>| errors.extend(checked.err());
     note(middleware::rules(config).map(drop));

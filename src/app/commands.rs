@@ -19,7 +19,7 @@ pub async fn collect(
     drivers: &Drivers,
     options: &gc::Options,
 ) -> Result<gc::Report, AppError> {
-    logging::install(&config.log, None);
+    logging::install(&config.log);
     if let Some(directory) = drivers.local_directory(&config.storage.driver) {
         store::require(&directory)?;
     }
@@ -36,7 +36,7 @@ pub async fn collect(
 /// If there is no store, or it cannot be opened.
 pub async fn inventory(config: &Config, drivers: &Drivers) -> Result<inventory::Source, AppError> {
     let quiet = LogConfig { level: LogLevel::Warn, ..config.log.clone() };
-    logging::install(&quiet, None);
+    logging::install(&quiet);
     if let Some(directory) = drivers.local_directory(&config.storage.driver) {
         store::require(&directory)?;
     }

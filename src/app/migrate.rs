@@ -46,7 +46,7 @@ pub async fn migration_stores(
     drivers: &Drivers,
     access: MigrationAccess,
 ) -> Result<MigrationStores, AppError> {
-    logging::install(&LogConfig { level: LogLevel::Warn, ..source.log.clone() }, None);
+    logging::install(&LogConfig { level: LogLevel::Warn, ..source.log.clone() });
     let directory = |config: &Config| drivers.local_directory(&config.storage.driver);
     let (from_directory, to_directory) = (directory(source), directory(target));
     if let Some(directory) = &from_directory {

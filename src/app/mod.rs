@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod exposure;
 mod health;
+mod last_lines;
 mod metrics;
 mod metrics_caches;
 mod metrics_sync;

@@ -98,7 +98,7 @@ pub fn free_bytes(config: &Config, drivers: &Drivers) -> Option<u64> {
 
 /// Logs warnings only: the command prints the rest.
 fn be_quiet(config: &Config) {
-    logging::install(&LogConfig { level: LogLevel::Warn, ..config.log.clone() }, None);
+    logging::install(&LogConfig { level: LogLevel::Warn, ..config.log.clone() });
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::audit_file::{self, AuditFile};
 use super::shown::without_secrets;
 use super::token_record::rfc3339;
+use crate::line_queue::LineSender;
 
 /// How long the same refusal is one line.
 const TOGETHER: Duration = Duration::from_secs(60);
@@ -118,6 +119,11 @@ impl Audit {
         if let Some(file) = self.0.as_ref().and_then(|inner| inner.file.as_ref()) {
             file.reopen();
         }
+    }
+
+    /// The queue of the events for the file, if there is one.
+    pub(crate) fn lines(&self) -> Option<LineSender> {
+        Some(self.0.as_ref()?.file.as_ref()?.lines())
     }
 
     /// Records an event.

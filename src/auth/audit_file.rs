@@ -31,12 +31,12 @@ impl AuditFile {
     /// The file cannot be opened, or no thread be started.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
-        let (sender, lines) = line_queue();
+        let (sender, mut lines) = line_queue();
         let reopen = Arc::<AtomicBool>::default();
         let opened = Self { lines: sender, reopen: Arc::clone(&reopen) };
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(&path, open, file, &lines, &reopen))?;
+            .spawn(move || write_all(&path, open, file, &mut lines, &reopen))?;
         Ok(opened)
     }
 
@@ -66,6 +66,11 @@ impl AuditFile {
     /// Opens the file again before the next line.
     pub(super) fn reopen(&self) {
         self.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// The queue of the thread that writes.
+    pub(super) fn lines(&self) -> LineSender {
+        self.lines.clone()
     }
 
     /// Hands a line to the thread that writes.
@@ -121,7 +126,7 @@ fn write_all<W: Write>(
     path: &Path,
     open: impl Fn(&Path) -> io::Result<W>,
     file: W,
-    lines: &LineReceiver,
+    lines: &mut LineReceiver,
     reopen: &AtomicBool,
 ) {
     let (mut file, mut has_failed, mut is_torn) = (file, false, false);
@@ -214,10 +219,10 @@ mod tests {
     fn a_line_that_a_full_disk_cut_short_spoils_no_other() {
         let content = Arc::<Mutex<Vec<u8>>>::default();
         let disk = Disk { content: Arc::clone(&content), room: 30 };
-        let (sender, lines) = line_queue();
+        let (sender, mut lines) = line_queue();
         let writer = thread::spawn(move || {
             let open = |_: &Path| Err(io::ErrorKind::NotFound.into());
-            write_all(Path::new("audit.log"), open, disk, &lines, &AtomicBool::default());
+            write_all(Path::new("audit.log"), open, disk, &mut lines, &AtomicBool::default());
         });
         sender.send(r#"{"user":"cut short"}"#.repeat(3));
         while content.lock().is_empty() {
@@ -235,7 +240,7 @@ mod tests {
     fn a_file_that_cannot_be_opened_again_loses_no_line() {
         let [old, new] = [(); 2].map(|()| Arc::<Mutex<Vec<u8>>>::default());
         let disk = |content: &Arc<Mutex<Vec<u8>>>| Disk { content: Arc::clone(content), room: usize::MAX };
-        let (sender, lines) = line_queue();
+        let (sender, mut lines) = line_queue();
         sender.send("one".to_owned());
         let sender = Mutex::new(Some(sender));
         let open = |_: &Path| match sender.lock().take() {
@@ -248,7 +253,7 @@ mod tests {
         };
         let log = TestLog::default();
         let capture = log.capture();
-        write_all(Path::new("audit.log"), open, disk(&old), &lines, &AtomicBool::new(true));
+        write_all(Path::new("audit.log"), open, disk(&old), &mut lines, &AtomicBool::new(true));
         drop(capture);
         let text = |content: &Mutex<Vec<u8>>| String::from_utf8(content.lock().clone()).unwrap();
         assert_eq!((text(&old).as_str(), text(&new).as_str()), ("one\n", "two\n"));

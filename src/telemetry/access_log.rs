@@ -6,20 +6,20 @@
 use std::io::{self, Write};
 use std::thread;
 
-use crate::line_queue::{LineReceiver, line_queue};
+use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// Starts the thread and returns its input. The thread ends when the input is dropped.
 ///
 /// # Errors
 ///
 /// The system does not start a thread.
-pub fn to_stdout() -> io::Result<impl Fn(String) + Send + Sync> {
-    let (sender, lines) = line_queue();
-    thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&lines))?;
-    Ok(move |line| sender.send(line))
+pub(crate) fn to_stdout() -> io::Result<LineSender> {
+    let (sender, mut lines) = line_queue();
+    thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&mut lines))?;
+    Ok(sender)
 }
 
-fn write_all(lines: &LineReceiver) {
+fn write_all(lines: &mut LineReceiver) {
     let mut output = io::BufWriter::new(io::stdout());
     while let Some(queued) = lines.next() {
         let mut written = queued.iter().try_for_each(|line| writeln!(output, "{line}"));

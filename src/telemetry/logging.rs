@@ -2,8 +2,6 @@
 //!
 //! The log goes to standard error; standard output belongs to the access log and to commands.
 
-use std::io;
-
 use sampan_config::{LogConfig, LogLevel};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -11,15 +9,34 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::format::LineFormat;
+use super::log_writer::LogWriter;
+use crate::line_queue::LineSender;
 
-/// Installs the log on standard error. The first call wins; a process has one log.
-///
-/// `traces` receives the spans of traces, if enabled.
+/// Installs the log of a command on standard error. The first call wins; a process has one log.
 ///
 /// `RUST_LOG` overrides `config.level`.
-pub fn install(config: &LogConfig, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) -> LevelSwitch {
+pub fn install(config: &LogConfig) {
+    install_with(config, LogWriter::AtOnce, None);
+}
+
+/// Installs the log of a serving registry, whose lines a thread writes: whoever ends the process waits for it.
+///
+/// `traces` receives the spans of traces, if enabled.
+pub(crate) fn install_for_server(
+    config: &LogConfig,
+    traces: Option<Box<dyn Layer<Registry> + Send + Sync>>,
+) -> (LevelSwitch, Option<LineSender>) {
+    let (writer, lines) = LogWriter::queued();
+    (install_with(config, writer, traces), lines)
+}
+
+fn install_with(
+    config: &LogConfig,
+    writer: LogWriter,
+    traces: Option<Box<dyn Layer<Registry> + Send + Sync>>,
+) -> LevelSwitch {
     let format = LineFormat::new(config.formatter, config.fields.clone()).with_caller(config.reportcaller);
-    let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(io::stderr);
+    let lines = fmt::layer().event_format(format).with_ansi(false).with_writer(writer);
     let (lines, switch) = match EnvFilter::try_from_default_env() {
         Ok(filter) => (lines.with_filter(filter).boxed(), LevelSwitch(None)),
         Err(_) => {

@@ -1,7 +1,8 @@
 //! Logs, metrics and traces.
 
-pub mod access_log;
+pub(crate) mod access_log;
 pub mod format;
+mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod traces;

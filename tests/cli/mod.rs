@@ -20,6 +20,7 @@ mod htpasswd_command;
 mod image_configs;
 mod image_script;
 mod inventory_command;
+mod logs;
 pub(crate) mod metrics;
 mod middleware;
 mod migrate_command;

@@ -1,0 +1,31 @@
+//! `LastLines`: what the threads of the logs have not written yet when the registry ends.
+
+use std::time::Duration;
+
+use crate::line_queue::LineSender;
+
+/// How long one log whose reader or disk hangs delays the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Waits, when dropped, until the lines of all logs are written.
+#[derive(Debug, Default)]
+pub(super) struct LastLines(Vec<LineSender>);
+
+impl LastLines {
+    pub(super) fn add(&mut self, lines: LineSender) {
+        self.0.push(lines);
+    }
+}
+
+impl From<Option<LineSender>> for LastLines {
+    fn from(log: Option<LineSender>) -> Self {
+        Self(log.into_iter().collect())
+    }
+}
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        // The log comes last, since the others may complain there.
+        self.0.iter().rev().for_each(|lines| lines.wait_until_written(PATIENCE));
+    }
+}
