@@ -225,7 +225,8 @@ impl Htpasswd {
                 },
             }
         };
-        let turn = self.queue.turn(client, until).await.map_err(turned_away)?;
+        let standing = self.throttle.standing(client);
+        let turn = self.queue.turn(client, standing, until).await.map_err(turned_away)?;
         // The throttle may have refused the address or user while this request waited.
         refuse()?;
         let compared = on_nice_thread(NICENESS, move || {

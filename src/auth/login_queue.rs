@@ -3,6 +3,9 @@
 //! A comparison takes a core for a good part of a second, on purpose, so logins queue. In a single queue, a
 //! crowd at one address would delay all other addresses. So each address has its own queue, and only its
 //! first few logins enter the common queue; a full queue refuses more. One core stays free for other work.
+//!
+//! Clients that guess from many addresses would still be a long queue before a user's first login. So of the addresses
+//! whose logins have failed, only as many enter the common queue as are compared at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::success_cache::Fingerprint;
-use super::throttle::network_of;
+use super::throttle::{Standing, network_of};
 
 /// The most logins of one address that may wait, including those with a turn.
 const MAX_WAITING: usize = 32;
@@ -25,6 +28,8 @@ pub(super) struct LoginQueue {
     pub(super) comparisons: Arc<Semaphore>,
     /// How many logins of one address may be in it.
     per_address: usize,
+    /// Those of addresses whose logins have failed that may be in it.
+    of_failed: Arc<Semaphore>,
     queues: Queues,
     same: Same,
 }
@@ -54,6 +59,7 @@ pub(super) enum NoTurn {
 #[derive(Debug)]
 pub(super) struct Turn {
     _comparison: OwnedSemaphorePermit,
+    _of_failed: Option<OwnedSemaphorePermit>,
     _of_address: OwnedSemaphorePermit,
     _waiting: Waiting,
 }
@@ -89,18 +95,33 @@ impl LoginQueue {
         Self {
             comparisons: Arc::new(Semaphore::new(comparisons)),
             per_address: comparisons.div_ceil(2),
+            of_failed: Arc::new(Semaphore::new(comparisons)),
             queues: Queues::default(),
             same: Same::default(),
         }
     }
 
     /// Waits until a login from `client` may be compared, at most until `until`.
-    pub(super) async fn turn(&self, client: Option<IpAddr>, until: Instant) -> Result<Turn, NoTurn> {
+    pub(super) async fn turn(
+        &self,
+        client: Option<IpAddr>,
+        standing: Standing,
+        until: Instant,
+    ) -> Result<Turn, NoTurn> {
         let (turns, waiting) = self.join(client)?;
         let turn = async {
             let of_address = turns.acquire_owned().await.ok()?;
+            let of_failed = match standing {
+                Standing::Good => None,
+                Standing::HasFailed => Some(Arc::clone(&self.of_failed).acquire_owned().await.ok()?),
+            };
             let comparison = Arc::clone(&self.comparisons).acquire_owned().await.ok()?;
-            Some(Turn { _comparison: comparison, _of_address: of_address, _waiting: waiting })
+            Some(Turn {
+                _comparison: comparison,
+                _of_failed: of_failed,
+                _of_address: of_address,
+                _waiting: waiting,
+            })
         };
         timeout_at(until, turn).await.ok().flatten().ok_or(NoTurn::TooLate)
     }
@@ -169,24 +190,31 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, number]))
     }
 
+    const GOOD: Standing = Standing::Good;
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(3600)
     }
 
     /// The number of turns before a login from a quiet address gets one, behind `crowd` logins at each of
-    /// four addresses.
-    async fn turns_before_an_honest_login(cores: usize, crowd: usize) -> usize {
+    /// `addresses` with this standing.
+    async fn turns_before_an_honest_login(
+        cores: usize,
+        addresses: u8,
+        crowd: usize,
+        standing: Standing,
+    ) -> usize {
         let queue = LoginQueue::new(cores);
         let mut others = FuturesUnordered::new();
-        for number in 1..=4 {
-            others.extend((0..crowd).map(|_| queue.turn(address(number), soon())));
+        for number in 1..=addresses {
+            others.extend((0..crowd).map(|_| queue.turn(address(number), standing, soon())));
         }
         // The whole crowd queues first.
         let mut held = Vec::new();
         while let Some(Some(turn)) = others.next().now_or_never() {
             held.extend(turn.ok());
         }
-        let mut honest = Box::pin(queue.turn(address(9), soon()));
+        let mut honest = Box::pin(queue.turn(address(255), GOOD, soon()));
         let mut turns = 0;
         loop {
             if let Some(turn) = (&mut honest).now_or_never() {
@@ -203,31 +231,51 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_at_one_address_does_not_delay_others() {
-        assert!(unconstrained(turns_before_an_honest_login(2, 50)).await <= 4);
-        assert!(unconstrained(turns_before_an_honest_login(8, 50)).await <= 16);
+        assert!(unconstrained(turns_before_an_honest_login(2, 4, 50, GOOD)).await <= 4);
+        assert!(unconstrained(turns_before_an_honest_login(8, 4, 50, GOOD)).await <= 16);
+    }
+
+    #[tokio::test]
+    async fn those_who_guess_from_many_addresses_do_not_delay_a_first_login() {
+        let failed = Standing::HasFailed;
+        assert!(unconstrained(turns_before_an_honest_login(2, 200, 1, failed)).await <= 1);
+        assert!(unconstrained(turns_before_an_honest_login(8, 200, 1, failed)).await <= 1);
+    }
+
+    #[tokio::test]
+    async fn those_who_have_failed_get_turns_beside_others() {
+        let queue = LoginQueue::new(2);
+        let first = queue.turn(address(1), GOOD, soon()).await.unwrap();
+        let mut failed = Box::pin(queue.turn(address(2), Standing::HasFailed, soon()));
+        assert!((&mut failed).now_or_never().is_none());
+        let mut other = Box::pin(queue.turn(address(3), GOOD, soon()));
+        assert!((&mut other).now_or_never().is_none());
+        drop(first);
+        assert!(failed.now_or_never().is_some(), "it came before the other");
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_more() {
         let queue = LoginQueue::new(2);
-        let first = queue.turn(address(1), soon()).await.unwrap();
-        let mut others: Vec<_> = (1..MAX_WAITING).map(|_| Box::pin(queue.turn(address(1), soon()))).collect();
+        let first = queue.turn(address(1), GOOD, soon()).await.unwrap();
+        let mut others: Vec<_> =
+            (1..MAX_WAITING).map(|_| Box::pin(queue.turn(address(1), GOOD, soon()))).collect();
         for other in &mut others {
             assert!(other.now_or_never().is_none());
         }
-        assert_eq!(queue.turn(address(1), soon()).await.unwrap_err(), NoTurn::Crowded);
-        assert!(queue.turn(address(2), soon()).now_or_never().is_none(), "another address queues");
+        assert_eq!(queue.turn(address(1), GOOD, soon()).await.unwrap_err(), NoTurn::Crowded);
+        assert!(queue.turn(address(2), GOOD, soon()).now_or_never().is_none(), "another address queues");
         drop(first);
         drop(others);
-        assert!(queue.turn(address(1), soon()).now_or_never().is_some());
+        assert!(queue.turn(address(1), GOOD, soon()).now_or_never().is_some());
         assert!(queue.queues.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_times_out() {
         let queue = LoginQueue::new(1);
-        let _turn = queue.turn(address(1), soon()).await.unwrap();
-        assert_eq!(queue.turn(address(2), Instant::now()).await.unwrap_err(), NoTurn::TooLate);
+        let _turn = queue.turn(address(1), GOOD, soon()).await.unwrap();
+        assert_eq!(queue.turn(address(2), GOOD, Instant::now()).await.unwrap_err(), NoTurn::TooLate);
     }
 
     #[tokio::test]

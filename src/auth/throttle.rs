@@ -68,6 +68,15 @@ pub(super) struct Throttle {
     failures: Mutex<HashMap<Origin, Failures>>,
 }
 
+/// The record of a client's address before its login is compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// No login of its address has failed lately, or others have succeeded since.
+    Good,
+    /// Logins of its address have failed.
+    HasFailed,
+}
+
 /// The origin of a login.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Origin {
@@ -103,6 +112,17 @@ impl Throttle {
             .filter(|until| now < *until)?;
         // Whole seconds, rounded up: a client that waits for that long must not be too early.
         Some(Duration::from_secs((until - now).as_millis().div_ceil(1000) as u64))
+    }
+
+    /// Whether logins of the address of `client` have failed.
+    pub(super) fn standing(&self, client: Option<IpAddr>) -> Standing {
+        let of_address = Origin { client: client.map(network_of), user: None };
+        match self.failures.lock().get(&of_address) {
+            Some(failures) if failures.count > 0 && self.is_remembered(failures, Instant::now()) => {
+                Standing::HasFailed
+            }
+            _ => Standing::Good,
+        }
     }
 
     /// Counts a failure with this password, and returns the delay of its response.
@@ -144,6 +164,10 @@ impl Throttle {
         [Origin { client, user: Some(self.hasher.hash_one(user)) }, Origin { client, user: None }]
     }
 
+    fn is_remembered(&self, failures: &Failures, now: Instant) -> bool {
+        now - failures.last < self.options.forgotten_after
+    }
+
     fn count(
         &self,
         failures: &mut HashMap<Origin, Failures>,
@@ -151,7 +175,7 @@ impl Throttle {
         limit: u32,
         now: Instant,
     ) -> u32 {
-        let remembered = |failures: &Failures| now - failures.last < self.options.forgotten_after;
+        let remembered = |failures: &Failures| self.is_remembered(failures, now);
         if failures.len() >= self.options.capacity && !failures.contains_key(&origin) {
             failures.retain(|_, failures| remembered(failures));
             if failures.len() >= self.options.capacity
@@ -310,6 +334,22 @@ mod tests {
         assert_eq!(throttle.refused_for(HERE, b"honest"), None);
         failed(&throttle, HERE, b"one more");
         assert!(throttle.refused_for(HERE, b"honest").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_an_address_are_its_standing_until_a_success_or_half_an_hour() {
+        let throttle = throttle();
+        assert_eq!(throttle.standing(HERE), Standing::Good);
+        fail(&throttle, 1, b"a");
+        assert_eq!(
+            [throttle.standing(HERE), throttle.standing(THERE)],
+            [Standing::HasFailed, Standing::Good]
+        );
+        throttle.succeeded(HERE, b"b");
+        assert_eq!(throttle.standing(HERE), Standing::Good);
+        fail(&throttle, 1, b"c");
+        tokio::time::advance(Duration::from_secs(30 * 60)).await;
+        assert_eq!(throttle.standing(HERE), Standing::Good);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! `Cursor`: reads a bundle forward, from files or from a pipe, and compares what must be there.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,11 +22,21 @@ pub(crate) struct Pipe {
 
 /// A position in a bundle.
 pub(crate) enum Cursor {
-    Files { files: Arc<PartFiles>, offset: u64 },
+    Files {
+        files: Arc<PartFiles>,
+        offset: u64,
+        /// The last chunks, whose memory is used again when the consumer has dropped them.
+        last: VecDeque<Bytes>,
+    },
     Pipe(OwnedMutexGuard<Pipe>),
 }
 
 impl Cursor {
+    /// A position in files.
+    pub(crate) fn in_files(files: Arc<PartFiles>, offset: u64) -> Self {
+        Self::Files { files, offset, last: VecDeque::new() }
+    }
+
     pub(crate) fn offset(&self) -> u64 {
         match self {
             Self::Files { offset, .. } => *offset,
@@ -61,17 +72,19 @@ impl Cursor {
     pub(crate) async fn chunk_if_any(&mut self, max: u64) -> Result<Bytes> {
         let len = max.min(CHUNK) as usize;
         match self {
-            Self::Files { files, offset } => {
+            Self::Files { files, offset, last } => {
                 let (reader, at) = (files.clone(), *offset);
                 // Allocated here: an allocator keeps memory for each thread, and those that block are many.
-                let mut buffer = vec![0; len];
+                let mut buffer = used_again(last).unwrap_or_default();
+                buffer.resize(len, 0);
                 let read = tokio::task::spawn_blocking(move || {
                     let filled = reader.fill(at, &mut buffer)?;
                     buffer.truncate(filled);
-                    Ok::<_, Error>(Bytes::from(buffer))
+                    Ok::<_, Error>(buffer.freeze())
                 });
                 let chunk = read.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))??;
                 *offset += chunk.len() as u64;
+                last.push_back(chunk.clone());
                 Ok(chunk)
             }
             Self::Pipe(pipe) => {
@@ -116,5 +129,35 @@ impl Cursor {
             Self::Files { files, .. } => files.fault(entry, offset, problem),
             Self::Pipe(_) => Fault { entry: entry.to_owned(), offset, part: None, problem: problem.into() },
         }
+    }
+}
+
+/// The memory of one of the last chunks, the oldest first, if its consumer has dropped it.
+fn used_again(last: &mut VecDeque<Bytes>) -> Option<BytesMut> {
+    let free = (0..last.len()).find(|place| last[*place].is_unique());
+    let oldest = match free {
+        Some(free) => last.remove(free),
+        // A consumer that keeps all it reads needs new memory each time.
+        None if last.len() > 1 => last.pop_front(),
+        None => None,
+    };
+    oldest?.try_into_mut().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_once_its_reader_has_dropped_it() {
+        let [first, second] = [1, 2].map(|byte| Bytes::from(vec![byte; 8]));
+        let addresses = [first.as_ptr(), second.as_ptr()];
+        let mut last = VecDeque::from([first.clone(), second.clone()]);
+        assert!(used_again(&mut last.clone()).is_none(), "both are read");
+        drop(second);
+        let again = used_again(&mut last).unwrap();
+        assert_eq!((again.as_ptr(), again.len()), (addresses[1], 8));
+        drop(first);
+        assert_eq!(used_again(&mut last).unwrap().as_ptr(), addresses[0]);
     }
 }

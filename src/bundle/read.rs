@@ -74,7 +74,7 @@ impl Reader {
     /// Reads the head of a bundle that may end early behind it.
     pub(crate) async fn over(files: PartFiles) -> Result<Self> {
         let files = Arc::new(files);
-        let mut cursor = Cursor::Files { files: files.clone(), offset: 0 };
+        let mut cursor = Cursor::in_files(files.clone(), 0);
         Ok(Self { bundle: Arc::new(read_head(&mut cursor).await?), medium: Medium::Files(files) })
     }
 
@@ -122,9 +122,7 @@ impl Reader {
     pub async fn content(&self, index: usize) -> Result<ContentReader> {
         let content = &self.plan().contents[index];
         let mut cursor = match &self.medium {
-            Medium::Files(files) => {
-                Cursor::Files { files: files.clone(), offset: self.layout().header(index) }
-            }
+            Medium::Files(files) => Cursor::in_files(files.clone(), self.layout().header(index)),
             Medium::Pipe(pipe, next) => {
                 let mut cursor = Cursor::Pipe(pipe.clone().lock_owned().await);
                 let mut next = next.lock().await;

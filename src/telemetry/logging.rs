@@ -19,7 +19,7 @@ pub fn install(config: &LogConfig) {
     install_with(config, LogWriter::AtOnce, None);
 }
 
-/// Installs the log of a serving registry, whose lines a thread writes: whoever ends the process waits for it.
+/// Installs the log of a serving registry, whose lines a thread writes; at the end the process waits for it.
 ///
 /// `traces` receives the spans of traces, if enabled.
 pub(crate) fn install_for_server(

@@ -1,7 +1,7 @@
 //! A file as a stream of chunks, for consumers that need the bytes: TLS, HTTP/2, the collector.
 //!
-//! Cached content is copied on the calling thread, into a reused buffer: a fresh one per chunk would cost as
-//! much in page faults as the copy. Uncached content is read on the pool, one chunk ahead of the consumer.
+//! Cached content is copied on the calling thread, uncached content read on the pool, one chunk ahead of the consumer; both
+//! into reused buffers.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::lent::{Home, Lent};
 use crate::page_cache;
 use crate::pool::Job;
-use crate::read::{Part, exactly};
+use crate::read::Part;
 
 /// The size of a copy on an async thread, which takes some 30 µs.
 const WARM_BYTES: u64 = 256 * 1024;
@@ -76,8 +76,8 @@ impl Chunks {
     }
 
     fn cold(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
-        let (file, offset) = (self.part.file.clone(), self.part.rest.start);
-        let len = COLD_BYTES.min(self.part.len());
-        move || exactly(&file, offset, len)
+        let (home, file, start) = (self.home.clone(), self.part.file.clone(), self.part.rest.start);
+        let range = start..start + COLD_BYTES.min(self.part.len());
+        move || Lent::read(&home, &file, range)
     }
 }
