@@ -54,12 +54,18 @@ pub(super) fn stopping(drain_timeout: Duration) {
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
 }
 
+/// However short the interval of a mistyped unit is.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Notifies the watchdog at the interval that it requires, for ever.
 ///
 /// This is an ordinary task: if all tasks hang, so does this one, and systemd restarts the process.
 pub(super) async fn feed_the_watchdog() -> Infallible {
-    let Some(patience) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
-    let mut ticks = tokio::time::interval(patience / 2);
+    // Zero is no watchdog, for systemd too.
+    let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval((patience / 2).max(SHORTEST_INTERVAL));
     loop {
         ticks.tick().await;
         tell(&[NotifyState::Watchdog]);

@@ -344,7 +344,7 @@ pub(super) struct CertificateOptions {
     pub(super) out: PathBuf,
 
     /// The validity of the certificate, in days
-    #[arg(long, default_value_t = DEFAULT_DAYS)]
+    #[arg(long, default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) days: u32,
 
     /// Overwrite an existing certificate; the authority stays

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sampan_config::{Config, ListenAddress};
+use sampan_config::{Config, ListenAddress, TlsConfig};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -156,6 +156,13 @@ impl Asked {
         let asks_for_certificates = http.tls.as_ref().is_some_and(|tls| !tls.clientcas.is_empty());
         if asks_for_certificates && http.debug.as_ref().is_some_and(|debug| debug.addr.is_some()) {
             return Self::of_operators(config);
+        }
+        if http.tls.as_ref().is_some_and(TlsConfig::requires_certificates) {
+            return Err(
+                "the registry requires client certificates, so only its debug listener can be asked: set \
+                        http.debug.addr, such as 127.0.0.1:5001"
+                    .into(),
+            );
         }
         let scheme = if http.tls.is_some() { "https" } else { "http" };
         let asked = Self::own(scheme, &http.addr, "http.addr")?;

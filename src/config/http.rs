@@ -32,7 +32,7 @@ section! {
         pub tls: Option<TlsConfig>; never_blank(
             "give `certificate` and `key`, or remove the section and its variables to serve without TLS"
         ),
-        /// A map of header names to lists of values; added to all responses.
+        /// A map of header names to lists of values; added to all responses that do not have them.
         pub headers: BTreeMap<String, Vec<String>>,
         /// Networks (`10.0.0.0/8`), addresses or `unix`. The registry believes only these when they say where a request comes
         /// from (`X-Forwarded-For`, `X-Real-Ip`, `Forwarded`), and, if there is one, by what name clients came
@@ -185,6 +185,9 @@ section! {
     }
 }
 
+/// The headers that the server sets for each answer by itself.
+const FRAMING: [&str; 5] = ["Connection", "Content-Length", "Trailer", "Transfer-Encoding", "Upgrade"];
+
 impl HttpConfig {
     /// Checks addresses, headers, TLS and the pages of the debug listener.
     pub(crate) fn check(&self, found: &mut Findings<'_>) {
@@ -192,8 +195,14 @@ impl HttpConfig {
         for (name, values) in &self.headers {
             if !is_header(name, values.iter().map(String::as_str)) {
                 found.mistake(&format!("http.headers.{name}"), "is not a valid HTTP header");
+            } else if FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+                found.mistake(
+                    &format!("http.headers.{name}"),
+                    "says where an answer ends, which differs for each: remove it",
+                );
             }
         }
+        self.limits.check(found);
         if let Some(tls) = &self.tls {
             tls.check(found);
             if self.h2c.enabled {
@@ -230,7 +239,34 @@ impl HttpConfig {
     }
 }
 
+impl LimitsConfig {
+    fn check(&self, found: &mut Findings<'_>) {
+        let zero = "must be longer than zero, since no request would be in time";
+        if self.headertimeout.is_zero() {
+            found.mistake("http.limits.headertimeout", zero);
+        }
+        if self.readtimeout.is_zero() {
+            found.mistake("http.limits.readtimeout", zero);
+        }
+        if self.maxmanifestsize.0 == 0 {
+            found.mistake(
+                "http.limits.maxmanifestsize",
+                "must be more than zero, since every push would fail",
+            );
+        }
+    }
+}
+
 impl TlsConfig {
+    /// Whether a client without a certificate is refused.
+    pub fn requires_certificates(&self) -> bool {
+        let requires = matches!(
+            self.clientauth,
+            ClientAuth::RequireAnyClientCert | ClientAuth::RequireAndVerifyClientCert
+        );
+        requires && !self.clientcas.is_empty()
+    }
+
     fn check(&self, found: &mut Findings<'_>) {
         let is_chosen = |path| found.tree.at(path).is_some_and(|node| node.origin != Origin::Default);
         if self.clientcas.is_empty() && is_chosen("http.tls.clientauth") {

@@ -9,7 +9,7 @@ use super::findings::Findings;
 use super::key::{Key, Kind, Unserved};
 use super::section::section;
 use super::unserved::any_enabled;
-use super::{Diagnostic, ExternalUrl, Secret};
+use super::{Diagnostic, ExternalUrl};
 
 /// Neither this registry nor Distribution has any.
 const UNSERVED: Key = Key::new("", Kind::List(&Kind::Section(Middleware::KEYS)))
@@ -39,7 +39,7 @@ section! {
         pub disabled: bool = "false",
         /// `redirect`: `baseurl`, below which a blob is at its path in the store. `rewrite`: `scheme`, `host` (with a port, if
         /// any) and `trimpathprefix`, which are replaced in the URL that the store signed.
-        pub options: BTreeMap<String, Secret<serde_json::Value>>,
+        pub options: BTreeMap<String, serde_json::Value>,
     }
 }
 
@@ -96,8 +96,8 @@ impl Middleware {
     }
 
     fn read_options<T: DeserializeOwned>(&self) -> Result<T, String> {
-        let options = self.options.iter().map(|(key, value)| (key.clone(), value.expose().clone()));
-        serde_json::from_value(options.collect::<serde_json::Map<_, _>>().into())
+        let options = self.options.clone();
+        serde_json::from_value(options.into_iter().collect::<serde_json::Map<_, _>>().into())
             .map_err(|error| format!("options: {error}"))
     }
 }

@@ -97,6 +97,16 @@ fn a_registry_is_asked_over_tls_with_its_own_authority() {
 }
 
 #[test]
+fn a_registry_that_requires_certificates_is_asked_by_its_debug_listener_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = "addr: '127.0.0.1:5000', tls: {certificate: /c, key: /k, clientcas: [/ca]}";
+    let config = filesystem_config(&directory.path().join("data")).replace("addr: '127.0.0.1:0'", tls);
+    std::fs::write(directory.path().join("sampan.yml"), config).unwrap();
+    let ended = ask(directory.path(), &["health", "sampan.yml"]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("set http.debug.addr"), "{ended:?}");
+}
+
+#[test]
 fn a_registry_tells_its_state_and_collects_when_it_is_asked() {
     let directory = tempfile::tempdir().unwrap();
     let registry = start(directory.path(), "");

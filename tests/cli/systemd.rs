@@ -83,6 +83,17 @@ fn the_watchdog_is_fed() {
 }
 
 #[test]
+fn a_watchdog_without_an_interval_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    configured(directory.path(), "");
+    let mut command = binary(directory.path());
+    let notices = Notices::of(&mut command, directory.path());
+    let mut process = Process::start(command.env("WATCHDOG_USEC", "0").args(["serve", "config.yml"]));
+    notices.wait_for("READY=1");
+    assert!(process.terminate().success(), "{}", process.log());
+}
+
+#[test]
 fn one_socket_takes_the_place_of_the_address() {
     let directory = tempfile::tempdir().unwrap();
     // An address that could not be listened at.

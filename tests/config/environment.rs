@@ -222,7 +222,7 @@ fn fields_of_a_lists_items_are_reached_past_the_first() {
     assert_eq!(endpoints[1].name.as_deref(), Some("b"));
     let middleware = config.middleware.unwrap().storage;
     assert_eq!(middleware[1].name.as_deref(), Some("cloudfront"));
-    assert_eq!(middleware[1].options["baseurl"].expose(), "https://x");
+    assert_eq!(middleware[1].options["baseurl"], "https://x");
 }
 
 #[test]

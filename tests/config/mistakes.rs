@@ -87,6 +87,18 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "http: { headers: { \"a b\": [c] } }",
             "config.yml:3:27: http.headers.a b: is not a valid HTTP header",
         ),
+        (
+            "http: { headers: { content-length: ['5'] } }",
+            "config.yml:3:36: http.headers.content-length: says where an answer ends, which differs for each: remove it",
+        ),
+        (
+            "http: { limits: { headertimeout: 0s } }",
+            "config.yml:3:34: http.limits.headertimeout: must be longer than zero, since no request would be in time",
+        ),
+        (
+            "http: { limits: { maxmanifestsize: 0 } }",
+            "config.yml:3:36: http.limits.maxmanifestsize: must be more than zero, since every push would fail",
+        ),
         ("auth: htpasswd", "config.yml:3:7: auth.htpasswd: the key `realm` is missing"),
         ("auth: { htpasswd: { realm: r } }", "config.yml:3:9: auth.htpasswd: the key `path` is missing"),
         (

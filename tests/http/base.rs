@@ -95,6 +95,18 @@ async fn configured_headers_are_added_to_every_answer_of_the_api() {
 }
 
 #[tokio::test]
+async fn a_configured_header_does_not_come_beside_the_answers_own() {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [("content-type", "text/plain"), ("x-two", "a"), ("x-two", "b")] {
+        headers.append(name, value.parse().unwrap());
+    }
+    let server = Server::with_options(HttpOptions { headers, ..HttpOptions::default() });
+    let answer = server.call("GET", "/v2/_catalog").send().await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.headers.get_all("x-two").iter().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn everything_but_the_root_is_below_the_prefix() {
     let prefix = "/reg/".parse().unwrap();
     let server = Server::with_options(HttpOptions { prefix, ..HttpOptions::default() });

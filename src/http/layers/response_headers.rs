@@ -1,5 +1,7 @@
 //! Headers common to all responses, and the removal of the body from a response to `HEAD`.
 
+use std::collections::HashSet;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
@@ -9,7 +11,8 @@ use sampan_cache::Served;
 
 use crate::http::headers::{CACHE_STATUS, DOCKER_API_VERSION, REGISTRY_2_0};
 
-/// Adds `Docker-Distribution-Api-Version`, the headers of `http.headers`, and how a cache answered.
+/// Adds `Docker-Distribution-Api-Version`, the headers of `http.headers` that the answer does not have, and how a cache
+/// answered.
 pub(in crate::http) fn add(configured: &HeaderMap, served: Option<Served>, answer: &mut HeaderMap) {
     // An error says it itself, also after a part of its answer was served.
     if let Some(served) = served {
@@ -17,7 +20,9 @@ pub(in crate::http) fn add(configured: &HeaderMap, served: Option<Served>, answe
         answer.entry(CACHE_STATUS).or_insert_with(value);
     }
     answer.insert(DOCKER_API_VERSION, REGISTRY_2_0);
-    for (name, value) in configured {
+    // As in Distribution, whose handlers replace them.
+    let own: HashSet<_> = answer.keys().filter(|name| configured.contains_key(*name)).cloned().collect();
+    for (name, value) in configured.iter().filter(|(name, _)| !own.contains(*name)) {
         answer.append(name, value.clone());
     }
 }
