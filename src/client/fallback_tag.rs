@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use sampan_engine::oci::media_type::OCI_INDEX;
-use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, Tag};
+use sampan_engine::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 use serde_json::{Value, json};
 
 use crate::error::{ClientError, Problem};
@@ -39,15 +39,35 @@ impl RepositoryClient {
         subject: &Digest,
         referrer: &Descriptor,
     ) -> Result<(), ClientError> {
-        let reference = Reference::Tag(fallback_tag(subject));
-        for _ in 0..MAX_WRITES {
+        let tag = fallback_tag(subject);
+        self.rewrite_fallback_tag(&tag, |current| merge(current, referrer)).await.map(drop)
+    }
+
+    /// Adds the entries of `index` to those under a fallback tag; an index that has all of these takes its place. Returns
+    /// whether that needed a write. Other clients may write the tag at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As every request; also if other clients kept overwriting the tag.
+    pub async fn merge_into_fallback_tag(&self, tag: &Tag, index: &Bytes) -> Result<bool, ClientError> {
+        self.rewrite_fallback_tag(tag, |current| merge_index(current, index)).await
+    }
+
+    /// Writes what `change` makes of the manifest under a tag, until that is `None`: the tag is as it should be.
+    async fn rewrite_fallback_tag(
+        &self,
+        tag: &Tag,
+        change: impl Fn(Option<&RemoteManifest>) -> Option<Bytes>,
+    ) -> Result<bool, ClientError> {
+        let reference = Reference::Tag(tag.clone());
+        for written in 0..=MAX_WRITES {
             let current = self.manifest(&reference).await?;
-            let Some(merged) = merge(current.as_ref(), referrer) else { return Ok(()) };
-            // An index has no subject, so this push adds to no other tag.
-            Box::pin(self.put_manifest(&reference, OCI_INDEX, merged)).await?;
-        }
-        if self.fallback_referrers(subject).await?.iter().any(|entry| entry.digest == referrer.digest) {
-            return Ok(());
+            let Some(changed) = change(current.as_ref()) else { return Ok(written > 0) };
+            if written < MAX_WRITES {
+                let media_type = MediaType::of_manifest(&changed);
+                // An index has no subject, so this push adds to no other tag.
+                Box::pin(self.put_manifest(&reference, media_type.as_str(), changed)).await?;
+            }
         }
         let problem = format!("other clients keep overwriting the tag {reference}; push the referrer again");
         Err(ClientError::at(self.connection().transport.registry().as_str(), Problem::Protocol(problem)))
@@ -57,17 +77,44 @@ impl RepositoryClient {
 /// The index with the entry added; `None` if it has it. Fields that this crate does not know stay as they are.
 fn merge(current: Option<&RemoteManifest>, referrer: &Descriptor) -> Option<Bytes> {
     let entry = serde_json::to_value(referrer).ok()?;
-    let read = current.and_then(|current| serde_json::from_slice::<Value>(&current.bytes).ok());
-    // Something else under the tag makes room, as the specification lets any client overwrite it.
-    let index = read.filter(|index| index["manifests"].is_array() && index.get("layers").is_none());
-    let mut index =
-        index.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}));
+    let index = current.and_then(|current| index_in(&current.bytes));
+    let index = index.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}));
+    with_entries(index, &[entry])
+}
+
+/// What the tag names after an index was added to what it names; `None` if nothing changes.
+fn merge_index(current: Option<&RemoteManifest>, index: &Bytes) -> Option<Bytes> {
+    let entries = |index: &Value| index["manifests"].as_array().cloned().unwrap_or_default();
+    let Some(there) = current.and_then(|current| index_in(&current.bytes)) else {
+        return Some(index.clone());
+    };
+    let new = entries(&index_in(index)?);
+    let is_new = |entry: &Value| new.iter().any(|it| it["digest"] == entry["digest"]);
+    match entries(&there).iter().all(is_new) {
+        true => current.is_none_or(|current| current.bytes != *index).then(|| index.clone()),
+        false => with_entries(there, &new),
+    }
+}
+
+/// An index that lists referrers. Something else under the tag makes room, as the specification lets any client overwrite it.
+fn index_in(bytes: &Bytes) -> Option<Value> {
+    let read = serde_json::from_slice::<Value>(bytes).ok();
+    read.filter(|index| index["manifests"].is_array() && index.get("layers").is_none())
+}
+
+/// The index with the entries that it lacks; `None` if it lacks none.
+fn with_entries(mut index: Value, entries: &[Value]) -> Option<Bytes> {
     index["mediaType"] = OCI_INDEX.into();
-    let entries = index["manifests"].as_array_mut()?;
-    if entries.iter().any(|known| known["digest"] == entry["digest"]) {
+    let there = index["manifests"].as_array_mut()?;
+    let count = there.len();
+    for entry in entries {
+        if !there.iter().any(|known| known["digest"] == entry["digest"]) {
+            there.push(entry.clone());
+        }
+    }
+    if there.len() == count {
         return None;
     }
-    entries.push(entry);
     serde_json::to_vec(&index).ok().map(Bytes::from)
 }
 
@@ -110,6 +157,28 @@ mod tests {
         assert_eq!(merged["annotations"]["a"], "b");
         assert_eq!(merged["manifests"][0]["data"], "e30=");
         assert_eq!(merged["manifests"][1]["artifactType"], "application/x");
+    }
+
+    #[test]
+    fn an_index_replaces_one_with_fewer_entries_and_adds_to_others() {
+        let index = |digests: &[&str]| {
+            let entries: Vec<Value> = digests.iter().map(|digest| json!({ "digest": digest })).collect();
+            json!({"schemaVersion": 2, "manifests": entries}).to_string()
+        };
+        let merged = |there: &str, new: &str| {
+            merge_index(Some(&manifest(there)), &Bytes::copy_from_slice(new.as_bytes()))
+        };
+        let both = index(&["a", "b"]);
+        assert_eq!(merged(&index(&["a"]), &both).unwrap(), both.as_bytes());
+        assert_eq!(merged("{}", &both).unwrap(), both.as_bytes());
+        assert_eq!(merge_index(None, &Bytes::from(both.clone())).unwrap(), both.as_bytes());
+        for there in [&both, &index(&["b", "c", "a"])] {
+            assert_eq!(merged(there, &both), None, "{there}");
+        }
+        let added: Value = serde_json::from_slice(&merged(&index(&["c", "a"]), &both).unwrap()).unwrap();
+        let digests: Vec<&Value> =
+            added["manifests"].as_array().unwrap().iter().map(|it| &it["digest"]).collect();
+        assert_eq!(digests, ["c", "a", "b"]);
     }
 
     #[test]

@@ -58,6 +58,15 @@ impl Target for CopyTarget {
         self.store.has_manifest(repository, digest).await
     }
 
+    async fn has_referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<bool> {
+        self.store.has_referrer(repository, subject, referrer).await
+    }
+
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
         self.store.has_blob(repository, digest, size_bytes).await
     }
@@ -100,7 +109,11 @@ impl Target for CopyTarget {
         self.store.settle().await;
     }
 
-    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+    fn merges(&self, tag: &Tag) -> bool {
+        self.store.merges(tag)
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<bool> {
         self.store.put_manifest(repository, manifest).await
     }
 

@@ -19,6 +19,12 @@ pub(crate) fn subject_in(tag: &Tag) -> Option<&str> {
     is_fallback_tag(tag).then(|| tag.as_str().split('.').next().unwrap_or_default())
 }
 
+/// Whether a fallback tag names the list of its subject's referrers, and not one attachment, as those of cosign do.
+pub(crate) fn lists_referrers(tag: &Tag) -> bool {
+    is_fallback_tag(tag)
+        && tag.as_str().split('-').skip(1).all(|hex| hex.bytes().all(|it| it.is_ascii_hexdigit()))
+}
+
 /// The manifest to which a fallback tag attaches another; `None` for other tags, and for those that cut the digest off.
 pub fn fallback_subject(tag: &Tag) -> Option<Digest> {
     subject_in(tag)?.replacen('-', ":", 1).parse().ok()
@@ -50,6 +56,20 @@ mod tests {
             (in_tag(&Digest::of(sampan_engine::oci::Algorithm::Sha512, b"")), None),
         ] {
             assert_eq!(fallback_subject(&tag.parse().unwrap()), expected, "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_tag_with_a_suffix_lists_no_referrers() {
+        let tag = in_tag(&Digest::sha256_of(b""));
+        for (tag, expected) in [
+            (tag.clone(), true),
+            (in_tag(&Digest::of(sampan_engine::oci::Algorithm::Sha512, b"")), true),
+            (tag.clone() + ".sig", false),
+            (tag + "-meta", false),
+            ("1.27".to_owned(), false),
+        ] {
+            assert_eq!(lists_referrers(&tag.parse().unwrap()), expected, "{tag}");
         }
     }
 }

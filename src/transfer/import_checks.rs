@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
-use sampan_engine::oci::{Digest, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, ManifestKind, RepositoryName, Tag};
 
 use crate::{Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
 
@@ -102,6 +102,10 @@ pub(crate) async fn tag_changes(
     let mut changes = Vec::new();
     while let Some((image, tag, present)) = present.try_next().await? {
         let Some(present) = present.filter(|present| *present != image.planned.digest) else { continue };
+        let kind = ManifestKind::from_media_type(&image.planned.media_type);
+        if target.merges(tag) && kind.is_some_and(ManifestKind::is_index) {
+            continue;
+        }
         if options.tags == TagPolicy::Fail {
             let (repository, tag) = (image.target.clone(), tag.to_string());
             return Err(Error::TagTaken { repository, tag, present });

@@ -56,11 +56,20 @@ pub(crate) struct Root<'a> {
 }
 
 /// A root whose blobs are stored.
+#[derive(Default)]
 pub(crate) struct Prepared {
     /// Children come before their parents.
     manifests: Vec<Digest>,
     blobs: Vec<WalkedBlob>,
+    /// The subjects of the manifests that are attached to others.
+    subjects: HashMap<Digest, Digest>,
     is_new: bool,
+}
+
+/// The manifests of a root that were read.
+struct Walked {
+    walk: ImageWalk,
+    subjects: HashMap<Digest, Digest>,
 }
 
 impl Root<'_> {
@@ -135,9 +144,9 @@ impl<'a> Importer<'a> {
     /// Stores the blobs that a root needs.
     pub(crate) async fn prepare(&self, root: &Root<'_>) -> Result<Prepared> {
         if root.has_failed() {
-            return Ok(Prepared { manifests: Vec::new(), blobs: Vec::new(), is_new: false });
+            return Ok(Prepared::default());
         }
-        let walk = self.walk(root).await?;
+        let Walked { walk, subjects } = self.walk(root).await?;
         let image = root.image;
         let blobs = self.blobs(&image.target, walk.blobs()).await;
         let is_new = blobs.map_err(|error| match error {
@@ -151,7 +160,7 @@ impl<'a> Importer<'a> {
             }),
             error => error,
         })?;
-        Ok(Prepared { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), is_new })
+        Ok(Prepared { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), subjects, is_new })
     }
 
     /// Stores the manifests of a root whose blobs are there, and sets its tags; returns whether anything was new.
@@ -161,9 +170,9 @@ impl<'a> Importer<'a> {
         prepared: Prepared,
         report: &mut ImportReport,
     ) -> Result<bool> {
-        let Prepared { manifests, blobs, mut is_new } = prepared;
+        let Prepared { manifests, blobs, subjects, mut is_new } = prepared;
         for digest in &manifests {
-            is_new |= self.put_manifest(root, digest).await?;
+            is_new |= self.put_manifest(root, digest, subjects.get(digest)).await?;
         }
         if self.options.receipt {
             let target = &root.image.target;
@@ -182,9 +191,9 @@ impl<'a> Importer<'a> {
     }
 
     /// Reads the manifests of a root.
-    async fn walk(&self, root: &Root<'_>) -> Result<ImageWalk> {
+    async fn walk(&self, root: &Root<'_>) -> Result<Walked> {
         let _walking = self.walking.lock().await;
-        let mut walk = ImageWalk::new(root.digest);
+        let (mut walk, mut subjects) = (ImageWalk::new(root.digest), HashMap::new());
         while let Some(digest) = walk.next() {
             let bytes = self.manifest(&digest).await?;
             let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
@@ -203,8 +212,9 @@ impl<'a> Importer<'a> {
                     format!("it refers to {unknown}, which is neither here, nor presumed, nor left out");
                 return Err(self.fault(&digest, problem));
             }
+            subjects.extend(manifest.subject.map(|subject| (digest, subject.digest)));
         }
-        Ok(walk)
+        Ok(Walked { walk, subjects })
     }
 
     fn size_bytes(&self, digest: &Digest) -> u64 {
@@ -221,7 +231,8 @@ impl<'a> Importer<'a> {
         }
     }
 
-    async fn put_manifest(&self, root: &Root<'_>, digest: &Digest) -> Result<bool> {
+    /// Stores a manifest, attaches it to its subject, and sets its tags; returns whether anything of that was new.
+    async fn put_manifest(&self, root: &Root<'_>, digest: &Digest, subject: Option<&Digest>) -> Result<bool> {
         let repository = &root.image.target;
         let tags = if digest == root.digest { root.tags.as_slice() } else { &[] };
         let mut missing = Vec::new();
@@ -230,7 +241,7 @@ impl<'a> Importer<'a> {
                 missing.push(tag.clone());
             }
         }
-        if missing.is_empty() && self.target.has_manifest(repository, digest).await? {
+        if missing.is_empty() && self.is_there(repository, digest, subject).await? {
             return Ok(false);
         }
         let bytes = self.manifest(digest).await?;
@@ -241,8 +252,24 @@ impl<'a> Importer<'a> {
                 manifest.references().filter(|digest| root.left_out.contains(digest)).cloned().collect()
             }
         };
-        self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await?;
-        Ok(true)
+        self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await
+    }
+
+    /// Whether the repository has the manifest, attached to its subject. To attach it may be another request than to store it,
+    /// which an interrupted import has not made.
+    async fn is_there(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        subject: Option<&Digest>,
+    ) -> Result<bool> {
+        if !self.target.has_manifest(repository, digest).await? {
+            return Ok(false);
+        }
+        match subject {
+            Some(subject) => self.target.has_referrer(repository, subject, digest).await,
+            None => Ok(true),
+        }
     }
 
     /// Stores the blobs of a root; returns whether any was new.

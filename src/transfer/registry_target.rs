@@ -5,8 +5,9 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use sampan_bundle::ContentStream;
 use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
-use sampan_engine::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, ManifestKind, MediaType, Reference, RepositoryName, Tag};
 
+use crate::fallback::lists_referrers;
 use crate::source::shown;
 use crate::target::NewManifest;
 use crate::upload_memory::UploadMemory;
@@ -50,6 +51,16 @@ impl Target for RegistryTarget {
     async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
         let found = self.at(repository).manifest_info(&Reference::Digest(digest.clone())).await?;
         Ok(found.is_some())
+    }
+
+    async fn has_referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<bool> {
+        let referrers = self.at(repository).referrers(subject, None).await?;
+        Ok(referrers.iter().any(|listed| listed.digest == *referrer))
     }
 
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
@@ -116,18 +127,37 @@ impl Target for RegistryTarget {
     /// A registry takes back by itself what breaks off.
     async fn settle(&self) {}
 
-    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+    /// Where there is no referrers API, the list under the tag is all that attaches manifests, also those of other clients.
+    fn merges(&self, tag: &Tag) -> bool {
+        lists_referrers(tag)
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<bool> {
         let NewManifest { digest, bytes, tags, left_out } = manifest;
         let media_type = MediaType::of_manifest(&bytes);
+        let is_index = ManifestKind::from_media_type(media_type.as_str()).is_some_and(ManifestKind::is_index);
+        let (merged, tags): (Vec<Tag>, Vec<Tag>) =
+            tags.into_iter().partition(|tag| is_index && self.merges(tag));
         let client = self.at(repository);
+        let explain =
+            |error, reference: &Reference| explain(error, repository, reference, !left_out.is_empty());
         // A registry stores a push by tag under its own algorithm.
-        let by_digest =
-            (tags.is_empty() || !digest.is_canonical()).then(|| Reference::Digest(digest.clone()));
+        let is_by_digest = match tags.is_empty() {
+            true => merged.is_empty() || !self.has_manifest(repository, digest).await?,
+            false => !digest.is_canonical(),
+        };
+        let by_digest = is_by_digest.then(|| Reference::Digest(digest.clone()));
+        let mut is_changed = false;
         for reference in by_digest.into_iter().chain(tags.into_iter().map(Reference::Tag)) {
             let put = client.put_manifest(&reference, media_type.as_str(), Bytes::clone(&bytes)).await;
-            put.map_err(|error| explain(error, repository, &reference, !left_out.is_empty()))?;
+            put.map_err(|error| explain(error, &reference))?;
+            is_changed = true;
         }
-        Ok(())
+        for tag in merged {
+            let written = client.merge_into_fallback_tag(&tag, &bytes).await;
+            is_changed |= written.map_err(|error| explain(error, &Reference::Tag(tag)))?;
+        }
+        Ok(is_changed)
     }
 
     fn check_deletable(&self) -> Result<()> {

@@ -79,6 +79,11 @@ impl Target for StoreTarget {
         }
     }
 
+    /// The engine attaches a manifest as it stores it.
+    async fn has_referrer(&self, _: &RepositoryName, _: &Digest, _: &Digest) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool> {
         match self.at(repository).blobs().stat_and_lease(digest).await {
             Ok(blob) => Ok(blob.size_bytes == size_bytes),
@@ -128,7 +133,12 @@ impl Target for StoreTarget {
         }
     }
 
-    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()> {
+    /// The engine attaches by the subjects of manifests, and needs no list under a tag.
+    fn merges(&self, _: &Tag) -> bool {
+        false
+    }
+
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<bool> {
         let put = PutManifest {
             bytes: manifest.bytes,
             media_type: None,
@@ -137,7 +147,7 @@ impl Target for StoreTarget {
             left_out: manifest.left_out,
         };
         self.at(repository).manifests().put(put).await?;
-        Ok(())
+        Ok(true)
     }
 
     async fn settle(&self) {

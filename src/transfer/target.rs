@@ -34,6 +34,14 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Whether the repository has the manifest.
     async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool>;
 
+    /// Whether a manifest that the repository has, and whose subject is `subject`, is among the referrers of that.
+    async fn has_referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<bool>;
+
     /// Whether the repository has the blob, with this length.
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest, size_bytes: u64) -> Result<bool>;
 
@@ -64,8 +72,11 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Waits until the blobs whose callers went before their end are taken back.
     async fn settle(&self);
 
-    /// Stores a manifest whose references are there, and sets its tags.
-    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<()>;
+    /// Whether an index under this tag is merged with the one that is there, instead of replacing it.
+    fn merges(&self, tag: &Tag) -> bool;
+
+    /// Stores a manifest whose references are there, and sets its tags; returns whether anything changed.
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest<'_>) -> Result<bool>;
 
     /// Fails if the target is known to refuse deletions.
     fn check_deletable(&self) -> Result<()>;
