@@ -37,6 +37,8 @@ pub(crate) struct DraftContent {
     pub(crate) size_bytes: u64,
     pub(crate) kind: ContentKind,
     pub(crate) is_config: bool,
+    /// The image or the referrer that needs it, as it is carried.
+    pub(crate) root: Digest,
 }
 
 /// What a walk over one root needs and finds.
@@ -161,17 +163,20 @@ impl Walker<'_> {
         let carried = walk.manifests().iter().map(|digest| self.draft.rewrites.carried(digest));
         let carried: Vec<Digest> = carried.collect();
         let size = |digest: &Digest| self.sizes.get(digest).copied().unwrap_or_default();
+        let root = self.draft.rewrites.carried(root);
         let manifests = carried.iter().map(|digest| DraftContent {
             digest: digest.clone(),
             size_bytes: size(digest),
             kind: ContentKind::Manifest,
             is_config: false,
+            root: root.clone(),
         });
         let blobs = walk.blobs().iter().map(|blob| DraftContent {
             digest: blob.digest.clone(),
             size_bytes: size(&blob.digest),
             kind: ContentKind::Blob,
             is_config: blob.is_config,
+            root: root.clone(),
         });
         self.draft.contents.extend(manifests.chain(blobs));
         Ok(carried)

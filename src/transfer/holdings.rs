@@ -12,9 +12,21 @@ use crate::{Error, Result, Source};
 /// What the far side has.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
-    data: HashMap<Digest, Vec<RepositoryName>>,
+    data: HashMap<Digest, Vec<Copy>>,
+    /// The images and referrers of bundles in each repository, with what was left out below them.
+    whole: HashMap<RepositoryName, HashMap<Digest, HashSet<Digest>>>,
     tags: HashMap<RepositoryName, HashMap<Tag, Digest>>,
     bases: Vec<Digest>,
+}
+
+/// Content in a repository of the far side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Copy {
+    repository: RepositoryName,
+    /// `None` if only the near side could say it.
+    size_bytes: Option<u64>,
+    /// Whether a bundle does not say if the repository has it, or another one.
+    is_guess: bool,
 }
 
 /// Why an inventory cannot be read.
@@ -66,8 +78,9 @@ impl Holdings {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         match fields[..] {
             [digest, size, repository] => {
-                let (digest, _): (Digest, u64) = (digest.parse().ok()?, size.parse().ok()?);
-                self.data.entry(digest).or_default().push(repository.parse().ok()?);
+                let (repository, size_bytes) = (repository.parse().ok()?, Some(size.parse().ok()?));
+                let copy = Copy { repository, size_bytes, is_guess: false };
+                self.data.entry(digest.parse().ok()?).or_default().push(copy);
             }
             [tag, digest] => {
                 let (repository, tag) = tag.split_once(':')?;
@@ -92,18 +105,42 @@ impl Holdings {
             if let Some(name) = roots.get(&content.digest).filter(|name| near[0] != Some(**name)) {
                 near = [Some(name), near[0]];
             }
-            let repositories = self.data.entry(content.digest.clone()).or_default();
-            repositories.extend(near.into_iter().flatten().cloned());
+            self.guess(&content.digest, content.size_bytes, near.into_iter().flatten());
         }
         for presumed in &plan.presumed {
-            let repositories = self.data.entry(presumed.digest.clone()).or_default();
-            repositories.extend(presumed.repositories.iter().cloned());
+            self.guess(&presumed.digest, presumed.size_bytes, presumed.repositories.iter());
         }
         for (repository, image) in plan.images() {
+            let left_out: HashSet<Digest> = image.left_out.iter().map(|it| it.digest.clone()).collect();
+            let whole = self.whole.entry(repository.name.clone()).or_default();
+            let attached = image.referrers.iter().map(|referrer| &referrer.digest);
+            for digest in attached.chain([&image.digest]) {
+                match whole.get_mut(digest) {
+                    // What one of several bundles has left out, another has brought.
+                    Some(lacking) => lacking.retain(|it| left_out.contains(it)),
+                    None => {
+                        whole.insert(digest.clone(), left_out.clone());
+                    }
+                }
+            }
             let tags = self.tags.entry(repository.name.clone()).or_default();
             tags.extend(image.tags.iter().map(|tag| (tag.clone(), image.digest.clone())));
         }
         self.bases.push(name);
+    }
+
+    fn guess<'a>(
+        &mut self,
+        digest: &Digest,
+        size_bytes: u64,
+        repositories: impl Iterator<Item = &'a RepositoryName>,
+    ) {
+        let copy = |repository: &RepositoryName| Copy {
+            repository: repository.clone(),
+            size_bytes: Some(size_bytes),
+            is_guess: true,
+        };
+        self.data.entry(digest.clone()).or_default().extend(repositories.map(copy));
     }
 
     /// Adds the content of tags that came alone, as far as `source` has their manifests in the same repositories.
@@ -114,7 +151,7 @@ impl Holdings {
     pub async fn expand(&mut self, source: &dyn Source) -> Result<()> {
         let tags = self.tags.iter().flat_map(|(name, tags)| tags.values().map(move |digest| (name, digest)));
         let alone: BTreeSet<(RepositoryName, Digest)> = tags
-            .filter(|(_, digest)| !self.data.contains_key(digest))
+            .filter(|(name, digest)| !self.is_listed(name, digest) && !self.is_whole(name, digest))
             .map(|(name, digest)| (name.clone(), digest.clone()))
             .collect();
         let found = stream::iter(alone).map(|(name, digest)| async move {
@@ -124,9 +161,9 @@ impl Holdings {
         let mut found = found.buffered(CONCURRENT_IMAGES);
         while let Some((name, content)) = found.try_next().await? {
             for digest in content {
-                let repositories = self.data.entry(digest).or_default();
-                if !repositories.contains(&name) {
-                    repositories.push(name.clone());
+                if !self.is_listed(&name, &digest) {
+                    let copy = Copy { repository: name.clone(), size_bytes: None, is_guess: false };
+                    self.data.entry(digest).or_default().push(copy);
                 }
             }
         }
@@ -143,14 +180,44 @@ impl Holdings {
         self.tags.get(repository)?.get(tag)
     }
 
-    /// Whether the far side has the content.
-    pub fn has(&self, digest: &Digest) -> bool {
-        self.data.contains_key(digest)
+    /// Whether the repository has a manifest, which is below the image or referrer `root`, or is that itself.
+    pub fn has_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        root: &Digest,
+    ) -> bool {
+        let is_brought = || {
+            let lacking = self.whole.get(repository).and_then(|whole| whole.get(root));
+            lacking.is_some_and(|lacking| !lacking.contains(digest))
+        };
+        !self.is_damaged(digest, size_bytes) && (self.is_listed(repository, digest) || is_brought())
     }
 
-    /// The repositories that have the content, as far as they are known; `None` if it is not there.
-    pub fn data(&self, digest: &Digest) -> Option<&[RepositoryName]> {
-        self.data.get(digest).map(Vec::as_slice)
+    /// The repositories that have a blob of this length, as far as they are known; `None` if it is not there.
+    pub fn blob(
+        &self,
+        digest: &Digest,
+        size_bytes: u64,
+    ) -> Option<impl Iterator<Item = &RepositoryName> + Clone> {
+        let copies = self.data.get(digest).filter(|_| !self.is_damaged(digest, size_bytes))?;
+        Some(copies.iter().map(|copy| &copy.repository))
+    }
+
+    /// Whether some content has another length on the far side.
+    fn is_damaged(&self, digest: &Digest, size_bytes: u64) -> bool {
+        let mut copies = self.data.get(digest).into_iter().flatten();
+        copies.any(|copy| copy.size_bytes.is_some_and(|there| there != size_bytes))
+    }
+
+    fn is_listed(&self, repository: &RepositoryName, digest: &Digest) -> bool {
+        let mut copies = self.data.get(digest).into_iter().flatten();
+        copies.any(|copy| !copy.is_guess && copy.repository == *repository)
+    }
+
+    fn is_whole(&self, repository: &RepositoryName, root: &Digest) -> bool {
+        self.whole.get(repository).is_some_and(|whole| whole.contains_key(root))
     }
 }
 
@@ -189,9 +256,12 @@ mod tests {
         let mut holdings = Holdings::default();
         let lines = format!("{digest} 1 team/app\n\n{digest} 1 b\nteam/app:1.0 {digest}\n");
         holdings.add_lines(lines.as_bytes()).unwrap();
-        assert_eq!(holdings.data(&digest).unwrap().len(), 2);
+        assert_eq!(holdings.blob(&digest, 1).unwrap().count(), 2);
+        assert!(holdings.blob(&digest, 2).is_none(), "a blob of another length is damaged");
+        let has = |name: &str| holdings.has_manifest(&name.parse().unwrap(), &digest, 1, &digest);
+        assert!(has("b") && !has("c"));
         assert_eq!(holdings.tag(&"team/app".parse().unwrap(), &"1.0".parse().unwrap()), Some(&digest));
-        assert!(!holdings.has(&Digest::sha256_of(b"y")));
+        assert!(holdings.blob(&Digest::sha256_of(b"y"), 1).is_none());
         for (bad, number) in [
             (format!("a:b {digest}\nrubbish"), 2),
             (format!("{digest} many a"), 1),

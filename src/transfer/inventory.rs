@@ -13,7 +13,8 @@ use crate::{Error, FoundManifest, Result, Selector, Source, StoreSource};
 /// How many questions to a registry are open at a time.
 const CONCURRENT_REQUESTS: usize = 8;
 
-/// The sorted lines of what a store has in the selected repositories, tagged or not: all if `selectors` is empty.
+/// The sorted lines of what a store has in the selected repositories, tagged or not: all if `selectors` is empty. A tag whose
+/// manifest cannot be read is not listed.
 ///
 /// # Errors
 ///
@@ -29,7 +30,7 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
     let mut lines = Vec::new();
     for (name, tags) in selected(source, selectors).await? {
         for tag in tags {
-            if let Some(found) = source.manifest(&name, &Reference::Tag(tag.clone())).await? {
+            if let Some(found) = readable(source, &name, &Reference::Tag(tag.clone())).await? {
                 lines.push(tag_line(&name, &tag, &found.digest));
             }
         }

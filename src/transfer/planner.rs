@@ -10,7 +10,7 @@ use sampan_bundle::{
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::chosen::{Selected, select};
-use crate::draft::Draft;
+use crate::draft::{Draft, DraftContent};
 use crate::fallback::{in_tag, subject_in};
 use crate::plan_size::PlanSize;
 use crate::queue::{CONCURRENT_IMAGES, Queue};
@@ -218,7 +218,13 @@ impl Planner<'_> {
             let has_known_tags = changed.len() < tags.len();
             is_whole &= !has_known_tags;
             // A tag is there before its image is whole: where platforms were left out, or data was lost.
-            let is_whole_there = || draft.contents.iter().all(|it| self.options.have.has(&it.digest));
+            let have = &self.options.have;
+            let is_there = |it: &DraftContent| match it.kind {
+                ContentKind::Manifest => have.has_manifest(&name, &it.digest, it.size_bytes, &it.root),
+                // From any repository it can be mounted.
+                ContentKind::Blob => have.blob(&it.digest, it.size_bytes).is_some(),
+            };
+            let is_whole_there = || draft.contents.iter().all(is_there);
             if has_known_tags && changed.is_empty() && is_whole_there() {
                 self.planned.unchanged += 1;
             } else {
@@ -309,7 +315,7 @@ impl Planner<'_> {
         let plan = &mut self.planned.plan;
         for item in &draft.contents {
             let is_always_carried = item.kind == ContentKind::Manifest || item.is_config;
-            let held = self.options.have.data(&item.digest).filter(|_| !is_always_carried);
+            let held = self.options.have.blob(&item.digest, item.size_bytes).filter(|_| !is_always_carried);
             match self.index.get(&item.digest) {
                 Some(Place::Carried(place)) => {
                     let carried = &mut plan.contents[*place];
@@ -383,8 +389,11 @@ async fn tagged(source: &dyn Source, name: &RepositoryName, tag: &Tag) -> Result
 }
 
 /// At most [`MAX_PRESUMED_REPOSITORIES`] of these, and first the one that the image goes to.
-fn nearest(repositories: &[RepositoryName], name: &RepositoryName) -> Vec<RepositoryName> {
-    let same = repositories.iter().filter(|it| *it == name).take(1);
-    let others = repositories.iter().filter(|it| *it != name);
+fn nearest<'a>(
+    repositories: impl Iterator<Item = &'a RepositoryName> + Clone,
+    name: &RepositoryName,
+) -> Vec<RepositoryName> {
+    let same = repositories.clone().filter(|it| *it == name).take(1);
+    let others = repositories.filter(|it| *it != name);
     same.chain(others).take(MAX_PRESUMED_REPOSITORIES).cloned().collect()
 }

@@ -4,8 +4,9 @@
 
 mod support;
 
+use sampan_driver::PutMode;
 use sampan_engine::layout::Entry;
-use sampan_engine::oci::{Algorithm, Digest};
+use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_transfer::{ExportOptions, Holdings, Source, inventory, inventory_by_api, plan};
 use support::{Store, Way, export, import_bytes, import_options, options, runtime, sample};
 
@@ -138,6 +139,89 @@ fn a_delta_mends_an_image_whose_layer_the_far_side_has_lost() {
         let planned = plan(&near.source(), &delta).await.unwrap().plan;
         assert!(planned.contents.iter().any(|content| content.digest == lost));
         let delta = export(&near, &delta).await.unwrap();
+        import_bytes(&far, &delta, Way::File, &import_options()).await.unwrap();
+        assert!(export(&far, &options(&["team/app"])).await.unwrap() == bundle);
+    });
+}
+
+/// The same index in two repositories, with a signature in each, and another one that shares an image with it.
+async fn shared() -> Store {
+    let store = Store::new();
+    for repository in ["dev/app", "prod/app"] {
+        let mut children = Vec::new();
+        for (config, layer) in [("one", 1), ("two", 2)] {
+            let layers = [vec![layer; 90]];
+            children.push(store.image(repository, Algorithm::Sha256, config, &layers, false, &[]).await);
+        }
+        let index = store.index(repository, &children, &["1.0"]).await;
+        store.index(repository, &children[..1], &["one"]).await;
+        store.referrer(repository, &index, "signature", &[]).await;
+    }
+    store
+}
+
+#[test]
+fn what_one_repository_has_another_may_lack() {
+    runtime().block_on(async {
+        let near = shared().await;
+        let mut sparse = options(&["prod/**"]);
+        sparse.platforms = vec!["linux/amd64".parse().unwrap()];
+        sparse.referrers = false;
+        let firsts = [options(&["dev/**"]), sparse];
+        let far = Store::new();
+        let mut by_plans = Holdings::default();
+        for first in &firsts {
+            by_plans.add_plan(&plan(&near.source(), first).await.unwrap().plan, Digest::sha256_of(b"first"));
+            import_bytes(&far, &export(&near, first).await.unwrap(), Way::File, &import_options())
+                .await
+                .unwrap();
+        }
+        for have in [have(&far).await, by_plans] {
+            let far = Store::new();
+            for first in &firsts {
+                let first = export(&near, first).await.unwrap();
+                import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
+            }
+            let delta = export(&near, &ExportOptions { have, ..options(&["prod/**"]) }).await.unwrap();
+            import_bytes(&far, &delta, Way::File, &import_options()).await.unwrap();
+            assert_eq!(far.state().await, near.state().await);
+        }
+    });
+}
+
+#[test]
+fn what_several_repositories_have_is_not_carried_again() {
+    runtime().block_on(async {
+        let (near, far) = (shared().await, Store::new());
+        let first = plan(&near.source(), &options(&["**"])).await.unwrap().plan;
+        let mut import = import_options();
+        import.receipt = true;
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        let report = import_bytes(&far, &bundle, Way::File, &import).await.unwrap();
+        let (mut by_plan, mut by_receipt) = (Holdings::default(), Holdings::default());
+        by_plan.add_plan(&first, Digest::sha256_of(b"first"));
+        by_receipt.add_lines(report.receipt.join("\n").as_bytes()).unwrap();
+        for have in [by_plan, by_receipt, have(&far).await] {
+            let again = plan(&near.source(), &ExportOptions { have, ..options(&["**"]) }).await.unwrap();
+            assert_eq!((again.plan.images().count(), again.unchanged), (0, 4));
+        }
+    });
+}
+
+#[test]
+fn a_delta_mends_what_is_damaged_on_the_far_side() {
+    runtime().block_on(async {
+        let (near, far) = (sample().await, Store::new());
+        let bundle = export(&near, &options(&["team/app"])).await.unwrap();
+        import_bytes(&far, &bundle, Way::File, &import_options()).await.unwrap();
+        let tag = Reference::Tag("1.0".parse().unwrap());
+        let index = near.source().manifest(&"team/app".parse().unwrap(), &tag).await.unwrap().unwrap().digest;
+        for digest in [Digest::sha256_of(&[2; 500]), index] {
+            let path = Entry::Blob(digest.clone()).path();
+            far.driver.put_content(&path, "short".into(), PutMode::Overwrite).await.unwrap();
+        }
+        let have = have(&far).await;
+        let delta = export(&near, &ExportOptions { have, ..options(&["team/app"]) }).await.unwrap();
         import_bytes(&far, &delta, Way::File, &import_options()).await.unwrap();
         assert!(export(&far, &options(&["team/app"])).await.unwrap() == bundle);
     });
