@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sampan_client::RegistryAddress;
 use sampan_config::Loaded;
 use sampan_driver::HumanSize;
-use sampan_transfer::{StoreSource, inventory_by_api};
+use sampan_transfer::{Inventory, StoreSource, inventory_by_api};
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::endpoint::Endpoint;
@@ -49,7 +49,7 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let selectors = selectors(&args.selectors)?;
-        let lines = match &args.from {
+        let Inventory { lines, unreadable } = match &args.from {
             Some(address) => {
                 let from = Endpoint::Registry(address.clone());
                 let all = self::selectors(&["**".to_owned()])?;
@@ -64,6 +64,11 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
                 sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?
             }
         };
+        for image in unreadable {
+            warn(format!(
+                "{image} is not listed, since its manifest is missing or damaged: an export with this inventory carries it"
+            ));
+        }
         match args.output.filter(|output| output.as_os_str() != "-") {
             None => lines.iter().for_each(say),
             Some(output) => write_lines(&output, &lines)?,

@@ -8,18 +8,27 @@ use std::collections::{HashMap, HashSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
+use crate::source::shown;
 use crate::{Error, FoundManifest, Result, Selector, Source, StoreSource};
+
+/// What a registry has.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Inventory {
+    /// The lines, sorted.
+    pub lines: Vec<String>,
+    /// The tags that are not listed, because their manifests are missing or damaged.
+    pub unreadable: Vec<String>,
+}
 
 /// How many questions to a registry are open at a time.
 const CONCURRENT_REQUESTS: usize = 8;
 
-/// The sorted lines of what a store has in the selected repositories, tagged or not: all if `selectors` is empty. A tag whose
-/// manifest cannot be read is not listed.
+/// What a store has in the selected repositories, tagged or not: all if `selectors` is empty.
 ///
 /// # Errors
 ///
 /// `NoMatch` for a selector that matches nothing; any error of the store.
-pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: bool) -> Result<Vec<String>> {
+pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: bool) -> Result<Inventory> {
     let mut sizes: HashMap<Digest, u64> = HashMap::new();
     if !tags_only {
         let mut data = source.registry().data();
@@ -27,11 +36,13 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
             sizes.insert(digest, size_bytes);
         }
     }
-    let mut lines = Vec::new();
+    let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
     for (name, tags) in selected(source, selectors).await? {
         for tag in tags {
-            if let Some(found) = readable(source, &name, &Reference::Tag(tag.clone())).await? {
-                lines.push(tag_line(&name, &tag, &found.digest));
+            let reference = Reference::Tag(tag.clone());
+            match readable(source, &name, &reference).await? {
+                Some(found) => lines.push(tag_line(&name, &tag, &found.digest)),
+                None => unreadable.push(shown(&name, &reference)),
             }
         }
         if tags_only {
@@ -49,11 +60,11 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
             lines.extend(size_bytes.map(|size_bytes| data_line(&name, &digest, size_bytes)));
         }
     }
-    Ok(sorted(lines))
+    Ok(Inventory { lines: sorted(lines), unreadable })
 }
 
-/// The sorted lines of what can be found by its API in the selected repositories of a registry: the tags, and everything that
-/// they refer to or that is attached to it. An image that cannot be read is not listed.
+/// What can be found by its API in the selected repositories of a registry: the tags, and everything that they refer to or that
+/// is attached to it.
 ///
 /// # Errors
 ///
@@ -62,8 +73,8 @@ pub async fn inventory_by_api(
     source: &dyn Source,
     selectors: &[Selector],
     tags_only: bool,
-) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
+) -> Result<Inventory> {
+    let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
     for (name, tags) in selected(source, selectors).await? {
         let (mut blobs, mut seen): (HashSet<Digest>, HashSet<Digest>) = Default::default();
         let mut references: Vec<Reference> = tags.into_iter().map(Reference::Tag).collect();
@@ -96,7 +107,7 @@ pub async fn inventory_by_api(
                     (None, Reference::Digest(digest)) => {
                         blobs.insert(digest);
                     }
-                    (None, Reference::Tag(_)) => {}
+                    (None, reference) => unreadable.push(shown(&name, &reference)),
                 }
             }
             for (found, referrers) in level {
@@ -120,7 +131,7 @@ pub async fn inventory_by_api(
             lines.extend(size_bytes.map(|size_bytes| data_line(&name, digest, size_bytes)));
         }
     }
-    Ok(sorted(lines))
+    Ok(Inventory { lines: sorted(lines), unreadable })
 }
 
 /// The length in bytes of content by another digest than the canonical one: of a blob, or of a manifest.

@@ -53,7 +53,7 @@ pub use export_options::ExportOptions;
 pub use fallback::fallback_subject;
 pub use holdings::{Holdings, InventoryError};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
-pub use inventory::{inventory, inventory_by_api};
+pub use inventory::{Inventory, inventory, inventory_by_api};
 pub use missing::{Missing, MissingImage, images_with, missing};
 pub use placing::places;
 pub use planner::{Planned, PlannedFailure, plan};

@@ -101,6 +101,20 @@ fn the_store_and_the_registry_over_it_list_the_same_and_nothing_is_written() {
 }
 
 #[test]
+fn an_inventory_names_what_it_cannot_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, one) = store(directory.path());
+    fs::write(store.path(&Entry::Blob(one.clone())), "short").unwrap();
+    let listed = ask(directory.path(), &["inventory", "-c", "sampan.yml"]);
+    assert!(
+        listed.stdout.contains("other:v2 sha256:") && !listed.stdout.contains("team/app:v1"),
+        "{listed:?}"
+    );
+    assert!(listed.stdout.contains(&format!("{one} 5 team/app")), "{listed:?}");
+    assert!(listed.stderr.contains("team/app:v1 is not listed"), "{listed:?}");
+}
+
+#[test]
 fn repositories_are_chosen_by_name_or_by_what_is_above_them() {
     let directory = tempfile::tempdir().unwrap();
     store(directory.path());

@@ -235,7 +235,7 @@ fn a_delta_without_its_base_does_not_open() {
     runtime().block_on(async {
         let (near, files) = (sample().await, Files::new());
         let mut options = options(&["**"]);
-        let lines = inventory(&near.source(), &[], false).await.unwrap();
+        let lines = inventory(&near.source(), &[], false).await.unwrap().lines;
         options.have.add_lines(lines.join("\n").as_bytes()).unwrap();
         files.write("base.tar", &bundle_of(&near).await);
         near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;

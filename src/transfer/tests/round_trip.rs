@@ -41,7 +41,7 @@ proptest! {
                 import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
             }
             let mut have = Holdings::default();
-            let lines = inventory(&far.source(), &[], false).await.unwrap().join("\n");
+            let lines = inventory(&far.source(), &[], false).await.unwrap().lines.join("\n");
             have.add_lines(lines.as_bytes()).unwrap();
             let mut options = options(&["**"]);
             options.have = have;
@@ -101,7 +101,7 @@ fn a_delta_is_refused_where_its_base_is_missing() {
         let first = export(&near, &options(&["team/app"])).await.unwrap();
         import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
         let mut second = options(&["**"]);
-        let lines = inventory(&far.source(), &[], false).await.unwrap();
+        let lines = inventory(&far.source(), &[], false).await.unwrap().lines;
         second.have.add_lines(lines.join("\n").as_bytes()).unwrap();
         near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;
         let delta = export(&near, &second).await.unwrap();
