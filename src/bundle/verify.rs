@@ -74,8 +74,8 @@ struct Work<'a> {
     progress: &'a (dyn Fn(u64) + Sync),
     next: AtomicUsize,
     faults: Mutex<Faults>,
-    /// The references of each manifest.
-    references: Mutex<HashMap<Digest, Vec<Digest>>>,
+    /// The references of each manifest, and whether a copy may lack them.
+    references: Mutex<HashMap<Digest, Vec<(Digest, bool)>>>,
 }
 
 impl Work<'_> {
@@ -119,7 +119,8 @@ impl Work<'_> {
         } else if is_parsed {
             match Manifest::parse(&manifest, None) {
                 Ok(manifest) => {
-                    let references = manifest.references().cloned().collect();
+                    let all = manifest.config.iter().chain(&manifest.layers).chain(&manifest.manifests);
+                    let references = all.map(|it| (it.digest.clone(), manifest.may_lack(it))).collect();
                     self.references.lock().insert(content.digest.clone(), references);
                 }
                 Err(problem) => fault(problem.to_string()),
@@ -135,7 +136,7 @@ impl Work<'_> {
 fn find_missing_references(
     files: &PartFiles,
     bundle: &Bundle,
-    references: &HashMap<Digest, Vec<Digest>>,
+    references: &HashMap<Digest, Vec<(Digest, bool)>>,
     faults: &mut Faults,
 ) {
     let (plan, layout) = (bundle.plan(), bundle.layout());
@@ -150,9 +151,9 @@ fn find_missing_references(
         let mut pending: Vec<&Digest> = roots(image).collect();
         let mut seen: HashSet<&Digest> = pending.iter().copied().collect();
         while let Some(manifest) = pending.pop() {
-            for reference in references.get(manifest).into_iter().flatten() {
+            for (reference, may_be_absent) in references.get(manifest).into_iter().flatten() {
                 if !here.contains(reference) {
-                    if !left_out.contains(reference) {
+                    if !may_be_absent || !left_out.contains(reference) {
                         found.insert((manifest, reference));
                     }
                 } else if references.contains_key(reference) && seen.insert(reference) {

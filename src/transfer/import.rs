@@ -107,6 +107,8 @@ pub async fn import(
             Ok(was_new) => is_new |= was_new,
             Err(error) if options.keep_going && error.is_of_image() => {
                 root.fail();
+                // An image whose referrer failed has its tags.
+                report.moved_tags.retain(|change| !root.sets(&change.tag));
                 report.failures.push(Failure {
                     image: root.image.shown(),
                     problem: error.to_string(),

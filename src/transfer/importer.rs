@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, ImageWalk, Presumed, Role, WalkedBlob};
 use sampan_engine::Error as EngineError;
-use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
+use sampan_engine::oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::carried::Carried;
@@ -76,6 +76,15 @@ impl Root<'_> {
     /// The lines of its tags in a receipt.
     pub(crate) fn named(&self) -> Vec<String> {
         self.tags.iter().map(|tag| format!("{}:{tag} {}", self.image.target, self.digest)).collect()
+    }
+
+    /// Whether it sets this tag, shown with its repository.
+    pub(crate) fn sets(&self, tag: &str) -> bool {
+        self.tags.iter().any(|set| format!("{}:{set}", self.image.target) == tag)
+    }
+
+    fn leaves_out(&self, manifest: &Manifest, reference: &Descriptor) -> bool {
+        self.left_out.contains(&reference.digest) && manifest.may_lack(reference)
     }
 
     pub(crate) fn fail(&self) {
@@ -199,7 +208,7 @@ impl<'a> Importer<'a> {
             let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
             let mut unknown = None;
             walk.add(&digest, &manifest, |reference| match self.kind(&reference.digest) {
-                _ if root.left_out.contains(&reference.digest) => Role::LeftOut,
+                _ if root.leaves_out(&manifest, reference) => Role::LeftOut,
                 Some(ContentKind::Manifest) if manifest.kind.is_index() => Role::Manifest,
                 Some(_) => Role::Blob,
                 None => {
@@ -249,7 +258,9 @@ impl<'a> Importer<'a> {
             true => Vec::new(),
             false => {
                 let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
-                manifest.references().filter(|digest| root.left_out.contains(digest)).cloned().collect()
+                let references = manifest.layers.iter().chain(&manifest.manifests);
+                let left_out = references.filter(|reference| root.leaves_out(&manifest, reference));
+                left_out.map(|reference| reference.digest.clone()).collect()
             }
         };
         self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await

@@ -124,6 +124,12 @@ impl Manifest {
         self.config.iter().chain(&self.layers).chain(&self.manifests).map(|descriptor| &descriptor.digest)
     }
 
+    /// Whether a copy of the manifest may lack what one of its references names: an image of an index, or a layer that lives
+    /// elsewhere.
+    pub fn may_lack(&self, reference: &Descriptor) -> bool {
+        self.kind.is_index() || media_type::is_nondistributable(&reference.media_type)
+    }
+
     /// The artifact type in the referrers API: the field, else the configuration's media type (OCI distribution-spec,
     /// "Listing Referrers").
     pub fn effective_artifact_type(&self) -> Option<&str> {

@@ -298,6 +298,27 @@ fn tags_move_stay_or_stop_the_import() {
 }
 
 #[test]
+fn a_tag_of_an_image_that_was_passed_over_did_not_move() {
+    runtime().block_on(async {
+        let (near, far) = (Store::new(), Store::new());
+        let layer = b"a layer that is damaged".to_vec();
+        for (tag, layers) in [("bad", &[layer.clone()][..]), ("good", &[])] {
+            near.image("app", Algorithm::Sha256, tag, layers, false, &[tag]).await;
+            far.image("app", Algorithm::Sha256, "other", &[], false, &[tag]).await;
+        }
+        let mut bundle = export(&near, &options(&["app"])).await.unwrap();
+        let place = bundle.windows(layer.len()).position(|window| window == layer).unwrap();
+        bundle[place] ^= 1;
+        let mut options = import_options();
+        options.keep_going = true;
+        let report = import_bytes(&far, &bundle, Way::File, &options).await.unwrap();
+        assert_eq!(report.failures.len(), 1);
+        let moved: Vec<&str> = report.moved_tags.iter().map(|change| change.tag.as_str()).collect();
+        assert_eq!(moved, ["app:good"]);
+    });
+}
+
+#[test]
 fn a_part_of_a_bundle_comes_under_another_name() {
     runtime().block_on(async {
         let (near, far) = (sample().await, Store::new());

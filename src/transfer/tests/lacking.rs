@@ -6,10 +6,11 @@ mod support;
 
 use std::sync::Arc;
 
+use sampan_bundle::{LeftOut, Reader, verify};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
-use sampan_transfer::{Error, Missing, Source, parse_lines, plan};
-use support::{Store, Way, export, import_bytes, import_options, name, options, runtime, sample};
+use sampan_transfer::{Error, Exported, Missing, Source, parse_lines, plan};
+use support::{Store, Way, assemble, export, import_bytes, import_options, name, options, runtime, sample};
 
 fn missing(error: Error) -> Missing {
     match error {
@@ -91,5 +92,41 @@ fn a_store_that_is_full_says_how_much_is_left() {
         let whole = plan(&near.source(), &options(&["**"])).await.unwrap().plan.totals().unwrap().bytes;
         assert!(*left_bytes > 0 && *left_bytes <= whole, "{left_bytes} of {whole}");
         assert!(error.to_string().contains("whatever was imported stays"), "{error}");
+    });
+}
+
+#[test]
+fn a_bundle_may_leave_out_foreign_layers_and_nothing_else_of_an_image() {
+    runtime().block_on(async {
+        let near = Store::new();
+        near.image("app", Algorithm::Sha256, "x", &[vec![1; 10]], true, &["1"]).await;
+        let honest = plan(&near.source(), &options(&["app"])).await.unwrap();
+        assert_eq!(
+            (honest.plan.contents.len(), honest.plan.repositories[0].images[0].left_out.len()),
+            (3, 1)
+        );
+        for place in 1..3 {
+            let mut planned = honest.clone();
+            let digest = planned.plan.contents.remove(place).digest;
+            planned.docker.clear();
+            let left_out = LeftOut { digest: digest.clone(), platform: String::new() };
+            planned.plan.repositories[0].images[0].left_out.push(left_out);
+            let bundle = assemble(&planned);
+            let content = Exported::new(Arc::new(near.source()), bundle.plan(), planned.places).unwrap();
+            let mut bytes = Vec::new();
+            bundle.write(0..bundle.layout().len_bytes(), &content, &mut bytes).await.unwrap();
+            for way in [Way::File, Way::Pipe] {
+                let far = Store::new();
+                let error = import_bytes(&far, &bytes, way, &import_options()).await.unwrap_err();
+                assert!(error.is_damage() && error.to_string().contains(&digest.to_string()), "{error}");
+                assert!(far.state().await.is_empty());
+            }
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let reader = Reader::open(&[file.path().to_owned()]).await.unwrap();
+            let verified = verify(reader.files().unwrap(), reader.bundle(), 1, &|_| ()).unwrap();
+            assert_eq!(verified.faults.len(), 1, "{:?}", verified.faults);
+            assert!(verified.faults[0].problem.contains(&digest.to_string()), "{:?}", verified.faults);
+        }
     });
 }
