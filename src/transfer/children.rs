@@ -5,20 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 use sampan_engine::oci::{Descriptor, Digest, Manifest, RepositoryName, descriptor};
 use serde::Deserialize;
 
-use crate::draft::problem;
 use crate::intact::small_blob;
-use crate::selection::{Platform, shown_platforms};
+use crate::selection::Platform;
 use crate::{Result, Source};
 
 /// The annotation of an attestation: the image in the same index that it is about (buildkit).
 const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// Whether each child of an index is carried, in the order of the index. An attestation goes with its image.
-///
-/// # Errors
-///
-/// `Image` when the index has children, and none for the platforms.
-pub(crate) fn kept(index: &Manifest, platforms: &[Platform]) -> Result<Vec<bool>> {
+pub(crate) fn kept(index: &Manifest, platforms: &[Platform]) -> Vec<bool> {
     let is_wanted = |child: &Descriptor| {
         let platform = child.platform.as_ref();
         platforms.is_empty()
@@ -27,14 +22,11 @@ pub(crate) fn kept(index: &Manifest, platforms: &[Platform]) -> Result<Vec<bool>
     let images = index.manifests.iter().filter(|child| !child.annotations.contains_key(ATTESTED));
     let images: HashSet<String> =
         images.filter(|child| is_wanted(child)).map(|child| child.digest.to_string()).collect();
-    if images.is_empty() && !index.manifests.is_empty() && !platforms.is_empty() {
-        return Err(problem(format!("it has no image for {}", shown_platforms(platforms))));
-    }
     let is_kept = |child: &Descriptor| match child.annotations.get(ATTESTED) {
         Some(attested) => platforms.is_empty() || images.contains(attested),
         None => is_wanted(child),
     };
-    Ok(index.manifests.iter().map(is_kept).collect())
+    index.manifests.iter().map(is_kept).collect()
 }
 
 /// The longest configuration that is read for its platform, in bytes.

@@ -11,7 +11,7 @@ use crate::children::{kept, platform_of};
 use crate::intact::is_intact;
 use crate::plan_size::PlanSize;
 use crate::rewrite::{IndexPolicy, Rewrites};
-use crate::selection::Platform;
+use crate::selection::{Platform, shown_platforms};
 use crate::{Error, ExportOptions, Result, Source};
 
 /// How many references of a manifest are looked up in parallel.
@@ -136,7 +136,7 @@ impl Draft {
 impl Walker<'_> {
     /// Adds everything below `root`, and returns its manifests as they are carried.
     async fn walk(&mut self, root: &Digest) -> Result<Vec<Digest>> {
-        let mut walk = ImageWalk::new(root);
+        let (mut walk, mut is_index) = (ImageWalk::new(root), false);
         while let Some(digest) = walk.next() {
             let reference = Reference::Digest(digest.clone());
             let found = self.source.manifest(self.repository, &reference).await?;
@@ -145,6 +145,7 @@ impl Walker<'_> {
                 .map_err(|error| problem(format!("the manifest {digest} cannot be read: {error}")))?;
             if digest == self.draft.root {
                 self.draft.media_type = found.media_type;
+                is_index = !manifest.manifests.is_empty();
                 self.docker.begin(&digest, &manifest, &self.options.docker_platform);
                 if !self.is_wanted(&manifest).await? {
                     self.draft.is_for_other_platform = true;
@@ -158,6 +159,11 @@ impl Walker<'_> {
             }
             let roles = self.roles(&manifest).await?;
             walk.add(&digest, &manifest, |child| roles.get(&child.digest).copied().unwrap_or(Role::LeftOut));
+        }
+        // Each image has a blob at least, its configuration. An index in another one may lack the platforms.
+        let platforms = &self.options.platforms;
+        if is_index && walk.blobs().is_empty() && !platforms.is_empty() {
+            return Err(problem(format!("it has no image for {}", shown_platforms(platforms))));
         }
         self.rewrite(&walk.bottom_up())?;
         let carried = walk.manifests().iter().map(|digest| self.draft.rewrites.carried(digest));
@@ -207,7 +213,7 @@ impl Walker<'_> {
     /// Looks up the references of a manifest.
     async fn roles(&mut self, manifest: &Manifest) -> Result<HashMap<Digest, Role>> {
         let mut roles = HashMap::new();
-        let (children, left_out) = self.children(manifest)?;
+        let (children, left_out) = self.children(manifest);
         // A new index has no gaps.
         let left_out = left_out.into_iter().filter(|_| self.options.indexes == IndexPolicy::Keep);
         for child in left_out.collect::<Vec<_>>() {
@@ -265,13 +271,13 @@ impl Walker<'_> {
     }
 
     /// The children of an index that are carried, and the others, in the order of the index.
-    fn children<'m>(&self, manifest: &'m Manifest) -> Result<(Vec<&'m Descriptor>, Vec<&'m Descriptor>)> {
-        let kept = kept(manifest, &self.options.platforms)?;
+    fn children<'m>(&self, manifest: &'m Manifest) -> (Vec<&'m Descriptor>, Vec<&'m Descriptor>) {
+        let kept = kept(manifest, &self.options.platforms);
         let children = manifest.manifests.iter().zip(kept);
         let (kept, left_out): (Vec<_>, Vec<_>) = children.partition(|(_, kept)| *kept);
         let only =
             |children: Vec<(&'m Descriptor, bool)>| children.into_iter().map(|(child, _)| child).collect();
-        Ok((only(kept), only(left_out)))
+        (only(kept), only(left_out))
     }
 
     fn note_size(&mut self, digest: &Digest, size_bytes: u64) -> Result<()> {

@@ -8,8 +8,9 @@ use sampan_bundle::{IndexScope, manifest_json};
 use sampan_driver::PutMode;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, Reference, media_type};
-use sampan_transfer::{ExportOptions, Source, plan};
-use support::{Store, descriptor, name, options, runtime, sample};
+use sampan_transfer::{ExportOptions, IndexPolicy, Source, plan};
+use serde_json::{Value, json};
+use support::{Store, Way, descriptor, export, import_bytes, import_options, name, options, runtime, sample};
 
 /// The tags of a plan, in order.
 async fn planned(store: &Store, options: &ExportOptions) -> Vec<String> {
@@ -133,6 +134,46 @@ fn docker_finds_images_and_nothing_else() {
                 .collect();
             assert_eq!(tags[..2], ["near.example/team/app:1.0", "near.example/team/app:latest"]);
             assert_eq!(tags.len(), expected, "{tags:?}");
+        }
+    });
+}
+
+#[test]
+fn an_index_in_another_one_may_lack_the_platform() {
+    runtime().block_on(async {
+        let near = Store::new();
+        let amd64 = near.image("app", Algorithm::Sha256, "one", &[vec![1; 9]], false, &[]).await;
+        let arm64 = near.image("app", Algorithm::Sha256, "two", &[vec![2; 9]], false, &[]).await;
+        let entry = |kind: &str, image: &support::Image, architecture: Option<&str>| {
+            let mut entry = descriptor(kind, &image.digest, image.len);
+            if let Some(architecture) = architecture {
+                entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+            }
+            entry
+        };
+        let index = async |entries: &[Value], tags: &[&str]| {
+            let index = json!({
+                "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries,
+            });
+            near.manifest("app", Algorithm::Sha256, &index, tags).await
+        };
+        let inner = index(&[entry(media_type::OCI_MANIFEST, &arm64, Some("arm64"))], &[]).await;
+        let nested = entry(media_type::OCI_INDEX, &inner, None);
+        let one = entry(media_type::OCI_MANIFEST, &amd64, Some("amd64"));
+        index(&[one, nested.clone()], &["both"]).await;
+        index(&[nested], &["arm64"]).await;
+        for indexes in [IndexPolicy::Keep, IndexPolicy::Rewrite] {
+            let mut options = ExportOptions { indexes, ..options(&["app:both"]) };
+            options.platforms = vec!["linux/amd64".parse().unwrap()];
+            let (bundle, far) = (export(&near, &options).await.unwrap(), Store::new());
+            import_bytes(&far, &bundle, Way::File, &import_options()).await.unwrap();
+            let state = &far.state().await["app"];
+            let has =
+                |image: &Digest| state.iter().any(|line| line.starts_with(&format!("manifest {image}")));
+            assert!(has(&amd64.digest) && !has(&arm64.digest), "{state:?}");
+            options.selectors = vec!["app:arm64".parse().unwrap()];
+            let error = export(&near, &options).await.unwrap_err().to_string();
+            assert!(error.contains("app:arm64") && error.contains("no image for linux/amd64"), "{error}");
         }
     });
 }
