@@ -106,6 +106,10 @@ impl Source for UpstreamSource {
         Ok(vec![self.target.clone()])
     }
 
+    fn is_cache(&self, name: &RepositoryName) -> bool {
+        self.stored.is_cache(name)
+    }
+
     async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
         Ok(self.image.lock().tag.iter().chain(&self.fallback_tags).cloned().collect())
     }

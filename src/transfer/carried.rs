@@ -174,6 +174,10 @@ mod tests {
             Ok(Vec::new())
         }
 
+        fn is_cache(&self, _: &RepositoryName) -> bool {
+            false
+        }
+
         async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
             Ok(Vec::new())
         }

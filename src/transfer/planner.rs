@@ -141,7 +141,7 @@ impl Planner<'_> {
         let mut rewritten: HashSet<String> = HashSet::new();
         let mut listed: HashSet<Tag> = selected.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let mut queue = Queue::default();
-        let mut is_whole = true;
+        let mut is_whole = !self.source.is_cache(&name);
         let (source, options) = (self.source, self.options);
         let found = stream::iter(&selected.tags).map(|(tag, required)| {
             let found = tagged(source, &name, tag);

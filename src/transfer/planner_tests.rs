@@ -45,6 +45,10 @@ impl Source for Endless {
         Ok(vec!["team/app".parse().unwrap()])
     }
 
+    fn is_cache(&self, _: &RepositoryName) -> bool {
+        false
+    }
+
     async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
         Ok(vec!["v1".parse().unwrap()])
     }

@@ -27,6 +27,9 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// All repositories.
     async fn repositories(&self) -> Result<Vec<RepositoryName>>;
 
+    /// Whether a repository is known to be a cache of another one, and may lack tags which that has.
+    fn is_cache(&self, repository: &RepositoryName) -> bool;
+
     /// The tags of a repository.
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>>;
 

@@ -51,6 +51,10 @@ impl Source for StoreSource {
         Ok(parsed(found))
     }
 
+    fn is_cache(&self, repository: &RepositoryName) -> bool {
+        self.registry.caches().contains(repository)
+    }
+
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
         tags_of(&self.at(repository)).await
     }

@@ -7,17 +7,18 @@ mod support;
 use std::sync::Arc;
 
 use sampan_conformance::faulty::{Fault, Faulty};
-use sampan_engine::Limits;
+use sampan_engine::caches::CachePrefixes;
 use sampan_engine::oci::{Algorithm, Digest, Reference, Tag};
+use sampan_engine::{Limits, Registry};
 use sampan_transfer::{
-    Error, PruneOutcome, PrunePlan, PruneReport, Renames, Source, StoreTarget, Target, plan,
+    Error, PruneOutcome, PrunePlan, PruneReport, Renames, Source, StoreSource, StoreTarget, Target, plan,
 };
 use support::{Store, Way, export, import_bytes, import_options, name, options, runtime};
 
 /// A store whose configuration allows deletions.
 fn target(store: &Store) -> StoreTarget {
     let limits = Limits { delete: true, ..Limits::default() };
-    StoreTarget::new(sampan_engine::Registry::builder(store.driver.clone()).limits(limits).build())
+    StoreTarget::new(Registry::builder(store.driver.clone()).limits(limits).build())
 }
 
 async fn tagged(store: &Store, repository: &str, tags: &[&str]) -> Digest {
@@ -151,6 +152,22 @@ fn a_repository_that_is_not_whole_keeps_its_tags() {
         assert!(matches!(error, Error::NotComplete(_)));
         let both = found(&near, &far, &["app", "tools"], &one).await.unwrap();
         assert_eq!(outcomes(&both.shown()), [("all:stale", PruneOutcome::Shown)]);
+    });
+}
+
+#[test]
+fn a_repository_of_a_cache_is_never_whole() {
+    runtime().block_on(async {
+        let near = Store::new();
+        for repository in ["hub/app", "own"] {
+            near.image(repository, Algorithm::Sha256, "x", &[], false, &["1"]).await;
+        }
+        let caches = CachePrefixes::below([name("hub")]);
+        let source = StoreSource::new(Registry::builder(near.driver.clone()).caches(caches).build());
+        let planned = plan(&source, &options(&["**"])).await.unwrap();
+        let repositories = planned.plan.repositories.iter();
+        let complete: Vec<_> = repositories.map(|it| (it.name.as_str(), it.complete)).collect();
+        assert_eq!(complete, [("hub/app", false), ("own", true)]);
     });
 }
 
