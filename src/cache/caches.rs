@@ -1,12 +1,12 @@
 //! `Caches`: all caches of a registry.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sampan_client::http_client::HttpClientError;
 use sampan_engine::fill::Fills;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Referrer, Repository, Stored};
+use tokio::sync::watch;
 
 use crate::error::CacheError;
 use crate::flights::Flights;
@@ -30,7 +30,7 @@ pub(crate) struct Inner {
     pub(crate) fills: Fills,
     pub(crate) memory: Memory,
     pub(crate) statistics: CacheStatistics,
-    offline: AtomicBool,
+    offline: watch::Sender<bool>,
     /// By stored name and digest.
     pub(crate) manifests: Flights<(RepositoryName, Digest), Stored>,
     /// By stored name and tag.
@@ -101,7 +101,7 @@ impl Caches {
             opened.map_err(|error| (settings.name.clone(), error))
         };
         let upstreams = settings.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
-        let offline = AtomicBool::new(settings.offline);
+        let offline = watch::Sender::new(settings.offline);
         let inner = Inner {
             upstreams,
             mapping: Mapping::new(settings),
@@ -134,12 +134,12 @@ impl Caches {
 
     /// Whether no upstream is asked.
     pub fn is_offline(&self) -> bool {
-        self.inner.offline.load(Ordering::Relaxed)
+        self.inner.is_offline()
     }
 
-    /// Asks no upstream from now on, or asks them again. Running transfers go on.
+    /// Asks no upstream from now on, or asks them again. Running transfers go on; lists end.
     pub fn set_offline(&self, offline: bool) {
-        self.inner.offline.store(offline, Ordering::Relaxed);
+        self.inner.offline.send_replace(offline);
     }
 
     /// Where a request leads; `None` for an ordinary repository.
@@ -184,7 +184,24 @@ impl Caches {
 
 impl Inner {
     pub(crate) fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Relaxed)
+        *self.offline.borrow()
+    }
+
+    /// Does a work of many requests, such as the reading of a list.
+    ///
+    /// # Errors
+    ///
+    /// The caches go offline before its end.
+    pub(crate) async fn until_offline<T>(
+        &self,
+        work: impl Future<Output = T> + Unpin,
+    ) -> Result<T, CacheError> {
+        let mut offline = self.offline.subscribe();
+        tokio::select! {
+            biased;
+            _ = offline.wait_for(|offline| *offline) => Err(CacheError::Offline),
+            done = work => Ok(done),
+        }
     }
 
     /// Whether the upstream said a short while ago that it has no such manifest.

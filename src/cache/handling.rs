@@ -43,6 +43,11 @@ impl Handling {
     pub(crate) const AWAY: Self = Self::NotForwarded("away");
     /// Too many requests wait for the upstream.
     pub(crate) const QUEUE_FULL: Self = Self::NotForwarded("queue-full");
+    /// It waited too long behind other requests.
+    pub(crate) const QUEUE_TIMEOUT: Self = Self::NotForwarded("queue-timeout");
+    /// The upstream was asked, and its answer was not whole in time.
+    pub(crate) const TIMEOUT: Self =
+        Self::Forwarded { status: None, detail: Some("timeout"), is_stale: false };
     /// The transfer was given up: the registry shuts down.
     pub(crate) const STOPPED: Self = Self::NotForwarded("stopped");
 

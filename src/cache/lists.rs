@@ -44,7 +44,8 @@ impl CachedRepository {
             let this = self.clone();
             async move {
                 let upstream = &this.name.upstream;
-                let asked = upstream.ask(Kind::List, &ticket, this.remote.tags()).await;
+                let asking = upstream.ask(Kind::List, &ticket, this.remote.tags());
+                let asked = this.inner.until_offline(Box::pin(asking)).await?;
                 let tags = asked.map(|mut tags| {
                     tags.sort_by(|one, other| one.as_str().cmp(other.as_str()));
                     Arc::new(tags)
@@ -102,7 +103,8 @@ impl CachedRepository {
             async move {
                 let upstream = &this.name.upstream;
                 let asking = async { this.remote.referrers(&subject, None).await.map(Some) };
-                let found = match upstream.ask(Kind::List, &ticket, asking).await {
+                let asking = upstream.ask(Kind::List, &ticket, asking);
+                let found = match this.inner.until_offline(Box::pin(asking)).await? {
                     Ok(found) => found,
                     Err(Verdict::Missing(_)) => Vec::new(),
                     Err(verdict) => return Err(this.list_error(verdict)),

@@ -8,9 +8,11 @@ use parking_lot::Mutex;
 use sampan_client::http_client::HttpClientError;
 use sampan_client::{
     ClientError, ClientOptions, Clock, Problem, RateLimit, RegistryClient, RepositoryClient, RetryPolicy,
+    Timeouts,
 };
 use sampan_engine::oci::RepositoryName;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::Breaker;
 use crate::complete_later::MAX_WAITING;
@@ -34,6 +36,8 @@ pub struct Upstream {
     /// Transfers of blobs last long, so they have places of their own, if there are two.
     transfers: Places,
     requests: Places,
+    /// Lists have many pages, so they leave a place of the requests to others, if there are two.
+    lists: Places,
     /// The transfers that have not begun.
     pub(crate) tickets: Tickets,
     queue: Queue,
@@ -55,13 +59,14 @@ impl Upstream {
         let options = ClientOptions { retry: RetryPolicy::NONE, ..settings.client.clone() };
         let clock = options.clock.clone();
         let registry = RegistryClient::new(settings.address.clone(), options)?;
-        let (transfers, requests) = places(settings.connections);
+        let (transfers, requests, lists) = places(settings.connections);
         Ok(Self {
             name: settings.name.as_str().into(),
             registry,
             breaker: Breaker::default(),
             transfers,
             requests,
+            lists,
             tickets: Tickets::default(),
             queue: Queue::default(),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
@@ -98,7 +103,7 @@ impl Upstream {
     /// How many requests wait for a place among its connections, or for the next moment by its rate.
     pub fn waiting(&self) -> usize {
         let requests = if self.requests.is(&self.transfers) { 0 } else { self.requests.waiting() };
-        self.transfers.waiting() + requests + self.next_by_rate.waiting()
+        self.transfers.waiting() + requests + self.lists.waiting() + self.next_by_rate.waiting()
     }
 
     /// How many pulls it still allows, as it said last; `None` if it never said.
@@ -129,7 +134,8 @@ impl Upstream {
         self.transfers.take(ticket).await
     }
 
-    /// Sends a request that ends with its answer, and returns what was found.
+    /// Sends a request that ends with its answer, and returns what was found. It has a time for all of that: without an end,
+    /// requests that wait for slow answers would have all places, whether or not their clients are still there.
     pub(crate) async fn ask<T>(
         &self,
         kind: Kind,
@@ -143,8 +149,17 @@ impl Upstream {
         let Some(_queued) = self.queue.enter(ticket.client()) else {
             return Err(Verdict::Limited(QUEUE_WAIT, Handling::QUEUE_FULL));
         };
-        let _place = self.requests.take(ticket).await;
-        self.send(kind, ticket, request).await
+        let (deadline, request) = (self.deadline(kind), Box::pin(request));
+        let waiting = async {
+            let list = if kind == Kind::List { Some(self.lists.take(ticket).await) } else { None };
+            let place = self.requests.take(ticket).await;
+            self.admit(ticket).await.map(|()| (list, place))
+        };
+        let Ok(places) = timeout_at(deadline, waiting).await else {
+            return Err(too_slow(Handling::QUEUE_TIMEOUT));
+        };
+        let _places = places?;
+        self.exchange(kind, deadline, request).await
     }
 
     /// Sends the first request of a transfer, whose place the caller has.
@@ -154,25 +169,59 @@ impl Upstream {
         ticket: &Ticket,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<T, Verdict> {
+        let request = Box::pin(request);
+        self.admit(ticket).await?;
+        self.exchange(kind, self.deadline(kind), request).await
+    }
+
+    /// Until when a request that begins now has its answer. A silent upstream is found out earlier, by the client's own timeouts.
+    fn deadline(&self, kind: Kind) -> Instant {
+        let Timeouts { answer, stall, .. } = self.settings.client.timeouts;
+        let pages = if kind == Kind::List { LIST_TIMES } else { 1 };
+        Instant::now() + answer.saturating_add(stall).saturating_mul(pages).min(MAX_TIME)
+    }
+
+    /// Fails while the upstream is left alone; otherwise waits for its rate.
+    async fn admit(&self, ticket: &Ticket) -> Result<(), Verdict> {
         self.breaker.admits(self.clock().elapsed()).map_err(|_| left_alone())?;
         if self.request_rate.is_bound() {
             let _turn = self.next_by_rate.take(ticket).await;
             self.request_rate.take(1).await;
         }
+        Ok(())
+    }
+
+    async fn exchange<T>(
+        &self,
+        kind: Kind,
+        deadline: Instant,
+        request: impl Future<Output = Result<Option<T>, ClientError>>,
+    ) -> Result<T, Verdict> {
         let began = self.clock().elapsed();
-        let answer = request.await;
+        let answer = timeout_at(deadline, request).await;
         let now = self.clock().elapsed();
         let verdict = match answer {
-            Ok(Some(found)) => {
+            Ok(Ok(Some(found))) => {
                 self.note_answer();
                 self.statistics.note(kind, Outcome::Found, now.saturating_sub(began));
                 return Ok(found);
             }
-            Ok(None) => {
+            Ok(Ok(None)) => {
                 self.note_answer();
                 Verdict::Missing(Handling::answered(404))
             }
-            Err(error) => {
+            // It says nothing of the upstream: the content may be what is slow.
+            Err(_) => {
+                if self.is_due_for_log(now) {
+                    tracing::warn!(
+                        upstream = self.name(),
+                        "upstream {} does not end an answer in time; what is stored is served",
+                        self.name()
+                    );
+                }
+                too_slow(Handling::TIMEOUT)
+            }
+            Ok(Err(error)) => {
                 let verdict = Verdict::of(&error, self.settings.has_account);
                 tracing::debug!(upstream = self.name(), %error, "a request to an upstream failed");
                 let is_due = || self.is_due_for_log(now);
@@ -184,7 +233,7 @@ impl Upstream {
                             self.name()
                         );
                     }
-                } else if !is_no_answer(error.problem()) {
+                } else if !is_no_answer(&error) {
                     self.note_answer();
                     match &verdict {
                         Verdict::Refused(_) if is_due() => {
@@ -231,32 +280,45 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The wait to suggest where the queue is full.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
-/// The places for transfers and for other requests: together as many as connections.
-fn places(connections: usize) -> (Places, Places) {
+/// A list has so many times the time of one answer, for its pages.
+const LIST_TIMES: u32 = 4;
+/// The longest time for an answer, whatever the settings say.
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The places for transfers and for other requests, together as many as connections, and of the latter those for lists.
+fn places(connections: usize) -> (Places, Places, Places) {
     if connections < 2 {
         let only = Places::new(1);
-        return (only.clone(), only);
+        return (only.clone(), only, Places::new(1));
     }
     let for_requests = (connections / 4).max(1);
-    (Places::new(connections - for_requests), Places::new(for_requests))
+    let for_lists = (for_requests - 1).max(1);
+    (Places::new(connections - for_requests), Places::new(for_requests), Places::new(for_lists))
 }
 
-/// Whether the upstream gave no answer. An upstream that answers is not away: an error may be about one repository.
-fn is_no_answer(problem: &Problem) -> bool {
-    matches!(
-        problem,
+/// Whether the upstream gave no answer. An upstream that answers is not away: an error may be about one repository, as may an
+/// answer that breaks off or that leads to a server that is not there.
+fn is_no_answer(error: &ClientError) -> bool {
+    let is_of_connection = matches!(
+        error.problem(),
         Problem::Connect(_)
             | Problem::Certificate(_)
             | Problem::ClientCertificate(_)
             | Problem::Timeout(_)
             | Problem::TooSlow(_)
             | Problem::Broken(_)
-    )
+    );
+    is_of_connection && !error.is_after_answer()
 }
 
 fn left_alone() -> Verdict {
     let reason = "failed several times and is left alone for a moment".to_owned();
     Verdict::Away { reason, timed_out: false, handling: Handling::AWAY, cause: None }
+}
+
+/// A request took too long.
+fn too_slow(handling: Handling) -> Verdict {
+    Verdict::Away { reason: "does not answer in time".to_owned(), timed_out: true, handling, cause: None }
 }
 
 #[cfg(test)]
@@ -307,13 +369,12 @@ mod tests {
 
     #[test]
     fn there_are_as_many_places_as_connections() {
-        for (connections, for_transfers, for_requests) in [(2, 1, 1), (4, 3, 1), (16, 12, 4)] {
-            let (transfers, requests) = places(connections);
-            let available = (transfers.free(), requests.free());
-            assert_eq!(available, (for_transfers, for_requests));
+        for (connections, expected) in [(2, (1, 1, 1)), (4, (3, 1, 1)), (8, (6, 2, 1)), (16, (12, 4, 3))] {
+            let (transfers, requests, lists) = places(connections);
+            assert_eq!((transfers.free(), requests.free(), lists.free()), expected);
         }
         for connections in [0, 1] {
-            let (transfers, requests) = places(connections);
+            let (transfers, requests, _) = places(connections);
             assert!(transfers.is(&requests) && transfers.free() == 1);
         }
     }

@@ -55,7 +55,8 @@ impl Caches {
             return Err(CacheError::Offline);
         }
         let ticket = Ticket::new(Client::Background);
-        let asked = upstream.ask(Kind::List, &ticket, upstream.catalog()).await;
+        let asking = upstream.ask(Kind::List, &ticket, upstream.catalog());
+        let asked = self.inner.until_offline(Box::pin(asking)).await?;
         let found = found(upstream, asked)?;
         let path = upstream.settings.path.as_ref();
         let below = |name: RepositoryName| match path {
@@ -154,8 +155,9 @@ impl UpstreamRepository {
     ) -> Result<Option<T>> {
         self.check_askable()?;
         let upstream = &self.name.upstream;
-        let asked = upstream.ask(kind, &Ticket::new(Client::Background), request).await;
-        found(upstream, asked)
+        let ticket = Ticket::new(Client::Background);
+        let asking = upstream.ask(kind, &ticket, request);
+        found(upstream, self.caches.inner.until_offline(Box::pin(asking)).await?)
     }
 
     fn check_askable(&self) -> Result<()> {

@@ -17,6 +17,7 @@ pub struct ClientError {
     url: String,
     /// Shared: several requests may wait for the one that failed.
     problem: Arc<Problem>,
+    is_after_answer: bool,
 }
 
 /// Why a request failed.
@@ -156,7 +157,17 @@ const MAX_SHOWN_URL: usize = 1000;
 
 impl ClientError {
     pub(crate) fn at(url: &str, problem: Problem) -> Self {
-        Self { url: shown_url(url), problem: Arc::new(problem) }
+        Self { url: shown_url(url), problem: Arc::new(problem), is_after_answer: false }
+    }
+
+    /// The same after the headers of an answer.
+    pub(crate) fn after_answer(self) -> Self {
+        Self { is_after_answer: true, ..self }
+    }
+
+    /// Whether a server had answered when it failed: the fault is in that answer, or at a server that it refers to.
+    pub fn is_after_answer(&self) -> bool {
+        self.is_after_answer
     }
 
     /// The URL of the request, without user, query and fragment.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sampan_engine::oci::Digest;
+
 use super::support::World;
 use crate::support::hostile_server::Reply;
 use crate::support::upstream::error;
@@ -74,4 +76,30 @@ async fn an_upstream_that_answers_is_not_away_whatever_it_says() {
         world.get("/v2/up/broken/manifests/latest").await.expect_error(502, "UNAVAILABLE");
     }
     world.manifest("latest").await.expect(200);
+}
+
+/// Fails if the faults of one repository count as those of the upstream: its answer cannot be read, breaks off, or leads to a
+/// server that is not there.
+#[tokio::test]
+async fn faults_after_the_upstream_has_answered_do_not_make_it_away() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for faulty in [
+        Reply::new(200).header("no name of a header", "value"),
+        Reply::new(200).body("content").announcing(Some(100)).cut_after(3),
+        Reply::new(307).header("Location", format!("http://{gone}/blob")),
+    ] {
+        let world = World::with(|upstream, _| upstream.tags.fresh = Duration::ZERO).await;
+        world.upstream.image("app", "latest", &[b"one"]);
+        world.manifest("latest").await.expect(200);
+        world.upstream.script(move |seen, honest| match seen.path().contains("/faulty/") {
+            true => faulty.clone(),
+            false => honest,
+        });
+        let digests = (0..5_u8).map(|number| Digest::sha256_of(&[number]));
+        for digest in digests {
+            world.get(format!("/v2/up/faulty/manifests/{digest}")).await.expect_error(502, "UNAVAILABLE");
+        }
+        let answer = world.manifest("latest").await.expect(200);
+        assert!(answer.header("cache-status").contains("unchanged"), "{answer:?}");
+    }
 }

@@ -6,6 +6,7 @@ mod breaker;
 mod budgets;
 mod chaos;
 mod complete;
+mod deadlines;
 mod deletions;
 mod error_status;
 mod fairness;

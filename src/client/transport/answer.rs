@@ -32,8 +32,9 @@ pub(crate) struct Answer {
 /// The progress after which a transfer has all its time again: less lets a server keep it for ever, byte by byte.
 pub(crate) const PROGRESS_BYTES: u64 = 1 << 20;
 
-/// The longest error document to read.
+/// The longest error document to read, and the longest time for it.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
+const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Answer {
     pub(super) fn new(url: Url, response: Response, timeouts: Timeouts, limits: Limits) -> Self {
@@ -140,15 +141,24 @@ impl Answer {
         self.header(RETRY_AFTER).and_then(|text| parse_retry_after(text, now))
     }
 
-    /// The error document in the body; empty if there is none.
+    /// The error document in the body; empty if there is none, or if it does not come at once: the status says enough.
     pub(crate) async fn server_answer(mut self) -> ServerAnswer {
         let mut body = BytesMut::new();
-        while let Ok(Some(chunk)) = self.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() as u64 > MAX_ERROR_BYTES {
-                return ServerAnswer::default();
-            }
+        if self.content_length().is_some_and(|length| length > MAX_ERROR_BYTES) {
+            return ServerAnswer::default();
         }
+        let longest = self.timeouts.stall.min(ERROR_TIMEOUT);
+        let reading = async {
+            while let Ok(Some(chunk)) = self.chunk().await {
+                if (body.len() + chunk.len()) as u64 > MAX_ERROR_BYTES {
+                    body.clear();
+                    break;
+                }
+                body.extend_from_slice(&chunk);
+            }
+        };
+        // What came until then is no document, unless the server keeps the connection open behind one.
+        _ = tokio::time::timeout(longest, reading).await;
         ServerAnswer::parse(&body)
     }
 
@@ -164,11 +174,11 @@ impl Answer {
             429 => Problem::TooManyRequests { retry_after },
             _ => Problem::Status { status, answer, retry_after },
         };
-        ClientError::at(url.as_str(), problem)
+        ClientError::at(url.as_str(), problem).after_answer()
     }
 
     /// An error at this answer's URL.
     pub(crate) fn at(&self, problem: Problem) -> ClientError {
-        ClientError::at(self.url.as_str(), problem)
+        ClientError::at(self.url.as_str(), problem).after_answer()
     }
 }

@@ -38,6 +38,11 @@ pub(super) fn problem(error: reqwest::Error) -> Problem {
     }
 }
 
+/// Whether the server sent an answer that is none of HTTP/1.
+pub(super) fn is_unreadable_answer(error: &reqwest::Error) -> bool {
+    find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
+}
+
 /// Whether the server complains about the client's certificate, or about its absence.
 fn is_about_certificate(alert: AlertDescription) -> bool {
     matches!(

@@ -131,11 +131,17 @@ impl Transport {
 
     /// Sends a request and follows its redirects, without `Authorization` from the first that leaves the origin.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, ClientError> {
+        let origin = request.url.origin();
         for _ in 0..=self.limits.redirects {
             let again = request.try_clone();
             let url = request.url.clone();
             let client = self.client_for(&url)?;
-            let answer = self.once(client, request).await?;
+            let answer = self.once(client, request).await;
+            let answer = answer.map_err(|error| match url.origin() == origin {
+                true => error,
+                // The server that redirected here did answer.
+                false => error.after_answer(),
+            })?;
             if !matches!(answer.status(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -225,9 +231,16 @@ impl Transport {
             builder = builder.body(body);
         }
         let sent = progress.watch(builder.send(), self.timeouts.stall, last).await;
-        let response = sent.and_then(|response| response.map_err(failure::problem)).map_err(|problem| {
-            ClientError::at(url.as_str(), progress.source_error().map_or(problem, Problem::Source))
-        })?;
+        let failed =
+            |problem| ClientError::at(url.as_str(), progress.source_error().map_or(problem, Problem::Source));
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if failure::is_unreadable_answer(&error) => {
+                return Err(failed(failure::problem(error)).after_answer());
+            }
+            Ok(Err(error)) => return Err(failed(failure::problem(error))),
+            Err(problem) => return Err(failed(problem)),
+        };
         if self.is_registry(&url) {
             self.is_known.store(true, Ordering::Relaxed);
             if let Some(address) = response.remote_addr().filter(|_| self.proxy(&url).is_none()) {
