@@ -181,12 +181,14 @@ impl CachedRepository {
     {
         let (upstream, remote, wanted) =
             (Arc::clone(&self.name.upstream), self.remote.clone(), digest.clone());
+        let fills = self.inner.fills.clone();
         // Also if the transfer is that of another client: then it waits in the turn of this one, too.
         let ticket = upstream.tickets.join(digest, self.client);
         move || {
             is_own.store(true, Ordering::Relaxed);
             async move {
-                let place = upstream.transfer(&ticket).await;
+                let place = upstream.transfer(&ticket, || fills.begin_wait(upstream.name(), &wanted)).await;
+                fills.end_wait(upstream.name(), &wanted);
                 let opened = upstream.send(Kind::Blob, &ticket, remote.blob(&wanted, described)).await;
                 match opened {
                     Ok(stream) => {

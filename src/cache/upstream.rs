@@ -1,7 +1,9 @@
 //! `Upstream`: a registry that is cached: its client, its bounds, and whether it is away.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -129,9 +131,14 @@ impl Upstream {
         self.registry.repositories().await
     }
 
-    /// A place for a transfer, in turn by client.
-    pub(crate) async fn transfer(&self, ticket: &Ticket) -> Place {
-        self.transfers.take(ticket).await
+    /// A place for a transfer, in turn by client. Calls `waits` when none is free.
+    pub(crate) async fn transfer(&self, ticket: &Ticket, waits: impl FnOnce()) -> Place {
+        let mut taken = pin!(self.transfers.take(ticket));
+        if let Poll::Ready(place) = futures::poll!(taken.as_mut()) {
+            return place;
+        }
+        waits();
+        taken.await
     }
 
     /// Sends a request that ends with its answer, and returns what was found. It has a time for all of that: without an end,

@@ -132,7 +132,8 @@ impl UpstreamRepository {
         self.check_askable()?;
         let upstream = Arc::clone(&self.name.upstream);
         let ticket = Ticket::new(Client::Background);
-        let place = upstream.transfer(&ticket).await;
+        let fills = &self.caches.inner.fills;
+        let place = upstream.transfer(&ticket, || fills.make_way(upstream.name())).await;
         let opened = upstream.send(Kind::Blob, &ticket, self.remote.blob(digest, None)).await;
         let Some(stream) = found(&upstream, opened)? else { return Ok(None) };
         let stream = stream.unverified().with_retry(RESUME).into_stream();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
+use futures::FutureExt;
+use futures::future::join_all;
 use sampan_driver::StorageDriver;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
@@ -59,6 +61,48 @@ async fn a_transfer_outlives_its_clients() {
     world.settle().await;
     assert_eq!(world.get(&path).await.expect(200).body, content);
     assert_eq!(world.upstream.requests().len(), 1);
+}
+
+/// Fails if transfers that no client wants keep all connections from those that one wants, whichever came first.
+#[tokio::test]
+async fn a_transfer_without_a_client_makes_way_for_one_that_waits() {
+    for leaves_first in [true, false] {
+        // Of these, three are for transfers.
+        let world = World::with(|upstream, _| upstream.connections = 4).await;
+        let slow: Vec<_> =
+            (0..3).map(|number| world.upstream.blob("app", format!("slow {number}"))).collect();
+        let wanted = world.upstream.blob("app", "wanted");
+        let gate = Gate::new();
+        let (held, path) = (gate.clone(), format!("/v2/app/blobs/{wanted}"));
+        world
+            .upstream
+            .script(move |seen, reply| if seen.path() == path { reply } else { reply.behind(&held) });
+        let paths = slow.iter().map(|blob| format!("/v2/up/app/blobs/{blob}"));
+        let mut clients = Box::pin(join_all(paths.map(|path| {
+            let world = &world;
+            async move { world.get(path).await }
+        })));
+        tokio::select! {
+            _ = &mut clients => panic!("the upstream has not answered"),
+            () = gate.wait_for(3) => {}
+        }
+        let path = format!("/v2/up/app/blobs/{wanted}");
+        let mut client = Box::pin(world.get(&path));
+        if leaves_first {
+            drop(clients);
+        } else {
+            while world.caches.upstreams()[0].waiting() == 0 {
+                assert!((&mut client).now_or_never().is_none());
+                tokio::task::yield_now().await;
+            }
+            drop(clients);
+        }
+        assert_eq!(client.await.expect(200).body, "wanted");
+        // The others go on.
+        gate.open_for_all();
+        world.settle().await;
+        assert!(world.upstream.requests().len() >= 4);
+    }
 }
 
 #[tokio::test]

@@ -67,6 +67,8 @@ struct Running {
     clients: usize,
     progress: watch::Receiver<Progress>,
     received_bytes: Arc<AtomicU64>,
+    /// Whether it waits for a connection.
+    is_waiting: bool,
     stop: CancellationToken,
     /// The repositories that the blob is for.
     repositories: Vec<Repository>,
@@ -177,6 +179,7 @@ impl Fills {
             clients: 1,
             progress: progress.clone(),
             received_bytes: transfer.received_bytes.clone(),
+            is_waiting: false,
             stop: transfer.stop.clone(),
             repositories: vec![repository.clone()],
         };
@@ -200,6 +203,30 @@ impl Fills {
         self.0.counters.read()
     }
 
+    /// Notes that the transfer of `digest` from `group` waits for a connection, which one without a client gives up for it.
+    pub fn begin_wait(&self, group: &str, digest: &Digest) {
+        let key: Key = (group.into(), digest.clone());
+        let mut table = self.0.table.lock();
+        let Some(running) = table.running.get_mut(&key) else { return };
+        running.is_waiting = true;
+        if running.clients > 0 {
+            table.make_way(group);
+        }
+    }
+
+    /// Notes that the transfer of `digest` from `group` has a connection.
+    pub fn end_wait(&self, group: &str, digest: &Digest) {
+        let key: Key = (group.into(), digest.clone());
+        if let Some(running) = self.0.table.lock().running.get_mut(&key) {
+            running.is_waiting = false;
+        }
+    }
+
+    /// Gives up a transfer from `group` without a client: something else waits for a connection.
+    pub fn make_way(&self, group: &str) {
+        self.0.table.lock().make_way(group);
+    }
+
     /// Gives up all transfers, also those that begin later, and waits until their staged files are gone. A transfer whose
     /// digest is verified is finished instead.
     pub async fn finish(&self) {
@@ -214,18 +241,27 @@ impl Inner {
         self.stop.is_cancelled().then_some(FillError::Stopped)
     }
 
-    /// Counts a handle less. Gives up the transfer that has done least, if too many have no client.
+    /// Counts a handle less. Without any, gives up the transfer if another one waits for its connection, or the one that has done
+    /// least, if too many have no client.
     pub(super) fn leave(&self, key: &Key, id: u64) {
         let mut table = self.table.lock();
         let Some(running) = table.running.get_mut(key).filter(|running| running.id == id) else { return };
         running.clients -= 1;
-        let is_orphan = |running: &&Running| running.clients == 0 && !running.stop.is_cancelled();
-        if table.running.values().filter(is_orphan).count() > self.options.max_orphans
-            && let Some(least) = table
-                .running
-                .values()
-                .filter(is_orphan)
-                .min_by_key(|running| running.received_bytes.load(Ordering::Relaxed))
+        if running.clients > 0 {
+            return;
+        }
+        let is_wanted = |(other, running): (&Key, &Running)| {
+            other.0 == key.0 && running.is_waiting && running.clients > 0
+        };
+        if table.running.iter().any(is_wanted) {
+            if let Some(running) = table.running.get(key) {
+                running.stop.cancel();
+            }
+            return;
+        }
+        let orphans = || table.running.values().filter(|running| running.is_orphan());
+        if orphans().count() > self.options.max_orphans
+            && let Some(least) = orphans().min_by_key(|running| running.received())
         {
             least.stop.cancel();
         }
@@ -270,12 +306,30 @@ impl Inner {
 }
 
 impl Running {
+    /// Whether no client has a handle, and it goes on.
+    fn is_orphan(&self) -> bool {
+        self.clients == 0 && !self.stop.is_cancelled()
+    }
+
+    fn received(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
     fn is_for(&self, repository: &Repository) -> bool {
         self.repositories.iter().any(|other| other.name() == repository.name())
     }
 }
 
 impl Table {
+    /// Gives up the transfer from `group` without a client that has done least, and those that only wait.
+    fn make_way(&self, group: &str) {
+        let of_group = self.running.iter().filter(|((other, _), _)| **other == *group);
+        let orphans = of_group.map(|(_, running)| running).filter(|running| running.is_orphan());
+        let (waiting, begun): (Vec<_>, Vec<_>) = orphans.partition(|running| running.is_waiting);
+        let least = begun.into_iter().min_by_key(|running| running.received());
+        waiting.into_iter().chain(least).for_each(|running| running.stop.cancel());
+    }
+
     fn refusal(&mut self, key: &Key) -> Option<FillError> {
         let (at, error) = self.refused.get(key)?;
         if at.elapsed() < REFUSED_FOR {
