@@ -46,6 +46,12 @@ impl Breaker {
         state.failures >= FAILURES && now < state.away_until
     }
 
+    /// How long requests are refused from `now` on; zero while it is not open.
+    pub(crate) fn open_for(&self, now: Duration) -> Duration {
+        let state = self.0.lock();
+        if state.failures >= FAILURES { state.away_until.saturating_sub(now) } else { Duration::ZERO }
+    }
+
     /// The upstream answered, whatever it said. Returns whether it counted as away.
     pub(crate) fn answered(&self) -> bool {
         std::mem::take(&mut *self.0.lock()).failures >= FAILURES

@@ -13,6 +13,7 @@ use crate::caches::Caches;
 use crate::error::{CacheError, Result};
 use crate::handling::Handling;
 use crate::repository::CachedRepository;
+use crate::trials::ImageTrials;
 
 /// A rule for platforms.
 pub type PlatformRule = Box<dyn Fn(&Platform) -> bool + Send + Sync>;
@@ -56,7 +57,8 @@ pub struct Completion {
 }
 
 impl Caches {
-    /// Looks at all cached tags of the repositories that `selects` names, and fetches what they lack. `tell` hears of each.
+    /// Looks at all cached tags of the repositories that `selects` names, and fetches what they lack. `tell` hears of each. Waits
+    /// for an upstream that counts as away, until a few images in a row did so in vain.
     ///
     /// # Errors
     ///
@@ -68,6 +70,7 @@ impl Caches {
         selects: impl Fn(&RepositoryName) -> bool + Send + Sync,
         mut tell: impl FnMut(&Lack) + Send,
     ) -> Result<Completion> {
+        self.upstreams().iter().for_each(|upstream| upstream.trials.renew());
         let mut completion = Completion::default();
         let mut last = String::new();
         loop {
@@ -110,7 +113,8 @@ impl Caches {
             return Err(CacheError::RepositoryUnknown(name.clone(), Handling::NOT_STORED));
         };
         let cache = self.repository(cached, registry.repository(name.clone()));
-        let mut walk = Walk { cache: &cache, tag, options, completion, tell, seen: HashSet::new() };
+        let trials = ImageTrials::new(&cache.name.upstream);
+        let mut walk = Walk { cache: &cache, trials, tag, options, completion, tell, seen: HashSet::new() };
         walk.completion.tags += 1;
         walk.run().await
     }
@@ -119,6 +123,7 @@ impl Caches {
 /// The walk over one image.
 struct Walk<'a, T> {
     cache: &'a CachedRepository,
+    trials: ImageTrials<'a>,
     tag: &'a Tag,
     options: &'a CompleteOptions,
     completion: &'a mut Completion,
@@ -173,7 +178,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
 
     /// Fetches a manifest, and fails unless the store has it then: a client is served what could not be stored.
     async fn fetch_and_look(&self, reference: &Reference) -> Result<Stored> {
-        let (fetched, _) = self.cache.manifest(reference).await?;
+        let (fetched, _) = self.trials.fetch(|| self.cache.manifest(reference)).await?;
         match self.cache.bare().manifests().digest(reference).await {
             Ok(digest) if digest == fetched.digest => Ok(fetched),
             Ok(_) | Err(sampan_engine::Error::ManifestUnknown(..) | sampan_engine::Error::Corrupt(..)) => {
@@ -200,13 +205,14 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         let needed = needed_blobs(manifest);
         let new: Vec<Descriptor> =
             needed.filter(|blob| self.seen.insert(blob.digest.clone())).cloned().collect();
-        let (cache, is_dry) = (self.cache, self.options.dry_run);
+        let (cache, trials, is_dry) = (self.cache, &self.trials, self.options.dry_run);
         let found: Vec<Option<Lack>> = stream::iter(new)
             .map(|blob| async move {
                 if cache.has_blob(&blob).await? {
                     return Ok(None);
                 }
-                let fetched = if is_dry { None } else { Some(cache.fetch_blob(&blob).await) };
+                let fetched =
+                    if is_dry { None } else { Some(trials.fetch(|| cache.fetch_blob(&blob)).await) };
                 Ok::<_, CacheError>(Some((blob, fetched)))
             })
             .buffer_unordered(self.options.jobs.max(1))

@@ -37,6 +37,7 @@ mod tag_looks;
 #[cfg(test)]
 mod testing;
 mod ticket;
+mod trials;
 mod upstream;
 mod upstream_repository;
 

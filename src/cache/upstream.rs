@@ -26,6 +26,7 @@ use crate::queue::Queue;
 use crate::settings::UpstreamSettings;
 use crate::statistics::{Kind, Outcome, UpstreamStatistics};
 use crate::ticket::{Ticket, Tickets};
+use crate::trials::Trials;
 
 /// A registry that is cached.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Upstream {
     /// Places for manifests whose blobs are fetched later, and the turn of the one whose are now.
     pub(crate) to_complete: Arc<Semaphore>,
     pub(crate) completing: tokio::sync::Mutex<()>,
+    pub(crate) trials: Trials,
     /// When the log last had an error that the upstream answered: each request may have one.
     logged_at: Mutex<Option<Duration>>,
     statistics: UpstreamStatistics,
@@ -76,6 +78,7 @@ impl Upstream {
             byte_rate: Rate::new(settings.bytes_per_second, clock),
             to_complete: Arc::new(Semaphore::new(MAX_WAITING)),
             completing: tokio::sync::Mutex::default(),
+            trials: Trials::default(),
             logged_at: Mutex::default(),
             statistics: UpstreamStatistics::default(),
             settings,
@@ -95,6 +98,14 @@ impl Upstream {
     /// Whether it counts as away.
     pub fn is_away(&self) -> bool {
         self.breaker.is_away()
+    }
+
+    /// Waits while it is left alone, since it counts as away; after that a request may find out whether it is back.
+    pub async fn wait_while_left_alone(&self) {
+        let wait = self.breaker.open_for(self.clock().elapsed());
+        if !wait.is_zero() {
+            self.clock().sleep(wait).await;
+        }
     }
 
     /// The requests so far.

@@ -1,6 +1,7 @@
 //! `Caches::complete`: what cached images lack is listed, and fetched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use sampan_cache::{CacheError, CompleteOptions, Completion, Lack};
@@ -9,6 +10,7 @@ use sampan_engine::oci::RepositoryName;
 
 use super::support::{World, caches, settings};
 use crate::support::failing_driver::Misbehaviour;
+use crate::support::hostile_server::Reply;
 use crate::support::{FailingDriver, Server};
 
 fn options(dry_run: bool) -> CompleteOptions {
@@ -118,6 +120,54 @@ async fn a_layer_that_is_cut_off_is_fetched_again() {
     let (completion, lacks) = complete(&world, false).await;
     assert_eq!((completion.missing, completion.left), (1, 0), "{lacks:?}");
     assert_eq!(world.blob(layer).await.expect(200).body, "content of a layer");
+}
+
+/// Fails if one bad image keeps the others from being fetched: after three broken connections the upstream counts as away.
+#[tokio::test]
+async fn a_bad_image_leaves_the_others_to_be_fetched() {
+    let world = World::new().await;
+    let layers: Vec<Vec<u8>> = (0..8_u8).map(|number| vec![number; 9]).collect();
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let bad = world.upstream.image("app", "a-bad", &layers);
+    world.upstream.image("app", "b-good", &[b"one"]);
+    world.upstream.image("app", "c-good", &[b"two"]);
+    for tag in ["a-bad", "b-good", "c-good"] {
+        world.manifest(tag).await.expect(200);
+    }
+    let lost = bad.blobs.clone();
+    world.upstream.script(move |seen, honest| {
+        match lost.iter().any(|blob| seen.path().ends_with(&blob.to_string())) {
+            true => Reply::broken(),
+            false => honest,
+        }
+    });
+    let (completion, lacks) = complete(&world, false).await;
+    let left: Vec<_> = lacks.iter().filter(|lack| !matches!(lack.fetched, Some(Ok(())))).collect();
+    assert!(left.iter().all(|lack| lack.tag.as_str() == "a-bad"), "{left:?}");
+    assert_eq!(
+        (completion.missing as usize, completion.left as usize),
+        (bad.blobs.len() + 4, bad.blobs.len())
+    );
+}
+
+/// Fails if each image waits for an upstream that is away.
+#[tokio::test]
+async fn completing_ends_although_the_upstream_stays_away() {
+    let world = World::new().await;
+    for number in 0..30 {
+        let tag = number.to_string();
+        world.upstream.image("app", &tag, &[tag.as_bytes()]);
+        world.manifest(&tag).await.expect(200);
+    }
+    world.upstream.answer_all(Reply::broken());
+    let began = world.clock.elapsed();
+    let (completion, _) = complete(&world, false).await;
+    assert_eq!((completion.missing, completion.left), (60, 60));
+    assert!(world.clock.elapsed() - began < Duration::from_secs(20 * 60));
+    // It is tried again by the next.
+    world.upstream.behave();
+    let (completion, lacks) = complete(&world, false).await;
+    assert_eq!((completion.missing, completion.left), (60, 0), "{lacks:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,79 @@
+//! `Trials`: completing waits for an upstream that is left alone, since one bad image makes it so, and the next may be good.
+//!
+//! An image waits in vain once, and a few in a row do: an upstream that is away does not hold up the rest for ever.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::error::{CacheError, Result};
+use crate::handling::Handling;
+use crate::upstream::Upstream;
+
+/// The trials at an upstream, of all images.
+#[derive(Debug, Default)]
+pub(crate) struct Trials {
+    /// One fetch at a time waits: what it comes to is true for the others.
+    turn: tokio::sync::Mutex<()>,
+    /// The images that waited in vain since the last success.
+    in_vain: AtomicU32,
+}
+
+impl Trials {
+    /// Forgets what was in vain: another run begins.
+    pub(crate) fn renew(&self) {
+        self.in_vain.store(0, Ordering::Relaxed);
+    }
+}
+
+/// So many images in a row wait in vain.
+const MAX_IN_VAIN: u32 = 8;
+/// The waits of one trial: requests of clients may find out first.
+const MAX_WAITS: usize = 4;
+
+/// The fetches of one image.
+#[derive(Debug)]
+pub(crate) struct ImageTrials<'a> {
+    upstream: &'a Upstream,
+    is_over: AtomicBool,
+}
+
+impl<'a> ImageTrials<'a> {
+    pub(crate) fn new(upstream: &'a Upstream) -> Self {
+        Self { upstream, is_over: AtomicBool::new(false) }
+    }
+
+    /// Does `fetch`; if the upstream is left alone, again when it may be asked.
+    ///
+    /// # Errors
+    ///
+    /// As `fetch`; also if the upstream is left alone, and waiting was in vain before.
+    pub(crate) async fn fetch<T, F: Future<Output = Result<T>>>(&self, fetch: impl Fn() -> F) -> Result<T> {
+        let trials = &self.upstream.trials;
+        let mut fetched = fetch().await;
+        if is_left_alone(&fetched) {
+            let _turn = trials.turn.lock().await;
+            for _ in 0..MAX_WAITS {
+                if !is_left_alone(&fetched) || self.is_over(trials) {
+                    break;
+                }
+                self.upstream.wait_while_left_alone().await;
+                fetched = fetch().await;
+            }
+            if self.upstream.is_away() && !self.is_over.swap(true, Ordering::Relaxed) {
+                trials.in_vain.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if fetched.is_ok() {
+            trials.renew();
+        }
+        fetched
+    }
+
+    fn is_over(&self, trials: &Trials) -> bool {
+        self.is_over.load(Ordering::Relaxed) || trials.in_vain.load(Ordering::Relaxed) >= MAX_IN_VAIN
+    }
+}
+
+/// Whether the upstream was not asked, since it counts as away.
+fn is_left_alone<T>(fetched: &Result<T>) -> bool {
+    matches!(fetched, Err(CacheError::Away { handling: Handling::AWAY, .. }))
+}
