@@ -1,16 +1,30 @@
-//! `Patience`: tells an image that fails from an upstream that does.
+//! `Patience`: tells an image or a repository that fails from an upstream that does.
 
 use crate::error::Stop;
 
 /// The failures since the last image that was copied which may be the upstream's.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    count: usize,
-    /// The last of them, if it may pass by itself.
-    passing: Option<String>,
+    /// Those in the repository that is copied.
+    in_repository: usize,
+    /// The repositories that have some.
+    repositories: usize,
+    /// The last of them.
+    reason: String,
+    /// Whether it may pass by itself.
+    is_passing: bool,
 }
 
-/// So many such failures in a row are the upstream's.
+/// What a failure leaves to copy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Next {
+    /// The next image.
+    Image,
+    /// The next repository: the failures are this one's.
+    Repository,
+}
+
+/// So many such failures in a row are the repository's; in so many repositories in a row, they are the upstream's.
 const MAX_FAILURES: usize = 3;
 
 impl Patience {
@@ -19,18 +33,25 @@ impl Patience {
         *self = Self::default();
     }
 
-    /// Fails if this failure is one too many.
-    pub(crate) fn lose(&mut self, reason: &str, is_passing: bool) -> Result<(), Stop> {
-        self.count += 1;
-        self.passing = is_passing.then(|| reason.to_owned());
-        match self.count < MAX_FAILURES {
+    /// Notes a failure.
+    pub(crate) fn lose(&mut self, reason: String, is_passing: bool) -> Next {
+        self.repositories += usize::from(self.in_repository == 0);
+        self.in_repository += 1;
+        (self.reason, self.is_passing) = (reason, is_passing);
+        if self.in_repository < MAX_FAILURES { Next::Image } else { Next::Repository }
+    }
+
+    /// The next failure is of another repository. Fails if too many repositories in a row have failed.
+    pub(crate) fn end_repository(&mut self) -> Result<(), Stop> {
+        self.in_repository = 0;
+        match self.repositories < MAX_FAILURES {
             true => Ok(()),
-            false => Err(Stop::because(reason)),
+            false => Err(Stop::because(&self.reason)),
         }
     }
 
     /// Why the run has to be repeated soon: no image after the last failure has shown that the upstream is there.
     pub(crate) fn end(self) -> Option<Stop> {
-        self.passing.as_deref().map(Stop::because)
+        self.is_passing.then(|| Stop::because(&self.reason))
     }
 }

@@ -15,7 +15,7 @@ use sampan_transfer::{
 
 use crate::error::{Failed, Stop};
 use crate::job::{Job, JobRepository, NoVersions};
-use crate::patience::Patience;
+use crate::patience::{Next, Patience};
 use crate::prune::prune;
 use crate::running::Running;
 use crate::source::UpstreamSource;
@@ -133,20 +133,33 @@ impl Run<'_> {
     ///
     /// The rest of the run would fail too.
     async fn entry(&mut self, entry: &JobRepository) -> Result<(), Stop> {
+        self.wait_for_upstream().await;
         let names = match entry.is_exact {
             true => Ok(vec![entry.fixed.clone()]),
             false => self.matching(entry).await,
         };
         let names = match names {
             Ok(names) => names,
-            Err(failed) => return self.fail(self.shown(entry, &entry.fixed), failed),
+            Err(failed) => {
+                self.fail(self.shown(entry, &entry.fixed), failed)?;
+                return self.patience.end_repository();
+            }
         };
         for name in names {
+            self.wait_for_upstream().await;
             if let Err(failed) = self.repository(entry, &name).await {
                 self.fail(self.shown(entry, &name), failed)?;
             }
+            self.patience.end_repository()?;
         }
         Ok(())
+    }
+
+    /// Waits while the upstream is left alone: the last image may be what failed, and the next may be there.
+    async fn wait_for_upstream(&self) {
+        if let Some(upstream) = self.caches.upstream(&self.job.upstream) {
+            upstream.wait_while_left_alone().await;
+        }
     }
 
     /// The repositories of the upstream that match a pattern.
@@ -184,14 +197,21 @@ impl Run<'_> {
         let source = UpstreamSource::new(upstream, registry, target.clone(), &all, self.job.reserve);
         let source = Arc::new(source);
         let mut is_whole = true;
-        for tag in &chosen {
+        for (number, tag) in chosen.iter().enumerate() {
             let image = format!("{target}:{tag}");
             self.running.begin_image(image.clone());
+            self.wait_for_upstream().await;
             match self.image(entry, &source, &target, tag, in_cache).await {
                 Ok(()) => self.patience.renew(),
                 Err(failed) => {
                     is_whole = false;
-                    self.fail(image, failed)?;
+                    let left = chosen.len() - number - 1;
+                    if self.fail(image, failed)? == Next::Repository && left > 0 {
+                        let problem =
+                            format!("not tried, since several of its images failed in a row: {left} more");
+                        self.running.fail(target.to_string(), problem);
+                        break;
+                    }
                 }
             }
         }
@@ -312,15 +332,15 @@ impl Run<'_> {
     /// # Errors
     ///
     /// The rest of the run would fail too.
-    fn fail(&mut self, image: String, failed: Failed) -> Result<(), Stop> {
+    fn fail(&mut self, image: String, failed: Failed) -> Result<Next, Stop> {
         match failed {
             Failed::One(problem) => {
                 self.running.fail(image, problem);
-                Ok(())
+                Ok(Next::Image)
             }
             Failed::Unclear { reason, is_passing } => {
                 self.running.fail(image, reason.clone());
-                self.patience.lose(&reason, is_passing)
+                Ok(self.patience.lose(reason, is_passing))
             }
             Failed::All(stop) => Err(stop),
         }

@@ -253,7 +253,8 @@ async fn an_upstream_that_goes_away_in_the_middle_stops_the_run() {
         let report = world.sync(&copy_of_app()).await;
         assert!(report.stopped.as_ref().is_some_and(|reason| reason.contains("upstream up")), "{report:?}");
         assert_eq!(report.retry_after_secs, None);
-        assert!((1..=2).contains(&report.copied) && report.failed <= 3, "{report:?}");
+        // Three, and the rest of the repository.
+        assert!((1..=2).contains(&report.copied) && report.failed <= 4, "{report:?}");
         world.upstream.behave();
         // It is left alone for a while.
         world.clock.advance(Duration::from_secs(600));
@@ -263,6 +264,47 @@ async fn an_upstream_that_goes_away_in_the_middle_stops_the_run() {
             world.assert_pullable("copy", tag).await;
         }
     }
+}
+
+/// Fails if one repository keeps those after it from ever being copied.
+#[tokio::test]
+async fn a_repository_whose_images_all_fail_does_not_stop_the_others() {
+    for failure in [error(500, "UNKNOWN"), Reply::broken()] {
+        let world = World::new().await;
+        for tag in ["a", "b", "c", "d", "e"] {
+            world.upstream.image("bad", tag, &[tag.as_bytes()]);
+        }
+        world.upstream.image("app", "one", &[b"one"]);
+        world.upstream.script(move |seen, honest| match seen.path().contains("/bad/manifests/") {
+            true => failure.clone(),
+            false => honest,
+        });
+        let entries = vec![entry("bad", Some("copy/bad")), entry("app", Some("copy"))];
+        let report = world.sync(&job(entries)).await;
+        assert_eq!((report.copied, report.failed, &report.stopped), (1, 4, &None), "{report:?}");
+        let told = failures(&report);
+        assert!(told[3].starts_with("copy/bad: not tried") && told[3].ends_with("2 more"), "{told:?}");
+        world.assert_pullable("copy", "one").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_for_each_of_three_repositories_stops_the_run() {
+    let world = World::new().await;
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        for tag in ["one", "two"] {
+            world.upstream.image(name, tag, &[tag.as_bytes()]);
+        }
+    }
+    world.upstream.script(|seen, honest| match seen.path().contains("/manifests/") {
+        true => error(500, "UNKNOWN"),
+        false => honest,
+    });
+    let report = world.sync(&job(names.map(|name| entry(name, None)).into())).await;
+    assert_eq!((report.copied, report.failed), (0, 6), "{report:?}");
+    assert!(report.stopped.as_ref().is_some_and(|reason| reason.contains("status 500")), "{report:?}");
+    assert!(!world.upstream.requests().iter().any(|request| request.contains("/d/")));
 }
 
 /// The last image of a run cannot show that the upstream is there.
