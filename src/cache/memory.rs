@@ -4,8 +4,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sampan_engine::Referrer;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
@@ -74,8 +74,8 @@ impl Default for Memory {
             described: weighed(LONG_BYTES),
             holders: weighed(LONG_BYTES),
             pending: weighed(SHORT_BYTES),
-            tags: weighed(LONG_BYTES),
-            referrers: weighed(LONG_BYTES),
+            tags: weighed_lists(LONG_BYTES),
+            referrers: weighed_lists(LONG_BYTES),
         }
     }
 }
@@ -87,8 +87,21 @@ impl std::fmt::Debug for Memory {
 }
 
 fn weighed<K: Bytes + Eq + Hash, V: Bytes + Clone>(most_bytes: u64) -> Weighed<K, V> {
-    let entries = usize::try_from(most_bytes / USUAL_BYTES).unwrap_or(usize::MAX);
-    Cache::with_weighter(entries, most_bytes, ByBytes)
+    Cache::with_weighter(usual_entries(most_bytes), most_bytes, ByBytes)
+}
+
+/// The same for entries of which one may take nearly all. The cache divides its bytes by its shards, of which there are more
+/// the more processors the machine has, and keeps no entry that is longer than a shard.
+fn weighed_lists<K: Bytes + Eq + Hash, V: Bytes + Clone>(most_bytes: u64) -> Weighed<K, V> {
+    let mut options = OptionsBuilder::new();
+    options.estimated_items_capacity(usual_entries(most_bytes)).weight_capacity(most_bytes).shards(1);
+    #[expect(clippy::expect_used, reason = "both capacities are given")]
+    let options = options.build().expect("invariant: both capacities are set");
+    Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+}
+
+fn usual_entries(most_bytes: u64) -> usize {
+    usize::try_from(most_bytes / USUAL_BYTES).unwrap_or(usize::MAX)
 }
 
 /// The bytes of an entry with usual names: the cache makes room for so many.
@@ -211,6 +224,16 @@ mod tests {
 
     fn digest(n: usize) -> Digest {
         Digest::of(sampan_engine::oci::Algorithm::Sha512, &n.to_le_bytes())
+    }
+
+    /// Fails if the bytes are divided by the processors.
+    #[test]
+    fn a_list_is_remembered_that_takes_most_of_the_bytes() {
+        let memory = Memory::default();
+        let listed = Listed { at: Duration::ZERO, entries: Some(Arc::new((0..40_000).map(tag).collect())) };
+        assert!((LONG_BYTES * 3 / 4..LONG_BYTES).contains(&listed.bytes()), "{}", listed.bytes());
+        memory.tags.insert(name(0), listed);
+        assert!(memory.tags.get(&name(0)).is_some());
     }
 
     /// The longest names, and media types as long as a header may be.
