@@ -69,7 +69,7 @@ impl App {
             logging::install_for_server(&config.log, traces.as_ref().map(Traces::layer));
         let mut last_lines = LastLines::from(log_lines);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
-        let exposed = [exposure::warnings(&loaded), exposure::unreadable_accounts(&loaded)].concat();
+        let exposed = [exposure::warnings(&loaded), exposure::unusable_files(&loaded)].concat();
         for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
             tracing::warn!("{warning}");
         }

@@ -29,7 +29,7 @@ pub async fn check(loaded: &Loaded, drivers: &Drivers, files: Files) -> Result<V
     }
     match AppError::all(errors) {
         None if files == Files::Open => {
-            Ok([exposure::warnings(loaded), exposure::unreadable_accounts(loaded)].concat())
+            Ok([exposure::warnings(loaded), exposure::unusable_files(loaded)].concat())
         }
         None => Ok(exposure::warnings(loaded)),
         Some(error) => Err(error),

@@ -16,8 +16,33 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
     found
 }
 
-/// A warning for each file with an account at an upstream that cannot be read: a request would be the first to tell.
-pub(super) fn unreadable_accounts(loaded: &Loaded) -> Vec<Diagnostic> {
+/// A warning for each file of the caches that cannot be used: a request would be the first to tell.
+pub(super) fn unusable_files(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut found = unreadable_accounts(loaded);
+    found.extend(missing_spool(loaded));
+    found
+}
+
+/// A warning if the directory for running transfers is none.
+fn missing_spool(loaded: &Loaded) -> Option<Diagnostic> {
+    const KEY: &str = "proxy.spool";
+    let spool = loaded.config.proxy.as_ref()?.spool.as_deref()?;
+    let problem = match fs::metadata(spool) {
+        Ok(metadata) if metadata.is_dir() => return None,
+        Ok(_) => "it is no directory".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!(
+        "{} cannot be used ({problem}), so clients wait until a blob is stored, and get none that the store does not take: create \
+         it, or choose another one",
+        spool.display()
+    );
+    let origin = loaded.tree.at(KEY).map_or(&loaded.tree.origin, |node| &node.origin);
+    Some(Diagnostic { origin: origin.clone(), path: KEY.to_owned(), message })
+}
+
+/// A warning for each file with an account at an upstream that cannot be read.
+fn unreadable_accounts(loaded: &Loaded) -> Vec<Diagnostic> {
     let is_account = |file: &SecretFile| {
         let path = &file.named_by.path;
         path.ends_with(".passwordfile") || path.ends_with(".dockerconfig")
@@ -279,6 +304,30 @@ mod tests {
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         assert!(found.iter().zip(&expected).all(|(found, part)| found.contains(part)), "{found:?}");
+    }
+
+    #[test]
+    fn a_directory_for_transfers_that_is_missing_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (missing, file) = (directory.path().join("missing"), directory.path().join("file"));
+        fs::write(&file, "").unwrap();
+        for (spool, expected) in [
+            (&missing, Some("cannot be used (No such file")),
+            (&file, Some("cannot be used (it is no directory)")),
+            (&directory.path().to_owned(), None),
+        ] {
+            let text = format!(
+                "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: /r }} }}\nproxy: {{ remoteurl: 'https://a.example', spool: {} }}\n",
+                spool.display()
+            );
+            let source = Source::Text { name: "config.yml".to_owned(), text };
+            let loaded = Config::load(source, &Environment::default()).unwrap();
+            let found: Vec<String> = unusable_files(&loaded).iter().map(ToString::to_string).collect();
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with("config.yml:3:") && found.contains(expected), "{found}");
+            }
+        }
     }
 
     #[test]
