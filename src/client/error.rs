@@ -14,7 +14,7 @@ use sampan_shown_url::ShownUrl;
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{url}: {problem}")]
 pub struct ClientError {
-    url: String,
+    url: Box<str>,
     /// Shared: several requests may wait for the one that failed.
     problem: Arc<Problem>,
     is_after_answer: bool,
@@ -157,7 +157,7 @@ const MAX_SHOWN_URL: usize = 1000;
 
 impl ClientError {
     pub(crate) fn at(url: &str, problem: Problem) -> Self {
-        Self { url: shown_url(url), problem: Arc::new(problem), is_after_answer: false }
+        Self { url: shown_url(url).into(), problem: Arc::new(problem), is_after_answer: false }
     }
 
     /// The same after the headers of an answer.
