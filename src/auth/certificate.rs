@@ -5,10 +5,18 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The first of the names in `order` that the certificate has: the user. The certificate was verified at the
-/// handshake; `None` if it has no such name, or one that no user can have, which the log says. DNS names are in lower case, since
-/// they have no case (RFC 4343).
+/// handshake, and may expire before its connection ends. `None` if it is not valid now, has no such name, or one that no user
+/// can have, which the log says. DNS names are in lower case, since they have no case (RFC 4343).
 pub(super) fn user_of(der: &[u8], order: &[CertificateName]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    if !certificate.validity().is_valid() {
+        tracing::info!(
+            subject = %certificate.subject(),
+            not_after = %certificate.validity().not_after,
+            "a client certificate is no longer valid, and names no user: renew it"
+        );
+        return None;
+    }
     let name = order.iter().find_map(|kind| name(&certificate, *kind))?;
     let is_plain = !name.is_empty()
         && name.len() <= MAX_BYTES
@@ -55,11 +63,19 @@ fn name(certificate: &X509Certificate<'_>, kind: CertificateName) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use time::{Duration, OffsetDateTime};
 
     use super::*;
 
     fn certificate(common_names: &[&str], others: Vec<SanType>) -> Vec<u8> {
-        let mut params = CertificateParams::default();
+        certificate_with(CertificateParams::default(), common_names, others)
+    }
+
+    fn certificate_with(
+        mut params: CertificateParams,
+        common_names: &[&str],
+        others: Vec<SanType>,
+    ) -> Vec<u8> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         for name in common_names {
             params.distinguished_name.push(DnType::CommonName, *name);
@@ -97,6 +113,19 @@ mod tests {
         let host = certificate(&["NODE1"], names.to_vec());
         assert_eq!(user_of(&host, &[CertificateName::Dns]).as_deref(), Some("node1.example.com"));
         assert_eq!(user_of(&host, &[CertificateName::Cn]).as_deref(), Some("NODE1"));
+    }
+
+    #[test]
+    fn a_certificate_names_a_user_only_while_it_is_valid() {
+        let now = OffsetDateTime::now_utc();
+        for (begin, end, expected) in [(-2, -1, None), (-1, 1, Some("carol")), (1, 2, None)] {
+            let mut params = CertificateParams::default();
+            params.not_before = now + Duration::hours(begin);
+            params.not_after = now + Duration::hours(end);
+            let der = certificate_with(params, &["carol"], Vec::new());
+            let user = user_of(&der, &[CertificateName::Cn]);
+            assert_eq!(user.as_deref(), expected, "from {begin} to {end} hours");
+        }
     }
 
     #[test]

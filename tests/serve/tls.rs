@@ -10,7 +10,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use sampan::atomic_write::Existing;
 use sampan::config::{ClientAuth, Config, Environment, Http2Config, Source, TlsConfig, TlsVersion};
 use sampan::serve::certificate::{CertificateRequest, create};
@@ -85,6 +85,11 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
+        connect_with(self.config(), server).await
+    }
+
+    /// The configuration, which holds the sessions to resume.
+    fn config(&self) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)
@@ -97,10 +102,17 @@ impl Client {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.protocols);
-        let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
+        Arc::new(config)
     }
 }
+
+async fn connect_with(config: Arc<ClientConfig>, server: &Running) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(config).connect(name, server.connect().await).await
+}
+
+static TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+static TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
@@ -156,7 +168,6 @@ async fn tls13_alone_refuses_tls12() {
     let site = Site::new();
     let settings = TlsConfig { minimumtls: TlsVersion::Tls13, ..site.section() };
     let (server, _) = site.serve(settings).await;
-    static TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
     let tls12 = Client { versions: TLS12, ..site.client() };
     tls12.connect(&server).await.unwrap_err();
     site.client().connect(&server).await.unwrap();
@@ -316,4 +327,35 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
     check(ClientAuth::RequireAnyClientCert, false, true, true).await;
     check(ClientAuth::VerifyClientCertIfGiven, true, false, true).await;
     check(ClientAuth::RequireAndVerifyClientCert, false, false, true).await;
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_unless_clients_have_certificates() {
+    let site = Site::new();
+    let (trusted, issuer) = authority("trusted");
+    fs::write(site.path("clients.crt"), trusted).unwrap();
+    let with_authority =
+        |clientauth| TlsConfig { clientcas: vec![site.path("clients.crt")], clientauth, ..site.section() };
+    for (section, expected) in [
+        (site.section(), HandshakeKind::Resumed),
+        (with_authority(ClientAuth::RequestClientCert), HandshakeKind::Full),
+        (with_authority(ClientAuth::RequireAnyClientCert), HandshakeKind::Full),
+        (with_authority(ClientAuth::VerifyClientCertIfGiven), HandshakeKind::Full),
+        (with_authority(ClientAuth::RequireAndVerifyClientCert), HandshakeKind::Full),
+    ] {
+        let mode = section.clientauth;
+        let (server, _) = site.serve(section).await;
+        for versions in [TLS12, TLS13] {
+            let identity = Some(identity(&issuer));
+            let config = Client { identity, versions, ..site.client() }.config();
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let mut stream = connect_with(Arc::clone(&config), &server).await.unwrap();
+                // In TLS 1.3 the tickets come before the answer.
+                assert_eq!(get_kept(&mut stream, "/").await, "hello");
+                kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+            }
+            assert_eq!(kinds, [HandshakeKind::Full, expected], "{mode:?}, {versions:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use rustls::server::ResolvesServerCert;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sampan_config::{ClientAuth, Http2Config, TlsConfig};
 use sha2::{Digest, Sha256};
@@ -226,6 +226,11 @@ impl Loaded {
             .with_cert_resolver(Arc::new(Always(identity.certified_key)));
         let protocols: &[&[u8]] = if http2.disabled { &HTTP1_ONLY } else { &HTTP2_AND_HTTP1 };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        if !settings.clientcas.is_empty() {
+            // A resumed session has the client's certificate of its first handshake, which is not verified again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Self { config: Arc::new(config), validity: identity.validity, stamps, digest: digest(&files) })
     }
 }

@@ -230,6 +230,19 @@ async fn a_verified_certificate_is_a_login() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_expired_on_an_open_connection_is_no_login() {
+    let site = Site::with(Plan { certificates: vec![CertificateName::Cn], ..Plan::default() }).await;
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "carol");
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let leaf = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let client_certificate = Some(ClientCertificate { leaf: leaf.into(), is_verified: true });
+    let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate };
+    site.call("GET", "/v2/secret/x/tags/list").extension(peer.clone()).send().await.expect(401);
+    site.call("GET", "/v2/public/a/tags/list").extension(peer).send().await.expect(404);
+}
+
+#[tokio::test]
 async fn rules_without_passwords_are_for_robots_and_everybody() {
     let site = Site::with(Plan { has_passwords: false, ..Plan::default() }).await;
     site.get("/v2/public/a/tags/list", None).await.expect(404);
