@@ -267,6 +267,15 @@ impl TlsConfig {
         requires && !self.clientcas.is_empty()
     }
 
+    /// Whether a certificate that a client presents must lead to `clientcas`.
+    pub fn verifies_clients(&self) -> bool {
+        let verifies = match self.clientauth {
+            ClientAuth::RequireAndVerifyClientCert | ClientAuth::VerifyClientCertIfGiven => true,
+            ClientAuth::RequireAnyClientCert | ClientAuth::RequestClientCert => false,
+        };
+        verifies && !self.clientcas.is_empty()
+    }
+
     fn check(&self, found: &mut Findings<'_>) {
         let is_chosen = |path| found.tree.at(path).is_some_and(|node| node.origin != Origin::Default);
         if self.clientcas.is_empty() && is_chosen("http.tls.clientauth") {

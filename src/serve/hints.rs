@@ -34,7 +34,7 @@ fn remedy_of_client_certificate(problem: &CertificateError) -> &'static str {
     let CertificateError::Other(rustls::OtherError(other)) = problem else {
         return match problem {
             CertificateError::UnknownIssuer => {
-                "; no authority of http.tls.clientcas signed the client's certificate"
+                "; no authority of http.tls.clientcas that is valid now signed the client's certificate"
             }
             _ => "",
         };

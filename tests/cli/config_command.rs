@@ -162,3 +162,30 @@ fn check_says_what_distribution_would_make_of_a_file() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn an_authority_of_clients_that_has_expired_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = end(binary(directory.path()).args(["certificate", "localhost", "--out", "."]), "");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "old authority");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let authority = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    fs::write(directory.path().join("clients.crt"), authority.pem()).unwrap();
+    let check = |clientauth: &str| {
+        let tls = format!(
+            "{{certificate: domain.crt, key: domain.key, clientcas: [clients.crt], clientauth: {clientauth}}}"
+        );
+        let config = format!("version: 0.1\nstorage: inmemory\nhttp: {{tls: {tls}}}\n");
+        fs::write(directory.path().join("config.yml"), config).unwrap();
+        let checked = end(binary(directory.path()).args(["config", "check", "config.yml"]), "");
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+        checked.stdout + &checked.stderr
+    };
+    let told = check("require-and-verify-client-cert");
+    assert!(told.contains("CN=old authority") && told.contains("has expired"), "{told}");
+    let told = check("request-client-cert");
+    assert!(!told.contains("has expired"), "nothing is verified: {told}");
+}

@@ -280,12 +280,23 @@ fn identity(issuer: &Issuer<'_, KeyPair>) -> (CertificateDer<'static>, PrivateKe
 }
 
 fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
+    authority_with(CertificateParams::new(Vec::new()).unwrap(), name)
+}
+
+fn authority_with(mut params: CertificateParams, name: &str) -> (String, Issuer<'static, KeyPair>) {
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let pem = params.self_signed(&key).unwrap().pem();
     (pem, Issuer::new(params, key))
+}
+
+/// What the server sees of the client; nothing if it does not accept it.
+async fn peer_shown_to(client: &Client, server: &Running) -> String {
+    // In TLS 1.3 a client learns only from the first answer whether the server accepts it.
+    let Ok(mut stream) = client.connect(server).await else { return String::new() };
+    let _ = stream.write_all(b"GET /peer HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
+    read_to_end(&mut stream).await
 }
 
 #[tokio::test]
@@ -310,15 +321,7 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
                 None => "None".to_owned(),
             };
             let client = Client { identity, ..site.client() };
-            // In TLS 1.3 a client learns only from the first answer whether the server accepts it.
-            let answer = match client.connect(&server).await {
-                Ok(mut stream) => {
-                    let request = b"GET /peer HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
-                    let _ = stream.write_all(request).await;
-                    read_to_end(&mut stream).await
-                }
-                Err(_) => String::new(),
-            };
+            let answer = peer_shown_to(&client, &server).await;
             let is_in = answer.contains(&format!("client_certificate: {shows}"));
             assert_eq!(is_in, expected, "{mode:?}, {who}: {answer}");
         }
@@ -327,6 +330,35 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
     check(ClientAuth::RequireAnyClientCert, false, true, true).await;
     check(ClientAuth::VerifyClientCertIfGiven, true, false, true).await;
     check(ClientAuth::RequireAndVerifyClientCert, false, false, true).await;
+}
+
+#[tokio::test]
+async fn only_an_authority_that_is_valid_now_vouches_for_clients() {
+    let site = Site::new();
+    let now = time::OffsetDateTime::now_utc();
+    let lasting_from = |begin: i64, name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.not_before = now + time::Duration::days(begin);
+        params.not_after = now + time::Duration::days(begin + 10);
+        authority_with(params, name)
+    };
+    let [(old, old_issuer), (valid, valid_issuer), (early, early_issuer)] =
+        [(-11, "old"), (-1, "valid"), (1, "early")].map(|(begin, name)| lasting_from(begin, name));
+    for (authorities, valid_counts) in
+        [(format!("{old}{valid}{early}"), true), (format!("{old}{early}"), false)]
+    {
+        fs::write(site.path("clients.crt"), authorities).unwrap();
+        let clientcas = vec![site.path("clients.crt")];
+        let clientauth = ClientAuth::VerifyClientCertIfGiven;
+        let (server, _) = site.serve(TlsConfig { clientcas, clientauth, ..site.section() }).await;
+        for (issuer, counts) in [(&old_issuer, false), (&valid_issuer, valid_counts), (&early_issuer, false)]
+        {
+            let client = Client { identity: Some(identity(issuer)), ..site.client() };
+            let is_in = peer_shown_to(&client, &server).await.contains("is_verified: true");
+            assert_eq!(is_in, counts, "{issuer:?}");
+        }
+        assert!(peer_shown_to(&site.client(), &server).await.contains("client_certificate: None"));
+    }
 }
 
 #[tokio::test]

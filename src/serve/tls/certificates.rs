@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use sampan_config::{TlsConfig, read_regular_file};
 use time::format_description::well_known::Rfc3339;
@@ -29,7 +29,7 @@ pub(super) struct Identity {
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// How long before a certificate expires warnings begin.
-const SOON: Duration = Duration::days(14);
+pub(super) const SOON: Duration = Duration::days(14);
 
 /// Formats a time for the log.
 pub(super) fn date(time: OffsetDateTime) -> String {
@@ -90,16 +90,22 @@ impl Identity {
             let (certificate, key) = (settings.certificate.clone(), settings.key.clone());
             return Err(TlsError::NotAPair { certificate, key });
         }
-        let moment = |time: x509_parser::time::ASN1Time| time.to_datetime();
-        let validity = Validity {
-            not_before: moment(leaf.validity().not_before),
-            not_after: moment(leaf.validity().not_after),
-        };
+        let validity = Validity::of(&leaf);
         Ok(Self { certified_key: Arc::new(CertifiedKey::new(chain, key)), validity })
     }
 }
 
 impl Validity {
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        let period = certificate.validity();
+        Self { not_before: period.not_before.to_datetime(), not_after: period.not_after.to_datetime() }
+    }
+
+    pub(super) fn contains(&self, time: UnixTime) -> bool {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        (self.not_before.unix_timestamp()..=self.not_after.unix_timestamp()).contains(&seconds)
+    }
+
     /// Logs a warning if the certificate is not valid now. The server uses it nevertheless: clients may be
     /// configured to ignore validity, and a registry that does not start is worse.
     pub(super) fn warn(&self, path: &Path, now: OffsetDateTime) {

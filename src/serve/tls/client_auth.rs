@@ -3,58 +3,34 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use sampan_config::{ClientAuth, TlsConfig};
 
-use super::certificates::{CLIENT_CAS, Files, certificates};
-use super::error::TlsError;
+use super::authorities::Authorities;
 
-/// The verifier for `settings`; without `clientcas` it requests no certificate.
+/// The verifier for `settings`; without `authorities` it requests no certificate.
 pub(super) fn verifier(
     settings: &TlsConfig,
-    files: &Files,
+    authorities: &Arc<Authorities>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    if settings.clientcas.is_empty() {
-        return Ok(WebPkiClientVerifier::no_client_auth());
+) -> Arc<dyn ClientCertVerifier> {
+    if authorities.is_empty() {
+        return WebPkiClientVerifier::no_client_auth();
     }
-    let roots = Arc::new(roots(settings, files)?);
-    let verified = || {
-        let roots = Arc::clone(&roots);
-        WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+    let demand = match settings.clientauth {
+        ClientAuth::RequireAndVerifyClientCert | ClientAuth::RequireAnyClientCert => Demand::Must,
+        ClientAuth::VerifyClientCertIfGiven | ClientAuth::RequestClientCert => Demand::May,
     };
-    match settings.clientauth {
-        ClientAuth::RequireAndVerifyClientCert => verified().build(),
-        ClientAuth::VerifyClientCertIfGiven => verified().allow_unauthenticated().build(),
-        ClientAuth::RequireAnyClientCert => {
-            return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::Must)));
-        }
-        ClientAuth::RequestClientCert => {
-            return Ok(Arc::new(AnyCertificate::new(&roots, provider, Demand::May)));
-        }
-    }
-    .map_err(TlsError::ClientAuthorities)
-}
-
-fn roots(settings: &TlsConfig, files: &Files) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for (path, pem) in settings.clientcas.iter().zip(&files.client_cas) {
-        for (index, certificate) in certificates(CLIENT_CAS, path, pem)?.into_iter().enumerate() {
-            roots.add(certificate).map_err(|error| TlsError::BadCertificate {
-                key: CLIENT_CAS,
-                path: path.clone(),
-                number: index + 1,
-                problem: error.to_string(),
-            })?;
-        }
-    }
-    Ok(roots)
+    Arc::new(Verifier {
+        demand,
+        authorities: settings.verifies_clients().then(|| Arc::clone(authorities)),
+        hints: authorities.subjects(),
+        provider: Arc::clone(provider),
+    })
 }
 
 /// Whether a client must present a certificate.
@@ -64,22 +40,18 @@ enum Demand {
     Must,
 }
 
-/// Accepts any certificate whose key the client has, whatever its subject.
+/// Accepts certificates whose key the client has.
 #[derive(Debug)]
-struct AnyCertificate {
+struct Verifier {
     demand: Demand,
+    /// Where a certificate must lead; `None` accepts any, whatever its subject.
+    authorities: Option<Arc<Authorities>>,
     /// Sent to clients that must choose among several certificates.
     hints: Vec<DistinguishedName>,
-    algorithms: WebPkiSupportedAlgorithms,
+    provider: Arc<CryptoProvider>,
 }
 
-impl AnyCertificate {
-    fn new(roots: &RootCertStore, provider: &CryptoProvider, demand: Demand) -> Self {
-        Self { demand, hints: roots.subjects(), algorithms: provider.signature_verification_algorithms }
-    }
-}
-
-impl ClientCertVerifier for AnyCertificate {
+impl ClientCertVerifier for Verifier {
     fn client_auth_mandatory(&self) -> bool {
         self.demand == Demand::Must
     }
@@ -90,11 +62,17 @@ impl ClientCertVerifier for AnyCertificate {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
+        let Some(authorities) = &self.authorities else { return Ok(ClientCertVerified::assertion()) };
+        let roots = Arc::new(authorities.valid_at(now));
+        // Its only error is that no authority is valid.
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+            .build()
+            .map_err(|_| CertificateError::UnknownIssuer)?;
+        verifier.verify_client_cert(certificate, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -103,7 +81,12 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -112,10 +95,15 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

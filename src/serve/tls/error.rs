@@ -90,9 +90,6 @@ pub enum TlsError {
         /// The available names.
         available: String,
     },
-    /// The client authorities are not usable.
-    #[error("http.tls.clientcas cannot be used to verify clients")]
-    ClientAuthorities(#[source] rustls::server::VerifierBuilderError),
     /// rustls refuses the combination.
     #[error("http.tls cannot be served as configured")]
     Rustls(#[from] rustls::Error),

@@ -5,6 +5,7 @@
 //! Records have up to 16 KiB and rustls buffers 64 KiB of a response before it waits for the socket. Both are
 //! its defaults, and the settings to tune if pulls over TLS should become cheaper.
 
+mod authorities;
 mod certificates;
 mod cipher_suites;
 mod client_auth;

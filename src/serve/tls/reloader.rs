@@ -17,11 +17,12 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use sampan_config::{ClientAuth, Http2Config, TlsConfig};
+use sampan_config::{Http2Config, TlsConfig};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
+use super::authorities::Authorities;
 use super::certificates::{Files, Identity, Validity, date};
 use super::cipher_suites;
 use super::client_auth;
@@ -58,6 +59,7 @@ struct Inner {
 struct Loaded {
     config: Arc<ServerConfig>,
     validity: Validity,
+    authorities: Arc<Authorities>,
     stamps: Stamps,
     digest: [u8; 32],
 }
@@ -84,7 +86,7 @@ impl TlsReloader {
             let loaded = Loaded::load(&settings, &http2)?;
             let not_after = date(loaded.validity.not_after);
             tracing::info!(not_after, "read the certificate in {}", settings.certificate.display());
-            loaded.validity.warn(&settings.certificate, OffsetDateTime::now_utc());
+            loaded.warn(&settings, OffsetDateTime::now_utc());
             let current = ArcSwap::from_pointee(loaded);
             Ok(Arc::new(Self(Arc::new(Inner { settings, http2, current, watch: Mutex::default() }))))
         })
@@ -98,12 +100,7 @@ impl TlsReloader {
 
     /// Whether a certificate that a client presents leads to `http.tls.clientcas`.
     pub fn verifies_clients(&self) -> bool {
-        let settings = &self.0.settings;
-        let verifies = matches!(
-            settings.clientauth,
-            ClientAuth::RequireAndVerifyClientCert | ClientAuth::VerifyClientCertIfGiven
-        );
-        verifies && !settings.clientcas.is_empty()
+        self.0.settings.verifies_clients()
     }
 
     /// When the current certificate expires.
@@ -130,8 +127,7 @@ impl TlsReloader {
             on_blocking_pool(move || inner.look()).await;
             if warned.elapsed() >= WARN_EVERY {
                 warned = Instant::now();
-                let validity = self.0.current.load().validity;
-                validity.warn(&self.0.settings.certificate, OffsetDateTime::now_utc());
+                self.0.current.load().warn(&self.0.settings, OffsetDateTime::now_utc());
             }
         }
     }
@@ -197,13 +193,12 @@ impl Inner {
         if loaded.digest == self.current.load().digest {
             // The same content under a new date. Keep the configuration, which holds the sessions to resume.
             let old = self.current.load_full();
-            let (config, validity) = (Arc::clone(&old.config), old.validity);
-            self.current.store(Arc::new(Loaded { config, validity, ..loaded }));
+            self.current.store(Arc::new(Loaded { config: Arc::clone(&old.config), ..loaded }));
             return;
         }
         let not_after = date(loaded.validity.not_after);
         tracing::info!(not_after, "TLS files changed, new connections get the new certificate");
-        loaded.validity.warn(&self.settings.certificate, OffsetDateTime::now_utc());
+        loaded.warn(&self.settings, OffsetDateTime::now_utc());
         self.current.store(Arc::new(loaded));
     }
 
@@ -219,7 +214,8 @@ impl Loaded {
         let provider = Arc::new(provider);
         let files = Files::read(settings)?;
         let identity = Identity::from_pem(settings, &files, &provider)?;
-        let verifier = client_auth::verifier(settings, &files, &provider)?;
+        let authorities = Arc::new(Authorities::from_pem(settings, &files)?);
+        let verifier = client_auth::verifier(settings, &authorities, &provider);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)?
             .with_client_cert_verifier(verifier)
@@ -231,7 +227,16 @@ impl Loaded {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Self { config: Arc::new(config), validity: identity.validity, stamps, digest: digest(&files) })
+        let (config, digest) = (Arc::new(config), digest(&files));
+        Ok(Self { config, validity: identity.validity, authorities, stamps, digest })
+    }
+
+    /// Logs a warning of each certificate that is not valid now, or will soon not be.
+    fn warn(&self, settings: &TlsConfig, now: OffsetDateTime) {
+        self.validity.warn(&settings.certificate, now);
+        if settings.verifies_clients() {
+            self.authorities.warn(now);
+        }
     }
 }
 

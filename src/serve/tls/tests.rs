@@ -4,10 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use sampan_config::{Config, Environment, Http2Config, Source, TlsConfig};
 use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
 
-use super::certificates::Validity;
+use super::authorities::Authorities;
+use super::certificates::{Files, Validity};
 use super::*;
 use crate::atomic_write::Existing;
 use crate::serve::certificate::{CertificateRequest, create};
@@ -105,6 +108,35 @@ fn a_certificate_outside_its_validity_is_logged() {
     check(datetime!(2020-12-29 0:00 UTC), "/certs/domain.crt expires in 3 days");
     check(datetime!(2020-12-29 0:00 UTC), "2021-01-01T00:00:00Z");
     check(datetime!(2021-01-02 0:00 UTC), "/certs/domain.crt has expired");
+}
+
+#[test]
+fn an_authority_outside_its_validity_is_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = OffsetDateTime::now_utc();
+    let mut pem = String::new();
+    for (name, begin, end) in [("old", -9, -2), ("soon", -1, 3), ("good", -1, 30), ("early", 2, 30)] {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (now + Duration::days(begin), now + Duration::days(end));
+        pem += &params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    }
+    let authorities = dir.path().join("clients.crt");
+    fs::write(&authorities, pem).unwrap();
+    let mut section = section(&testdata("rsa.crt"), &testdata("rsa-pkcs1.key"));
+    section.clientcas = vec![authorities];
+    let log = TestLog::default();
+    let guard = log.capture();
+    Authorities::from_pem(&section, &Files::read(&section).unwrap()).unwrap().warn(now);
+    drop(guard);
+    let text = log.text();
+    let expected = [("old", "has expired"), ("soon", "expires in 2 days"), ("early", "is not valid yet")];
+    assert_eq!(text.lines().count(), expected.len(), "{text}");
+    for (line, (name, state)) in text.lines().zip(expected) {
+        assert!(line.contains(&format!("CN={name}\" in http.tls.clientcas")), "{line}");
+        assert!(line.contains("clients.crt") && line.contains(state), "{line}");
+    }
 }
 
 fn certificate_in(folder: &Path) -> crate::serve::certificate::CertificateFiles {
