@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::findings::Findings;
 use super::section::section;
 use super::values::words;
-use super::{AccessRule, AccessRules, AuthConfig, Groups, OneOrMore};
+use super::{AccessRule, AccessRules, AuthConfig, ClientAuth, Groups, HttpConfig, OneOrMore};
 
 section! {
     /// Who may do what.
@@ -76,7 +76,7 @@ impl AccessConfig {
     }
 
     /// Checks what no single key can say.
-    pub(crate) fn check(&self, auth: &AuthConfig, found: &mut Findings<'_>) {
+    pub(crate) fn check(&self, auth: &AuthConfig, http: &HttpConfig, found: &mut Findings<'_>) {
         let method = match auth {
             AuthConfig::Token(_) => Some("token"),
             AuthConfig::Silly(_) => Some("silly"),
@@ -94,6 +94,7 @@ impl AccessConfig {
             return;
         }
         self.check_rules(found);
+        self.check_certificates(http, found);
         if !(AccessTokensConfig::SHORTEST_LIFETIME..=AccessTokensConfig::LONGEST_LIFETIME)
             .contains(&self.tokens.lifetime)
         {
@@ -113,6 +114,32 @@ impl AccessConfig {
                 "stands in quotes in a header: give it visible ASCII characters without `\"` and `\\`",
             );
         }
+    }
+
+    /// Without verified certificates the section would let in no user, but keep the tokens of users who have no password any more.
+    fn check_certificates(&self, http: &HttpConfig, found: &mut Findings<'_>) {
+        if self.certificates.is_none() {
+            return;
+        }
+        let message = match &http.tls {
+            None => {
+                "has no effect without `http.tls`: set `http.tls` with `clientcas`, or remove the section"
+                    .to_owned()
+            }
+            Some(tls) if tls.clientcas.is_empty() => {
+                "has no effect without `http.tls.clientcas`, as no client is asked for a \
+                 certificate: name the authorities of the clients there, or remove the section"
+                    .to_owned()
+            }
+            Some(tls) if !tls.verifies_clients() => format!(
+                "has no effect with `http.tls.clientauth: {}`, which verifies no certificate: use `{}` or `{}`, or remove the section",
+                tls.clientauth.as_str(),
+                ClientAuth::VerifyClientCertIfGiven.as_str(),
+                ClientAuth::RequireAndVerifyClientCert.as_str()
+            ),
+            Some(_) => return,
+        };
+        found.mistake("access.certificates", message);
     }
 
     fn check_rules(&self, found: &mut Findings<'_>) {

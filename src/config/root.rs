@@ -72,7 +72,7 @@ impl Config {
         self.http.check(&mut found);
         self.auth.check(&mut found);
         if let Some(access) = &self.access {
-            access.check(&self.auth, &mut found);
+            access.check(&self.auth, &self.http, &mut found);
         }
         if self.audit.is_some() {
             AuditConfig::check(self.access.is_some(), &mut found);

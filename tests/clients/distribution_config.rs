@@ -147,10 +147,13 @@ sync:
     starts_distribution(&site, &path);
     // Beside `auth: token`, another server decides.
     let access = format!(
-        "version: 0.1\nhttp: {{ addr: '127.0.0.1:0' }}\nstorage: inmemory\nauth: {{ htpasswd: {{ realm: r, path: {} }} }}\naccess: \
+        "version: 0.1\nhttp: {{ addr: '127.0.0.1:0', tls: {{ certificate: {certificate}, key: {key}, clientcas: [{certificate}] }} }}\n\
+         storage: inmemory\nauth: {{ htpasswd: {{ realm: r, path: {passwords} }} }}\naccess: \
          {{ groups: {{ g: [a] }}, rules: [{{ who: 'group:g', may: pull, on: '**', except: a }}], tokens: {{ service: s, lifetime: 5m, \
          longest: 0s, signingkey: /k }}, certificates: {{ identity: [dns, uri, cn] }} }}\n",
-        site.text("auth/htpasswd")
+        certificate = site.text("certs/domain.crt"),
+        key = site.text("certs/domain.key"),
+        passwords = site.text("auth/htpasswd"),
     );
     fs::write(&path, access).unwrap();
     run(binary(&site.path("")).args(["config", "check", "--without-files"]).arg(&path));

@@ -22,7 +22,8 @@ fn the_section_has_rules_tokens_and_certificates() {
     let text = access(&format!(
         "{RULE}, tokens: {{service: r, lifetime: 1h, longest: 0s}}, certificates: {{identity: cn}}"
     ));
-    let access = config(&text, &[]).access.unwrap();
+    let tls = "http: {tls: {certificate: /c, key: /k, clientcas: [/a]}}\n";
+    let access = config(&format!("{text}{tls}"), &[]).access.unwrap();
     assert_eq!(access.rules_here().rules.len(), 1);
     assert_eq!(access.tokens.service.as_deref(), Some("r"));
     assert_eq!((access.tokens.lifetime, access.tokens.longest), (Duration::from_secs(3600), Duration::ZERO));
@@ -82,6 +83,29 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
     ] {
         let found = mistakes(&access(section), &[]);
         assert!(found.contains(expected), "{section}\n{found}");
+    }
+}
+
+#[test]
+fn certificates_that_are_not_verified_are_a_mistake() {
+    let text = access(&format!("{RULE}, certificates: {{identity: cn}}"));
+    let with = |tls: &str| format!("{text}http: {{tls: {{certificate: /c, key: /k{tls}}}}}\n");
+    let unverified = "has no effect with `http.tls.clientauth:";
+    for (text, expected) in [
+        (text.clone(), "has no effect without `http.tls`: set `http.tls` with `clientcas`"),
+        (with(""), "has no effect without `http.tls.clientcas`"),
+        (with(", clientauth: require-and-verify-client-cert"), "has no effect without `http.tls.clientcas`"),
+        (with(", clientcas: [/a], clientauth: request-client-cert"), unverified),
+        (with(", clientcas: [/a], clientauth: require-any-client-cert"), unverified),
+    ] {
+        let found = mistakes(&text, &[]);
+        assert!(found.contains("access.certificates: ") && found.contains(expected), "{text}\n{found}");
+        assert!(found.contains("remove the section"), "{found}");
+    }
+    for mode in
+        ["", ", clientauth: verify-client-cert-if-given", ", clientauth: require-and-verify-client-cert"]
+    {
+        config(&with(&format!(", clientcas: [/a]{mode}")), &[]);
     }
 }
 
