@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use sampan_config::Loaded;
+use sampan_config::{Config, Loaded};
+use sampan_driver::ErrorKind;
 use sampan_engine::{AccessTokenId, Registry};
 use sampan_ui::shell_word;
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use super::terminal::{output_failure, printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, TokenCommand};
 use super::{Outcome, check, misunderstood, store, token_names};
 use crate::auth::{
-    Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, remove_ended_tokens, rfc3339, token_event,
+    CannotRotate, Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, remove_ended_tokens, rfc3339,
+    token_event,
 };
 use crate::drivers::Drivers;
 
@@ -75,13 +77,43 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     // A rotation that breaks off leaves the old token as it was.
     registry.create_access_token(secret.id(), serde_json::to_vec(&new)?.into()).await?;
     hand_out(&registry, &secret, &new, common.format).await?;
-    registry.end_access_token(id, now + overlap).await?;
+    record(&loaded.config, "the token is created", token_event("token created", secret.id(), Some(&new)));
+    if let Err(error) = registry.end_access_token(id, now + overlap).await {
+        return Err(take_back(&registry, &loaded.config, secret.id(), id, error).await.into());
+    }
     let ends = old.ends.map_or(now + overlap, |ends| ends.min(now + overlap));
     record(&loaded.config, "the token is rotated", token_event("token rotated", id, None));
-    record(&loaded.config, "the token is created", token_event("token created", secret.id(), Some(&new)));
     warn(format!("the old token {id} ends at {}", rfc3339(Some(ends))));
     remove_ended_tokens(&registry, new.on_behalf_of.as_deref()).await;
     Ok(())
+}
+
+/// Revokes the new token of a rotation that could not end the old one, and returns what to tell.
+async fn take_back(
+    registry: &Registry,
+    config: &Config,
+    new: AccessTokenId,
+    old: AccessTokenId,
+    error: sampan_engine::Error,
+) -> String {
+    let cause = match &error {
+        // Another rotation was faster.
+        sampan_engine::Error::Driver(error) if error.kind() == ErrorKind::AlreadyExists => {
+            CannotRotate::Rotated(old).to_string()
+        }
+        _ => format!(
+            "the old token {old} could not be ended: {error}; `registry token show {old}` says whether it ends"
+        ),
+    };
+    match registry.remove_access_token(new).await {
+        Ok(_) => {
+            record(config, "the token is revoked", token_event("token revoked", new, None));
+            format!("{cause}; the new token {new} is revoked again")
+        }
+        Err(error) => {
+            format!("{cause}; revoke the new token too, with `registry token revoke {new}`: {error}")
+        }
+    }
 }
 
 /// Prints the secret, and revokes a token whose secret cannot be printed: it is of no use.

@@ -101,6 +101,34 @@ fn a_rotation_says_when_the_old_token_ends_and_what_the_new_one_replaces() {
 }
 
 #[test]
+fn a_rotation_that_cannot_end_the_old_token_revokes_the_new_one() {
+    let site = site(CONFIG);
+    let site = site.path();
+    let id = create(site, "ci --may push --on ** --expires 1h");
+    // As another rotation that has just ended it: it is there, and was not when the token was read.
+    let folder = site.join("data/docker/registry/sampan/access/tokens").join(&id);
+    std::os::unix::fs::symlink("nowhere", folder.join("ends")).unwrap();
+    let rotated = registry(site, &format!("token rotate {id}"), "");
+    let new = rotated.stdout.split('_').nth(1).unwrap().to_owned();
+    assert_eq!(rotated.code, Some(1), "{rotated:?}");
+    for part in
+        [format!("the token {id} was rotated already"), format!("the new token {new} is revoked again")]
+    {
+        assert!(rotated.stderr.contains(&part), "{rotated:?}");
+    }
+    let list = registry(site, "token list", "");
+    assert!(list.stdout.starts_with(&id) && list.stdout.lines().count() == 1, "{list:?}");
+    let record = std::fs::read_to_string(site.join("audit.log")).unwrap();
+    let events: Vec<serde_json::Value> =
+        record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<(&str, &str)> = events
+        .iter()
+        .map(|event| (event["event"].as_str().unwrap(), event["token"].as_str().unwrap()))
+        .collect();
+    assert_eq!(events, [("token created", &*id), ("token created", &new), ("token revoked", &new)]);
+}
+
+#[test]
 fn a_token_that_has_ended_or_lives_too_long_is_not_rotated() {
     let site = site(CONFIG);
     let path = site.path();

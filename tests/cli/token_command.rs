@@ -132,7 +132,7 @@ fn a_token_is_created_shown_rotated_and_revoked() {
     let text = fs::read_to_string(site.path().join("audit.log")).unwrap();
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(names, ["token created", "token rotated", "token created", "token revoked"]);
+    assert_eq!(names, ["token created", "token created", "token rotated", "token revoked"]);
     assert!(!text.contains("spn_"), "{text}");
 }
 
