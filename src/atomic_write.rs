@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 /// Whether a write may replace an existing file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,7 +22,7 @@ pub enum Existing {
 
 /// Writes a file so that every reader sees either the old or the new content.
 ///
-/// A new file gets `mode`. A symlink stays, and its target is replaced. A crash leaves the old file, perhaps
+/// A new file gets `mode`, and that of root [the owner of its folder](hand_over). A symlink stays, and its target is replaced. A crash leaves the old file, perhaps
 /// with a temporary file named `.NAME.…` beside it.
 ///
 /// # Errors
@@ -50,7 +51,10 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32, existing: Existi
     let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(&folder)?;
     match old {
         Some(old) => take_over(temporary.as_file(), &old)?,
-        None => temporary.as_file().set_permissions(Permissions::from_mode(mode))?,
+        None => {
+            hand_over(temporary.as_file(), &path)?;
+            temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
+        }
     }
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
@@ -92,6 +96,24 @@ pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+/// Gives a file that root has just made to the owner of its folder: a command of root may be the first to write a file that the
+/// registry, as another user, goes on with.
+///
+/// # Errors
+///
+/// The folder is not accessible, or the owner cannot be changed for another reason than a missing right.
+pub fn hand_over(new: &File, path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = fs::metadata(folder_of(path))?;
+    match std::os::unix::fs::fchown(new, Some(folder.uid()), Some(folder.gid())) {
+        // A container without the right, and file systems without owners.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => Ok(()),
+        result => result,
     }
 }
 

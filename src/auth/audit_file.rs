@@ -12,7 +12,7 @@ use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::atomic_write::folder_of;
+use crate::atomic_write::{folder_of, hand_over};
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// The file of the record.
@@ -106,20 +106,6 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 fn is_link_of_root(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() && found.uid() == 0)
-}
-
-/// Gives a file that root has just made to the owner of its folder: a command may be the first to write a record that the
-/// registry goes on with.
-fn hand_over(new: &File, path: &Path) -> io::Result<()> {
-    if !geteuid().is_root() {
-        return Ok(());
-    }
-    let folder = std::fs::metadata(folder_of(path))?;
-    match std::os::unix::fs::fchown(new, Some(folder.uid()), Some(folder.gid())) {
-        // A container without the right, and file systems without owners.
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => Ok(()),
-        result => result,
-    }
 }
 
 fn write_all<W: Write>(

@@ -257,3 +257,21 @@ fn a_record_that_a_command_of_root_begins_belongs_to_the_owner_of_its_folder() {
     assert!(told.stderr.contains("root does not follow the link of another user"), "{told:?}");
     assert!(!target.exists());
 }
+
+#[test]
+#[ignore = "needs root"]
+fn passwords_and_keys_that_a_command_of_root_makes_belong_to_the_owner_of_their_folder() {
+    let config = token_command::CONFIG.replace("tokens: {", "tokens: {signingkey: signing.pem, ");
+    let site = token_command::site(&config);
+    let at = site.path();
+    chown(at, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    let added = token_command::registry(at, "user add alice", "wonderland");
+    assert_eq!(added.code, Some(0), "{added:?}");
+    let rotated = end(binary(at).args(["access", "rotate-key", "config.yml"]), "");
+    assert_eq!(rotated.code, Some(0), "{rotated:?}");
+    for name in ["htpasswd", "signing.pem"] {
+        let found = fs::metadata(at.join(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (UNPRIVILEGED, UNPRIVILEGED), "{name}");
+        assert_eq!(found.mode() & 0o777, 0o600, "{name}");
+    }
+}
