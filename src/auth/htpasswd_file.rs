@@ -15,6 +15,7 @@ use sampan_config::read_regular_file;
 use super::password_file::MAX_BYTES;
 use super::password_list::{BcryptHash, Line, kind_of};
 use super::provision::COST;
+use super::token_secret::TokenSecret;
 use crate::atomic_write::{Existing, lock_folder_of, write_atomically};
 
 /// The longest password, in bytes: bcrypt ignores the rest.
@@ -271,6 +272,8 @@ fn check_password(password: &[u8]) -> Result<(), EditError> {
         "bcrypt takes 72 bytes and would ignore the rest: choose a shorter one"
     } else if password.contains(&0) {
         "it has a zero byte, where other programs would cut it"
+    } else if TokenSecret::parse(password).is_some() {
+        "it has the form of an access token's secret (`spn_…`), as which the registry would read it at a login: choose another one"
     } else {
         return Ok(());
     };

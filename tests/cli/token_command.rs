@@ -189,6 +189,18 @@ fn users_are_those_of_the_configuration() {
 }
 
 #[test]
+fn the_secret_of_a_token_is_no_password() {
+    let site = site(CONFIG);
+    let created = registry(site.path(), "token create ci --may pull --on ** --expires 1d", "");
+    let secret = created.stdout.trim();
+    let refused = registry(site.path(), "user add alice", secret);
+    assert!(refused.code == Some(1) && refused.stderr.contains("an access token's secret"), "{refused:?}");
+    assert!(!refused.stderr.contains(secret), "{refused:?}");
+    let added = registry(site.path(), "user add alice", "spn_wonderland");
+    assert_eq!(added.code, Some(0), "{added:?}");
+}
+
+#[test]
 fn a_rotated_key_is_the_first_of_the_file() {
     let site = site(&CONFIG.replace("tokens: {", "tokens: {signingkey: signing.pem, "));
     let rotate = || end(binary(site.path()).args(["access", "rotate-key", "config.yml"]), "");
