@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::backup_report as report;
+use super::interruption::until_interrupted;
 use super::migrate::{parse_rate, with_progress};
 use super::since::Since;
-use super::transfer::{INCOMPLETE, until_interrupted};
+use super::transfer::INCOMPLETE;
 use super::{check, misunderstood, selected, store};
 use crate::app::{self, BackupStores};
 use crate::drivers::Drivers;

@@ -14,11 +14,12 @@ use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
 use super::export_args::positive;
+use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
-use super::transfer::{DAMAGED, until_interrupted, verify_signature};
+use super::transfer::{DAMAGED, verify_signature};
 use crate::drivers::Drivers;
 
 #[derive(Debug, clap::Args)]

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::args::ReportFormat;
 use super::export_args::positive;
+use super::interruption::until_interrupted;
 use super::terminal::{count, say, warn};
-use super::transfer::until_interrupted;
 use super::{check, misunderstood, selected, store};
 use crate::app;
 use crate::drivers::Drivers;

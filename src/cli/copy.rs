@@ -11,11 +11,12 @@ use super::export::selectors;
 use super::export_args::positive;
 use super::export_failure::{name_other_platforms, name_unused};
 use super::import::{TagChoice, check_renames};
+use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::misunderstood;
 use super::report::ReportOptions;
 use super::since::Since;
-use super::transfer::{name_left_out, name_rewritten, until_interrupted};
+use super::transfer::{name_left_out, name_rewritten};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Args)]

@@ -25,13 +25,13 @@ use super::export_failure::{explain, name_other_platforms, name_unused};
 use super::export_parts::{missing_ranges, nothing_to_resume, refuse_existing, write_sums};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
+use super::interruption::until_interrupted;
 use super::misunderstood;
 use super::progress::{Whole, show};
 use super::since::Since;
 use super::terminal::warn;
 use super::transfer::{
     Failed, INCOMPLETE, async_file, existing_plan, name_left_out, name_rewritten, read_file,
-    until_interrupted,
 };
 use crate::atomic_write::folder_of;
 use crate::drivers::Drivers;
@@ -68,7 +68,10 @@ impl Job {
 
 pub(super) fn run(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(export(drivers, args))
+    let result = runtime.block_on(export(drivers, args));
+    // A write to standard output that nothing reads does not end. Files are closed by now.
+    runtime.shutdown_background();
+    result
 }
 
 async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {

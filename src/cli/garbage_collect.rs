@@ -12,8 +12,8 @@ use sampan_engine::gc::{self, Event, Evicted, Observer, Options, Report, TooMuch
 
 use super::args::{CollectOptions, ReportFormat};
 use super::check;
+use super::interruption::until_interrupted;
 use super::terminal::{count, printed, say, warn};
-use super::transfer::until_interrupted;
 use crate::app::{self, AppError};
 use crate::drivers::Drivers;
 

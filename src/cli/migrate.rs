@@ -16,9 +16,10 @@ use sampan_transfer::Selector;
 use serde_json::Value;
 
 use super::args::ReportFormat;
+use super::interruption::until_interrupted;
 use super::selected::Matched;
 use super::terminal::{count, say, warn};
-use super::transfer::{INCOMPLETE, until_interrupted};
+use super::transfer::INCOMPLETE;
 use super::{check, selected};
 use super::{migrate_json as json_report, migrate_report as report};
 use crate::app::{self, MigrationAccess, MigrationStores};

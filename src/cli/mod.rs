@@ -28,6 +28,7 @@ mod htpasswd;
 mod image_lists;
 mod import;
 mod import_input;
+mod interruption;
 mod inventory;
 mod login;
 mod migrate;

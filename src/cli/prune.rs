@@ -6,9 +6,10 @@ use std::io::IsTerminal;
 use sampan_bundle::Plan;
 use sampan_transfer::{ImportReport, PruneOutcome, PrunePlan, PruneReport, Renames, Target};
 
+use super::interruption::until_interrupted;
 use super::misunderstood;
 use super::terminal::{confirm, count, printable, say, warn};
-use super::transfer::{Failed, until_interrupted};
+use super::transfer::Failed;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct PruneOptions {

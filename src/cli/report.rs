@@ -8,10 +8,11 @@ use sampan_driver::HumanSize;
 use sampan_transfer::{Carried, ImportOptions, ImportReport, Progress, Target, import};
 
 use super::args::ReportFormat;
+use super::interruption::until_interrupted;
 use super::progress::{ProgressMode, Whole, show};
 use super::prune;
 use super::terminal::{count, printable, say, warn};
-use super::transfer::{DAMAGED, Failed, INCOMPLETE, until_interrupted};
+use super::transfer::{DAMAGED, Failed, INCOMPLETE};
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct ReportOptions {

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::args::ReportFormat;
 use super::export_args::positive;
+use super::interruption::until_interrupted;
 use super::terminal::{count, printable, say, warn};
-use super::transfer::{Failed, INCOMPLETE, until_interrupted};
+use super::transfer::{Failed, INCOMPLETE};
 use super::{check, misunderstood, store};
 use crate::app;
 use crate::drivers::Drivers;

@@ -76,9 +76,7 @@ pub(super) fn password(user: &str, is_new: bool) -> io::Result<Vec<u8>> {
 
 /// Asks a question on the terminal; any answer but `y` or `yes` is no.
 pub(super) fn confirm(question: &str) -> bool {
-    let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "{question} [y/N] ");
-    let _ = stderr.flush();
+    let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")

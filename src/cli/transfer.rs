@@ -1,9 +1,8 @@
-//! The common part of commands that carry images: exit codes, files, interruptions.
+//! The common part of commands that carry images: exit codes, files.
 
 use std::error::Error;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
-use std::future::Future;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -128,16 +127,4 @@ pub(super) fn verify_signature(reader: &Reader, key: Option<&Path>) -> Result<()
         VerifyingKey::from_pem(&read_file(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     let head = reader.bundle().head();
     Ok(key.verify(&head.plan, head.signature.as_deref())?)
-}
-
-/// Runs until SIGINT or SIGTERM.
-pub(super) async fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| Failed(format!("cannot wait for signals: {error}"));
-    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        done = work => Ok(done),
-        _ = tokio::signal::ctrl_c() => Err(Failed("interrupted".to_owned())),
-        _ = terminated.recv() => Err(Failed("terminated".to_owned())),
-    }
 }

@@ -18,11 +18,11 @@ use sampan_engine::verify::{
 };
 use sampan_engine::{Body, Registry, Selection};
 use sampan_transfer::{Progress, Selector, Source};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::endpoint::Endpoint;
+use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, printable, say, warn};
@@ -167,17 +167,12 @@ async fn verified(
     };
     let mode = if args.quick { ProgressMode::None } else { args.progress };
     let shown = show(mode, progress, Whole::UNKNOWN);
-    let mut terminated = signal(SignalKind::terminate())?;
     let report = {
         let work = verify(&registry, &options);
         tokio::pin!(work);
-        tokio::select! {
-            report = &mut work => report?,
-            _ = tokio::signal::ctrl_c() => {
-                stop.cancel();
-                work.await?
-            }
-            _ = terminated.recv() => {
+        match until_interrupted(&mut work).await {
+            Ok(report) => report?,
+            Err(_) => {
                 stop.cancel();
                 work.await?
             }

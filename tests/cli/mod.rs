@@ -19,6 +19,7 @@ mod health;
 mod htpasswd_command;
 mod image_configs;
 mod image_script;
+mod interrupted;
 mod inventory_command;
 mod logs;
 pub(crate) mod metrics;
