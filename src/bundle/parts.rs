@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use sampan_engine::oci::Digest;
 
+use crate::header;
+use crate::layout::{OCI_LAYOUT, PLAN};
 use crate::{Error, Fault, PartSum, Result};
 
 /// The file of a bundle, or the files of a split one.
@@ -46,6 +48,25 @@ fn parse_part_name(path: &Path) -> Option<(PathBuf, u64)> {
     Some((path.with_extension(""), number))
 }
 
+/// The path of the bundle and the number, if the file is a part. One that begins as a bundle does is whole, whatever its name:
+/// a date such as `B.20260131` looks like a number.
+fn numbered(path: &Path) -> Option<(PathBuf, u64)> {
+    parse_part_name(path).filter(|(_, number)| *number == 1 || !begins_a_bundle(path))
+}
+
+/// Whether a file begins with the first entry of a bundle, and the header of a plan behind it.
+fn begins_a_bundle(path: &Path) -> bool {
+    const BLOCK: usize = header::BLOCK as usize;
+    if !path.is_file() {
+        return false;
+    }
+    let mut head = [0; 3 * BLOCK];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut head, 0));
+    let (name, content) = OCI_LAYOUT;
+    let plan = head.last_chunk::<BLOCK>().and_then(|header| header::size_of(PLAN, header));
+    read.is_ok() && head.starts_with(&header::file(name, content.len() as u64)) && plan.is_some()
+}
+
 impl PartFiles {
     /// Opens a bundle: its file, its path without the numbers of its parts, one of them, or all of them in any order.
     ///
@@ -59,7 +80,7 @@ impl PartFiles {
 
     /// Opens what is there, if that begins with the first part.
     pub(crate) fn open_first(paths: &[PathBuf]) -> Result<Self> {
-        let numbered: Vec<_> = paths.iter().map(|path| parse_part_name(path)).collect();
+        let numbered: Vec<_> = paths.iter().map(|path| numbered(path)).collect();
         let (path, parts) = match (paths, &numbered[..]) {
             ([path], [None]) if path.exists() => {
                 let file = PartFile::open(path)?;
@@ -277,14 +298,14 @@ impl PartFile {
 }
 
 /// The files of several bundles, those of each together: parts `B.tar.001`, … of one name are one bundle, and any other
-/// file is one by itself. The bundles are in the order of their first files.
+/// file is one by itself, also a whole bundle whose name ends as that of a part. The bundles are in the order of their first files.
 pub fn group_parts(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     let mut groups: Vec<Vec<PathBuf>> = Vec::new();
     for path in paths {
-        let numbered = parse_part_name(path);
+        let numbered = numbered(path);
         let fits = |group: &&mut Vec<PathBuf>| {
             let Some((name, number)) = &numbered else { return false };
-            let others: Vec<Numbered> = group.iter().map(|other| parse_part_name(other)).collect();
+            let others: Vec<Numbered> = group.iter().map(|other| self::numbered(other)).collect();
             // A number that comes again belongs to a second bundle of that name, on another medium.
             others.iter().flatten().any(|(other, _)| other.file_name() == name.file_name())
                 && others.iter().flatten().all(|(_, other)| other != number)
@@ -303,7 +324,8 @@ fn find(path: &Path) -> BTreeMap<u64, PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok());
     let parts = entries.filter_map(|entry| {
         let (of, number) = parse_part_name(Path::new(&entry.file_name()))?;
-        (Some(of.as_os_str()) == path.file_name()).then(|| (number, entry.path()))
+        let is_part = Some(of.as_os_str()) == path.file_name() && numbered(&entry.path()).is_some();
+        is_part.then(|| (number, entry.path()))
     });
     parts.collect()
 }

@@ -107,3 +107,28 @@ fn options_without_sense_are_refused() {
     let nowhere = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "nowhere/b.tar"]).stderr;
     assert!(nowhere.contains("nowhere") && !nowhere.contains("--resume"), "{nowhere}");
 }
+
+#[test]
+fn a_bundle_whose_name_ends_with_a_number_is_whole() {
+    let gap = Gap::new();
+    let (first, second) = ("b.20261130", "b.20261201");
+    gap.expect(0, &["export", "team/app", "-c", "near.yml", "-o", first]);
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", second, "--have", first]);
+    for name in [first, second] {
+        gap.expect(0, &["bundle", "ls", name]);
+        gap.expect(0, &["bundle", "verify", name]);
+        gap.expect(0, &["import", name, "-c", "far.yml"]);
+    }
+    assert_eq!(gap.images("far"), gap.images("near"));
+
+    // Parts beside them are still parts, also where the first one is missing.
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "split", "--split", "1MiB"]);
+    let parts = (1..=4).map(|number| (format!("split.00{number}"), format!("b.00{number}")));
+    parts.for_each(|(from, to)| fs::rename(gap.path(&from), gap.path(&to)).unwrap());
+    gap.expect(0, &["bundle", "verify", "b"]);
+    gap.expect(0, &["bundle", "verify", "b.003"]);
+    gap.expect(0, &["bundle", "verify", first]);
+    fs::remove_file(gap.path("b.001")).unwrap();
+    let missing = gap.expect(4, &["bundle", "verify", "b.003"]).stderr;
+    assert!(missing.contains("b.001 is missing"), "{missing}");
+}
