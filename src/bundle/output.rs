@@ -58,6 +58,9 @@ pub struct FileOutput {
     writer: JoinHandle<Result<Written>>,
 }
 
+/// Gets the checksum of each part that is finished. May block.
+type OnPart = Box<dyn FnMut(&PartSum) + Send>;
+
 /// How many pieces wait for the disk.
 const QUEUE: usize = 8;
 
@@ -78,10 +81,16 @@ impl OutputOptions {
 impl FileOutput {
     /// Opens an output; the first bytes create the first file.
     pub fn new(options: OutputOptions) -> Self {
+        Self::with(options, |_| {})
+    }
+
+    /// Opens an output; `on_part` gets the checksum of each part when that is on the disk, also of those before an error. May block.
+    pub fn with(options: OutputOptions, on_part: impl FnMut(&PartSum) + Send + 'static) -> Self {
+        let on_part: OnPart = Box::new(on_part);
         let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE);
         let writer = tokio::task::spawn_blocking(move || {
             let mut writer =
-                Writer { offset: options.start, options, open: None, written: Written::default() };
+                Writer { offset: options.start, options, open: None, written: Written::default(), on_part };
             while let Some(piece) = queue.blocking_recv() {
                 writer.write(piece)?;
             }
@@ -116,6 +125,7 @@ struct Writer {
     offset: u64,
     open: Option<OpenPart>,
     written: Written,
+    on_part: OnPart,
 }
 
 struct OpenPart {
@@ -172,7 +182,9 @@ impl Writer {
         sync_directory(&part.path)?;
         if let Some(hash) = part.hash {
             let name = part.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.written.sums.push(PartSum { name, digest: hash.finish() });
+            let sum = PartSum { name, digest: hash.finish() };
+            (self.on_part)(&sum);
+            self.written.sums.push(sum);
         }
         self.written.paths.push(part.path);
         Ok(())

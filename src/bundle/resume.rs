@@ -35,13 +35,14 @@ pub async fn find_resumption(path: &Path, split_bytes: Option<u64>) -> Result<Op
     if files.is_empty() {
         return Ok(None);
     }
+    let other_length =
+        || Error::NotABundle("its parts have another length: resume with the `--split` of the first run");
+    // The last file may be the unfinished part, or the end of the bundle.
+    let (last, before) = files.split_last().map_or((None, &files[..]), |(last, before)| (Some(last), before));
     if let Some(split) = split_bytes {
-        // Every part but the unfinished one is whole.
-        for part in files.iter().filter(|part| part.extension().is_none_or(|end| end != "partial")) {
-            if std::fs::metadata(part).map_err(Error::file(part))?.len() != split {
-                return Err(Error::NotABundle(
-                    "its parts have another length: resume with the `--split` of the first run",
-                ));
+        for part in before {
+            if len_of(part)? != split {
+                return Err(other_length());
             }
         }
     }
@@ -53,12 +54,24 @@ pub async fn find_resumption(path: &Path, split_bytes: Option<u64>) -> Result<Op
         Err(error) => return Err(error),
     };
     let bundle = reader.bundle().clone();
+    if let (Some(split), Some(last)) = (split_bytes, last)
+        && last.extension().is_none_or(|end| end != "partial")
+    {
+        let expected = bundle.layout().len_bytes().saturating_sub(before.len() as u64 * split).min(split);
+        if len_of(last)? != expected {
+            return Err(other_length());
+        }
+    }
     let Some(files) = reader.files().cloned() else { return Ok(None) };
     let checked = tokio::task::spawn_blocking(move || {
         let offset = good_until(&files, &bundle)?;
         Ok::<_, Error>(Resumption { bundle, offset, split_bytes })
     });
     checked.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))?.map(Some)
+}
+
+fn len_of(part: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(part).map_err(Error::file(part))?.len())
 }
 
 /// The parts of an unfinished export, up to the first gap.

@@ -285,12 +285,13 @@ async fn write(
         return Ok(());
     }
     for range in &job.ranges {
-        let files = FileOutput::new(OutputOptions {
+        let options = OutputOptions {
             path: output.to_owned(),
             split_bytes: job.split_bytes,
             len_bytes: job.bundle.layout().len_bytes(),
             start: range.start,
-        });
+        };
+        let files = FileOutput::with(options, noted_in_sums(output));
         let mut counted = Counted::new(files, progress.clone());
         let written = until_interrupted(job.write(range, content, args.jobs, &mut counted)).await;
         // The error of a file is the reason of the one that the bundle's writer saw.
@@ -301,6 +302,15 @@ async fn write(
         write_sums(output, &sums, args.part.is_some())?;
     }
     Ok(())
+}
+
+/// Adds the checksum of each finished part to the file beside the bundle at once: if the medium fills up, parts are carried away
+/// and made one by one. An error is that of the whole file later.
+fn noted_in_sums(output: &Path) -> impl FnMut(&PartSum) + Send + 'static {
+    let output = output.to_owned();
+    move |sum| {
+        let _ = write_sums(&output, std::slice::from_ref(sum), true);
+    }
 }
 
 fn check_space(output: &Path, len: u64) -> Result<(), Failed> {

@@ -132,3 +132,37 @@ fn a_bundle_whose_name_ends_with_a_number_is_whole() {
     let missing = gap.expect(4, &["bundle", "verify", "b.003"]).stderr;
     assert!(missing.contains("b.001 is missing"), "{missing}");
 }
+
+#[test]
+fn an_export_that_ended_before_its_checksums_goes_on() {
+    let gap = Gap::new();
+    let split = ["-c", "near.yml", "-o", "b.tar", "--split", "1MiB"];
+    gap.expect(0, &[&["export", "**"], &split[..]].concat());
+    let before = files(&gap);
+    let resume = [&["export", "--resume"], &split[..]].concat();
+    fs::remove_file(gap.path("b.sums")).unwrap();
+    gap.expect(0, &resume);
+    assert!(files(&gap) == before, "{:?}", files(&gap).keys());
+
+    let last = gap.path("b.tar.004");
+    let content = fs::read(&last).unwrap();
+    fs::write(&last, &content[..content.len() - 1]).unwrap();
+    let refused = gap.expect(4, &resume).stderr;
+    assert!(refused.contains("its parts have another length"), "{refused}");
+}
+
+#[test]
+fn finished_parts_have_checksums_when_an_export_breaks_off() {
+    let gap = Gap::new();
+    let own = "own".repeat(1_500_000 / 3);
+    let blob = gap.near.path(&Entry::Blob(Digest::sha256_of(own.as_bytes())));
+    fs::write(&blob, "two".repeat(1_500_000 / 3)).unwrap();
+    gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    let sums = fs::read_to_string(gap.path("b.sums")).unwrap();
+    let found = files(&gap);
+    let parts: Vec<_> = found.iter().filter(|(name, _)| name.starts_with("b.tar.00")).collect();
+    let whole = parts.iter().filter(|(name, _)| !name.ends_with(".partial"));
+    let expected: String =
+        whole.map(|(name, content)| format!("{}  {name}\n", Digest::sha256_of(content).hex())).collect();
+    assert!(expected.lines().count() > 0 && sums == expected, "{sums}");
+}
