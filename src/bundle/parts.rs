@@ -279,14 +279,16 @@ impl PartFiles {
 
 impl PartFile {
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::file(path))?;
-        let metadata = file.metadata().map_err(Error::file(path))?;
-        if metadata.is_dir() {
+        // Opening a named pipe waits for its writer.
+        let kind = std::fs::metadata(path).map_err(Error::file(path))?.file_type();
+        if kind.is_dir() {
             return Err(Error::NotABundle("it is a directory; a bundle is a file"));
         }
-        if !metadata.is_file() {
+        if !kind.is_file() {
             return Err(Error::NotABundle("it is not a file; a bundle is one, or a pipe (`-`)"));
         }
+        let file = File::open(path).map_err(Error::file(path))?;
+        let metadata = file.metadata().map_err(Error::file(path))?;
         // Advice may fail.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         Ok(Self { path: path.to_owned(), file: Arc::new(file), len: metadata.len() })

@@ -1,7 +1,6 @@
 //! `registry bundle`: looks at bundles. `bundle_verify.rs` checks them, `bundle_serve.rs` serves them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +16,7 @@ use super::bundle_serve::{self, ServeArgs};
 use super::bundle_verify::{self, VerifyArgs};
 use super::export::images;
 use super::terminal::{count, printable, say};
-use super::transfer::{Failed, existing_plan};
+use super::transfer::{Failed, MaybePlan, existing_plan};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
@@ -69,11 +68,12 @@ pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode,
 }
 
 async fn plan_of(file: PathBuf) -> Result<(Plan, Digest), Box<dyn std::error::Error>> {
-    if let Some(plan) = existing_plan(&file).await? {
-        return Ok(plan);
-    }
+    let other = match existing_plan(&file).await? {
+        MaybePlan::Plan(plan, name) => return Ok((*plan, name)),
+        MaybePlan::Other(other) => other,
+    };
     let mut first = Vec::new();
-    File::open(&file)?.take(4).read_to_end(&mut first)?;
+    other.take(4).read_to_end(&mut first)?;
     let remedy = if is_compressed(&first) { ": it is compressed, so decompress it first" } else { "" };
     Err(Failed(format!("{} is neither a bundle nor a bundle.json{remedy}", file.display())).into())
 }

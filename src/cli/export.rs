@@ -1,8 +1,7 @@
 //! `registry export`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,7 +30,7 @@ use super::progress::{Whole, show};
 use super::since::Since;
 use super::terminal::warn;
 use super::transfer::{
-    Failed, INCOMPLETE, async_file, existing_plan, name_left_out, name_rewritten, read_file,
+    Failed, INCOMPLETE, MaybePlan, async_file, existing_plan, name_left_out, name_rewritten, read_file,
 };
 use crate::atomic_write::folder_of;
 use crate::drivers::Drivers;
@@ -153,10 +152,9 @@ async fn options(
     let mut have = Holdings::default();
     for path in &args.have {
         match existing_plan(path).await? {
-            Some((plan, name)) => have.add_plan(&plan, name),
-            None => {
-                let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let added = have.add_lines(BufReader::new(file));
+            MaybePlan::Plan(plan, name) => have.add_plan(&plan, name),
+            MaybePlan::Other(file) => {
+                let added = without_mark(file).and_then(|lines| Ok(have.add_lines(lines)?));
                 added.map_err(|error| format!("{}: {error}", path.display()))?;
             }
         }
@@ -180,6 +178,15 @@ async fn options(
         created: args.created.clone(),
         keep_going: args.keep_going,
     })
+}
+
+/// The lines of a file without the byte order mark that editors of Windows put before them.
+fn without_mark(mut file: impl Read) -> Result<impl BufRead, Box<dyn std::error::Error>> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let mut first = Vec::new();
+    (&mut file).take(MARK.len() as u64).read_to_end(&mut first)?;
+    let kept = if first == MARK { Vec::new() } else { first };
+    Ok(Cursor::new(kept).chain(BufReader::new(file)))
 }
 
 pub(super) fn selectors(texts: &[String]) -> Result<Vec<Selector>, clap::Error> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -83,23 +83,31 @@ pub(super) fn write_lines(path: &Path, lines: &[impl Display]) -> Result<(), Box
     written.map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// The plan of a bundle, or of its `bundle.json`; `None` for another file.
-pub(super) async fn existing_plan(path: &Path) -> Result<Option<(Plan, Digest)>, Box<dyn Error>> {
+/// A file that may have the plan of a bundle.
+pub(super) enum MaybePlan {
+    /// A bundle, or its `bundle.json`.
+    Plan(Box<Plan>, Digest),
+    /// Another file or a pipe, from its first byte.
+    Other(Box<dyn Read>),
+}
+
+/// The plan of a bundle, or of its `bundle.json`. Opens a pipe only once, since its writer ends with its first reader.
+pub(super) async fn existing_plan(path: &Path) -> Result<MaybePlan, Box<dyn Error>> {
     match Reader::head_of(&[path.to_owned()]).await {
-        Ok(bundle) => return Ok(Some((bundle.plan().clone(), bundle.name()))),
+        Ok(bundle) => return Ok(MaybePlan::Plan(Box::new(bundle.plan().clone()), bundle.name())),
         Err(sampan_bundle::Error::NotABundle(_)) => {}
         Err(error) => return Err(error.into()),
     }
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut file = File::open(path).map_err(failed)?.take(MAX_PLAN_BYTES + 1);
+    let mut file = File::open(path).map_err(failed)?;
     let mut content = Vec::new();
     // Other files may be longer than the memory.
     (&mut file).take(1).read_to_end(&mut content).map_err(failed)?;
     if content != b"{" {
-        return Ok(None);
+        return Ok(MaybePlan::Other(Box::new(Cursor::new(content).chain(file))));
     }
-    file.read_to_end(&mut content).map_err(failed)?;
-    Ok(Some((Plan::decode(&content)?, Digest::sha256_of(&content))))
+    file.take(MAX_PLAN_BYTES).read_to_end(&mut content).map_err(failed)?;
+    Ok(MaybePlan::Plan(Box::new(Plan::decode(&content)?), Digest::sha256_of(&content)))
 }
 
 /// Names the images that a plan leaves out because they cannot be read.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
 
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
 use super::bundles::Gap;
+use super::support::{binary, end};
 
 /// The files beside the stores, with their content.
 fn files(gap: &Gap) -> BTreeMap<String, Vec<u8>> {
@@ -165,4 +167,54 @@ fn finished_parts_have_checksums_when_an_export_breaks_off() {
     let expected: String =
         whole.map(|(name, content)| format!("{}  {name}\n", Digest::sha256_of(content).hex())).collect();
     assert!(expected.lines().count() > 0 && sums == expected, "{sums}");
+}
+
+#[test]
+fn a_named_pipe_is_read_once_or_refused() {
+    let gap = Gap::new();
+    gap.expect(0, &["inventory", "-c", "near.yml", "-o", "have.txt"]);
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar"]);
+    let pipe = gap.path("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    for args in [
+        &["import", "pipe", "-c", "far.yml"][..],
+        &["bundle", "verify", "pipe"],
+        &["import", "pipe", "b.tar", "-c", "far.yml"],
+    ] {
+        let ended = end(binary(&gap.path("")).args(args), "");
+        assert!(ended.code == Some(4) || ended.code == Some(1), "{args:?}: {ended:?}");
+    }
+    let inventory = fs::read(gap.path("have.txt")).unwrap();
+    let plan = {
+        let mut archive = tar::Archive::new(fs::File::open(gap.path("b.tar")).unwrap());
+        let mut entries = archive.entries().unwrap().map(Result::unwrap);
+        let mut plan = entries.find(|entry| entry.path_bytes() == &b"bundle.json"[..]).unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut plan, &mut content).unwrap();
+        content
+    };
+    let export = ["export", "**", "-c", "near.yml", "--dry-run", "--have", "pipe"];
+    for (content, args) in [(inventory, &export[..]), (plan, &["bundle", "ls", "pipe"])] {
+        let pipe = pipe.clone();
+        // Opening it waits for the reader.
+        let writer = thread::spawn(move || fs::write(pipe, content));
+        gap.expect(0, args);
+        writer.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn an_inventory_may_begin_with_a_byte_order_mark() {
+    let gap = Gap::new();
+    let inventory = gap.expect(0, &["inventory", "team/app", "-c", "near.yml"]).stdout;
+    fs::write(gap.path("have.txt"), format!("\u{feff}{inventory}")).unwrap();
+    let shown = gap.expect(0, &["export", "**", "-c", "near.yml", "--dry-run", "--have", "have.txt"]).stdout;
+    assert!(shown.contains("1 image of 1 repository") && shown.contains("that the far side has"), "{shown}");
 }
