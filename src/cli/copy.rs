@@ -123,6 +123,23 @@ impl CopyArgs {
         }
     }
 
+    /// Refuses options for registries where stores are, since they would do nothing.
+    fn refuse_logins_of_stores(&self) -> Result<(), clap::Error> {
+        let (from, to) =
+            (matches!(self.from, Endpoint::Registry(_)), matches!(self.to, Endpoint::Registry(_)));
+        let options = [
+            ("--from-user", self.from_user.is_some(), from, "--from URL"),
+            ("--to-user", self.to_user.is_some(), to, "--to URL"),
+            ("--cacert", self.cacert.is_some(), from || to, "--from URL or --to URL"),
+            ("--insecure", self.insecure, from || to, "--from URL or --to URL"),
+            ("--plain-http", self.plain_http, from || to, "--from URL or --to URL"),
+        ];
+        match options.into_iter().find(|(_, is_given, is_used, _)| *is_given && !is_used) {
+            Some((name, _, _, needed)) => Err(misunderstood(format!("{name} needs {needed}"))),
+            None => Ok(()),
+        }
+    }
+
     fn export_options(&self) -> Result<ExportOptions, clap::Error> {
         Ok(ExportOptions {
             exclude: selectors(&self.exclude)?,
@@ -147,6 +164,7 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         args.login(&args.from_user, &args.from_password_file),
         args.login(&args.to_user, &args.to_password_file),
     );
+    args.refuse_logins_of_stores()?;
     let options = args.export_options()?;
     if options.since.is_some() && matches!(args.from, Endpoint::Registry(_)) {
         return Err(misunderstood(format!("--since: {}", sampan_transfer::Error::NoTagTimes)).into());

@@ -139,6 +139,11 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     if is_pipe && !args.only.is_empty() {
         return Err(misunderstood("--only needs a file, since a pipe does not go back".to_owned()).into());
     }
+    if is_pipe && args.to.is_some() && args.login.reads_input() {
+        let problem =
+            "--user reads the password from standard input, which has the bundle: pass --password-file";
+        return Err(misunderstood(problem.to_owned()).into());
+    }
     let only = selectors(&args.only)?;
     if args.to.is_none() {
         args.login.refuse_without("--to")?;
@@ -151,6 +156,10 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         quiet: args.report.quiet,
     };
     let carried = input.open().await?;
+    if !only.is_empty() && !carried.is_seekable() {
+        let problem = "--only needs an uncompressed bundle, since a compressed one does not go back: decompress it first";
+        return Err(misunderstood(problem.to_owned()).into());
+    }
     let renames = Renames::new(MapRule::renames(&args.map));
     check_renames(&renames, carried.plan())?;
     let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);

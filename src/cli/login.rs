@@ -49,6 +49,11 @@ impl LoginOptions {
         }
     }
 
+    /// Whether the password is read from a prompt or standard input.
+    pub(super) fn reads_input(&self) -> bool {
+        self.user.is_some() && self.password_file.is_none()
+    }
+
     /// A client for the registry at `address`. Asks for the password of `--user`.
     pub(super) fn client(
         &self,

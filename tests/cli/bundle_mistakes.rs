@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::thread;
 
+use flate2::write::GzEncoder;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
@@ -104,6 +106,22 @@ fn options_without_sense_are_refused() {
         gap.expect(2, &[&["export", "**", "-c", "near.yml", "-o", "b.tar"], option].concat());
     }
     gap.expect(2, &["import", "b.tar", "-c", "far.yml", "--jobs", "0"]);
+    let copy = ["copy", "**", "--from", "near.yml", "--to", "far.yml"];
+    for (option, needed) in [
+        (&["--from-user", "alice"][..], "--from-user needs --from URL"),
+        (&["--to-user", "alice"], "--to-user needs --to URL"),
+        (&["--cacert", "ca.crt"], "--cacert needs --from URL or --to URL"),
+        (&["--insecure"], "--insecure needs --from URL or --to URL"),
+        (&["--plain-http"], "--plain-http needs --from URL or --to URL"),
+    ] {
+        let refused = gap.expect(2, &[&copy[..], option].concat()).stderr;
+        assert!(refused.contains(needed), "{refused}");
+    }
+    let half = ["copy", "**", "--from", "near.yml", "--to", "localhost:1", "--from-user", "alice"];
+    assert!(gap.expect(2, &half).stderr.contains("--from-user needs --from URL"));
+    let piped = ["import", "-", "--to", "localhost:1", "--user", "alice"];
+    let refused = gap.expect(2, &piped).stderr;
+    assert!(refused.contains("pass --password-file"), "{refused}");
     gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--jobs", "0"]);
     gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--latest", "0"]);
     let nowhere = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "nowhere/b.tar"]).stderr;
@@ -217,4 +235,17 @@ fn an_inventory_may_begin_with_a_byte_order_mark() {
     fs::write(gap.path("have.txt"), format!("\u{feff}{inventory}")).unwrap();
     let shown = gap.expect(0, &["export", "**", "-c", "near.yml", "--dry-run", "--have", "have.txt"]).stdout;
     assert!(shown.contains("1 image of 1 repository") && shown.contains("that the far side has"), "{shown}");
+}
+
+#[test]
+fn a_selection_of_a_compressed_bundle_is_refused_at_once() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar"]);
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&fs::read(gap.path("b.tar")).unwrap()).unwrap();
+    fs::write(gap.path("b.tar.gz"), gzip.finish().unwrap()).unwrap();
+    let refused = gap.expect(2, &["import", "b.tar.gz", "-c", "far.yml", "--only", "other"]).stderr;
+    assert!(refused.contains("--only needs an uncompressed bundle"), "{refused}");
+    assert!(!gap.path("far").exists());
+    gap.expect(0, &["import", "b.tar.gz", "-c", "far.yml"]);
 }
