@@ -27,10 +27,14 @@ pub struct Verification {
 /// The longest manifest that is read from a bundle, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
+/// The most threads; each has a buffer of [`CHUNK`] bytes.
+const MAX_THREADS: usize = 256;
+
 /// The size of a read, in bytes.
 const CHUNK: usize = 1 << 20;
 
-/// Verifies a bundle whose head was [read](crate::Reader) from `files`, on `threads` threads. `progress` gets the number of
+/// Verifies a bundle whose head was [read](crate::Reader) from `files`, on `threads` threads, or as many as it has content for, and
+/// at most 256. `progress` gets the number of
 /// bytes after each read. Blocks.
 ///
 /// # Errors
@@ -52,8 +56,9 @@ pub fn verify(
         faults: Mutex::new(faults),
         references: Mutex::default(),
     };
+    let threads = threads.min(bundle.plan().contents.len()).clamp(1, MAX_THREADS);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| work.run())).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work.run())).collect();
         for worker in workers {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }

@@ -35,7 +35,7 @@ impl Endpoint {
         match self {
             Self::Config(path) => {
                 let loaded = check::find(drivers, path.clone())?;
-                let registry = store::open_to_export(drivers, &loaded).await?;
+                let registry = store::open_to_read(drivers, &loaded).await?;
                 registry.set_read_only(true);
                 Ok(Box::new(StoreTarget::new(registry)))
             }

@@ -28,7 +28,7 @@ use super::interruption::until_interrupted;
 use super::misunderstood;
 use super::progress::{Whole, show};
 use super::since::Since;
-use super::terminal::warn;
+use super::terminal::{say, warn};
 use super::transfer::{
     Failed, INCOMPLETE, MaybePlan, async_file, existing_plan, name_left_out, name_rewritten, read_file,
 };
@@ -127,8 +127,10 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
             return Err(explain(error, &args, &source, job.bundle.plan()).await);
         }
     }
-    if !args.report.quiet && !to_stdout {
-        report(&args, &job.bundle, left_out, &rewritten)?;
+    if !args.report.quiet && (!to_stdout || args.dry_run) {
+        // What reads standard output waits for a bundle.
+        let print = if to_stdout { |line: String| warn(line) } else { |line: String| say(line) };
+        report(&args, &job.bundle, left_out, &rewritten, print)?;
     }
     Ok(if left_out == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

@@ -10,20 +10,21 @@ use serde_json::json;
 use super::args::ReportFormat;
 use super::export::images;
 use super::export_args::ExportArgs;
-use super::terminal::{count, say};
+use super::terminal::count;
 
-/// Prints what was exported, or would be.
+/// Prints what was exported, or would be, with `print`.
 pub(super) fn report(
     args: &ExportArgs,
     bundle: &Bundle,
     failures: usize,
     rewritten: &[RewrittenImage],
+    print: fn(String),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (plan, len) = (bundle.plan(), bundle.layout().len_bytes());
     let totals = plan.totals()?;
     if args.report.format == ReportFormat::Json {
         let images: Vec<String> = images(plan).collect();
-        say(serde_json::to_string_pretty(&json!({
+        print(serde_json::to_string_pretty(&json!({
             "name": bundle.name(),
             "bytes": len,
             "images": images,
@@ -40,7 +41,7 @@ pub(super) fn report(
         return Ok(());
     }
     if args.dry_run {
-        images(plan).for_each(say);
+        images(plan).for_each(print);
     }
     let repositories: HashSet<_> = plan.repositories.iter().map(|it| &it.name).collect();
     let presumed = match totals.presumed_bytes {
@@ -48,7 +49,7 @@ pub(super) fn report(
         bytes => format!(", without {} that the far side has", HumanSize(bytes)),
     };
     let done = if args.dry_run { "would be exported" } else { "exported" };
-    say(format!(
+    print(format!(
         "{} of {} {done}: {}{presumed}\n{}",
         count(plan.images().count() as u64, "image"),
         count(repositories.len() as u64, "repository"),

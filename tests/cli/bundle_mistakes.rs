@@ -249,3 +249,22 @@ fn a_selection_of_a_compressed_bundle_is_refused_at_once() {
     assert!(!gap.path("far").exists());
     gap.expect(0, &["import", "b.tar.gz", "-c", "far.yml"]);
 }
+
+#[test]
+fn no_number_of_threads_is_too_large() {
+    let gap = Gap::new();
+    let many = ["--jobs", "100000000"];
+    gap.expect(0, &[&["export", "**", "-c", "near.yml", "-o", "b.tar"], &many[..]].concat());
+    gap.expect(0, &[&["bundle", "verify", "b.tar"], &many[..]].concat());
+    gap.expect(0, &[&["import", "b.tar", "-c", "far.yml"], &many[..]].concat());
+    gap.expect(0, &[&["copy", "**", "--from", "near.yml", "--to", "far.yml"], &many[..]].concat());
+}
+
+#[test]
+fn a_dry_run_to_standard_output_shows_the_plan_beside_it() {
+    let gap = Gap::new();
+    let shown = gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "-", "--dry-run"]);
+    assert!(shown.stdout.is_empty() && shown.stderr.contains("2 images of 2 repositories"), "{shown:?}");
+    let quiet = gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "-", "--dry-run", "-q"]);
+    assert!(quiet.stderr.is_empty(), "{quiet:?}");
+}

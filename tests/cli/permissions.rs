@@ -203,12 +203,15 @@ fn commands_that_only_read_work_on_a_medium_that_cannot_be_written_to() {
     fs::write(at.join("backup.yml"), config(&at.join("backup"))).unwrap();
     let saved = end(binary(at).args(["backup", "run", "--to", "backup.yml", "writable.yml"]), "");
     assert_eq!(saved.code, Some(0), "{saved:?}");
+    let exported = end(binary(at).args("export ** -c writable.yml -o b.tar".split(' ')), "");
+    assert_eq!(exported.code, Some(0), "{exported:?}");
     let medium = ReadOnlyMount::of(&root, at.join("dvd"));
     let backups = ReadOnlyMount::of(&at.join("backup"), at.join("backup-dvd"));
     fs::write(at.join("dvd.yml"), config(&medium.0)).unwrap();
     fs::write(at.join("backup-dvd.yml"), config(&backups.0)).unwrap();
     for arguments in [
         "verify dvd.yml",
+        "bundle verify b.tar --against dvd.yml",
         "tag removed team/app --config dvd.yml",
         "backup list backup-dvd.yml",
         "backup verify backup-dvd.yml",
