@@ -62,7 +62,12 @@ impl ImportInput<'_> {
             Some(files) => Input::Paths(files.clone()),
         };
         let notify = if self.quiet { |_: &Notice| {} } else { show };
-        match sampan_foreign::open(input, ForeignOptions { rules, hosts }, notify).await? {
+        let options = ForeignOptions { rules, hosts };
+        let opened = sampan_foreign::open(input, options, notify).await.map_err(|error| match error {
+            error @ sampan_foreign::Error::InSeveral(_) => misunderstood(error.to_string()).into(),
+            error => Box::<dyn std::error::Error>::from(error),
+        });
+        match opened? {
             Opened::Bundle(_) if is_for_foreign => Err(misunderstood(
                 "--keep-host, and --map with a tag or digest, are for files of other tools: a bundle names all repositories"
                     .to_owned(),

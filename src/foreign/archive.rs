@@ -83,12 +83,13 @@ impl Entries {
             _ => return Err(damaged("it is neither a file nor a directory")),
         }
         match meaning {
-            Meaning::Known(name) => match self.places.contains_key(&name) {
-                true => Err(damaged("it is there twice")),
-                false if self.places.len() >= MAX_ENTRIES => {
+            Meaning::Known(name) => match self.places.get(&name) {
+                Some(place) if place.medium != self.medium => Err(Error::InSeveral(name.to_string())),
+                Some(_) => Err(damaged("it is there twice")),
+                None if self.places.len() >= MAX_ENTRIES => {
                     Err(damaged(&format!("the archive has more than {MAX_ENTRIES} files")))
                 }
-                false => Ok(Verdict::Keep(name)),
+                None => Ok(Verdict::Keep(name)),
             },
             Meaning::Plan => Err(damaged(
                 "it is the plan of a bundle, and the file does not begin like one: it was damaged, or packed again; copy \

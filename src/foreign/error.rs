@@ -70,6 +70,11 @@ pub enum Error {
         /// The problem.
         problem: String,
     },
+    /// Two of the files have the same entry, so they are not the archives of one oc-mirror.
+    #[error(
+        "{0} is in two of the files: import each archive by itself, since only those of an oc-mirror are read together"
+    )]
+    InSeveral(String),
     /// Content that images need is not there.
     #[error("{} missing from the file: {}", are(*.count), named(.first, *.count))]
     Missing {
@@ -136,6 +141,7 @@ impl Error {
             Self::File { .. }
             | Self::DataDirectory(_)
             | Self::Input(_)
+            | Self::InSeveral(_)
             | Self::UnknownCompression { .. }
             | Self::Unnamed(_)
             | Self::UnusedRule(_)

@@ -164,6 +164,11 @@ fn a_docker_archive_says_that_its_digests_are_new() {
     let imported = gap.expect(0, &["import", "docker.tar", "-c", "far.yml"]);
     assert!(imported.stderr.contains("the digests are not those of the registry"), "{imported:?}");
     assert!(gap.images().contains("library/app:1"), "{}", gap.images());
+    fs::copy(gap.path("docker.tar"), gap.path("second.tar")).unwrap();
+    for second in ["second.tar", "other.tar"] {
+        let refused = gap.expect(2, &["import", "docker.tar", second, "-c", "far.yml"]).stderr;
+        assert!(refused.contains("import each archive by itself"), "{refused}");
+    }
 }
 
 #[test]
