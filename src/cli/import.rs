@@ -6,18 +6,19 @@ use std::process::ExitCode;
 use clap::Args;
 use sampan_bundle::Plan;
 use sampan_client::RegistryAddress;
-use sampan_transfer::{ImportOptions, Renames, TagPolicy};
+use sampan_foreign::{UnreadableImage, UnreadablePolicy};
+use sampan_transfer::{ImportOptions, Renames, Selector, TagPolicy};
 
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
 use super::export_args::positive;
-use super::import_input::{ImportInput, MapRule};
+use super::import_input::{ImportInput, MapRule, OpenedInput};
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::misunderstood;
 use super::prune::PruneOptions;
 use super::report::ReportOptions;
-use super::terminal::warn;
+use super::terminal::{printable, warn};
 use super::transfer::{Failed, write_lines};
 use crate::drivers::Drivers;
 
@@ -134,6 +135,39 @@ pub(super) fn check_renames(renames: &Renames, plan: &Plan) -> Result<(), Failed
     Ok(())
 }
 
+/// Names the images that cannot be read and were selected, and returns their number.
+///
+/// # Errors
+///
+/// The first of them, where an import does not go on without it.
+fn name_unreadable(
+    unreadable: &[UnreadableImage],
+    only: &[Selector],
+    keep_going: bool,
+) -> Result<usize, sampan_foreign::Error> {
+    let is_selected = |image: &&UnreadableImage| {
+        only.is_empty()
+            || only.iter().any(|selector| {
+                let is_tag = image.tag.as_ref().is_some_and(|tag| selector.has_tag(tag));
+                let is_digest = selector.digest().is_some() && selector.digest() == image.digest.as_ref();
+                selector.has_repository(&image.repository)
+                    && (is_tag || is_digest || selector.names_repositories())
+            })
+    };
+    let selected: Vec<&UnreadableImage> = unreadable.iter().filter(is_selected).collect();
+    if let Some(first) = selected.first().filter(|_| !keep_going) {
+        return Err(sampan_foreign::Error::Damaged {
+            entry: first.to_string(),
+            offset: None,
+            problem: format!("{}; with --keep-going the other images are imported", first.problem),
+        });
+    }
+    for image in &selected {
+        warn(printable(&format!("left out: {image}: {}", image.problem)));
+    }
+    Ok(selected.len())
+}
+
 async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let is_pipe = args.files == [Path::new("-")];
     if is_pipe && !args.only.is_empty() {
@@ -148,14 +182,17 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     if args.to.is_none() {
         args.login.refuse_without("--to")?;
     }
+    let passes_over = args.keep_going || !only.is_empty();
     let input = ImportInput {
         files: if is_pipe { None } else { Some(&args.files) },
         rules: &args.map,
         keep_host: args.keep_host,
+        unreadable: if passes_over { UnreadablePolicy::PassOver } else { UnreadablePolicy::Refuse },
         verify_key: args.verify_key.as_deref(),
         quiet: args.report.quiet,
     };
-    let carried = input.open().await?;
+    let OpenedInput { carried, unreadable } = input.open().await?;
+    let left_out = name_unreadable(&unreadable, &only, args.keep_going)?;
     if !only.is_empty() && !carried.is_seekable() {
         let problem = "--only needs an uncompressed bundle, since a compressed one does not go back: decompress it first";
         return Err(misunderstood(problem.to_owned()).into());
@@ -185,5 +222,5 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     if let Some(path) = &args.receipt {
         write_lines(path, &report.receipt)?;
     }
-    args.report.finish(&report, args.dry_run, "imported", 0)
+    args.report.finish(&report, args.dry_run, "imported", left_out)
 }

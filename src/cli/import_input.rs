@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sampan_bundle::KeyError;
-use sampan_foreign::{ForeignOptions, HostPolicy, Input, InvalidNameRule, NameRule, Notice, Opened};
+use sampan_foreign::{
+    ForeignOptions, HostPolicy, Input, InvalidNameRule, NameRule, Notice, Opened, UnreadableImage,
+    UnreadablePolicy,
+};
 use sampan_transfer::{Carried, InvalidRename, Rename};
 
 use super::misunderstood;
@@ -41,10 +44,19 @@ pub(super) struct ImportInput<'a> {
     pub(super) rules: &'a [MapRule],
     /// Whether names keep their hosts.
     pub(super) keep_host: bool,
+    /// What becomes of images that cannot be read.
+    pub(super) unreadable: UnreadablePolicy,
     /// The key that the input must be signed with.
     pub(super) verify_key: Option<&'a Path>,
     /// Whether only errors are printed.
     pub(super) quiet: bool,
+}
+
+/// An input that was opened.
+pub(super) struct OpenedInput {
+    pub(super) carried: Box<dyn Carried>,
+    /// The images that were passed over since they cannot be read.
+    pub(super) unreadable: Vec<UnreadableImage>,
 }
 
 impl ImportInput<'_> {
@@ -53,7 +65,7 @@ impl ImportInput<'_> {
     /// # Errors
     ///
     /// When it cannot be read or is damaged, its signature is wrong, or the options do not fit it.
-    pub(super) async fn open(&self) -> Result<Box<dyn Carried>, Box<dyn std::error::Error>> {
+    pub(super) async fn open(&self) -> Result<OpenedInput, Box<dyn std::error::Error>> {
         let rules: Vec<NameRule> = MapRule::names(self.rules);
         let hosts = if self.keep_host { HostPolicy::Keep } else { HostPolicy::Cut };
         let is_for_foreign = self.keep_host || !rules.is_empty();
@@ -62,7 +74,7 @@ impl ImportInput<'_> {
             Some(files) => Input::Paths(files.clone()),
         };
         let notify = if self.quiet { |_: &Notice| {} } else { show };
-        let options = ForeignOptions { rules, hosts };
+        let options = ForeignOptions { rules, hosts, unreadable: self.unreadable };
         let opened = sampan_foreign::open(input, options, notify).await.map_err(|error| match error {
             error @ sampan_foreign::Error::InSeveral(_) => misunderstood(error.to_string()).into(),
             error => Box::<dyn std::error::Error>::from(error),
@@ -75,13 +87,14 @@ impl ImportInput<'_> {
             .into()),
             Opened::Bundle(reader) => {
                 verify_signature(&reader, self.verify_key)?;
-                Ok(Box::new(reader))
+                Ok(OpenedInput { carried: Box::new(reader), unreadable: Vec::new() })
             }
             // Other tools sign nothing that the key could be for.
             Opened::Foreign(_) if self.verify_key.is_some() => Err(KeyError::Missing.into()),
             Opened::Foreign(reader) => {
                 reader.notices().iter().for_each(notify);
-                Ok(reader)
+                let unreadable = reader.unreadable().to_vec();
+                Ok(OpenedInput { carried: reader, unreadable })
             }
         }
     }

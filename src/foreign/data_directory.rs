@@ -15,6 +15,7 @@ use crate::extent::Extent;
 use crate::image_name::ImageName;
 use crate::listing::{Listed, Naming};
 use crate::reader::Notice;
+use crate::unreadable::{UnreadableImages, UnreadablePolicy};
 use crate::walk::MAX_MANIFEST_BYTES;
 use crate::{Error, Result};
 
@@ -26,6 +27,7 @@ pub(crate) struct DataDirectory<'a> {
     archive: &'a Archive,
     pub(crate) listed: Vec<Listed>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) unreadable: UnreadableImages,
     /// The sha256 digest of content that another algorithm names.
     aliases: HashMap<Digest, Digest>,
 }
@@ -42,10 +44,15 @@ impl<'a> DataDirectory<'a> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when a link has no digest, or a manifest is none; when the file cannot be read.
-    pub(crate) fn read(archive: &'a Archive) -> Result<Option<Self>> {
-        let mut directory =
-            Self { archive, listed: Vec::new(), notices: Vec::new(), aliases: HashMap::new() };
+    /// `Damaged` when a link has no digest, or a manifest is none, and `policy` refuses that; when the file cannot be read.
+    pub(crate) fn read(archive: &'a Archive, policy: UnreadablePolicy) -> Result<Option<Self>> {
+        let mut directory = Self {
+            archive,
+            listed: Vec::new(),
+            notices: Vec::new(),
+            unreadable: UnreadableImages::new(policy),
+            aliases: HashMap::new(),
+        };
         let mut repositories: BTreeMap<RepositoryName, Links> = BTreeMap::new();
         let mut alias_links = Vec::new();
         for entry in archive.store_entries() {
@@ -66,8 +73,11 @@ impl<'a> DataDirectory<'a> {
         }
         alias_links.sort_unstable_by_key(|(_, entry)| entry.path());
         for (digest, entry) in alias_links {
-            if let Some(canonical) = directory.link(entry)? {
-                directory.aliases.insert(digest.clone(), canonical);
+            match directory.link(entry) {
+                Ok(Some(canonical)) => _ = directory.aliases.insert(digest.clone(), canonical),
+                Ok(None) => {}
+                // An image that has the content under no other name is passed over when it is found to be absent.
+                Err(error) => directory.unreadable.ignore(error)?,
             }
         }
         let mut absent = Vec::new();
@@ -85,11 +95,14 @@ impl<'a> DataDirectory<'a> {
     fn list(&mut self, name: &RepositoryName, links: &Links, absent: &mut Vec<String>) -> Result<()> {
         let mut known = HashSet::new();
         for tag in &links.tags {
-            let pushed = self.link(&Entry::TagDigest(name.clone(), tag.clone()))?;
-            let current = self.link(&Entry::TagCurrent(name.clone(), tag.clone()))?;
-            // The digest of a push by another algorithm counts while it is that of the tag's content.
-            let pushed = pushed.filter(|pushed| self.aliases.get(pushed) == current.as_ref());
-            let Some(digest) = pushed.or(current) else { continue };
+            let digest = match self.digest_of(name, tag) {
+                Ok(Some(digest)) => digest,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.unreadable.add(name, Some(tag), None, error)?;
+                    continue;
+                }
+            };
             match self.find(&digest)?.is_some() {
                 true => {
                     known.insert(digest.clone());
@@ -102,7 +115,11 @@ impl<'a> DataDirectory<'a> {
         // A manifest has a link under sha256 besides that of its alias.
         known.extend(links.revisions.iter().filter_map(|digest| self.aliases.get(digest).cloned()));
         for digest in &links.revisions {
-            known.extend(self.children(digest)?);
+            match self.children(digest) {
+                Ok(children) => known.extend(children),
+                // Its image is passed over when that is planned.
+                Err(error) => self.unreadable.ignore(error)?,
+            }
         }
         for digest in links.revisions.iter().filter(|digest| !known.contains(digest)) {
             if self.find(digest)?.is_some() {
@@ -111,6 +128,15 @@ impl<'a> DataDirectory<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The digest that a tag refers to.
+    fn digest_of(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        let pushed = self.link(&Entry::TagDigest(name.clone(), tag.clone()))?;
+        let current = self.link(&Entry::TagCurrent(name.clone(), tag.clone()))?;
+        // The digest of a push by another algorithm counts while it is that of the tag's content.
+        let pushed = pushed.filter(|pushed| self.aliases.get(pushed) == current.as_ref());
+        Ok(pushed.or(current))
     }
 
     /// The images of an index; none if the manifest is not there.

@@ -34,6 +34,7 @@ mod referrers;
 mod skopeo_dir;
 mod spool;
 mod tar_walk;
+mod unreadable;
 mod walk;
 mod zstd_frames;
 
@@ -42,3 +43,4 @@ pub use image_name::HostPolicy;
 pub use name_rule::{InvalidNameRule, NameRule};
 pub use open::{ForeignOptions, Input, Opened, open};
 pub use reader::{ForeignReader, Notice};
+pub use unreadable::{UnreadableImage, UnreadablePolicy};

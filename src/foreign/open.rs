@@ -13,6 +13,7 @@ use crate::image_name::HostPolicy;
 use crate::reader::{ForeignReader, Notice};
 use crate::spool::{directory, spool};
 use crate::tar_walk::{self, BLOCK};
+use crate::unreadable::UnreadablePolicy;
 use crate::{Error, NameRule, Result};
 
 /// What is opened.
@@ -30,6 +31,8 @@ pub struct ForeignOptions {
     pub rules: Vec<NameRule>,
     /// What becomes of the host of a name.
     pub hosts: HostPolicy,
+    /// What becomes of an image of a data directory that cannot be read.
+    pub unreadable: UnreadablePolicy,
 }
 
 /// What was opened.
@@ -71,8 +74,7 @@ enum Recognised {
 
 fn open_blocking(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> Result<Recognised> {
     let foreign = |archive: &Archive, what: &str| {
-        ForeignReader::over(archive, &options.rules, options.hosts, what)
-            .map(|reader| Recognised::Foreign(Box::new(reader)))
+        ForeignReader::over(archive, &options, what).map(|reader| Recognised::Foreign(Box::new(reader)))
     };
     match input {
         Input::Paths(paths) => match &paths[..] {

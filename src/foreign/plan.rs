@@ -12,6 +12,7 @@ use crate::extent::Extent;
 use crate::listing::{self, Listed, Naming};
 use crate::reader::Notice;
 use crate::referrers::Referrers;
+use crate::unreadable::{UnreadableImage, UnreadableImages};
 use crate::walk::{Find, Lack, Walker};
 use crate::{Error, NameRule, Result};
 
@@ -25,6 +26,7 @@ pub(crate) struct Planned {
     /// By the index of the content in the plan.
     pub(crate) extents: Vec<Extent>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) unreadable: Vec<UnreadableImage>,
 }
 
 /// The common part of an image in all repositories that have it.
@@ -44,9 +46,10 @@ pub(crate) fn plan(
     mut listed: Vec<Listed>,
     rules: &[NameRule],
     lack: Lack,
+    mut unreadable: UnreadableImages,
     find: &Find<'_>,
 ) -> Result<Planned> {
-    if listed.is_empty() {
+    if listed.is_empty() && unreadable.images.is_empty() {
         return Err(Error::damaged("index.json", "it lists no image"));
     }
     listing::apply(&mut listed, rules)?;
@@ -57,7 +60,13 @@ pub(crate) fn plan(
     for image in &listed {
         let Naming::Full(name) = &image.naming else { continue };
         if !roots.contains_key(&image.digest) {
-            let walked = walker.walk(&image.digest)?;
+            let walked = match walker.walk(&image.digest) {
+                Ok(walked) => walked,
+                Err(error) => {
+                    unreadable.add(&name.repository, name.tag.as_ref(), Some(&image.digest), error)?;
+                    continue;
+                }
+            };
             let referrers = referrers.attached_to(&walked.manifests, &mut walker)?;
             let (media_type, left_out) = (walked.media_type, walked.left_out);
             roots.insert(image.digest.clone(), Root { media_type, left_out, referrers });
@@ -87,7 +96,7 @@ pub(crate) fn plan(
     });
     let (contents, extents) = contents.unzip();
     let plan = Plan { contents, presumed, repositories: repositories.planned, ..Plan::default() };
-    Ok(Planned { plan, extents, notices })
+    Ok(Planned { plan, extents, notices, unreadable: unreadable.images })
 }
 
 /// The repositories in the order in which the file names them.

@@ -16,8 +16,9 @@ use crate::extent::{Extent, Medium, OpenExtent};
 use crate::image_name::HostPolicy;
 use crate::plan::{Planned, plan};
 use crate::skopeo_dir::SkopeoDir;
+use crate::unreadable::{UnreadableImage, UnreadableImages, UnreadablePolicy};
 use crate::walk::Lack;
-use crate::{Error, NameRule, Result, oci_layout};
+use crate::{Error, ForeignOptions, NameRule, Result, oci_layout};
 
 /// How many bytes are read at a time.
 const PIECE: usize = 1 << 20;
@@ -29,6 +30,7 @@ pub struct ForeignReader {
     /// By the index of the content in the plan.
     extents: Vec<Extent>,
     notices: Vec<Notice>,
+    unreadable: Vec<UnreadableImage>,
 }
 
 /// What the user should know, and no error.
@@ -69,16 +71,16 @@ pub enum Notice {
 
 impl ForeignReader {
     /// Plans the images of an archive, which messages call `what`.
-    pub(crate) fn over(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str) -> Result<Self> {
-        let mut planned = plan_of(archive, rules, hosts, what)?;
+    pub(crate) fn over(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Self> {
+        let mut planned = plan_of(archive, options, what)?;
         let is_in_file = |extent: &&Extent| !matches!(extent.medium, Medium::Memory(_));
         let used = planned.extents.iter().filter(is_in_file).count() as u64;
         let count = archive.file_count().saturating_sub(used);
         if count > 0 {
             planned.notices.push(Notice::Ignored { count });
         }
-        let Planned { plan, extents, notices } = planned;
-        Ok(Self { plan, extents, notices })
+        let Planned { plan, extents, notices, unreadable } = planned;
+        Ok(Self { plan, extents, notices, unreadable })
     }
 
     /// The plan. It has no files for other tools, so it cannot be written.
@@ -89,6 +91,11 @@ impl ForeignReader {
     /// What the user should know.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// The images that were passed over since they cannot be read.
+    pub fn unreadable(&self) -> &[UnreadableImage] {
+        &self.unreadable
     }
 
     /// The bytes of the content with this index. They are not compared with the digest: the receiver does.
@@ -131,14 +138,17 @@ impl ForeignReader {
     }
 }
 
-fn plan_of(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str) -> Result<Planned> {
+fn plan_of(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Planned> {
+    let ForeignOptions { rules, hosts, unreadable } = options;
+    let (hosts, refused) = (*hosts, UnreadableImages::new(UnreadablePolicy::Refuse));
     let has_index = archive.has(&EntryName::Index)?;
     if has_index && archive.has(&EntryName::OciLayout)? {
         return plan_layout(archive, rules, hosts);
     }
-    if let Some(directory) = DataDirectory::read(archive)? {
-        let mut planned =
-            plan(directory.listed.clone(), rules, Lack::Presume, &|digest| directory.find(digest))?;
+    if let Some(mut directory) = DataDirectory::read(archive, *unreadable)? {
+        let unreadable = std::mem::replace(&mut directory.unreadable, refused);
+        let find = |digest: &Digest| directory.find(digest);
+        let mut planned = plan(directory.listed.clone(), rules, Lack::Presume, unreadable, &find)?;
         planned.notices.extend(directory.notices);
         return Ok(planned);
     }
@@ -153,20 +163,21 @@ fn plan_of(archive: &Archive, rules: &[NameRule], hosts: HostPolicy, what: &str)
         (Some(b'['), _) => {
             let images = DockerImages::read(archive, &manifest_json, hosts)?;
             let find = |digest: &Digest| Ok(images.extents.get(digest).cloned());
-            let mut planned = plan(images.listed.clone(), rules, Lack::Refuse, &find)?;
+            let mut planned = plan(images.listed.clone(), rules, Lack::Refuse, refused, &find)?;
             planned.notices.insert(0, Notice::Remade);
             Ok(planned)
         }
         (Some(b'{'), Archive::Directory(path)) => {
             let directory = SkopeoDir::new(path, &manifest_json);
-            plan(directory.list(), rules, Lack::Refuse, &|digest| directory.find(digest))
+            plan(directory.list(), rules, Lack::Refuse, refused, &|digest| directory.find(digest))
         }
         _ => Err(unrecognised("its manifest.json is no list of images")),
     }
 }
 
 fn plan_layout(archive: &Archive, rules: &[NameRule], hosts: HostPolicy) -> Result<Planned> {
-    plan(oci_layout::list(archive, hosts)?, rules, Lack::Refuse, &|digest| archive.blob(digest))
+    let refused = UnreadableImages::new(UnreadablePolicy::Refuse);
+    plan(oci_layout::list(archive, hosts)?, rules, Lack::Refuse, refused, &|digest| archive.blob(digest))
 }
 
 async fn next_piece(mut open: OpenExtent) -> Result<Option<(Bytes, OpenExtent)>> {

@@ -67,12 +67,27 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walks everything below a manifest. Notes missing content, for [`check_missing`](Self::check_missing).
+    /// Walks everything below a manifest. Notes missing content, for [`check_missing`](Self::check_missing); of an image that
+    /// cannot be read, nothing.
     ///
     /// # Errors
     ///
     /// `Damaged` when a manifest is; when the file cannot be read.
     pub(crate) fn walk(&mut self, root: &Digest) -> Result<Walked> {
+        let (contents, presumed) = (self.contents.len(), self.presumed.len());
+        let walked = self.walk_below(root);
+        if walked.is_err() {
+            for (digest, ..) in self.contents.drain(contents..) {
+                self.places.remove(&digest);
+            }
+            for content in self.presumed.drain(presumed..) {
+                self.missing.remove(&content.digest);
+            }
+        }
+        walked
+    }
+
+    fn walk_below(&mut self, root: &Digest) -> Result<Walked> {
         let mut walk = ImageWalk::new(root);
         let mut walked = Walked { media_type: String::new(), left_out: Vec::new(), manifests: Vec::new() };
         while let Some(digest) = walk.next() {

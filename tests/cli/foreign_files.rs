@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use flate2::write::GzEncoder;
+use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::json;
 use tempfile::TempDir;
@@ -26,7 +27,7 @@ impl Gap {
         let near = StoreFiles::new(&directory.path().join("near"));
         let image = near.image("team/app", "one", &["a layer".to_owned(), "another".repeat(1000)]);
         near.tag("team/app", "1.0", &image);
-        for side in ["near", "far"] {
+        for side in ["near", "far", "copied"] {
             let config = filesystem_config(&directory.path().join(side));
             fs::write(directory.path().join(format!("{side}.yml")), config).unwrap();
         }
@@ -169,6 +170,29 @@ fn a_docker_archive_says_that_its_digests_are_new() {
         let refused = gap.expect(2, &["import", "docker.tar", second, "-c", "far.yml"]).stderr;
         assert!(refused.contains("import each archive by itself"), "{refused}");
     }
+}
+
+#[test]
+fn an_image_of_a_data_directory_that_cannot_be_read_leaves_the_others() {
+    let gap = Gap::new();
+    let near = StoreFiles::new(&gap.path("near"));
+    near.tag("team/app", "empty", &gap.image);
+    let current = near.path(&Entry::TagCurrent("team/app".parse().unwrap(), "empty".parse().unwrap()));
+    fs::write(current, "").unwrap();
+    let mut archive = tar::Builder::new(fs::File::create(gap.path("near.tar")).unwrap());
+    archive.append_dir_all(".", gap.path("near")).unwrap();
+    archive.finish().unwrap();
+    let import = ["import", "near.tar", "-c", "far.yml"];
+    let refused = gap.expect(4, &import).stderr;
+    assert!(refused.contains("with --keep-going"), "{refused}");
+    let refused = gap.expect(4, &[&import[..], &["--only", "team/**"]].concat()).stderr;
+    assert!(refused.contains("team/app:empty") && refused.contains("with --keep-going"), "{refused}");
+    let one = gap.expect(0, &[&import[..], &["--only", "team/app:1.0"]].concat());
+    assert!(one.stdout.contains("1 image imported") && !one.stderr.contains("left out"), "{one:?}");
+    let others = gap.expect(3, &[&import[..], &["--keep-going"]].concat()).stderr;
+    assert!(others.contains("left out: team/app:empty: ") && others.contains("has no digest"), "{others}");
+    let copied = gap.expect(3, &["copy", "**", "--from", "near.yml", "--to", "copied.yml", "--keep-going"]);
+    assert!(copied.stderr.contains("left out: team/app:empty: "), "{copied:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use sampan_bundle::ContentKind;
 use sampan_engine::oci::Digest;
-use sampan_foreign::{Error, ForeignOptions, Input, Notice, open};
+use sampan_foreign::{Error, ForeignOptions, Input, Notice, UnreadablePolicy, open};
 use tar::EntryType;
 
 use self::support::{Archive, Files, check_contents, foreign, foreign_tar, gzip, names, path, stream};
@@ -143,6 +143,37 @@ async fn a_digest_of_another_algorithm_keeps_its_name() {
     data.tag("team/app", "1.0", &moved);
     let reader = foreign_tar(data.tar()).await.unwrap();
     assert_eq!(names(&reader), [format!("team/app {long}"), format!("team/app:1.0 {moved}")]);
+}
+
+#[tokio::test]
+async fn images_that_cannot_be_read_are_passed_over_if_asked_for() {
+    let (whole, index, ..) = data();
+    let mut data = data().0;
+    let schema1 = br#"{"schemaVersion":1,"name":"team/app","tag":"old","fsLayers":[],"history":[]}"#;
+    let old = Digest::sha256_of(schema1);
+    data.blobs.add(path(&old), schema1.to_vec());
+    data.tag("team/app", "old", &old);
+    let tag = |name: &str| format!("team/app/_manifests/tags/{name}/current");
+    data.link(&tag("empty"), "");
+    data.link(&tag("rubbish"), "rubbish");
+    // An index is left out with its children, but for what other images have too.
+    let child = data.blobs.image(&["shared", "only here"]);
+    let broken = data.blobs.index(&[child.clone(), old.clone()]);
+    data.tag("other", "broken", &broken);
+
+    let options = ForeignOptions { unreadable: UnreadablePolicy::PassOver, ..ForeignOptions::default() };
+    let reader = foreign(stream(data.tar()), options).await.unwrap();
+    let mut left_out: Vec<String> = reader.unreadable().iter().map(ToString::to_string).collect();
+    left_out.sort();
+    assert_eq!(left_out, ["other:broken", "team/app:empty", "team/app:old", "team/app:rubbish"]);
+    assert!(reader.unreadable().iter().all(|image| !image.problem.contains("--keep-going")));
+    let intact = foreign_tar(whole.tar()).await.unwrap();
+    assert_eq!(names(&reader), names(&intact));
+    assert!(names(&reader).contains(&format!("team/app:1.0 {index}")));
+    assert_eq!(check_contents(&reader).await, check_contents(&intact).await);
+
+    let error = foreign_tar(data.tar()).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("with --keep-going"), "{error}");
 }
 
 #[tokio::test]
