@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use sampan_bundle::{Plan, WriteError};
+use sampan_bundle::{PartSum, Plan, WriteError};
 use sampan_client::Limits;
 use sampan_engine::oci::Digest;
 use sampan_transfer::{Live, Planned, Source, images_with, places};
@@ -65,7 +65,7 @@ pub(super) async fn explain(
         _ if args.part.is_some() => "Repair it there, and repeat the command.".to_owned(),
         (Some(output), Some(resume)) => {
             let begun = match args.split.is_some() {
-                true => format!("the parts of {}", output.display()),
+                true => format!("the parts of {} and {}", output.display(), PartSum::file(output).display()),
                 false => format!("{}.partial", output.display()),
             };
             format!(

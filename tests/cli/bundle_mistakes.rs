@@ -177,7 +177,8 @@ fn finished_parts_have_checksums_when_an_export_breaks_off() {
     let own = "own".repeat(1_500_000 / 3);
     let blob = gap.near.path(&Entry::Blob(Digest::sha256_of(own.as_bytes())));
     fs::write(&blob, "two".repeat(1_500_000 / 3)).unwrap();
-    gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    let failed = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]).stderr;
+    assert!(failed.contains("remove the parts of b.tar and b.sums"), "{failed}");
     let sums = fs::read_to_string(gap.path("b.sums")).unwrap();
     let found = files(&gap);
     let parts: Vec<_> = found.iter().filter(|(name, _)| name.starts_with("b.tar.00")).collect();
