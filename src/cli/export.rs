@@ -83,6 +83,10 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     let key =
         args.sign.as_deref().map(|path| read_file(path).and_then(|pem| Ok(SigningKey::from_pem(&pem)?)));
     let key = key.transpose()?;
+    if args.login.reads_input() && args.list.iter().chain(&args.have).any(|path| is_standard_input(path)) {
+        let problem = "--user reads the password from standard input, which has a list: pass --password-file";
+        return Err(misunderstood(problem.to_owned()).into());
+    }
     let selectors = all_selectors(&args)?;
     if args.since.is_some() && args.from.is_some() {
         return Err(misunderstood(format!("--since: {}", sampan_transfer::Error::NoTagTimes)).into());
@@ -133,6 +137,10 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         report(&args, &job.bundle, left_out, &rewritten, print)?;
     }
     Ok(if left_out == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
 }
 
 /// The selectors of the command line and of its lists.

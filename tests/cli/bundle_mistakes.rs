@@ -119,9 +119,12 @@ fn options_without_sense_are_refused() {
     }
     let half = ["copy", "**", "--from", "near.yml", "--to", "localhost:1", "--from-user", "alice"];
     assert!(gap.expect(2, &half).stderr.contains("--from-user needs --from URL"));
-    let piped = ["import", "-", "--to", "localhost:1", "--user", "alice"];
-    let refused = gap.expect(2, &piped).stderr;
-    assert!(refused.contains("pass --password-file"), "{refused}");
+    for piped in ["import -", "export --list /dev/stdin -o c.tar", "export ** --have /dev/stdin -o c.tar"] {
+        let registry = if piped.starts_with("import") { "--to" } else { "--from" };
+        let args: Vec<&str> = piped.split(' ').chain([registry, "localhost:1", "--user", "alice"]).collect();
+        let refused = gap.expect(2, &args).stderr;
+        assert!(refused.contains("pass --password-file"), "{refused}");
+    }
     gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--jobs", "0"]);
     gap.expect(2, &["copy", "**", "--from", "near.yml", "--to", "far.yml", "--latest", "0"]);
     let nowhere = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "nowhere/b.tar"]).stderr;
