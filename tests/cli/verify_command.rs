@@ -1,12 +1,16 @@
 //! `registry verify`, and the registry that verifies by itself.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sampan_driver::DriverConfig;
+use sampan_driver_filesystem::FilesystemConfig;
+use sampan_engine::Registry;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Cycle, Progress};
+use sampan_engine::verify::{Cycle, Options, Outcome, Progress, Start};
 use serde_json::Value;
 
 use super::debug_listener::{debug, get};
@@ -188,6 +192,51 @@ fn another_store_heals_what_is_damaged_or_missing() {
     }
 }
 
+/// A directory in the place of a link to a layer, which the link cannot be written over.
+fn obstruct(site: &Path) {
+    let layer = Digest::sha256_of("other".repeat(50).as_bytes());
+    let entry = Entry::LayerLink("other".parse().unwrap(), layer);
+    let link = StoreFiles::new(&site.join("data")).path(&entry);
+    fs::remove_file(&link).unwrap();
+    fs::create_dir_all(link.join("in-the-way")).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stays_and_the_rest_is_repaired_and_reported() {
+    let (site, _, path) = site();
+    obstruct(site.path());
+    fs::write(&path, "short").unwrap();
+    let repaired = verify(site.path(), "--repair");
+    assert_eq!(repaired.code, Some(3), "{repaired:?}");
+    for expected in ["  left as it is: ", "  moved to /", "2 problems: 0 mended, 1 moved aside"] {
+        assert!(repaired.stdout.contains(expected), "{expected}: {repaired:?}");
+    }
+    assert!(!path.exists());
+}
+
+/// A part of the running registry's cycle reads only data.
+#[tokio::test]
+async fn damage_is_reported_though_its_images_cannot_be_found() {
+    let (site, digest, path) = site();
+    fs::write(&path, "short").unwrap();
+    let gone = site.path().join("data/docker/registry/v2/repositories/team/gone");
+    symlink("../../not-mounted", gone).unwrap();
+    let config = FilesystemConfig { rootdirectory: site.path().join("data"), ..FilesystemConfig::default() };
+    let registry = Registry::builder(config.build().await.unwrap()).build();
+    for repair in [false, true] {
+        let options =
+            Options { structure: false, data: Some(Start::Beginning), repair, ..Options::default() };
+        let report = sampan_engine::verify::verify(&registry, &options).await.unwrap();
+        let [problem] = &report.problems[..] else { panic!("{report:?}") };
+        assert_eq!(problem.digest, Some(digest.clone()));
+        match &problem.outcome {
+            Outcome::Reported => assert!(!repair),
+            Outcome::Left(reason) => assert!(repair && reason.contains("team/gone"), "{reason}"),
+            outcome => panic!("other images may need it: {outcome:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_place_that_cannot_be_asked_is_not_asked_for_everything() {
     let (site, ..) = site();
@@ -305,6 +354,21 @@ fn the_debug_page_says_what_the_verification_does_and_found() {
     assert_eq!(problem["needed_by"][1]["tags"], serde_json::json!(["v1"]), "{found}");
     let cycle = &found["last_cycle"];
     assert_eq!((&cycle["blobs"], &cycle["damaged"], &cycle["healed"]), (&7.into(), &1.into(), &0.into()));
+}
+
+#[test]
+fn the_running_registry_reports_what_it_cannot_write() {
+    let (site, _, path) = site();
+    obstruct(site.path());
+    fs::write(&path, "short").unwrap();
+    // The part hashes everything.
+    let progress = StoreFiles::new(&site.path().join("data")).path(&Entry::Verification);
+    fs::create_dir_all(progress.parent().unwrap()).unwrap();
+    fs::write(&progress, br#"{"cycle":{"begun_ms":1000000}}"#).unwrap();
+    let config = filesystem_config(&site.path().join("data"));
+    let registry = registry(site.path(), &format!("{config}verify: {{enabled: true, cycle: 24h}}\n"));
+    registry.process.wait_for(|line| line.contains("; moved to /").then_some(()));
+    registry.process.wait_for(|line| line.contains("; left as it is: ").then_some(()));
 }
 
 #[test]

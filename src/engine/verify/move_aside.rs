@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sampan_driver::{DriverPath, PutMode, StorageDriverExt};
+use sampan_driver::{DriverPath, PutMode, StorageDriverExt, with_causes};
 use serde_json::json;
 
 use super::data::{Guard, State, hash_at};
@@ -30,9 +30,9 @@ pub(super) async fn move_aside(
     options: &Options,
     problems: Vec<&mut Problem>,
     users: &Users,
-) -> Result<()> {
+) {
     if problems.is_empty() {
-        return Ok(());
+        return;
     }
     let mut problems = problems;
     if let Err(error) = with_lock(registry, options, &mut problems, users).await {
@@ -45,13 +45,12 @@ pub(super) async fn move_aside(
                 "the run was halted for too long, or the store did not answer; verify again".to_owned()
             }
             Error::Collector(gc::Error::Stopped) => "the run was stopped".to_owned(),
-            error => error.to_string(),
+            error => with_causes(error),
         };
         for problem in problems.iter_mut().filter(|problem| problem.outcome == Outcome::Reported) {
             problem.outcome = Outcome::Left(reason.clone());
         }
     }
-    Ok(())
 }
 
 async fn with_lock(

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sampan_driver::with_causes;
+
 use super::Result;
 use super::data::{hash_all, is_too_much};
 use super::findings::{Findings, Users};
-use super::heal::{heal, write_link};
+use super::heal::{HealSource, heal, write_link};
 use super::move_aside::move_aside;
 use super::options::{Options, Start};
 use super::pace::Pace;
@@ -29,8 +31,8 @@ const MAX_ROUNDS: usize = 2;
 ///
 /// # Errors
 ///
-/// Any error of the store but for files that cannot be read; `Unseen` if a part of it cannot be seen; `ReadOnly` if a repair
-/// is wanted.
+/// Any error of the store but for files that cannot be read, and those after everything was looked at: a problem that cannot
+/// be repaired is left as it is. `Unseen` if a part of the store cannot be seen; `ReadOnly` if a repair is wanted.
 pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
     if options.repair {
         registry.check_writable()?;
@@ -46,7 +48,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         is_complete: true,
         cycle: Cycle::default(),
         begins_with: 0,
-        has_users: false,
+        without_users: None,
         healed: 0,
     };
     let mut progress = Progress::read(registry).await?;
@@ -76,13 +78,13 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         false if run.is_complete => Ending::Finished,
         false => Ending::Stopped,
     };
-    run.find_users().await?;
+    run.find_users().await;
     if options.repair {
-        run.repair(ending).await?;
+        run.repair(ending).await;
         // What a manifest needs can be seen when it is healed; an index and its children make two rounds.
         for _ in 0..MAX_ROUNDS {
-            if options.structure && run.healed_manifests() && run.look_again().await? {
-                run.repair(ending).await?;
+            if options.structure && run.healed_manifests() && run.look_again().await {
+                run.repair(ending).await;
             }
         }
     }
@@ -150,7 +152,8 @@ struct Run<'a> {
     sizes: Sizes,
     findings: Findings,
     users: Users,
-    has_users: bool,
+    /// Why the users are not known, if they are not.
+    without_users: Option<String>,
     /// The cycle of which this run is a part, as far as it has come.
     cycle: Cycle,
     /// How many blobs a run hashed that was killed, and whose findings are among those of this run.
@@ -212,11 +215,27 @@ impl Run<'_> {
         pass.run().await
     }
 
-    /// Finds which images need what is damaged: a report without them is worth little.
-    async fn find_users(&mut self) -> Result<()> {
+    /// Finds which images need what is damaged: a report without them is worth little, but more than none.
+    async fn find_users(&mut self) {
         let wanted: HashSet<Hash> = self.findings.digests().collect();
-        if wanted.is_empty() || self.options.stop.is_cancelled() {
-            return Ok(());
+        if wanted.is_empty() {
+            return;
+        }
+        self.without_users = match self.users_of(&wanted).await {
+            Ok(true) => None,
+            Ok(false) => Some("the run was stopped".to_owned()),
+            Err(error) => {
+                let reason = format!("the images that need it are not known: {}", with_causes(&error));
+                tracing::warn!(reason, "verification: of what is damaged or missing, {reason}");
+                Some(reason)
+            }
+        };
+    }
+
+    /// Adds the images that need this content. Returns whether all of them are known.
+    async fn users_of(&mut self, wanted: &HashSet<Hash>) -> Result<bool> {
+        if self.options.stop.is_cancelled() {
+            return Ok(false);
         }
         // In all repositories: moving data aside concerns them, too.
         let options = Options { selection: Selection::default(), data: None, ..self.options.clone() };
@@ -226,14 +245,13 @@ impl Run<'_> {
             options: &options,
             pace: &pace,
             sizes: &self.sizes,
-            wanted: &wanted,
+            wanted,
             linked: None,
         };
         let found = pass.run().await?;
-        self.has_users = found.is_complete;
         self.findings.add_needs(&found.users);
         self.users = found.users;
-        Ok(())
+        Ok(found.is_complete)
     }
 
     /// Whether manifests were healed since this was last asked.
@@ -248,40 +266,60 @@ impl Run<'_> {
     }
 
     /// Reads the structure once more. Returns whether more problems were found.
-    async fn look_again(&mut self) -> Result<bool> {
-        let found = self.pass(self.options, &HashSet::new(), None).await?;
+    async fn look_again(&mut self) -> bool {
+        let found = match self.pass(self.options, &HashSet::new(), None).await {
+            Ok(found) => found,
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(%error, "verification: what the healed manifests need is not known; verify again: {error}");
+                return false;
+            }
+        };
         let before = self.findings.count();
         let (problems, _) = found.findings.into_parts();
         problems.into_iter().for_each(|problem| self.findings.add(problem));
         let found_more = self.findings.count() > before;
         if found_more {
-            self.find_users().await?;
+            self.find_users().await;
         }
-        Ok(found_more)
+        found_more
     }
 
-    async fn repair(&mut self, ending: Ending) -> Result<()> {
+    async fn repair(&mut self, ending: Ending) {
         for problem in self.findings.problems_mut().filter(|it| it.outcome == Outcome::Reported) {
             if self.options.stop.is_cancelled() {
-                return Ok(());
+                return;
             }
-            write_link(self.registry, problem).await?;
-            heal(self.registry, self.options.source.as_deref(), problem, &self.users).await?;
+            let source = self.options.source.as_deref();
+            // One file that cannot be written is no reason to give up the others, or the report.
+            if let Err(error) = mend(self.registry, source, problem, &self.users).await {
+                problem.outcome = Outcome::Left(with_causes(&error));
+            }
         }
         let is_damaged = |problem: &&mut Problem| {
             matches!(problem.kind, ProblemKind::Damaged { .. }) && problem.outcome == Outcome::Reported
         };
         let damaged: Vec<_> = self.findings.problems_mut().filter(is_damaged).collect();
-        let reason = match ending {
-            Ending::TooMuch => {
+        let reason = match (ending, &self.without_users) {
+            (Ending::TooMuch, _) => {
                 "so much is damaged that the disk or the memory must be ill; look after them first"
             }
-            _ if !self.has_users => "the run was stopped",
+            (_, Some(reason)) => reason,
             _ => return move_aside(self.registry, self.options, damaged, &self.users).await,
         };
         for problem in damaged {
             problem.outcome = Outcome::Left(reason.to_owned());
         }
-        Ok(())
     }
+}
+
+/// Mends one problem without moving anything.
+async fn mend(
+    registry: &Registry,
+    source: Option<&dyn HealSource>,
+    problem: &mut Problem,
+    users: &Users,
+) -> Result<()> {
+    write_link(registry, problem).await?;
+    heal(registry, source, problem, users).await
 }
