@@ -10,6 +10,7 @@ mod bundles;
 mod collector;
 mod config_command;
 mod config_samples;
+mod copied_referrers;
 mod copy_command;
 pub(crate) mod debug_listener;
 mod fake_registry;

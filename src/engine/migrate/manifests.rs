@@ -191,12 +191,14 @@ impl RepositoryCopy {
     async fn write(&self, digest: &Digest, bytes: Bytes, subject: Option<Digest>) -> Result<()> {
         self.copier.ensure_bytes(digest, &bytes).await?;
         let mut files: Vec<(DriverPath, Bytes)> = Vec::new();
+        let has_to_link = self.has_to_link(digest);
+        // The source may have no index; that of the target may be complete, and then no listing reads the manifest.
         if let Some(subject) = subject {
             let entry = Entry::Referrer(self.name.clone(), subject, digest.clone()).path();
-            let content = self.copier.source.get_content_if_any(&entry).await.at_source()?;
-            files.extend(content.map(|content| (entry, content)));
+            if has_to_link || !self.copier.target.exists(&entry).await.at_target()? {
+                files.push((entry, digest.to_string().into()));
+            }
         }
-        let has_to_link = self.has_to_link(digest);
         if has_to_link {
             files.push(link::file(&Entry::RevisionLink(self.name.clone(), digest.clone()), digest));
         }

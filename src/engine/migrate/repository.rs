@@ -90,6 +90,8 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
         digests.iter().for_each(|digest| _ = set.insert(digest));
         set
     };
+    // Manifests of the target's own may be missing in its index, which the source knows nothing of.
+    let has_own = revisions_there.iter().any(|digest| !revisions_here.contains(&digest));
     let state = State {
         layers: layers_there,
         revisions: revisions_there,
@@ -111,7 +113,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     let (there, pushed) = copy.copy_tags(&targets, &revisions_here, missing.history, &digests).await?;
     targets.retain(|target| !pushed.contains(&target.tag));
     let history: Vec<_> = history.into_iter().filter(|(tag, ..)| !pushed.contains(tag)).collect();
-    if missing.has_index {
+    if missing.has_index && !has_own {
         let marker = Entry::ReferrersComplete(copy.name.clone());
         copy.copy_file(marker).await?;
     }
