@@ -8,7 +8,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
 
-use super::support::{Ended, binary, end};
+use super::support::{Ended, binary, end, expect};
 use crate::support::StoreFiles;
 
 /// Configurations of a store with two repositories, of the store of its backups, and of an empty one.
@@ -285,6 +285,34 @@ fn catches_interrupts(id: u32) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     caught.is_some_and(|mask| mask & 0b10 != 0)
+}
+
+#[test]
+fn nothing_is_written_to_a_store_that_a_migration_fills_or_that_was_moved() {
+    let (site, _) = site();
+    let at = site.path();
+    for (name, root, more) in
+        [("moved", "moved", ""), ("read-only", "backups", "maintenance: {readonly: {enabled: true}}")]
+    {
+        let text = format!("version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {root}}}\n  {more}\n");
+        fs::write(at.join(format!("{name}.yml")), text).unwrap();
+    }
+    let run = |to: &str| backup(at, &format!("run --to {to} config.yml"));
+    assert_eq!(run("backup.yml").code, Some(0));
+    expect(at, 0, &["migrate", "--from", "backup.yml", "--to", "moved.yml", "--watch"]);
+    let restore = |to: &str| backup(at, &format!("restore --from backup.yml --at latest --to {to}"));
+    for refused in [run("moved.yml"), restore("moved.yml")] {
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        for part in ["a migration from ", "finish it first", "/migration/"] {
+            assert!(refused.stderr.contains(part), "{part}: {refused:?}");
+        }
+    }
+    expect(at, 0, &["migrate", "--from", "read-only.yml", "--to", "moved.yml", "--finish"]);
+    for refused in [run("backup.yml"), backup(at, "restore --from moved.yml --at latest --to backup.yml")] {
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("was moved to filesystem"), "{refused:?}");
+    }
+    assert_eq!(run("moved.yml").code, Some(0), "the backups go on where they were moved");
 }
 
 #[test]

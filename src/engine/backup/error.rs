@@ -25,6 +25,27 @@ pub enum Error {
         /// The store of this run.
         given: String,
     },
+    /// A migration fills the store, and its end removes what is written meanwhile.
+    #[error(
+        "a migration from {from} fills the store that would be written to, and its end removes what comes from elsewhere: finish \
+         it first, or delete {mark} there if it does not go on"
+    )]
+    Filled {
+        /// The store that is copied.
+        from: String,
+        /// The marker of the migration.
+        mark: DriverPath,
+    },
+    /// The store was moved elsewhere.
+    #[error(
+        "the store that would be written to was moved to {to}: name that one instead, or delete {mark} if this one is in use again"
+    )]
+    Moved {
+        /// Where it was moved.
+        to: String,
+        /// The marker of the move.
+        mark: DriverPath,
+    },
     /// The store holds no backups.
     #[error("this store holds no backups: name the configuration that `registry backup run --to` has")]
     NoBackup,

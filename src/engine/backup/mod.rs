@@ -23,6 +23,7 @@
 mod check;
 mod choice;
 mod error;
+mod migrated;
 mod prune;
 mod restore;
 mod run;

@@ -10,6 +10,7 @@ use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::migrated::check_stays;
 use super::snapshot::Held;
 use super::view::SnapshotView;
 use super::{Error, Result, SnapshotId, Totals};
@@ -65,7 +66,7 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `WouldReplace` before anything is written, unless
+/// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `Filled` and `Moved` if nothing should be written to the target; `WouldReplace` before anything is written, unless
 /// [`replace`](RestoreOptions::replace) is set; a collection in the target; any error of the stores. Another restore goes on.
 pub async fn restore(
     backup: &Registry,
@@ -79,6 +80,7 @@ pub async fn restore(
     }
     if !options.dry_run {
         target.check_writable()?;
+        check_stays(to).await?;
         migrate::check_apart(from, to).await?;
     }
     let mut repositories = super::read(backup, id).await?.repositories;

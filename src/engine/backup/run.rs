@@ -11,6 +11,7 @@ use sampan_driver::{Deadline, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::migrated::check_stays;
 use super::snapshot::{Encoder, Held, MAX_SHIFT};
 use super::{Error, Result, Snapshot, SnapshotId, Summary, snapshots, source};
 use crate::layout::{self, Entry};
@@ -76,12 +77,13 @@ const STAGED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 ///
-/// `OtherContent` and `OtherSource` if the store holds something else; `EmptySource`; `NothingSelected`; a place of the source
+/// `OtherContent` and `OtherSource` if the store holds something else; `Filled` and `Moved` if nothing should be written to it; `EmptySource`; `NothingSelected`; a place of the source
 /// that cannot be seen; a collection in the second store; any error of the stores. Then there is no new snapshot, and the next
 /// run copies only the rest.
 pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &RunOptions) -> Result<Run> {
     backup.check_writable()?;
     let (here, there) = (source.driver(), backup.driver());
+    check_stays(there).await?;
     migrate::check_apart(here, there).await?;
     claim(here, there, from, options.source_moved).await?;
     migrate::check_no_collection(there, Side::Target).await?;
