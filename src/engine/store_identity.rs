@@ -12,12 +12,13 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
-use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use futures::{StreamExt, TryStreamExt};
+use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::layout::{self, Entry};
+use crate::oci::RepositoryName;
 
 /// What a store is recognised by.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -34,7 +35,7 @@ pub struct StoreIdentity {
     links: Vec<String>,
 }
 
-/// How many links a store without an identifier is known by.
+/// How many links a store without an identifier is known by, and of how many repositories at most.
 const MAX_LINKS: usize = 32;
 
 /// The second line of the file of an identifier that took the place of a damaged one.
@@ -56,16 +57,7 @@ impl StoreIdentity {
         let recorded = read(driver).await?.flatten();
         let is_replacement = recorded.as_ref().is_some_and(|recorded| recorded.is_replacement);
         let id = recorded.map(|recorded| recorded.id.to_string());
-        let mut links = Vec::new();
-        let mut files = driver.walk(&layout::repositories_root(), None);
-        while links.len() < MAX_LINKS {
-            // A place that cannot be seen is for the caller to say.
-            let Ok(Some(file)) = files.try_next().await else { break };
-            if let Some(Entry::LayerLink(..) | Entry::RevisionLink(..)) = Entry::parse(&file.path) {
-                links.push(file.path.to_string());
-            }
-        }
-        Ok(Self { id, is_replacement, links })
+        Ok(Self { id, is_replacement, links: some_links(driver).await })
     }
 
     /// Whether the store shows no repository.
@@ -120,6 +112,50 @@ impl StoreIdentity {
             result => result,
         }
     }
+}
+
+/// Some links of the first repositories, as many of each: a repository that is deleted must not take all of them along.
+async fn some_links(driver: &Arc<dyn StorageDriver>) -> Vec<String> {
+    let (mut revisions, mut layers) = (Vec::new(), Vec::new());
+    let (mut repositories, mut after) = (0, None);
+    while repositories < MAX_LINKS {
+        let Some(name) = next_repository(driver, &mut after).await else { break };
+        let of_manifests = first_links(driver, &layout::all_revisions(&name)).await;
+        let of_layers = first_links(driver, &layout::layers(&name)).await;
+        repositories += usize::from(!of_manifests.is_empty() || !of_layers.is_empty());
+        revisions.push(of_manifests);
+        layers.push(of_layers);
+    }
+    let of_each: Vec<Vec<String>> = revisions.into_iter().chain(layers).collect();
+    let by_place = (0..MAX_LINKS).flat_map(|place| of_each.iter().filter_map(move |links| links.get(place)));
+    by_place.take(MAX_LINKS).cloned().collect()
+}
+
+/// The first repository with a file after `after`, which becomes the end of that repository.
+async fn next_repository(
+    driver: &Arc<dyn StorageDriver>,
+    after: &mut Option<DriverPath>,
+) -> Option<RepositoryName> {
+    let mut files = driver.walk(&layout::repositories_root(), after.as_ref());
+    // A place that cannot be seen is for the caller to say.
+    while let Ok(Some(file)) = files.try_next().await {
+        if let Some((name, _)) = layout::place_in_repository(&file.path) {
+            let end = format!("{}z", layout::prefix_in_repository(&name)).parse().ok();
+            *after = end.max(Some(file.path));
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// The links among the first files of a directory.
+async fn first_links(driver: &Arc<dyn StorageDriver>, directory: &DriverPath) -> Vec<String> {
+    let files = driver.walk(directory, None).take(MAX_LINKS);
+    let is_link = |path: &DriverPath| {
+        matches!(Entry::parse(path), Some(Entry::LayerLink(..) | Entry::RevisionLink(..)))
+    };
+    let links = files.filter_map(|file| async { Some(file.ok()?.path).filter(is_link) });
+    links.map(|path| path.to_string()).collect().await
 }
 
 /// The identifier of a store: `None` if it has none, `Some(None)` if its file cannot be understood.

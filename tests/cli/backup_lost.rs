@@ -187,6 +187,20 @@ async fn another_id_is_that_of_another_store() {
 }
 
 #[test]
+fn a_store_is_known_after_its_first_repository_was_deleted() {
+    let (site, store) = site();
+    let layers: Vec<String> = (0..40).map(|number| format!("layer {number}")).collect();
+    let image = store.image("aaa/old", "old", &layers);
+    store.tag("aaa/old", "v1", &image);
+    run(site.path(), "", 0);
+    // A collection leaves directories.
+    let repository = site.path().join("data/docker/registry/v2/repositories/aaa/old");
+    fs::remove_dir_all(repository.join("_layers")).unwrap();
+    fs::remove_dir_all(repository.join("_manifests")).unwrap();
+    run(site.path(), "", 0);
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_named() {
     let (site, _store) = site();
     let at = site.path();
