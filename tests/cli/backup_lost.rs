@@ -201,6 +201,26 @@ fn a_store_is_known_after_its_first_repository_was_deleted() {
 }
 
 #[test]
+fn snapshots_without_their_marker_are_restored_verified_continued_and_pruned() {
+    let (site, _) = site();
+    let at = site.path();
+    run(at, "", 0);
+    let marker = StoreFiles::new(&at.join("backups")).path(&Entry::BackupOf);
+    let lose = || fs::remove_file(&marker).unwrap();
+    lose();
+    for arguments in [
+        "restore --from backup.yml --at latest --to new.yml",
+        "verify backup.yml",
+        "prune --last 1 backup.yml",
+    ] {
+        let ended = backup(at, arguments);
+        assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
+    }
+    run(at, "", 0);
+    assert!(marker.exists());
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_named() {
     let (site, _store) = site();
     let at = site.path();

@@ -198,7 +198,7 @@ async fn claim(
         }
     }
     match before {
-        // A power failure has left an empty marker.
+        // A power failure has left an empty marker, or the marker is lost.
         Some(recorded) if recorded.from.is_empty() || source_moved => {}
         Some(recorded) if recorded.from != from => {
             return Err(Error::OtherSource { recorded: recorded.from, given: from.to_owned() });
@@ -217,7 +217,7 @@ async fn claim(
     Ok(backup.put_content(&path, content.into(), PutMode::Overwrite).await?)
 }
 
-/// The store whose backups a store holds, if it holds any; empty if the marker cannot be understood.
+/// The store whose backups a store holds, if it holds any; empty if the marker is lost or cannot be understood.
 pub(super) async fn recorded(backup: &Arc<dyn StorageDriver>) -> Result<Option<String>> {
     Ok(marker(backup).await?.map(|marker| marker.from))
 }
@@ -225,7 +225,11 @@ pub(super) async fn recorded(backup: &Arc<dyn StorageDriver>) -> Result<Option<S
 async fn marker(backup: &Arc<dyn StorageDriver>) -> Result<Option<BackupOf>> {
     let content = backup.get_content_if_any(&Entry::BackupOf.path()).await?;
     let unknown = || BackupOf { from: String::new(), source: None };
-    Ok(content.map(|content| serde_json::from_slice(&content).unwrap_or_else(|_| unknown())))
+    match content {
+        Some(content) => Ok(Some(serde_json::from_slice(&content).unwrap_or_else(|_| unknown()))),
+        // A marker that was lost takes no snapshot along.
+        None => Ok((!snapshots::list(backup).await?.is_empty()).then(unknown)),
+    }
 }
 
 /// Writes a snapshot, under the name of a later second if another backup has taken its own meanwhile.
