@@ -109,7 +109,7 @@ impl VerifySettings {
     )]
     fn up_to(&self, progress: &Progress, now: SystemTime) -> Option<u64> {
         let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();
-        let Some(begun) = progress.begun() else {
+        let Some(begun) = progress.begun_by(now) else {
             let last = progress.last.as_ref().map(|last| last.begun());
             let waits = last.is_some_and(|last| since(last) < self.cycle && last <= now);
             return (!waits).then_some(u64::MAX / u64::from(PARTS));
@@ -345,7 +345,14 @@ mod tests {
         assert_eq!(share(due(&running(100), 113.5)), Some((true, 500)));
         assert_eq!(share(due(&running(100), 127.1)), Some((true, 1000)));
         assert_eq!(share(due(&running(100), 100.0)), Some((false, 1)));
-        // A clock that was set back.
+        // A clock that was set back a little, and one that was ahead by days when the cycle began.
+        assert_eq!(share(due(&running(100), 99.99)), Some((true, 1)));
+        let ahead = Progress {
+            last: Some(Cycle { begun_ms: ms(80), ended_ms: ms(81), ..Cycle::default() }),
+            ..running(100)
+        };
+        assert_eq!(due(&ahead, 90.0), Some((true, None)), "the next cycle is not due");
+        assert_eq!(share(due(&ahead, 111.0)), share(due(&running(100), 111.0)));
         assert_eq!(share(due(&running(100), 90.0)), Some((true, 1)));
         let ended = |begun| Progress {
             last: Some(Cycle { begun_ms: ms(begun), ended_ms: ms(begun + 1), ..Cycle::default() }),

@@ -34,6 +34,9 @@ pub struct Progress {
 /// A run with more damage than it may move stops, and finds at most a few more in what it has begun.
 const MAX_UNREPORTED: usize = 2 * MAX_MOVED as usize;
 
+/// The clocks of two registries over a store differ by less.
+const MAX_AHEAD: Duration = Duration::from_secs(60 * 60);
+
 /// One pass over all data.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", default)]
@@ -101,6 +104,20 @@ impl Progress {
         (self.cycle.begun_ms > 0).then(|| time_of(self.cycle.begun_ms))
     }
 
+    /// When the present cycle began; `None` if there is none, or if it began under a clock that was ahead.
+    pub fn begun_by(&self, now: SystemTime) -> Option<SystemTime> {
+        self.begun().filter(|begun| *begun <= now + MAX_AHEAD)
+    }
+
+    /// Gives up a cycle that began under a clock that was ahead: by its time it would go on in years. What is not reported
+    /// yet stays.
+    pub(super) fn give_up_future_cycle(&mut self, now: SystemTime) {
+        if self.begun_by(now).is_none() {
+            self.cycle = Cycle::default();
+            self.after = None;
+        }
+    }
+
     /// The part of all digests that the present cycle has hashed, from 0 to 1. Digests are spread evenly, so it is about the part
     /// of the blobs.
     #[expect(clippy::cast_precision_loss, reason = "a digest more or less does not matter")]
@@ -151,5 +168,33 @@ impl Progress {
         self.cycle.ended_ms = millis(now);
         self.last = Some(std::mem::take(&mut self.cycle));
         self.after = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_of_the_future_is_given_up_and_what_is_unreported_stays() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for (ahead, goes_on) in [(0, true), (30 * 60, true), (2 * 60 * 60, false), (10 * 365 * 86_400, false)]
+        {
+            let begun_ms = millis(now + Duration::from_secs(ahead));
+            let digest = Digest::sha256_of(b"damaged");
+            let before = Progress {
+                cycle: Cycle { begun_ms, blobs: 7, ..Cycle::default() },
+                after: Some(digest.clone()),
+                unreported: vec![digest.clone()],
+                ..Progress::default()
+            };
+            let mut progress = before.clone();
+            progress.give_up_future_cycle(now);
+            progress.begin(now, false);
+            assert_eq!(progress == before, goes_on, "{ahead} s ahead: {progress:?}");
+            let begun = if goes_on { begun_ms } else { millis(now) };
+            assert_eq!((progress.cycle.begun_ms, progress.unreported), (begun, vec![digest]));
+            assert_eq!(progress.after.is_some(), goes_on);
+        }
     }
 }

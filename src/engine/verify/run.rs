@@ -52,6 +52,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         healed: 0,
     };
     let mut progress = Progress::read(registry).await?;
+    progress.give_up_future_cycle(registry.clock().now());
     // The structure needs all lengths, a part of a cycle those of its part alone.
     let (after, up_to) = match (options.structure || !options.selection.is_everything(), options.data) {
         (false, Some(Start::Continue)) => (progress.after.as_ref(), options.up_to),
