@@ -441,3 +441,17 @@ fn an_empty_tag_is_damaged_if_it_has_a_history() {
     let named = format!("{} names no manifest: it contains \"\"", current("v1").path());
     assert!(found.stdout.contains(&named) && !found.stdout.contains("tags/first"), "{found:?}");
 }
+
+#[test]
+fn a_directory_in_the_place_of_a_tag_is_reported() {
+    let (site, ..) = site();
+    let store = StoreFiles::new(&site.path().join("data"));
+    let link = Entry::TagCurrent("team/app".parse().unwrap(), "v1".parse().unwrap());
+    fs::remove_file(store.path(&link)).unwrap();
+    // A push that broke off has left a history alone.
+    assert_eq!(verify(site.path(), "--quick").code, Some(0));
+    fs::create_dir(store.path(&link)).unwrap();
+    let found = verify(site.path(), "--quick");
+    let expected = format!("{} cannot be read: a directory is in the place of the link\n", link.path());
+    assert!(found.code == Some(3) && found.stdout.contains(&expected), "{found:?}");
+}

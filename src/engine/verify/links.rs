@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{ErrorKind, StorageDriverExt};
+use sampan_driver::{DriverPath, ErrorKind, StorageDriverExt};
 
 use super::Result;
 use super::data::with_cause;
@@ -124,6 +124,29 @@ impl Check<'_> {
             self.pointing.entry(target).or_default().push(tag.clone());
         }
         Ok(())
+    }
+
+    /// Finds tags in the place of whose link there is a directory, which a walk does not show.
+    pub(super) async fn find_obstructed_tags(&mut self) -> Result<()> {
+        for tag in std::mem::take(&mut self.listing.without_link) {
+            let link = Entry::TagCurrent(self.listing.name.clone(), tag).path();
+            if self.is_directory(&link).await? {
+                let error = "a directory is in the place of the link".to_owned();
+                self.add(Problem::new(&link, ProblemKind::Unreadable { error }, None), None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_directory(&self, path: &DriverPath) -> Result<bool> {
+        let (Some(directory), Some(name)) = (path.parent(), path.name()) else { return Ok(false) };
+        let mut entries = self.driver().list(&directory, None);
+        while let Some(entry) = entries.try_next().await? {
+            if entry.name() == name {
+                return Ok(entry.is_directory());
+            }
+        }
+        Ok(false)
     }
 
     /// Whether an empty tag has pointed at a manifest, and is still empty.

@@ -18,17 +18,26 @@ pub(super) struct Listing {
     /// Links that have not the length of a link.
     pub(super) odd: HashSet<Entry>,
     pub(super) tags: Vec<Tag>,
+    /// Tags with a history whose link the walk has not shown.
+    pub(super) without_link: Vec<Tag>,
 }
 
 impl Listing {
     pub(super) fn new(name: RepositoryName) -> Self {
         let (layers, revisions) = (HashSet::new(), HashSet::new());
-        Self { name, layers, revisions, aliases: Vec::new(), odd: HashSet::new(), tags: Vec::new() }
+        let (tags, without_link) = (Vec::new(), Vec::new());
+        Self { name, layers, revisions, aliases: Vec::new(), odd: HashSet::new(), tags, without_link }
     }
 
     pub(super) fn add(&mut self, entry: Entry, size_bytes: u64) {
         match &entry {
             Entry::TagCurrent(_, tag) => self.tags.push(tag.clone()),
+            // A walk yields the link of a tag just before its history.
+            Entry::TagIndex(_, tag, _)
+                if self.tags.last() != Some(tag) && self.without_link.last() != Some(tag) =>
+            {
+                self.without_link.push(tag.clone());
+            }
             Entry::LayerLink(_, digest) | Entry::RevisionLink(_, digest) => {
                 let Some(hash) = digest.canonical_hash() else { return self.aliases.push(entry) };
                 match entry {

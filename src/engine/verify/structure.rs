@@ -51,7 +51,15 @@ impl Pass<'_> {
                 found.report.foreign += u64::from(!layout::is_temporary(&file.path));
                 continue;
             };
-            let Some(name) = repository_of(&entry) else { continue };
+            let Some(name) = repository_of(&entry) else {
+                // A history alone is no content of a repository.
+                if let (Entry::TagIndex(name, ..), Some(listing)) = (&entry, &mut listing)
+                    && listing.name == *name
+                {
+                    listing.add(entry, file.size_bytes);
+                }
+                continue;
+            };
             // A walk yields the files repository by repository.
             if listing.as_ref().is_none_or(|listing| listing.name != *name) {
                 let next = Listing::new(name.clone());
