@@ -84,7 +84,8 @@ impl FileOutput {
         Self::with(options, |_| {})
     }
 
-    /// Opens an output; `on_part` gets the checksum of each part when that is on the disk, also of those before an error. May block.
+    /// Opens an output; `on_part` gets the checksum of each part when that is on the disk, also of those before an error. May
+    /// block.
     pub fn with(options: OutputOptions, on_part: impl FnMut(&PartSum) + Send + 'static) -> Self {
         let on_part: OnPart = Box::new(on_part);
         let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE);

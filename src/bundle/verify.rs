@@ -33,9 +33,8 @@ const MAX_THREADS: usize = 256;
 /// The size of a read, in bytes.
 const CHUNK: usize = 1 << 20;
 
-/// Verifies a bundle whose head was [read](crate::Reader) from `files`, on `threads` threads, or as many as it has content for, and
-/// at most 256. `progress` gets the number of
-/// bytes after each read. Blocks.
+/// Verifies a bundle whose head was [read](crate::Reader) from `files`, on `threads` threads, or as many as it has content for,
+/// and at most 256. `progress` gets the number of bytes after each read. Blocks.
 ///
 /// # Errors
 ///

@@ -66,8 +66,9 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `Filled` and `Moved` if nothing should be written to the target; `WouldReplace` before anything is written, unless
-/// [`replace`](RestoreOptions::replace) is set; a collection in the target; any error of the stores. Another restore goes on.
+/// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `Filled` and `Moved` if nothing should be written to the target;
+/// `WouldReplace` before anything is written, unless [`replace`](RestoreOptions::replace) is set; a collection in the target;
+/// any error of the stores. Another restore goes on.
 pub async fn restore(
     backup: &Registry,
     target: &Registry,

@@ -77,9 +77,9 @@ const STAGED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 ///
-/// `OtherContent` and `OtherSource` if the store holds something else; `Filled` and `Moved` if nothing should be written to it; `EmptySource`; `NothingSelected`; a place of the source
-/// that cannot be seen; a collection in the second store; any error of the stores. Then there is no new snapshot, and the next
-/// run copies only the rest.
+/// `OtherContent` and `OtherSource` if the store holds something else; `Filled` and `Moved` if nothing should be written to it;
+/// `EmptySource`; `NothingSelected`; a place of the source that cannot be seen; a collection in the second store; any error of
+/// the stores. Then there is no new snapshot, and the next run copies only the rest.
 pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &RunOptions) -> Result<Run> {
     backup.check_writable()?;
     let (here, there) = (source.driver(), backup.driver());
