@@ -46,8 +46,8 @@ pub use listing::{DockerImage, MAX_MANIFEST_JSON, index_json, manifest_json};
 pub use output::{FileOutput, Output, OutputOptions, Written};
 pub use parts::{PartFiles, group_parts, part_name};
 pub use plan::{
-    IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer, PlannedRepository,
-    RewrittenIndex, Totals, is_fallback_tag,
+    FALLBACK_TAG_HEX, IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer,
+    PlannedRepository, RewrittenIndex, Totals, is_fallback_tag,
 };
 pub use read::{ContentReader, Reader, is_compressed};
 pub use resume::{Resumption, find_resumption};

@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 
-use sampan_bundle::is_fallback_tag;
+use sampan_bundle::{FALLBACK_TAG_HEX, is_fallback_tag};
 use sampan_engine::oci::{Digest, Tag};
-
-/// The longest tag, in characters.
-const MAX_TAG_LEN: usize = 128;
 
 /// How fallback tags name a digest (OCI distribution-spec, "Referrers Tag Schema").
 pub(crate) fn in_tag(digest: &Digest) -> String {
-    let text: String = digest.to_string().replacen(':', "-", 1);
-    text.chars().take(MAX_TAG_LEN).collect()
+    let hex = digest.hex();
+    format!("{}-{}", digest.algorithm(), &hex[..hex.len().min(FALLBACK_TAG_HEX)])
 }
 
 /// The subject of a fallback tag, as [`in_tag`] names it; `None` for other tags.

@@ -193,6 +193,19 @@ fn referrers_and_fallback_tags_go_along_unless_they_must_not() {
     });
 }
 
+/// The specification cuts the digest off.
+#[test]
+fn the_fallback_tag_of_an_image_by_sha512_goes_along() {
+    runtime().block_on(async {
+        let near = sample().await;
+        let image = near.image("long", Algorithm::Sha512, "long", &[vec![1; 300]], false, &["1.0"]).await;
+        let artifact = near.image("long", Algorithm::Sha256, "artifact", &[], false, &[]).await;
+        near.index("long", &[artifact], &[&format!("sha512-{}", &image.digest.hex()[..64])]).await;
+        let with = plan(&near.source(), &options(&["long:1.0"])).await.unwrap().plan;
+        assert_eq!(with.repositories[0].images.len(), 2, "{:?}", with.repositories[0]);
+    });
+}
+
 #[test]
 fn an_image_with_a_missing_blob_is_named_or_passed_over() {
     runtime().block_on(async {
