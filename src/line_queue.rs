@@ -27,6 +27,8 @@ pub(crate) struct LineReceiver {
     counts: Arc<Counts>,
     /// Those who wait until the lines returned last are written.
     waiting: Vec<Sender<()>>,
+    /// How many lines were returned last.
+    returned: usize,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ enum Queued {
 #[derive(Debug, Default)]
 struct Counts {
     waiting_bytes: AtomicUsize,
+    /// Lines that are queued, or being written.
+    unwritten: AtomicUsize,
     dropped: AtomicU64,
 }
 
@@ -47,7 +51,8 @@ struct Counts {
 pub(crate) fn line_queue() -> (LineSender, LineReceiver) {
     let (sender, receiver) = sync_channel(QUEUE);
     let counts = Arc::new(Counts::default());
-    let receiver = LineReceiver { queued: receiver, counts: counts.clone(), waiting: Vec::new() };
+    let receiver =
+        LineReceiver { queued: receiver, counts: counts.clone(), waiting: Vec::new(), returned: 0 };
     (LineSender { queued: sender, counts }, receiver)
 }
 
@@ -55,11 +60,18 @@ impl LineSender {
     /// Queues a line, or drops and counts it.
     pub(crate) fn send(&self, line: String) {
         let bytes = line.len();
+        self.counts.unwritten.fetch_add(1, Ordering::AcqRel);
         let waiting = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > QUEUE_BYTES || self.queued.try_send(Queued::Line(line)).is_err() {
             self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.counts.unwritten.fetch_sub(1, Ordering::AcqRel);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether all lines queued so far are written.
+    pub(crate) fn is_written(&self) -> bool {
+        self.counts.unwritten.load(Ordering::Acquire) == 0
     }
 
     /// Waits until the lines queued so far are written, or the thread has ended, but no longer than `patience`. Blocks.
@@ -84,6 +96,7 @@ impl LineReceiver {
     /// Those returned before count as written.
     pub(crate) fn next(&mut self) -> Option<Vec<String>> {
         loop {
+            self.counts.unwritten.fetch_sub(std::mem::take(&mut self.returned), Ordering::AcqRel);
             self.waiting.clear();
             let first = self.queued.recv().ok()?;
             let mut lines = Vec::new();
@@ -96,6 +109,7 @@ impl LineReceiver {
             let bytes = lines.iter().map(String::len).sum();
             self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             if !lines.is_empty() {
+                self.returned = lines.len();
                 return Some(lines);
             }
         }
@@ -121,6 +135,11 @@ mod tests {
             assert_eq!(receiver.take_dropped(), (2 * QUEUE - expected) as u64);
             assert_eq!(receiver.next().unwrap().len(), expected);
             assert_eq!(receiver.counts.waiting_bytes.load(Ordering::Relaxed), 0);
+            assert!(!sender.is_written(), "they are being written");
+            let last = sender.clone();
+            thread::spawn(move || last.send("last".to_owned())).join().unwrap();
+            receiver.next().unwrap();
+            assert_eq!(receiver.counts.unwritten.load(Ordering::Relaxed), 1);
         }
     }
 }

@@ -1,29 +1,47 @@
 //! `LogWriter`: where the lines of the log go.
 //!
-//! Those of a serving registry are written by a thread of its own: a reader of standard error that stalls, such as a collector
-//! of logs, must not stall the registry. When it does not keep up, lines are dropped and counted.
+//! A reader of standard error that stalls, such as a collector of logs, must not stall a serving registry. So a line is written
+//! at once only where that does not wait; others are queued for a thread of its own. When that does not keep up, lines are
+//! dropped and counted.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::thread;
 
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
-/// Writes to standard error, at once or by a thread.
+/// Writes to standard error.
 #[derive(Debug)]
 pub(super) enum LogWriter {
-    AtOnce,
-    Queued(LineSender),
+    /// Waits for the reader.
+    Patient,
+    /// Queues what would have to wait.
+    Queued(Queued),
 }
 
+/// A queue, and the turn to write, which the thread of the queue has while it waits. A plain mutex: the others only try it.
+#[derive(Debug)]
+pub(super) struct Queued {
+    queue: LineSender,
+    turn: Arc<Mutex<()>>,
+}
+
+/// The longest write that a pipe takes whole where it takes any (pipe(7), `PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
 impl LogWriter {
-    /// Starts a thread that writes, and returns its queue too; writes at once if the system starts no thread.
+    /// Starts the thread, and returns its queue too; waits for the reader if the system starts no thread.
     pub(super) fn queued() -> (Self, Option<LineSender>) {
-        let (sender, mut lines) = line_queue();
-        match thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&mut lines)) {
-            Ok(_) => (Self::Queued(sender.clone()), Some(sender)),
-            Err(_) => (Self::AtOnce, None),
+        let (queue, mut lines) = line_queue();
+        let turn = Arc::<Mutex<()>>::default();
+        let of_thread = turn.clone();
+        match thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&mut lines, &of_thread)) {
+            Ok(_) => (Self::Queued(Queued { queue: queue.clone(), turn }), Some(queue)),
+            Err(_) => (Self::Patient, None),
         }
     }
 }
@@ -33,8 +51,8 @@ impl<'a> MakeWriter<'a> for LogWriter {
 
     fn make_writer(&'a self) -> LineOutput<'a> {
         match self {
-            Self::AtOnce => LineOutput::Stderr(io::stderr()),
-            Self::Queued(sender) => LineOutput::Queue(sender),
+            Self::Patient => LineOutput::Stderr(io::stderr()),
+            Self::Queued(queued) => LineOutput::Queued(queued),
         }
     }
 }
@@ -42,15 +60,15 @@ impl<'a> MakeWriter<'a> for LogWriter {
 /// Takes whole lines.
 pub(super) enum LineOutput<'a> {
     Stderr(io::Stderr),
-    Queue(&'a LineSender),
+    Queued(&'a Queued),
 }
 
 impl Write for LineOutput<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stderr(stderr) => stderr.write(line),
-            Self::Queue(sender) => {
-                sender.send(String::from_utf8_lossy(line).into_owned());
+            Self::Queued(queued) => {
+                queued.write(line);
                 Ok(line.len())
             }
         }
@@ -59,15 +77,37 @@ impl Write for LineOutput<'_> {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stderr(stderr) => stderr.flush(),
-            Self::Queue(_) => Ok(()),
+            Self::Queued(_) => Ok(()),
         }
     }
 }
 
-fn write_all(lines: &mut LineReceiver) {
+impl Queued {
+    fn write(&self, line: &[u8]) {
+        match self.turn.try_lock() {
+            // Behind queued lines, this one would come too early.
+            Some(_turn) if self.queue.is_written() && line.len() <= AT_ONCE && takes_bytes() => {
+                // As below.
+                let _ = io::stderr().write_all(line);
+            }
+            _ => self.queue.send(String::from_utf8_lossy(line).into_owned()),
+        }
+    }
+}
+
+/// Whether standard error takes bytes without waiting.
+fn takes_bytes() -> bool {
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+fn write_all(lines: &mut LineReceiver, turn: &Mutex<()>) {
     while let Some(queued) = lines.next() {
+        let writing = turn.lock();
         // A full disk or a reader that is gone may come back; there is no other place to tell.
         let _ = io::stderr().write_all(queued.concat().as_bytes());
+        drop(writing);
         let lost = lines.take_dropped();
         if lost > 0 {
             tracing::warn!(

@@ -16,7 +16,7 @@ use crate::line_queue::LineSender;
 ///
 /// `RUST_LOG` overrides `config.level`.
 pub fn install(config: &LogConfig) {
-    install_with(config, LogWriter::AtOnce, None);
+    install_with(config, LogWriter::Patient, None);
 }
 
 /// Installs the log of a serving registry, whose lines a thread writes; at the end the process waits for it.
