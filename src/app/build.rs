@@ -67,7 +67,8 @@ impl App {
         let (traces, doubt) = traces::traces_if_enabled();
         let (log_level, log_lines) =
             logging::install_for_server(&config.log, traces.as_ref().map(Traces::layer));
-        let mut last_lines = LastLines::from(log_lines);
+        let mut last_lines = LastLines::default();
+        last_lines.add(log_lines);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with {}", loaded.source);
         let exposed = [exposure::warnings(&loaded), exposure::unusable_files(&loaded)].concat();
         for warning in loaded.warnings.iter().chain(&exposed).map(ToString::to_string).chain(doubt) {
@@ -78,7 +79,7 @@ impl App {
         let mut services = HttpServices::default();
         if !config.log.accesslog.disabled {
             let lines = access_log::to_stdout().map_err(AppError::AccessLog)?;
-            last_lines.add(lines.clone());
+            last_lines.add([lines.clone()]);
             services.apache_log = Some(Arc::new(move |line| lines.send(line)));
         }
         let Opened { driver, access, security, used } = Opened::open(config, drivers).await?;
@@ -100,9 +101,7 @@ impl App {
         let registry = engine::registry(config, driver, descriptors.clone().map(|cache| cache as _));
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
-        if let Some(events) = access.guard().and_then(|guard| guard.audit().lines()) {
-            last_lines.add(events);
-        }
+        last_lines.add(access.guard().and_then(|guard| guard.audit().lines()));
         let caches = caches::caches_if_configured(config).await?;
         services.caches = caches.clone();
         let syncer = sync::syncer(config, &registry, caches.as_ref())?;

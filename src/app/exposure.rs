@@ -19,12 +19,12 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
 /// A warning for each file of the caches that cannot be used: a request would be the first to tell.
 pub(super) fn unusable_files(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = unreadable_accounts(loaded);
-    found.extend(missing_spool(loaded));
+    found.extend(unusable_spool(loaded));
     found
 }
 
-/// A warning if the directory for running transfers is none.
-fn missing_spool(loaded: &Loaded) -> Option<Diagnostic> {
+/// A warning if `proxy.spool` is no directory that exists.
+fn unusable_spool(loaded: &Loaded) -> Option<Diagnostic> {
     const KEY: &str = "proxy.spool";
     let spool = loaded.config.proxy.as_ref()?.spool.as_deref()?;
     let problem = match fs::metadata(spool) {

@@ -12,20 +12,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct LastLines(Vec<LineSender>);
 
 impl LastLines {
-    pub(super) fn add(&mut self, lines: LineSender) {
-        self.0.push(lines);
-    }
-}
-
-impl From<Option<LineSender>> for LastLines {
-    fn from(log: Option<LineSender>) -> Self {
-        Self(log.into_iter().collect())
+    pub(super) fn add(&mut self, lines: impl IntoIterator<Item = LineSender>) {
+        self.0.extend(lines);
     }
 }
 
 impl Drop for LastLines {
     fn drop(&mut self) {
-        // The log comes last, since the others may complain there.
+        // The log, which was added first, comes last: the others may complain there.
         self.0.iter().rev().for_each(|lines| lines.wait_until_written(PATIENCE));
     }
 }

@@ -8,7 +8,7 @@ use super::{AppError, network};
 use crate::http::HttpOptions;
 
 /// The URL that paths are appended to: Distribution, too, leaves out its query and fragment.
-fn base(mut host: Url) -> Url {
+fn base_url(mut host: Url) -> Url {
     host.set_query(None);
     host.set_fragment(None);
     host
@@ -26,7 +26,7 @@ pub(super) fn http_options(config: &Config) -> Result<HttpOptions, AppError> {
     }
     Ok(HttpOptions {
         prefix: http.prefix.as_str().parse()?,
-        host: http.host.as_ref().map(|host| base(host.as_url().clone())),
+        host: http.host.as_ref().map(|host| base_url(host.as_url().clone())),
         relative_urls: http.relativeurls,
         headers,
         catalog_max_entries: config.catalog.maxentries.0,
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_url_that_paths_are_appended_to_ends_with_a_path() {
         for text in ["https://r.example/sub?x=1", "https://r.example/sub#f"] {
-            assert_eq!(base(text.parse().unwrap()).as_str(), "https://r.example/sub");
+            assert_eq!(base_url(text.parse().unwrap()).as_str(), "https://r.example/sub");
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn stopping(drain_timeout: Duration) {
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
 }
 
-/// However short the interval of a mistyped unit is.
+/// The shortest interval, for a `WatchdogSec=` of almost nothing.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Notifies the watchdog at the interval that it requires, for ever.

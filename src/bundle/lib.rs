@@ -26,6 +26,7 @@ mod header;
 mod layout;
 mod listing;
 mod output;
+mod part_names;
 mod parts;
 mod plan;
 mod read;
@@ -44,7 +45,8 @@ pub use hash::ContentHash;
 pub use layout::Layout;
 pub use listing::{DockerImage, MAX_MANIFEST_JSON, index_json, manifest_json};
 pub use output::{FileOutput, Output, OutputOptions, Written};
-pub use parts::{PartFiles, group_parts, part_name};
+pub use part_names::{group_parts, part_name};
+pub use parts::PartFiles;
 pub use plan::{
     FALLBACK_TAG_HEX, IndexScope, LeftOut, MAX_PLAN_BYTES, Plan, PlannedFile, PlannedImage, PlannedReferrer,
     PlannedRepository, RewrittenIndex, Totals, is_fallback_tag,

@@ -42,8 +42,7 @@ impl Breaker {
 
     /// Whether a request at `now` would be refused. Unlike [`admits`](Self::admits) it begins no trial.
     pub(crate) fn is_open(&self, now: Duration) -> bool {
-        let state = self.0.lock();
-        state.failures >= FAILURES && now < state.away_until
+        !self.open_for(now).is_zero()
     }
 
     /// How long requests are refused from `now` on; zero while it is not open.

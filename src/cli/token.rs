@@ -88,7 +88,7 @@ async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common:
     Ok(())
 }
 
-/// Revokes the new token of a rotation that could not end the old one, and returns what to tell.
+/// Revokes the new token of a rotation that could not end the old one, and returns the message.
 async fn take_back(
     registry: &Registry,
     config: &Config,

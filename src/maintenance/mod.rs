@@ -23,6 +23,7 @@ mod sync_jobs;
 mod sync_jobs_tests;
 mod sync_state;
 mod verification;
+mod verify_settings;
 mod verify_state;
 
 use history::History;
@@ -37,5 +38,6 @@ pub use settings::Settings;
 pub use survey::survey_store;
 pub use sync_jobs::{SyncTotals, Syncer};
 pub use sync_state::SyncState;
-pub use verification::{Verifier, VerifySettings, VerifyTotals};
+pub use verification::{Verifier, VerifyTotals};
+pub use verify_settings::VerifySettings;
 pub use verify_state::VerifyState;

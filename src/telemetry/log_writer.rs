@@ -20,12 +20,12 @@ pub(super) enum LogWriter {
     /// Waits for the reader.
     Patient,
     /// Queues what would have to wait.
-    Queued(Queued),
+    Queued(QueuedLog),
 }
 
 /// A queue, and the turn to write, which the thread of the queue has while it waits. A plain mutex: the others only try it.
 #[derive(Debug)]
-pub(super) struct Queued {
+pub(super) struct QueuedLog {
     queue: LineSender,
     turn: Arc<Mutex<()>>,
 }
@@ -40,7 +40,7 @@ impl LogWriter {
         let turn = Arc::<Mutex<()>>::default();
         let of_thread = turn.clone();
         match thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&mut lines, &of_thread)) {
-            Ok(_) => (Self::Queued(Queued { queue: queue.clone(), turn }), Some(queue)),
+            Ok(_) => (Self::Queued(QueuedLog { queue: queue.clone(), turn }), Some(queue)),
             Err(_) => (Self::Patient, None),
         }
     }
@@ -60,7 +60,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
 /// Takes whole lines.
 pub(super) enum LineOutput<'a> {
     Stderr(io::Stderr),
-    Queued(&'a Queued),
+    Queued(&'a QueuedLog),
 }
 
 impl Write for LineOutput<'_> {
@@ -82,12 +82,12 @@ impl Write for LineOutput<'_> {
     }
 }
 
-impl Queued {
+impl QueuedLog {
     fn write(&self, line: &[u8]) {
         match self.turn.try_lock() {
             // Behind queued lines, this one would come too early.
             Some(_turn) if self.queue.is_written() && line.len() <= AT_ONCE && takes_bytes() => {
-                // As below.
+                // As in the thread, an error has no other place to go.
                 let _ = io::stderr().write_all(line);
             }
             _ => self.queue.send(String::from_utf8_lossy(line).into_owned()),
@@ -105,7 +105,7 @@ fn takes_bytes() -> bool {
 fn write_all(lines: &mut LineReceiver, turn: &Mutex<()>) {
     while let Some(queued) = lines.next() {
         let writing = turn.lock();
-        // A full disk or a reader that is gone may come back; there is no other place to tell.
+        // The error of a full disk or of a reader that is gone has no other place to go.
         let _ = io::stderr().write_all(queued.concat().as_bytes());
         drop(writing);
         let lost = lines.take_dropped();

@@ -12,7 +12,7 @@ use crate::{Error, Result, Source};
 /// What the far side has.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
-    data: HashMap<Digest, Vec<Copy>>,
+    data: HashMap<Digest, Vec<Holding>>,
     /// The images and referrers of bundles in each repository, with what was left out below them.
     whole: HashMap<RepositoryName, HashMap<Digest, HashSet<Digest>>>,
     tags: HashMap<RepositoryName, HashMap<Tag, Digest>>,
@@ -21,7 +21,7 @@ pub struct Holdings {
 
 /// Content in a repository of the far side.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Copy {
+struct Holding {
     repository: RepositoryName,
     /// `None` if only the near side could say it.
     size_bytes: Option<u64>,
@@ -79,8 +79,8 @@ impl Holdings {
         match fields[..] {
             [digest, size, repository] => {
                 let (repository, size_bytes) = (repository.parse().ok()?, Some(size.parse().ok()?));
-                let copy = Copy { repository, size_bytes, is_guess: false };
-                self.data.entry(digest.parse().ok()?).or_default().push(copy);
+                let holding = Holding { repository, size_bytes, is_guess: false };
+                self.data.entry(digest.parse().ok()?).or_default().push(holding);
             }
             [tag, digest] => {
                 let (repository, tag) = tag.split_once(':')?;
@@ -135,12 +135,12 @@ impl Holdings {
         size_bytes: u64,
         repositories: impl Iterator<Item = &'a RepositoryName>,
     ) {
-        let copy = |repository: &RepositoryName| Copy {
+        let holding = |repository: &RepositoryName| Holding {
             repository: repository.clone(),
             size_bytes: Some(size_bytes),
             is_guess: true,
         };
-        self.data.entry(digest.clone()).or_default().extend(repositories.map(copy));
+        self.data.entry(digest.clone()).or_default().extend(repositories.map(holding));
     }
 
     /// Adds the content of tags that came alone, as far as `source` has their manifests in the same repositories.
@@ -162,8 +162,8 @@ impl Holdings {
         while let Some((name, content)) = found.try_next().await? {
             for digest in content {
                 if !self.is_listed(&name, &digest) {
-                    let copy = Copy { repository: name.clone(), size_bytes: None, is_guess: false };
-                    self.data.entry(digest).or_default().push(copy);
+                    let holding = Holding { repository: name.clone(), size_bytes: None, is_guess: false };
+                    self.data.entry(digest).or_default().push(holding);
                 }
             }
         }

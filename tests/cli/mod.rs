@@ -37,6 +37,7 @@ mod registry_client;
 mod reload_failures;
 mod rewritten_indexes;
 mod runbook;
+mod running_verifier;
 mod serve_command;
 mod status_command;
 mod strangers;

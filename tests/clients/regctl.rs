@@ -114,7 +114,7 @@ fn regctl_makes_an_index_and_an_image_in_sha512() {
 #[test]
 #[ignore = "needs regctl"]
 fn regctl_sends_a_blob_in_chunks_and_goes_on_after_the_line_is_cut() {
-    let guarded = Guarded::start();
+    let guarded = Guarded::start_without_http2();
     let content = random(3_000_000);
     fs::write(guarded.path("content"), &content).unwrap();
     let digest = Digest::sha256_of(&content);
@@ -152,8 +152,8 @@ fn regctl_sends_a_blob_in_chunks_and_goes_on_after_the_line_is_cut() {
     chunked(&host);
     put(&host, "cut");
     assert_eq!(line.cuts(), 3);
-    // A chunk broke off, and it began no other upload: it sent the chunk again, or the rest of which 416 says where it begins. The
-    // log need not have the broken one: where the line is closed, the kernel may discard what the registry has not read yet.
+    // A chunk broke off, and it began no other upload: it sent the chunk again, or the rest of which 416 says where it begins.
+    assert!(answers("PATCH", "cut", 416) + answers("PATCH", "cut", 499) > 0, "{}", guarded.log());
     assert_eq!(answers("POST", "cut", 202), 1, "{}", guarded.log());
     let pulled = guarded
         .client("regctl")

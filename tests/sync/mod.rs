@@ -12,5 +12,6 @@ mod leftovers;
 mod platforms;
 mod prune;
 mod schedule;
+mod stopped_runs;
 mod support;
 mod visibility;

@@ -1,7 +1,5 @@
 //! Headers common to all responses, and the removal of the body from a response to `HEAD`.
 
-use std::collections::HashSet;
-
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
@@ -21,9 +19,10 @@ pub(in crate::http) fn add(configured: &HeaderMap, served: Option<Served>, answe
     }
     answer.insert(DOCKER_API_VERSION, REGISTRY_2_0);
     // As in Distribution, whose handlers replace them.
-    let own: HashSet<_> = answer.keys().filter(|name| configured.contains_key(*name)).cloned().collect();
-    for (name, value) in configured.iter().filter(|(name, _)| !own.contains(*name)) {
-        answer.append(name, value.clone());
+    for name in configured.keys() {
+        if !answer.contains_key(name) {
+            configured.get_all(name).iter().for_each(|value| _ = answer.append(name, value.clone()));
+        }
     }
 }
 

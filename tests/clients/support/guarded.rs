@@ -21,7 +21,15 @@ impl Guarded {
     pub(crate) fn start() -> Self {
         let site = Site::new("127.0.0.1");
         site.set_password(USER, PASSWORD);
-        Self::of(site, "")
+        Self::of(site, "", "")
+    }
+
+    /// The same without HTTP/2, which drops a request that breaks off before the registry has begun to handle it.
+    #[track_caller]
+    pub(crate) fn start_without_http2() -> Self {
+        let site = Site::new("127.0.0.1");
+        site.set_password(USER, PASSWORD);
+        Self::of(site, ", http2: {disabled: true}", "")
     }
 
     /// Starts the registry with these users, whose passwords are `NAME-password`, and more sections.
@@ -31,12 +39,12 @@ impl Guarded {
         for user in users {
             site.set_password(user, &format!("{user}-password"));
         }
-        Self::of(site, sections)
+        Self::of(site, "", sections)
     }
 
-    fn of(site: Site, sections: &str) -> Self {
+    fn of(site: Site, http: &str, sections: &str) -> Self {
         std::fs::create_dir(site.path("home")).unwrap();
-        let http = format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls());
+        let http = format!("addr: '127.0.0.1:0', tls: {{{}}}{http}", site.tls());
         let registry = site.serve(&http, &format!("{}\n{sections}", site.auth()));
         Self { site, registry }
     }
