@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
@@ -34,8 +34,9 @@ pub fn run_trials(mut trials: Vec<Trial>) -> ExitCode {
         arguments.test_threads =
             threads.and_then(|threads| threads.parse().ok()).filter(|threads| *threads > 0);
     }
-    // One that began last would be alone for most of its time.
-    trials.sort_by_key(|trial| !LONG.iter().any(|long| trial.name().ends_with(long)));
+    // A long one that began last would be alone for most of its time, and one that has to be alone would wait for the others.
+    let is_one_of = |names: &[&str], trial: &Trial| names.iter().any(|name| trial.name().ends_with(name));
+    trials.sort_by_key(|trial| (!is_one_of(&ALONE, trial), !is_one_of(&LONG, trial)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -47,6 +48,27 @@ const LONG: [&str; 5] = [
     "gc::crash::leaves_nothing_that_is_not_whole",
     "gc::referrers::what_is_young_stays",
 ];
+
+/// The clauses that run while no other does: in one process, threads wait for each other's memory.
+const ALONE: [&str; 1] = ["driver::executor::no_operation_waits_where_it_is_polled"];
+
+/// The time of one clause: beside others, or alone.
+#[expect(dead_code, reason = "the guards are held, not read")]
+enum Turn {
+    BesideOthers(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+impl Turn {
+    /// Waits for it.
+    fn of(clause: &Clause) -> Self {
+        static RUNNING: RwLock<()> = RwLock::new(());
+        if ALONE.contains(&clause.name) {
+            return Self::Alone(RUNNING.write().unwrap_or_else(PoisonError::into_inner));
+        }
+        Self::BesideOthers(RUNNING.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// The clauses as trials on the stores of `fixture`.
 ///
@@ -129,6 +151,7 @@ fn run_for(
     if is_other() {
         return Err(Failed::new("this process was started for something else, see `do_and_die`"));
     }
+    let _turn = Turn::of(clause);
     let last = Arc::<LastOperation>::default();
     let (fixture, clause, noted) = (fixture.clone(), *clause, last.clone());
     let run = move || block_on(run_through(&fixture, &clause, large_bytes, patience, &noted));

@@ -3,8 +3,8 @@
 //! A thread that must wait for a disk or a lock yields its processor voluntarily, and Linux counts how often. So the clause
 //! reads no clock: it counts the calls in whose polls the thread yielded. A good driver does so occasionally, for a lock that
 //! another thread holds a moment too long, or for memory that the kernel has to find first; a driver that blocks its thread
-//! does so nearly every time. A machine that is short of memory for a while looks the same, so the clause
-//! looks again.
+//! does so nearly every time. Threads of one process that allocate memory wait for each other too, so the suite runs
+//! nothing beside this clause; and a machine that is short of memory for a while looks the same, so the clause looks again.
 //!
 //! The clause cannot see waits that do not happen, such as for a file in the page cache or on a `tmpfs`.
 
