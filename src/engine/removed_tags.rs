@@ -1,13 +1,14 @@
 //! `RemovedTags`: the record of the tags that deletions removed, so that a person can point them there again.
 //!
 //! Each removal has one file, `sampan/removed/<repository>/_tags/<tag>/<ms>-<algorithm>-<hex>`, created before the
-//! tag goes: a crash leaves a record too many, never one too few. Its name has everything that a restoration needs; the
-//! content adds who or which rule removed the tag. No file is ever changed, so no two processes change one.
+//! tag goes: a crash leaves a record too many, never one too few. Its name has the tag and its manifest; the content adds
+//! who or which rule removed the tag, and which children of an index the repository had. No file is ever changed, so no two
+//! processes change one.
 //!
 //! A record keeps nothing from collection. A collection deletes the records of manifests that are gone, those older than
 //! [`MAX_AGE`], and the earliest of a repository beyond [`MAX_RECORDS`].
 
-use std::future::ready;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{millis, time_of};
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
-use crate::oci::{Digest, Tag};
+use crate::oci::{Digest, Manifest, Reference, Tag};
 use crate::space_reserve::put_in_reserve;
 use crate::{Error, Pointed, Repository, Result, TagStore};
 
@@ -70,6 +71,18 @@ struct Record {
     pushed_as: Option<String>,
     #[serde(default)]
     by: Remover,
+    /// The children of an index, and theirs, that the repository had; at most [`MAX_DESCENDANTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    descendants: Vec<String>,
+}
+
+/// What a record says of a removal, beside its name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Removal {
+    /// The digest of the push, if that is not the canonical one.
+    pub(crate) pushed_as: Option<Digest>,
+    /// The children of an index, and theirs, that the repository had.
+    pub(crate) descendants: BTreeSet<Digest>,
 }
 
 /// The age at which a collection deletes a record.
@@ -85,7 +98,10 @@ const MAX_READ: usize = 100_000;
 const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// A record is shorter; any other file is not read.
-const MAX_RECORD_BYTES: u64 = 4096;
+const MAX_RECORD_BYTES: u64 = 32 << 10;
+
+/// How many descendants of an index a record names.
+const MAX_DESCENDANTS: usize = 200;
 
 /// The longest text of a remover, in bytes.
 const MAX_REMOVER_BYTES: usize = 256;
@@ -166,14 +182,41 @@ impl TagStore {
         Ok(content.and_then(|content| serde_json::from_slice::<Record>(&content).ok()))
     }
 
-    /// The digest that the manifest was pushed by under the tag, before it was last removed, if that is recorded.
-    pub(crate) async fn pushed_before_removal(&self, tag: &Tag, digest: &Digest) -> Result<Option<Digest>> {
+    /// The last removal of the tag from the manifest, if one is recorded.
+    pub(crate) async fn last_removal_from(&self, tag: &Tag, digest: &Digest) -> Result<Option<Removal>> {
         let (latest, _) = self.removals(Some(tag), MAX_READ).await?;
         let last = latest.into_times().items.into_iter().find(|removal| removal.what.1 == *digest);
         let Some(Pointed { at, .. }) = last else { return Ok(None) };
         let entry = Entry::RemovedTag(self.repository.name.clone(), tag.clone(), millis(at), digest.clone());
-        let record = self.read_record(&entry).await?;
-        Ok(record.and_then(|record| record.pushed_as?.parse().ok()))
+        let Some(record) = self.read_record(&entry).await? else { return Ok(Some(Removal::default())) };
+        let descendants = record.descendants.iter().filter_map(|text| text.parse().ok()).collect();
+        Ok(Some(Removal { pushed_as: record.pushed_as.and_then(|text| text.parse().ok()), descendants }))
+    }
+
+    /// The children of an index, and theirs, that the repository has now.
+    async fn descendants(&self, digest: &Digest) -> Result<Vec<String>> {
+        let manifests = self.repository.manifests();
+        let (mut todo, mut known) = (vec![digest.clone()], BTreeSet::new());
+        while let Some(parent) = todo.pop() {
+            let stored = match manifests.fetch(&Reference::Digest(parent.clone())).await {
+                Ok(stored) => stored,
+                // It is damaged, or has gone meanwhile.
+                Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => continue,
+                Err(error) => return Err(error),
+            };
+            let Ok(manifest) = Manifest::parse(&stored.bytes, None) else { continue };
+            for child in manifest.manifests {
+                if known.len() == MAX_DESCENDANTS {
+                    return Ok(texts(known));
+                }
+                match manifests.resolve(&Reference::Digest(child.digest.clone())).await {
+                    Ok(_) if known.insert(child.digest.clone()) => todo.push(child.digest),
+                    Ok(_) | Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(texts(known))
     }
 
     /// Records that the tag is about to be removed, with the digest that it points at now. A tag that points nowhere leaves no
@@ -188,7 +231,8 @@ impl TagStore {
         let removed_ms = millis(registry.clock().now());
         let pushed_as = self.pushed_digest(tag).await?.map(|pushed| pushed.to_string());
         let (tag_text, digest_text, by) = (tag.to_string(), digest.to_string(), remover.clone());
-        let record = Record { tag: tag_text, digest: digest_text, removed_ms, pushed_as, by };
+        let descendants = self.descendants(&digest).await?;
+        let record = Record { tag: tag_text, digest: digest_text, removed_ms, pushed_as, by, descendants };
         let content = Bytes::from(serde_json::to_vec(&record).unwrap_or_default());
         let path = Entry::RemovedTag(name.clone(), tag.clone(), removed_ms, digest).path();
         match put_in_reserve(self.driver(), &path, content, PutMode::Create).await {
@@ -206,17 +250,10 @@ impl TagStore {
             result => Ok(result?),
         }
     }
+}
 
-    /// Whether a removal of the tag from this digest is recorded.
-    pub(crate) async fn was_removed_from(&self, tag: &Tag, digest: &Digest) -> Result<bool> {
-        let files = self.driver().walk(&layout::removed_tag(&self.repository.name, tag), None);
-        let found = files.try_filter(|file| {
-            let entry = Entry::parse(&file.path);
-            ready(matches!(entry, Some(Entry::RemovedTag(_, _, _, from)) if from == *digest))
-        });
-        let mut found = Box::pin(found);
-        Ok(found.try_next().await?.is_some())
-    }
+fn texts(digests: BTreeSet<Digest>) -> Vec<String> {
+    digests.iter().map(ToString::to_string).collect()
 }
 
 /// The latest of the first `most` removals, and whether there are more.
@@ -242,6 +279,7 @@ async fn latest_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Algorithm;
 
     #[tokio::test]
     async fn a_listing_reads_no_more_records_than_its_limit_and_says_so() {
@@ -267,6 +305,7 @@ mod tests {
                 removed_ms: 5,
                 pushed_as: None,
                 by: by.clone(),
+                descendants: Vec::new(),
             };
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap().by, by, "{text}");
@@ -281,8 +320,9 @@ mod tests {
         assert_eq!(by, Remover::User("é".repeat(128)));
         let by = Remover::Rule("\u{1}".repeat(1000)).bounded();
         let pushed_as = Some("x".repeat(150));
-        let record =
-            Record { tag: "x".repeat(128), digest: "x".repeat(150), removed_ms: u64::MAX, pushed_as, by };
+        let descendants = vec![Digest::of(Algorithm::Sha512, b"").to_string(); MAX_DESCENDANTS];
+        let (tag, digest) = ("x".repeat(128), "x".repeat(150));
+        let record = Record { tag, digest, removed_ms: u64::MAX, pushed_as, by, descendants };
         assert!((serde_json::to_vec(&record).unwrap().len() as u64) < MAX_RECORD_BYTES);
     }
 }

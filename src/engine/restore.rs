@@ -10,6 +10,7 @@ use sampan_driver::StorageDriverExt;
 
 use crate::layout::Entry;
 use crate::oci::{Digest, Manifest, Reference, Tag};
+use crate::removed_tags::Removal;
 use crate::{Error, PutManifest, Result, TagStore};
 
 /// What happens to a tag that exists and points elsewhere.
@@ -38,7 +39,8 @@ impl TagStore {
     ///
     /// An index whose own link is there comes back even if some of its children are gone: the registry serves it by digest. A
     /// manifest that was deleted, too, comes back if a removal of this tag from it is recorded and no collection has taken
-    /// its content; the children of a deleted index come back with it. If the tag was pushed by a digest of another algorithm,
+    /// its content; the children of a deleted index that the repository had at that removal come back with it, so that no index
+    /// gives access to a manifest of another repository. If the tag was pushed by a digest of another algorithm,
     /// it has that again. Two restorations at once, or a push beside one, leave the tag where the last of them points it.
     ///
     /// # Errors
@@ -72,11 +74,12 @@ impl TagStore {
             Ok(_) | Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => {}
             Err(error) => return Err(error),
         }
+        let removal = self.last_removal_from(tag, &digest).await?;
         let bytes = match manifests.fetch(&Reference::Digest(digest.clone())).await {
             Ok(stored) => stored.bytes,
             Err(unknown @ Error::ManifestUnknown(..)) => {
                 // Only the record proves that the manifest was in this repository, and not just in another one.
-                if !self.was_removed_from(tag, &digest).await? {
+                if removal.is_none() {
                     return Err(unknown);
                 }
                 let data = self.driver().get_content_if_any(&Entry::Blob(digest.clone()).path()).await?;
@@ -84,8 +87,8 @@ impl TagStore {
             }
             Err(error) => return Err(error),
         };
+        let Removal { pushed_as, descendants } = removal.unwrap_or_default();
         // By digest: `put` compares the bytes with it.
-        let pushed_as = self.pushed_before_removal(tag, &digest).await?;
         let pushed_as = pushed_as.filter(|pushed| Digest::of(pushed.algorithm(), &bytes) == *pushed);
         let reference = Reference::Digest(pushed_as.unwrap_or(digest));
         let mut put =
@@ -96,7 +99,7 @@ impl TagStore {
                 // Collections delete an index before its children, so these were not collected with it.
                 match self.is_stored_index(&put).await? {
                     true => put.left_out = missing,
-                    false => self.bring_back_children(&put.bytes, missing).await?,
+                    false => self.bring_back_children(&put.bytes, missing, &descendants).await?,
                 }
                 manifests.put(put)
             }
@@ -105,13 +108,13 @@ impl TagStore {
         Ok(RestoreOutcome::Restored(put_again.await?.digest))
     }
 
-    /// Links the children again that the index of this tag names, as far as they were deleted and their data are there: a
-    /// deletion of a whole repository may have met the push of the index.
+    /// Links the children again that the index of this tag names, as far as they are among `deleted` and their data are there: a
+    /// deletion of a whole repository, which deleted those, may have met the push of the index.
     ///
     /// # Errors
     ///
     /// `ManifestReferencesUnknown` with those that are gone, as in a sparse index; `ReadOnly`; any error of the store.
-    pub async fn complete(&self, tag: &Tag) -> Result<()> {
+    pub async fn complete(&self, tag: &Tag, deleted: &BTreeSet<Digest>) -> Result<()> {
         let bytes = match self.repository.manifests().fetch(&Reference::Tag(tag.clone())).await {
             Ok(stored) => stored.bytes,
             Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => return Ok(()),
@@ -119,20 +122,29 @@ impl TagStore {
         };
         match self.unlinked_children(&bytes).await? {
             unlinked if unlinked.is_empty() => Ok(()),
-            unlinked => self.bring_back_children(&bytes, unlinked).await,
+            unlinked => self.bring_back_children(&bytes, unlinked, deleted).await,
         }
     }
 
-    /// Links the children of a deleted index again that were deleted with it, and theirs, if the data of all are there. Layers
+    /// Links the children of a deleted index again that the repository `had`, and theirs, if the data of all are there. Layers
     /// are not brought back, so a child comes back only if the repository has its layers.
-    async fn bring_back_children(&self, index: &[u8], missing: Vec<Digest>) -> Result<()> {
+    async fn bring_back_children(
+        &self,
+        index: &[u8],
+        missing: Vec<Digest>,
+        had: &BTreeSet<Digest>,
+    ) -> Result<()> {
         if !Manifest::parse(index, None).is_ok_and(|manifest| manifest.kind.is_index()) {
             return Err(Error::ManifestReferencesUnknown(missing));
         }
         let mut gone = Vec::new();
         let (mut todo, mut deleted) = (missing.clone(), BTreeSet::new());
         while let Some(digest) = todo.pop() {
-            let Some(bytes) = self.child(&digest).await? else {
+            let bytes = match had.contains(&digest) {
+                true => self.child(&digest).await?,
+                false => None,
+            };
+            let Some(bytes) = bytes else {
                 // A deeper one may be a blob: the push of its index tells.
                 gone.extend(missing.contains(&digest).then_some(digest));
                 continue;

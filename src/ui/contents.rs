@@ -1,5 +1,6 @@
 //! `Contents`: what a repository has at one moment, to show it, and to delete exactly that.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -66,19 +67,23 @@ impl Contents {
         if !left.tags.is_empty() {
             return Ok(left);
         }
+        let mut deleted = BTreeSet::new();
         for digest in &self.manifests {
             if has_tags(repository).await? {
                 break;
             }
             match repository.manifests().delete_untagged(digest).await {
-                Ok(_) | Err(Error::ManifestUnknown(..)) => {}
+                Ok(true) => {
+                    deleted.insert(digest.clone());
+                }
+                Ok(false) | Err(Error::ManifestUnknown(..)) => {}
                 Err(error) => return Err(error),
             }
         }
         let left = Self::read(repository).await?;
         // The push of a tag may have found its children before they went.
         for (tag, _) in &left.tags {
-            match repository.tags().complete(tag).await {
+            match repository.tags().complete(tag, &deleted).await {
                 Ok(()) | Err(Error::ManifestReferencesUnknown(_)) => {}
                 Err(error) => return Err(error),
             }

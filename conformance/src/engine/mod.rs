@@ -18,6 +18,7 @@ mod referrers_cost;
 mod referrers_index;
 mod referrers_races;
 mod removed;
+mod removed_children;
 mod resume;
 mod store;
 mod summary;
@@ -41,6 +42,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     referrers_races::CLAUSES,
     delete::CLAUSES,
     removed::CLAUSES,
+    removed_children::CLAUSES,
     full_store::CLAUSES,
     damaged::CLAUSES,
     two_registries::CLAUSES,

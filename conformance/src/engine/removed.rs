@@ -11,7 +11,6 @@ use sampan_engine::gc::{self, Options};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_engine::{Clock, Error, OnExistingTag, Registry, Remover, RestoreOutcome};
-use serde_json::json;
 
 use super::client::{Client, Image, index, name, tag, walk};
 use super::store::is_valid;
@@ -164,99 +163,6 @@ async fn a_tag_of_an_index_whose_child_is_gone_comes_back(ctx: Context) -> Resul
     )
 }
 
-async fn a_deleted_index_comes_back_with_its_children(ctx: Context) -> Result<(), Failed> {
-    let client = Client::new(ctx.driver());
-    let children = [Image::new(1), Image::new(2)];
-    for child in &children {
-        client.push_image("image", child, "child").await?;
-    }
-    let index = index(&[&children[0], &children[1]]);
-    client.push_manifest("image", &index, tag("all"), &[]).await?;
-    let manifests = client.repository("image").manifests();
-    manifests.delete(&Digest::sha256_of(&index).into()).await?;
-    for child in &children {
-        manifests.delete(&child.digest().into()).await?;
-    }
-    let tags = Client::of_another_process(&ctx).await?.repository("image").tags();
-    let outcome = tags.restore(&tag("all"), None, OnExistingTag::Keep).await?;
-    equal(outcome, RestoreOutcome::Restored(Digest::sha256_of(&index)), "the restoration")?;
-    equal(manifests.get(&tag("all").into()).await?.bytes, index.clone(), "the index")?;
-    for child in &children {
-        equal(manifests.get(&child.digest().into()).await?.bytes, child.manifest.clone(), "a child")?;
-    }
-    // A child is no image without its layers, and the others do not come back without it.
-    manifests.delete(&Digest::sha256_of(&index).into()).await?;
-    for child in &children {
-        manifests.delete(&child.digest().into()).await?;
-    }
-    let layer = Entry::LayerLink(name("image"), Digest::sha256_of(&children[1].config));
-    ctx.delete(layer.path().as_str()).await?;
-    let broken = tags.restore(&tag("all"), None, OnExistingTag::Keep).await;
-    ensure(
-        matches!(&broken, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [children[1].digest()]),
-        format_args!("an index whose child has lost a layer was answered by {broken:?}"),
-    )?;
-    is_valid(ctx.driver()).await
-}
-
-/// The index names another index, whose child is an image.
-async fn a_deleted_index_comes_back_with_what_its_children_name(ctx: Context) -> Result<(), Failed> {
-    let client = Client::new(ctx.driver());
-    let image = Image::new(1);
-    client.push_image("image", &image, "child").await?;
-    let inner = index(&[&image]);
-    let inner_digest = Digest::sha256_of(&inner);
-    client.push_manifest("image", &inner, tag("inner"), &[]).await?;
-    let outer = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "digest": inner_digest.to_string(),
-            "size": inner.len(),
-        }],
-    });
-    let outer = Bytes::from(outer.to_string());
-    client.push_manifest("image", &outer, tag("all"), &[]).await?;
-    let manifests = client.repository("image").manifests();
-    for digest in [Digest::sha256_of(&outer), inner_digest.clone(), image.digest()] {
-        manifests.delete(&digest.into()).await?;
-    }
-    let tags = Client::of_another_process(&ctx).await?.repository("image").tags();
-    let outcome = tags.restore(&tag("all"), None, OnExistingTag::Keep).await?;
-    equal(outcome, RestoreOutcome::Restored(Digest::sha256_of(&outer)), "the restoration")?;
-    equal(manifests.get(&image.digest().into()).await?.bytes, image.manifest.clone(), "the image")?;
-    is_valid(ctx.driver()).await
-}
-
-async fn children_that_went_while_their_index_came_are_linked_again(ctx: Context) -> Result<(), Failed> {
-    let client = Client::new(ctx.driver());
-    let [image, sparse] = [Image::new(1), Image::new(2)];
-    client.push_image("image", &image, "child").await?;
-    let manifests = client.repository("image").manifests();
-    let whole = index(&[&image]);
-    client.push_manifest("image", &whole, tag("all"), &[]).await?;
-    manifests.delete(&image.digest().into()).await?;
-    let tags = client.repository("image").tags();
-    tags.complete(&tag("all")).await?;
-    equal(manifests.get(&image.digest().into()).await?.bytes, image.manifest.clone(), "the child")?;
-    // One that never was in the repository does not come.
-    let incomplete = index(&[&image, &sparse]);
-    let seed = Entry::Blob(Digest::sha256_of(&incomplete)).path();
-    ctx.put(seed.as_str(), incomplete.clone()).await?;
-    for entry in [
-        Entry::RevisionLink(name("image"), Digest::sha256_of(&incomplete)),
-        Entry::TagCurrent(name("image"), tag("sparse")),
-    ] {
-        ctx.put(entry.path().as_str(), Digest::sha256_of(&incomplete).to_string()).await?;
-    }
-    let gone = tags.complete(&tag("sparse")).await;
-    ensure(
-        matches!(&gone, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [sparse.digest()]),
-        format_args!("a child that is not there was answered by {gone:?}"),
-    )
-}
-
 async fn a_tag_comes_back_with_the_digest_that_it_was_pushed_by(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
     client.push_image("image", &image, "other").await?;
@@ -361,9 +267,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed":
     a_tag_that_exists_stays_unless_it_may_move,
     what_is_gone_or_elsewhere_does_not_come_back,
     a_tag_of_an_index_whose_child_is_gone_comes_back,
-    a_deleted_index_comes_back_with_its_children,
-    a_deleted_index_comes_back_with_what_its_children_name,
-    children_that_went_while_their_index_came_are_linked_again,
     a_tag_comes_back_with_the_digest_that_it_was_pushed_by,
     a_tag_goes_where_no_record_can_be_written,
     nothing_is_restored_in_read_only_mode,
