@@ -29,11 +29,13 @@ struct Watched {
     current: ArcSwap<Loaded>,
     audit: Audit,
     checks: CheckInterval,
-    /// Held, on the blocking pool only, while the file is read, so that an older state never replaces a newer one. The state of
-    /// the file that was last found unusable.
+    /// The state of the file that was last found unusable. Not held while the file is read: a file system may hang. An older
+    /// state that replaces a newer one has another stamp than the file, so the next look reads again.
     unusable: Mutex<Option<Unusable>>,
-    /// Whether it was unusable when it was last looked at; readable while a file that hangs is read.
+    /// Whether it was unusable when it was last looked at.
     is_stale: AtomicBool,
+    /// Whether a look goes on.
+    is_looking: AtomicBool,
 }
 
 /// A state of the file, and its rules.
@@ -85,6 +87,7 @@ impl PolicyFile {
                 checks: CheckInterval::default(),
                 unusable: Mutex::default(),
                 is_stale: AtomicBool::default(),
+                is_looking: AtomicBool::default(),
             })))
         })
         .await
@@ -99,11 +102,13 @@ impl PolicyFile {
         on_blocking_pool(move || Loaded::read(&path).map(drop)).await
     }
 
-    /// The current rules. Checks the file once a second; only the request that does so waits for that.
+    /// The current rules. Checks the file once a second; only the request that does so waits for that, and no other look begins
+    /// meanwhile: a file system may hang.
     pub async fn current(&self) -> Policy {
-        if self.0.checks.is_due() {
-            let watched = Arc::clone(&self.0);
-            on_blocking_pool(move || watched.look()).await;
+        if self.0.checks.is_due()
+            && let Some(look) = Look::begin(&self.0)
+        {
+            on_blocking_pool(move || look.finish()).await;
         }
         self.last_valid()
     }
@@ -126,14 +131,13 @@ impl PolicyFile {
     pub async fn reload(&self) -> Result<(), PolicyError> {
         let watched = Arc::clone(&self.0);
         on_blocking_pool(move || {
-            let mut unusable = watched.unusable.lock();
             let stamp = FileStamp::of(&watched.path).ok();
             watched.read(Cause::Signal).inspect_err(|error| {
                 let message = with_causes(error);
                 watched.note_refused(Cause::Signal, &message);
-                watched.settle(&mut unusable, Some(Unusable { stamp, message }));
+                watched.settle(Some(Unusable { stamp, message }));
             })?;
-            watched.settle(&mut unusable, None);
+            watched.settle(None);
             Ok(())
         })
         .await
@@ -146,17 +150,37 @@ impl fmt::Debug for PolicyFile {
     }
 }
 
+/// A look at the file, the only one that goes on: meanwhile the last valid rules count.
+struct Look(Arc<Watched>);
+
+impl Look {
+    fn begin(watched: &Arc<Watched>) -> Option<Self> {
+        let is_free = !watched.is_looking.swap(true, Ordering::Acquire);
+        is_free.then(|| Self(Arc::clone(watched)))
+    }
+
+    fn finish(self) {
+        self.0.look();
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.is_looking.store(false, Ordering::Release);
+    }
+}
+
 impl Watched {
     /// Reads the file if it has changed, and logs what is wrong with it.
     fn look(&self) {
-        let mut unusable = self.unusable.lock();
         let stamp = FileStamp::of(&self.path).ok();
         if stamp.is_some_and(|stamp| stamp.is_surely(&self.current.load().stamp)) {
-            return self.settle(&mut unusable, None);
+            return self.settle(None);
         }
-        let Err(error) = self.read(Cause::File) else { return self.settle(&mut unusable, None) };
+        let Err(error) = self.read(Cause::File) else { return self.settle(None) };
         let found = Unusable { stamp, message: with_causes(&error) };
-        if !unusable.as_ref().is_some_and(|known| found.is_known_as(known)) {
+        let is_known = self.unusable.lock().as_ref().is_some_and(|known| found.is_known_as(known));
+        if !is_known {
             let rules = self.current.load().policy.source().rules.len();
             tracing::error!(
                 error = %found.message, file = %self.path.display(), rules,
@@ -164,11 +188,12 @@ impl Watched {
             );
             self.note_refused(Cause::File, &found.message);
         }
-        self.settle(&mut unusable, Some(found));
+        self.settle(Some(found));
     }
 
     /// Remembers whether the file is usable, in both places.
-    fn settle(&self, unusable: &mut Option<Unusable>, found: Option<Unusable>) {
+    fn settle(&self, found: Option<Unusable>) {
+        let mut unusable = self.unusable.lock();
         self.is_stale.store(found.is_some(), Ordering::Relaxed);
         *unusable = found;
     }

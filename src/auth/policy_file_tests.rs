@@ -55,6 +55,25 @@ async fn a_changed_file_counts_from_the_next_second_on() {
     assert!(!may_push(&fixture.file.last_valid()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_a_look_hangs_the_last_valid_rules_count_and_no_other_begins() {
+    let fixture = Fixture::new(USERS).await;
+    let hanging = Look::begin(&fixture.file.0).unwrap();
+    fixture.write(BOTH);
+    for _ in 0..10 {
+        tokio::time::advance(2 * CheckInterval::EVERY).await;
+        assert!(!may_push(&fixture.file.current().await));
+    }
+    assert!(!fixture.file.is_stale());
+    // A signal reads the file itself.
+    fixture.file.reload().await.unwrap();
+    assert!(may_push(&fixture.file.current().await));
+    fixture.write(USERS);
+    drop(hanging);
+    tokio::time::advance(CheckInterval::EVERY).await;
+    assert!(!may_push(&fixture.file.current().await));
+}
+
 #[tokio::test]
 async fn a_change_is_logged_once_with_its_size() {
     let fixture = Fixture::new(USERS).await;
