@@ -71,8 +71,7 @@ impl Import {
 
     fn pattern(&mut self, text: &str, on: &Translated, except: &[RepositoryPattern], group: &PolicyGroup) {
         let anonymous = self.permissions(&format!("`{text}`, anonymousPolicy"), &[&group.anonymous]);
-        let every_user = [group.default.as_slice(), &group.anonymous];
-        let users = self.permissions(&format!("`{text}`, defaultPolicy"), &every_user);
+        let users = self.permissions(&format!("`{text}`, defaultPolicy"), &[&group.default]);
         let takes_away = group.anonymous.iter().any(|action| !group.default.contains(action));
         if !anonymous.0.is_empty() && takes_away {
             self.wider.push(format!(
@@ -91,7 +90,7 @@ impl Import {
                 continue;
             }
             // What every user may do, each of these may do, too.
-            let actions = [policy.actions.as_slice(), &group.default, &group.anonymous];
+            let actions = [policy.actions.as_slice(), &group.default];
             let permissions = self.permissions(&place, &actions);
             let who = self.who(&place, policy);
             if permissions.0 != users.0 {
