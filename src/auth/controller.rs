@@ -89,12 +89,14 @@ pub struct Grant {
     pub token: Option<AccessTokenId>,
     /// The repositories that the client may see.
     pub view: View,
+    /// A bearer token limits the client to its scopes, whatever it may see.
+    pub is_limited: bool,
 }
 
 impl Grant {
     /// Permission for a user who sees everything.
     pub fn to(user: impl Into<String>) -> Self {
-        Self { user: Some(user.into()), token: None, view: View::Everything }
+        Self { user: Some(user.into()), ..Self::default() }
     }
 }
 

@@ -151,10 +151,15 @@ impl Throttle {
 
     /// Clears the failures of `user` from `client`, and some of the address.
     pub(super) fn succeeded(&self, client: Option<IpAddr>, user: &[u8]) {
-        let [of_user, of_address] = self.origins(client, user);
-        let mut failures = self.failures.lock();
-        failures.remove(&of_user);
-        if let Some(of_address) = failures.get_mut(&of_address) {
+        let [of_user, _] = self.origins(client, user);
+        self.failures.lock().remove(&of_user);
+        self.succeeded_by_token(client);
+    }
+
+    /// Clears some of the failures of the address, and none of an access token: many clients use one token.
+    pub(super) fn succeeded_by_token(&self, client: Option<IpAddr>) {
+        let of_address = Origin { client: client.map(network_of), user: None };
+        if let Some(of_address) = self.failures.lock().get_mut(&of_address) {
             of_address.count = of_address.count.saturating_sub(self.options.counted_for_address);
         }
     }

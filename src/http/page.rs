@@ -10,10 +10,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use sampan_engine::Repository;
 use sampan_engine::oci::RepositoryName;
-use sampan_ui::{Change, Changes, Declined, UiRequest};
+use sampan_ui::{Change, Changes, Declined, UiRequest, Wanted};
 
 use super::context::RequestContext;
+use super::credentials::presented;
 use super::extract::{deleting, deletion, observed};
+use super::page_gate::access;
 use super::record::record;
 use super::state::AppState;
 use super::url_builder;
@@ -102,6 +104,16 @@ impl Changes for AppState {
     fn collection_requested(&self, request: &Parts, user: Option<&str>) {
         set_user(request, user);
         record(AuditEvent::new("collection requested"), request, self);
+    }
+
+    fn refused(&self, request: &Parts, user: &str, wanted: Wanted<'_>) {
+        let Some(guard) = &self.services().guard else { return };
+        let scope = match wanted {
+            Wanted::InRepository(right, name) => access(right, name).to_string(),
+            Wanted::Collections => "collections".to_owned(),
+        };
+        let token = request.extensions.get::<Arc<RequestContext>>().and_then(|context| context.token());
+        guard.note_forbidden(&presented(request), user, token, &scope);
     }
 }
 

@@ -121,12 +121,7 @@ struct ByRules {
 
 impl Rights for ByRules {
     fn may(&self, right: Right, repository: &RepositoryName) -> bool {
-        let access = match right {
-            Right::Pull => Access::pull(repository.clone()),
-            Right::Push => Access::push(repository.clone()),
-            Right::Delete => Access::delete(repository.clone()),
-        };
-        self.policy.allows(&self.identity, &access)
+        self.policy.allows(&self.identity, &access(right, repository))
     }
 
     fn everywhere(&self, right: Right) -> bool {
@@ -136,6 +131,15 @@ impl Rights for ByRules {
             Right::Delete => Action::Delete,
         };
         self.policy.allows_everywhere(&self.identity, action)
+    }
+}
+
+/// The right as an access of the API.
+pub(super) fn access(right: Right, repository: &RepositoryName) -> Access {
+    match right {
+        Right::Pull => Access::pull(repository.clone()),
+        Right::Push => Access::push(repository.clone()),
+        Right::Delete => Access::delete(repository.clone()),
     }
 }
 

@@ -1,8 +1,10 @@
-//! `Changes`: repositories that a request of the page changes, recorded and notified like changes by the API.
+//! `Changes`: repositories that a request of the page changes, recorded and notified like changes by the API; and what it may not.
 
 use http::request::Parts;
 use sampan_engine::Repository;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
+
+use crate::gate::Right;
 
 /// Hands out repositories for changes.
 pub trait Changes: Send + Sync {
@@ -17,6 +19,18 @@ pub trait Changes: Send + Sync {
 
     /// Records that `user` began a collection.
     fn collection_requested(&self, request: &Parts, user: Option<&str>);
+
+    /// Records that `user` may not do what the request asks for.
+    fn refused(&self, request: &Parts, user: &str, wanted: Wanted<'_>);
+}
+
+/// What a visitor asked for who may not have it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wanted<'a> {
+    /// A right in a repository.
+    InRepository(Right, &'a RepositoryName),
+    /// The collections.
+    Collections,
 }
 
 /// A change.

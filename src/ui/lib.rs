@@ -33,7 +33,7 @@ mod ui;
 mod verifications;
 mod visit;
 
-pub use changes::{Change, Changes};
+pub use changes::{Change, Changes, Wanted};
 pub use gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
 pub use housekeeping::{
     CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping,

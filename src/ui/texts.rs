@@ -55,6 +55,7 @@ texts! {
     push_first(): "To push the first image:", "推送第一個映像：";
     nothing_found(text: &str): "Nothing has “{text}” in its name.", "名稱中沒有「{text}」。";
     not_all_searched(count: usize): "{count} repositories were looked at; the next page goes on.", "已查看 {count} 個儲存庫；下一頁會繼續。";
+    not_all_looked_at(count: usize): "{count} repositories were looked at; the first survey of the store finds the others.", "已查看 {count} 個儲存庫；首次統計儲存後端後會找到其餘的。";
     all_repositories(): "Show all repositories", "顯示所有儲存庫";
     all_tags(): "Show all tags", "顯示所有標籤";
     unknown_sort(sort: &str): "“{sort}” is no order; this is the usual one.", "沒有「{sort}」排序，現採用預設排序。";

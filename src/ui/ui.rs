@@ -10,6 +10,7 @@ use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Registry, Survey};
 
 use super::assets::Asset;
+use super::changes::Wanted;
 use super::figures::Figures;
 use super::frame::Frame;
 use super::gate::{Gate, Refusal, Right, Visitor};
@@ -318,15 +319,18 @@ impl Scene<'_> {
         right: Right,
         name: &RepositoryName,
     ) -> Result<(), Problem> {
-        match visitor.rights.may(right, name) {
-            true => Ok(()),
-            // A login may help; a missing repository answers alike.
-            false if visitor.user.is_none() && self.gate().has_login() => {
-                Err(Problem::Refused(Refusal::LoginNeeded))
-            }
-            false if right == Right::Pull => Err(Problem::NotFound),
-            false => Err(Problem::Forbidden),
+        if visitor.rights.may(right, name) {
+            return Ok(());
         }
+        match &visitor.user {
+            // A login may help; a missing repository answers alike.
+            None if self.gate().has_login() => return Err(Problem::Refused(Refusal::LoginNeeded)),
+            None => {}
+            Some(user) => {
+                self.visit.changes.refused(&self.visit.parts, user, Wanted::InRepository(right, name));
+            }
+        }
+        Err(if right == Right::Pull { Problem::NotFound } else { Problem::Forbidden })
     }
 
     /// As [`check_form`](Self::check_form). A form of this site, from a visitor without a login, may be that of a session that

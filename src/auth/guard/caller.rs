@@ -177,6 +177,7 @@ impl Guard {
         let robot = robot.filter(|robot| user == b"token" || user == robot.name.as_bytes());
         match self.with_its_user(robot).await {
             Some(robot) => {
+                self.throttle.succeeded_by_token(client);
                 let credential = format!("token:{}", secret.id());
                 Ok(Caller { credential, identity: Identity::Robot(robot), ceiling: None })
             }

@@ -167,6 +167,20 @@ impl Guard {
         self.issuer.service()
     }
 
+    /// Counts and records that the rules do not give a user this scope.
+    pub fn note_forbidden(
+        &self,
+        credentials: &Credentials<'_>,
+        user: &str,
+        token: Option<AccessTokenId>,
+        scope: &str,
+    ) {
+        self.counts.decided(Decision::Forbidden);
+        let denied = event("denied", credentials).with("user", Some(user));
+        let denied = denied.with("token", token.map(|id| id.to_string())).with("scope", Some(scope));
+        self.audit.note_once_a_minute(denied);
+    }
+
     fn challenge(&self, credentials: &Credentials<'_>, wanted: &[Access], reason: ChallengeReason) -> Denied {
         // Docker's classic store answers both of two challenges, and fails at `Basic` if it has no password. So that one is
         // for clients that do not say how they call this registry, and for the token endpoint.
@@ -215,24 +229,21 @@ impl AccessController for Guard {
             return Err(challenge(ChallengeReason::Missing));
         }
         let policy = self.policy.current().await;
-        if !wanted.iter().all(|access| policy.allows(&identity, access)) {
-            if let Some(user) = name(&identity) {
-                let denied = event("denied", credentials)
-                    .with("user", Some(user))
-                    .with("token", identity.token().map(|id| id.to_string()));
-                self.audit.note_once_a_minute(denied.with("scope", Some(scope(wanted))));
-            }
+        let lacking: Vec<_> =
+            wanted.iter().filter(|access| !policy.allows(&identity, access)).cloned().collect();
+        if !lacking.is_empty() {
             return Err(match name(&identity) {
                 None => {
                     self.counts.decided(Decision::LoginNeeded);
                     challenge(ChallengeReason::Missing)
                 }
                 Some(user) => {
-                    self.counts.decided(Decision::Forbidden);
+                    self.note_forbidden(credentials, user, identity.token(), &scope(&lacking));
                     Denied::Forbidden { user: user.to_owned() }
                 }
             });
         }
+        let is_limited = ceiling.is_some();
         if ceiling.is_some_and(|ceiling| !ceiling.allow(wanted)) {
             self.counts.decided(Decision::InsufficientScope);
             return Err(challenge(ChallengeReason::Insufficient));
@@ -246,7 +257,7 @@ impl AccessController for Guard {
             true => View::Everything,
             false => View::ByRules(policy, identity),
         };
-        Ok(Grant { user, token, view })
+        Ok(Grant { user, token, view, is_limited })
     }
 }
 

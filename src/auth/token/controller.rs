@@ -199,7 +199,7 @@ impl AccessController for Token {
         if !claims.allow(wanted) {
             return Err(challenge(Wrong::Insufficient));
         }
-        Ok(Grant { user: claims.user().map(str::to_owned), ..Grant::default() })
+        Ok(Grant { user: claims.user().map(str::to_owned), is_limited: true, ..Grant::default() })
     }
 }
 

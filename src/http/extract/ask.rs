@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::cache_host;
 use super::refusal::refusal;
-use crate::auth::{Access, Credentials, Denied, Guard, IssuedToken, TokenRequest, View};
+use crate::auth::{Access, Credentials, Denied, Grant, Guard, IssuedToken, TokenRequest, View};
 use crate::http::context::RequestContext;
 use crate::http::credentials::presented;
 use crate::http::error::ApiError;
@@ -16,7 +16,8 @@ use crate::http::url_builder;
 
 /// What a client that wants this may see, or the refusal.
 pub(super) async fn authorize(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, ApiError> {
-    ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))
+    let grant = ask(parts, state, wanted).await.map_err(|denied| refusal(&denied, wanted))?;
+    Ok(grant.view)
 }
 
 /// Issues a token for the credentials of the request, or those in `request`.
@@ -60,8 +61,8 @@ impl Urls<'_> {
     }
 }
 
-/// What a client that wants this may see.
-pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<View, Denied> {
+/// The permission of a client that wants this.
+pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> Result<Grant, Denied> {
     let context = parts.extensions.get::<Arc<RequestContext>>();
     let urls = Urls { parts, state };
     let (origin, called) = (|| urls.origin(), || urls.called());
@@ -88,10 +89,10 @@ pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> R
     }
     let grant = answer?;
     if let Some(context) = context {
-        grant.user.into_iter().for_each(|user| context.set_user(user));
-        grant.token.into_iter().for_each(|token| context.set_token(token));
+        grant.user.iter().for_each(|user| context.set_user(user.clone()));
+        grant.token.iter().for_each(|token| context.set_token(*token));
     }
-    Ok(grant.view)
+    Ok(grant)
 }
 
 /// Displays scopes as a token server spells them.

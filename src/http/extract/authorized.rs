@@ -156,9 +156,10 @@ impl FromRequestParts<AppState> for AuthorizedStart {
             }
             (Some(_), None) => {
                 authorize(parts, state, &wanted).await?;
-                // A known digest must not give access to a blob that the client may not pull.
+                // A known digest must not give access to a blob that the client may not pull. A bearer token that shows every
+                // name need not give that right.
                 match ask(parts, state, &[Access::catalog()]).await {
-                    Ok(View::Everything) => MountSource::Anywhere,
+                    Ok(grant) if grant.view.is_everything() && !grant.is_limited => MountSource::Anywhere,
                     _ => MountSource::Nowhere,
                 }
             }

@@ -6,6 +6,7 @@ use sampan_engine::gc::Report;
 use serde_json::{Value, json};
 
 use super::verification::{Section, Verification};
+use crate::changes::Wanted;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Right, Visitor};
 use crate::housekeeping::{CannotCollect, Collection, CollectionEnd, Collections};
@@ -66,6 +67,10 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
 
 /// Refuses a visitor who may not begin a collection.
 fn check(scene: &Scene<'_>, visitor: &Visitor) -> Result<(), Problem> {
+    let is_permitted = may_collect(visitor) && may_see(scene, visitor);
+    if let (false, Some(user), Some(_)) = (is_permitted, &visitor.user, scene.housekeeping()) {
+        scene.visit.changes.refused(&scene.visit.parts, user, Wanted::Collections);
+    }
     match may_collect(visitor) {
         true if may_see(scene, visitor) => Ok(()),
         _ if scene.housekeeping().is_none() => Err(Problem::NotFound),

@@ -22,8 +22,8 @@ use crate::ui::Scene;
 /// The repositories of a page.
 const PAGE: usize = 100;
 
-/// The most names that are looked at for one page: a visitor who may see little, or a search, goes on from there.
-const MAX_LOOKED_AT: usize = 20_000;
+/// The most names of the store that are looked at for one page.
+const MAX_LOOKED_AT: usize = if cfg!(test) { 200 } else { 20_000 };
 
 /// The longest text of a search that counts, in characters.
 const MAX_SEARCH: usize = 255;
@@ -170,7 +170,7 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
                 notes.push(t.no_figures());
                 wanted.sort = Sort::Name;
             }
-            by_name(scene, visitor, &wanted).await?
+            by_name(scene, visitor, &wanted, survey.as_deref()).await?
         }
     };
     let is_of_survey = survey.is_some() && wanted.is_of_survey();
@@ -179,7 +179,10 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
         return Ok(reply::json(StatusCode::OK, &twin(&found, visitor, survey.as_ref(), next.as_deref())));
     }
     if found.is_incomplete {
-        notes.push(t.not_all_searched(MAX_LOOKED_AT));
+        notes.push(match found.after {
+            Some(_) => t.not_all_searched(MAX_LOOKED_AT),
+            None => t.not_all_looked_at(MAX_LOOKED_AT),
+        });
     }
     let may_push = visitor.rights.everywhere(Right::Push);
     let is_whole = wanted.after.is_none() && wanted.under.is_none() && !found.is_incomplete;
@@ -223,7 +226,12 @@ fn columns(f: &Frame, wanted: &Wanted<'_>, has_figures: bool) -> Vec<Column> {
 }
 
 /// Names from the store, as they are now.
-async fn by_name(scene: &Scene<'_>, visitor: &Visitor, wanted: &Wanted<'_>) -> Result<Found, Problem> {
+async fn by_name(
+    scene: &Scene<'_>,
+    visitor: &Visitor,
+    wanted: &Wanted<'_>,
+    survey: Option<&Survey>,
+) -> Result<Found, Problem> {
     // The names below a prefix come right after it.
     let mut names = scene.registry().repositories(wanted.after.or(wanted.under).unwrap_or_default());
     let mut found = Found { names: Vec::new(), after: None, is_incomplete: false };
@@ -235,19 +243,48 @@ async fn by_name(scene: &Scene<'_>, visitor: &Visitor, wanted: &Wanted<'_>) -> R
         if wanted.under.is_some_and(is_past) {
             break;
         }
-        let is_full = found.names.len() == PAGE;
-        if is_full || looked_at == MAX_LOOKED_AT {
-            found.after = last.map(|last| last.to_string());
-            found.is_incomplete = !is_full;
+        if looked_at == MAX_LOOKED_AT {
+            match visitor.rights.everywhere(Right::Pull) {
+                true => (found.after, found.is_incomplete) = (last.map(|last| last.to_string()), true),
+                false => go_on(&mut found, &name, visitor, wanted, survey),
+            }
             break;
         }
         looked_at += 1;
         if wanted.has(&name) && visitor.rights.may(Right::Pull, &name) {
+            if found.names.len() == PAGE {
+                found.after = found.names.last().map(ToString::to_string);
+                break;
+            }
             found.names.push(name.clone());
         }
         last = Some(name);
     }
     Ok(found)
+}
+
+/// Goes on at `first` with the names of the survey: a link that begins there could name a hidden repository.
+fn go_on(
+    found: &mut Found,
+    first: &RepositoryName,
+    visitor: &Visitor,
+    wanted: &Wanted<'_>,
+    survey: Option<&Survey>,
+) {
+    let Some(survey) = survey else {
+        found.is_incomplete = true;
+        return;
+    };
+    let components = |name: &RepositoryName| name.as_str().split('/').map(str::to_owned).collect::<Vec<_>>();
+    let begins = components(first);
+    let mut rest: Vec<_> =
+        survey.repositories().iter().map(|it| &it.name).filter(|it| wanted.has(it)).collect();
+    rest.retain(|name| components(name) >= begins);
+    rest.sort_by_cached_key(|name| components(name));
+    let mut visible = rest.into_iter().filter(|name| visitor.rights.may(Right::Pull, name));
+    let room = PAGE - found.names.len();
+    found.names.extend(visible.by_ref().take(room).cloned());
+    found.after = visible.next().and(found.names.last()).map(ToString::to_string);
 }
 
 /// Names from the survey, in the order of its figures.
@@ -260,12 +297,15 @@ fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
         Sort::Size => all.sort_by_key(|it| Reverse(it.figures.bytes)),
         Sort::Tags => all.sort_by_key(|it| Reverse(it.figures.tags)),
     }
+    // A hidden name answers like one that does not exist.
+    let may_see = |name: &RepositoryName| visitor.rights.may(Right::Pull, name);
     let start = wanted
         .after
+        .filter(|after| after.parse().is_ok_and(|name| may_see(&name)))
         .and_then(|after| all.iter().position(|it| it.name.as_str() == after))
         .map_or(0, |at| at + 1);
     // Rights last, and only as far as the page needs.
-    let mut visible = all.into_iter().skip(start).filter(|it| visitor.rights.may(Right::Pull, &it.name));
+    let mut visible = all.into_iter().skip(start).filter(|it| may_see(&it.name));
     let names: Vec<_> = visible.by_ref().take(PAGE).map(|it| it.name.clone()).collect();
     let after = visible.next().and(names.last()).map(ToString::to_string);
     Found { names, after, is_incomplete: false }

@@ -4,6 +4,7 @@ mod collections;
 mod compare;
 mod delete;
 mod deletion_race;
+mod hidden_names;
 mod hostile;
 mod layers;
 mod login;

@@ -15,7 +15,7 @@ use sampan_engine::{Body, Limits, PutManifest, Registry, Remover, Repository};
 use serde_json::{Value, json};
 
 use crate::gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
-use crate::{Change, Changes, SessionKey, Ui, UiRequest, UiSettings};
+use crate::{Change, Changes, SessionKey, Ui, UiRequest, UiSettings, Wanted};
 
 pub(super) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -35,6 +35,11 @@ impl Store {
     /// `ann` may see what is below `team/`, with the password `secret`; everybody may see `public`.
     pub(super) fn with_users() -> Self {
         Self::with(Arc::new(TestGate { users: true }))
+    }
+
+    /// Begins anew with what the store has, for the users of [`with_users`](Self::with_users).
+    pub(super) fn forget_with_users(&mut self) {
+        self.ui = page_of(&self.registry, Arc::new(TestGate { users: true }));
     }
 
     fn with(gate: Arc<dyn Gate>) -> Self {
@@ -271,6 +276,8 @@ impl Changes for Registry {
     }
 
     fn collection_requested(&self, _: &Parts, _: Option<&str>) {}
+
+    fn refused(&self, _: &Parts, _: &str, _: Wanted<'_>) {}
 }
 
 fn page_of(registry: &Registry, gate: Arc<dyn Gate>) -> Ui {

@@ -187,6 +187,34 @@ async fn a_deletion_on_the_page_is_recorded_with_what_it_deletes() {
 }
 
 #[tokio::test]
+async fn what_the_rules_do_not_give_is_recorded_as_by_the_api() {
+    let site = site().await;
+    let dave = user("dave");
+    // Without a cookie the form is the same for each user.
+    let page = site.call("GET", "/ui/-/collections").header("accept", "text/html");
+    let page = page.header("authorization", &user("carol")).send().await.expect(200);
+    let token = format!("token={}", form_token(&page, "/ui/-/collections/run"));
+    for (method, path, status) in [
+        ("GET", "/ui/secret/plan/-/tags", 404),
+        ("POST", "/ui/team/app/-/delete", 403),
+        ("POST", "/ui/team/app/-/restore", 403),
+        ("POST", "/ui/-/collections/run", 404),
+    ] {
+        let call = site.call(method, path).header("authorization", &dave);
+        call.header("origin", "http://registry.example").body(token.clone()).send().await.expect(status);
+    }
+    let events = site.recorded_of(&["denied"], 4).await;
+    let shown: Vec<_> = events.iter().map(|event| format!("{} {}", event["user"], event["scope"])).collect();
+    let scopes = [
+        "repository:secret/plan:pull",
+        "repository:team/app:delete",
+        "repository:team/app:push",
+        "collections",
+    ];
+    assert_eq!(shown, scopes.map(|scope| format!("\"dave\" \"{scope}\"")));
+}
+
+#[tokio::test]
 async fn a_form_of_a_session_that_ended_leads_to_the_login() {
     let site = site().await;
     let session = site.session("carol", "carol-password").await.unwrap();

@@ -124,8 +124,15 @@ async fn a_mount_tells_nothing_of_a_source_that_the_client_may_not_see() {
         assert_eq!(mount("secret/x", authorization).await, 202);
         assert_eq!(mount("secret/none", authorization).await, 202);
     }
-    // A digest alone is no key to what other repositories have.
+    // A digest alone is no key to what other repositories have: not by a token, either, that lists them all.
     let path = format!("/v2/team/app/blobs/uploads/?mount={EMPTY}");
+    let scopes = ["repository:team/app:pull,push", "registry:catalog:*"];
+    let (token, scope) = site.token(Some(&user("carol")), &scopes).await;
+    assert_eq!(scope, scopes.join(" "));
+    site.call("POST", &path).header("authorization", &token).send().await.expect(202);
+    let by_password = site.call("POST", &path).header("authorization", &user("carol"));
+    by_password.send().await.expect(201);
+    assert_eq!(site.delete("team/app", &user("carol")).await, 202);
     let anywhere = site.call("POST", &path).header("authorization", &user("alice"));
     anywhere.send().await.expect(202);
     assert_eq!(mount("public/a", &user("alice")).await, 201);
@@ -200,7 +207,7 @@ async fn decisions_about_users_are_recorded() {
     let events = site.recorded(5).await;
     let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
     assert_eq!(of("denied")["user"], "dave");
-    assert_eq!(of("denied")["scope"], "repository:team/app:pull,push");
+    assert_eq!(of("denied")["scope"], "repository:team/app:push");
     assert_eq!(of("failed login")["user"], "alice");
     assert_eq!(of("token issued")["granted"], "repository:team/app:pull");
     assert_eq!(of("deletion")["path"], format!("/v2/home/dave/x/blobs/{EMPTY}"));

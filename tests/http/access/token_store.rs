@@ -126,6 +126,22 @@ async fn wrong_secrets_lock_out_neither_other_tokens_nor_their_own() {
 }
 
 #[tokio::test]
+async fn right_secrets_make_up_for_wrong_ones_of_their_address() {
+    let counted = Counted::new().await;
+    let [used, unused] = [(); 2].map(|()| counted.site.access_token("push", "team/**", None));
+    let (used, unused) = (used.await, unused.await);
+    // One less than closes the address.
+    for _ in 0..99 {
+        assert_eq!(counted.log_in("token", &TokenSecret::random()).await, 401);
+    }
+    for _ in 0..20 {
+        assert_eq!(counted.log_in("token", &used).await, 200);
+    }
+    assert_eq!(counted.log_in("token", &TokenSecret::random()).await, 401);
+    assert_eq!(counted.log_in("token", &unused).await, 200);
+}
+
+#[tokio::test]
 async fn while_the_store_is_away_a_token_is_neither_wrong_nor_believed_for_longer() {
     let counted = Counted::new().await;
     let (site, secret) = (&counted.site, counted.site.access_token("push", "team/**", None).await);
