@@ -3,7 +3,9 @@
 //! A slow reader must not slow down the registry: when it does not keep up, lines are dropped and counted in
 //! the log.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::thread;
 
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
@@ -12,15 +14,17 @@ use crate::line_queue::{LineReceiver, LineSender, line_queue};
 ///
 /// # Errors
 ///
-/// The system does not start a thread.
+/// The system does not start a thread, or has no descriptor left.
 pub(crate) fn to_stdout() -> io::Result<LineSender> {
     let (sender, mut lines) = line_queue();
-    thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&mut lines))?;
+    // Not through `io::stdout()`: while the reader stalls, its lock would stall the end of the process too.
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(stdout, &mut lines))?;
     Ok(sender)
 }
 
-fn write_all(lines: &mut LineReceiver) {
-    let mut output = io::BufWriter::new(io::stdout());
+fn write_all(stdout: File, lines: &mut LineReceiver) {
+    let mut output = io::BufWriter::new(stdout);
     while let Some(queued) = lines.next() {
         let mut written = queued.iter().try_for_each(|line| writeln!(output, "{line}"));
         written = written.and_then(|()| output.flush());

@@ -4,7 +4,9 @@
 //! at once only where that does not wait; others are queued for a thread of its own. When that does not keep up, lines are
 //! dropped and counted.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
 
@@ -23,11 +25,11 @@ pub(super) enum LogWriter {
     Queued(QueuedLog),
 }
 
-/// A queue, and the turn to write, which the thread of the queue has while it waits. A plain mutex: the others only try it.
+/// A queue, and standard error, which the thread of the queue has while it waits. A plain mutex: the others only try it.
 #[derive(Debug)]
 pub(super) struct QueuedLog {
     queue: LineSender,
-    turn: Arc<Mutex<()>>,
+    stderr: Arc<Mutex<File>>,
 }
 
 /// The longest write that a pipe takes whole where it takes any (pipe(7), `PIPE_BUF`).
@@ -36,11 +38,11 @@ const AT_ONCE: usize = 4096;
 impl LogWriter {
     /// Starts the thread, and returns its queue too; waits for the reader if the system starts no thread.
     pub(super) fn queued() -> (Self, Option<LineSender>) {
-        let (queue, mut lines) = line_queue();
-        let turn = Arc::<Mutex<()>>::default();
-        let of_thread = turn.clone();
-        match thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&mut lines, &of_thread)) {
-            Ok(_) => (Self::Queued(QueuedLog { queue: queue.clone(), turn }), Some(queue)),
+        match QueuedLog::start() {
+            Ok(queued) => {
+                let queue = queued.queue.clone();
+                (Self::Queued(queued), Some(queue))
+            }
             Err(_) => (Self::Patient, None),
         }
     }
@@ -83,12 +85,21 @@ impl Write for LineOutput<'_> {
 }
 
 impl QueuedLog {
+    fn start() -> io::Result<Self> {
+        let (queue, mut lines) = line_queue();
+        // Not through `io::stderr()`: while the reader stalls, its lock would stall the end of the process and a panic too.
+        let stderr = Arc::new(Mutex::new(File::from(io::stderr().as_fd().try_clone_to_owned()?)));
+        let of_thread = stderr.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&mut lines, &of_thread))?;
+        Ok(Self { queue, stderr })
+    }
+
     fn write(&self, line: &[u8]) {
-        match self.turn.try_lock() {
+        match self.stderr.try_lock() {
             // Behind queued lines, this one would come too early.
-            Some(_turn) if self.queue.is_written() && line.len() <= AT_ONCE && takes_bytes() => {
+            Some(mut stderr) if self.queue.is_written() && line.len() <= AT_ONCE && takes_bytes(&stderr) => {
                 // As in the thread, an error has no other place to go.
-                let _ = io::stderr().write_all(line);
+                let _ = stderr.write_all(line);
             }
             _ => self.queue.send(String::from_utf8_lossy(line).into_owned()),
         }
@@ -96,18 +107,15 @@ impl QueuedLog {
 }
 
 /// Whether standard error takes bytes without waiting.
-fn takes_bytes() -> bool {
-    let stderr = io::stderr();
-    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+fn takes_bytes(stderr: &File) -> bool {
+    let mut polled = [PollFd::new(stderr, PollFlags::OUT)];
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-fn write_all(lines: &mut LineReceiver, turn: &Mutex<()>) {
+fn write_all(lines: &mut LineReceiver, stderr: &Mutex<File>) {
     while let Some(queued) = lines.next() {
-        let writing = turn.lock();
         // The error of a full disk or of a reader that is gone has no other place to go.
-        let _ = io::stderr().write_all(queued.concat().as_bytes());
-        drop(writing);
+        let _ = stderr.lock().write_all(queued.concat().as_bytes());
         let lost = lines.take_dropped();
         if lost > 0 {
             tracing::warn!(

@@ -1,9 +1,9 @@
 //! The log and the access log, whose readers stall, and whose last lines come although the process ends.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, Stdio};
 
 use super::support::binary;
 use crate::clients::support::{filesystem_config, run, tool};
@@ -11,19 +11,24 @@ use crate::clients::support::{filesystem_config, run, tool};
 /// Enough to fill every pipe several times, and less than the queue of the log.
 const REQUESTS: usize = 800;
 
-/// A registry that logs each request twice, its standard error so far unread but for the start.
-fn serve(directory: &std::path::Path) -> (Child, BufReader<ChildStderr>, String) {
+/// A registry that logs each request twice, the reader of its standard error, which is unread but for the start, and its address.
+fn serve(
+    directory: &std::path::Path,
+    stdout: impl Into<Stdio>,
+    stderr: (PipeReader, PipeWriter),
+) -> (Child, BufReader<PipeReader>, String) {
     let config = filesystem_config(&directory.join("data"));
     fs::write(directory.join("config.yml"), config).unwrap();
-    let mut child = binary(directory)
+    let (reader, stderr) = stderr;
+    let child = binary(directory)
         .args(["serve", "config.yml"])
         .envs([("REGISTRY_LOG_ACCESSLOG_DISABLED", "false"), ("REGISTRY_LOG_LEVEL", "info")])
         .stdin(Stdio::null())
-        .stdout(File::create(directory.join("access.log")).unwrap())
-        .stderr(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
         .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(reader);
     let mut line = String::new();
     while !line.contains("listening on ") {
         line.clear();
@@ -55,7 +60,8 @@ fn requests(address: &str) {
 #[test]
 fn a_stalled_reader_of_the_log_stalls_no_request_and_misses_no_line() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut registry, mut stderr, address) = serve(directory.path());
+    let access_log = File::create(directory.path().join("access.log")).unwrap();
+    let (mut registry, mut stderr, address) = serve(directory.path(), access_log, io::pipe().unwrap());
     requests(&address);
     run(tool("kill").arg(registry.id().to_string()));
     let mut log = String::new();
@@ -70,8 +76,21 @@ fn a_stalled_reader_of_the_log_stalls_no_request_and_misses_no_line() {
 #[test]
 fn a_reader_of_the_log_that_never_comes_back_does_not_keep_the_process() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut registry, _unread, address) = serve(directory.path());
+    let (mut registry, _unread, address) = serve(directory.path(), Stdio::null(), io::pipe().unwrap());
     requests(&address);
     run(tool("kill").arg(registry.id().to_string()));
     assert!(registry.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_of_the_access_log_that_never_comes_back_does_not_keep_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_unread, stdout) = io::pipe().unwrap();
+    let (mut registry, mut stderr, address) = serve(directory.path(), stdout, io::pipe().unwrap());
+    requests(&address);
+    run(tool("kill").arg(registry.id().to_string()));
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    assert!(registry.wait().unwrap().success());
+    assert!(log.lines().last().unwrap().contains("stopped"), "{:?}", log.lines().last());
 }
