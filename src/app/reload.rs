@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_cache::Caches;
 use sampan_config::{Config, Environment, HttpConfig, Loaded, Source};
@@ -24,6 +25,8 @@ pub(super) struct Reload {
     running: Running,
     /// The configuration in effect.
     config: Config,
+    /// The grace period of the leases: that of the start.
+    grace: Option<Duration>,
     /// What this reload could not replace.
     failed: Vec<&'static str>,
 }
@@ -45,7 +48,8 @@ pub(super) struct Running {
 impl Reload {
     pub(super) fn new(loaded: &Loaded, environment: Environment, running: Running) -> Self {
         let (source, config) = (loaded.source.clone(), loaded.config.clone());
-        Self { source, environment, running, config, failed: Vec::new() }
+        let grace = config.gc.promised_grace();
+        Self { source, environment, running, config, grace, failed: Vec::new() }
     }
 
     /// Surveys the store while there is a page; never ends.
@@ -258,13 +262,17 @@ impl Reload {
         Some("ui".to_owned())
     }
 
-    /// Applies all changes of `gc`, unless they change the grace period, on which existing leases depend.
+    /// Applies the changes of `gc`, but for a grace period that is not that of the leases: what it collects waits for a restart,
+    /// and what collects nothing is applied without it.
     fn take_collection(&mut self, new: &Config) -> Option<String> {
-        let (old, new) = (&mut self.config.gc, &new.gc);
-        let is_new = *old != *new && old.promised_grace() == new.promised_grace();
-        if is_new {
-            *old = new.clone();
+        let (old, mut taken) = (&mut self.config.gc, new.gc.clone());
+        match taken.promised_grace() == self.grace {
+            true => {}
+            false if taken.enabled => taken.clone_from(old),
+            false => taken.grace = old.grace,
         }
+        let is_new = *old != taken;
+        *old = taken;
         self.running.collector.reconsider(collection::settings(&self.config));
         is_new.then(|| "gc".to_owned())
     }

@@ -127,3 +127,32 @@ fn garbage_is_collected_when_somebody_asks_for_it() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
 }
+
+#[test]
+fn collections_are_switched_off_and_on_by_sighup_with_the_grace_of_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = |gc: &str| config(directory.path()).replace("storage:", &format!("gc: {gc}\nstorage:"));
+    let registry = registry(directory.path(), &config("{enabled: true, interval: 100h}"));
+    let debug = debug(&registry);
+    let scheduled = || {
+        let state: serde_json::Value = serde_json::from_str(&get(debug, "/debug/gc")).unwrap();
+        (state["scheduled"].as_bool().unwrap(), state["grace_secs"].as_u64().unwrap())
+    };
+    let (day, path) = (86400, directory.path().join("sampan.yml"));
+    assert_eq!(scheduled(), (true, day));
+    for (gc, expected, found) in [
+        ("{enabled: false}", "SIGHUP: applied: gc", (false, day)),
+        ("{enabled: true, grace: 24h}", "SIGHUP: applied: gc", (true, day)),
+        // Switched off at once; the grace waits.
+        ("{enabled: false, grace: 1h}", "SIGHUP: applied: gc; gc waits for a restart", (false, day)),
+        ("{enabled: true, grace: 1h}", "SIGHUP: nothing was applied; gc waits for a restart", (false, day)),
+        ("{enabled: true}", "SIGHUP: applied: gc", (true, day)),
+    ] {
+        std::fs::write(&path, config(gc)).unwrap();
+        registry.process.signal("HUP");
+        let said = registry.process.wait_for(|line| line.contains("msg=\"SIGHUP: ").then(|| line.to_owned()));
+        assert!(said.contains("reading"), "{said}");
+        registry.process.wait_for(|line| line.contains(&format!("{expected}\"")).then_some(()));
+        assert_eq!(scheduled(), found, "{gc}");
+    }
+}
