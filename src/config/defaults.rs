@@ -18,9 +18,9 @@ pub(super) fn complete(root: &mut Node, kind: &Kind) -> Completed {
     completed
 }
 
-/// Completes a tree that is not a whole configuration and has no old spellings.
+/// Completes a tree that is a part of a section of ours, and has no old spellings.
 pub(super) fn complete_part(root: &mut Node, kind: &Kind) -> Completed {
-    let mut completed = Completed::default();
+    let mut completed = Completed { is_ours: true, ..Completed::default() };
     completed.node(root, kind, "");
     completed
 }
@@ -41,6 +41,8 @@ fn imply_read_only(root: &mut Node) {
 pub(super) struct Completed {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) mistakes: Vec<Diagnostic>,
+    /// Whether Distribution lacks the key that is being completed, or a section that has it.
+    is_ours: bool,
 }
 
 impl Completed {
@@ -95,7 +97,10 @@ impl Completed {
             return;
         }
         let value = slot(node, key.yaml);
+        let is_outer_ours = self.is_ours;
+        self.is_ours |= key.is_ours;
         self.node(value, &key.kind, path);
+        self.is_ours = is_outer_ours;
         if !value.is_null() {
             return;
         }
@@ -181,11 +186,10 @@ impl Completed {
             && text.bytes().all(|b| b.is_ascii_digit())
         {
             // A key of Distribution's keeps its meaning. Our own keys refuse a number without a unit.
-            if ["gc.", "access.", "ui.", "proxy.upstreams[", "sync["]
-                .iter()
-                .any(|ours| path.starts_with(ours))
-            {
-                let message = format!("{text} has no unit; write `{text}h` for hours, `{text}m` for minutes");
+            if self.is_ours {
+                let message = format!(
+                    "{text} has no unit; write `{text}h` for hours, `{text}m` for minutes, `{text}s` for seconds"
+                );
                 self.mistakes.push(Diagnostic::new(&node.origin, path, message));
                 return;
             }
@@ -244,4 +248,53 @@ fn variables_of(node: &Node) -> Vec<&Origin> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::root::ROOT;
+    use super::*;
+
+    /// Calls `visit` with a text for each duration, in which it is 30, and whether its key is ours.
+    fn visit_durations(
+        kind: &Kind,
+        is_ours: bool,
+        text: &dyn Fn(&str) -> String,
+        visit: &mut dyn FnMut(&str, bool),
+    ) {
+        match kind {
+            Kind::Duration => visit(&text("30"), is_ours),
+            Kind::List(item) => {
+                visit_durations(item, is_ours, &|inner| text(&format!("[{inner}]")), visit);
+            }
+            _ => {
+                for key in kind.keys() {
+                    let text = |inner: &str| text(&format!("{{{}: {inner}}}", key.yaml));
+                    // `storage.gc` is the old place of `gc`.
+                    if !key.yaml.is_empty() && !text("").starts_with("{storage: {gc:") {
+                        visit_durations(&key.kind, is_ours || key.is_ours, &text, visit);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_a_mistake_for_each_duration_of_ours_and_a_warning_for_others() {
+        let mut counts = (0, 0);
+        visit_durations(&ROOT, false, &|text| text.to_owned(), &mut |text, is_ours| {
+            let mut tree = parse(text, &|_, _| Origin::Default).unwrap().root;
+            let completed = complete(&mut tree, &ROOT);
+            let said = |found: &[Diagnostic], part| {
+                found.iter().filter(|found| found.to_string().contains(part)).count()
+            };
+            let found = (
+                said(&completed.mistakes, "30 has no unit"),
+                said(&completed.warnings, "30 without a unit is 30 nanoseconds"),
+            );
+            assert_eq!(found, if is_ours { (1, 0) } else { (0, 1) }, "{text}");
+            if is_ours { counts.0 += 1 } else { counts.1 += 1 }
+        });
+        assert!(counts.0 > 15 && counts.1 > 10, "{counts:?}");
+    }
 }

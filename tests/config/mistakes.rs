@@ -230,7 +230,7 @@ fn mistakes_about_the_storage_are_named() {
         ),
         (
             "storage: inmemory\ngc: { enabled: true, grace: 24 }",
-            "config.yml:3:29: gc.grace: 24 has no unit; write `24h` for hours, `24m` for minutes",
+            "config.yml:3:29: gc.grace: 24 has no unit; write `24h` for hours, `24m` for minutes, `24s` for seconds",
         ),
         (
             "storage: { inmemory: {}, gc: { enabled: true, window: 2-5 } }",

@@ -224,7 +224,7 @@ fn values_without_a_meaning_are_refused() {
         ),
         (
             quay("tags: { fresh: 30 }"),
-            "config.yml:3:75: proxy.upstreams[0].tags.fresh: 30 has no unit; write `30h` for hours, `30m` for minutes",
+            "config.yml:3:75: proxy.upstreams[0].tags.fresh: 30 has no unit; write `30h` for hours, `30m` for minutes, `30s` for seconds",
         ),
         (
             quay("tags: { stale: forever }"),

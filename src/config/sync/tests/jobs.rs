@@ -64,8 +64,7 @@ fn a_job_does_not_run_all_the_time() {
         &job("interval: 0s"),
         "config.yml:4:44: sync[0].interval: must be `1m` or more: each run asks the upstream for every tag",
     );
-    let no_unit =
-        "config.yml:4:44: sync[0].interval: 30 has no unit; write `30h` for hours, `30m` for minutes";
+    let no_unit = "config.yml:4:44: sync[0].interval: 30 has no unit; write `30h` for hours, `30m` for minutes, `30s` for seconds";
     assert!(checked(&job("interval: 30"), &[]).mistakes.starts_with(no_unit));
     is_refused(
         &job("window: 2-5"),
