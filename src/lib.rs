@@ -24,6 +24,8 @@ pub mod maintenance;
 pub mod notify;
 pub mod telemetry;
 #[cfg(test)]
+mod test_disk;
+#[cfg(test)]
 mod test_log;
 
 pub use sampan_client::http_client;

@@ -160,6 +160,7 @@ mod tests {
 
     use super::*;
     use crate::auth::AuditEvent;
+    use crate::test_disk::TestDisk;
     use crate::test_log::TestLog;
 
     #[test]
@@ -178,33 +179,10 @@ mod tests {
         assert!(line.contains("alice"), "{line}");
     }
 
-    /// A disk that has room for some bytes, and more after it was full once.
-    struct Disk {
-        content: Arc<Mutex<Vec<u8>>>,
-        room: usize,
-    }
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.room == 0 {
-                self.room = usize::MAX;
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let written = bytes.len().min(self.room);
-            self.room -= written;
-            self.content.lock().extend_from_slice(&bytes[..written]);
-            Ok(written)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn a_line_that_a_full_disk_cut_short_spoils_no_other() {
         let content = Arc::<Mutex<Vec<u8>>>::default();
-        let disk = Disk { content: Arc::clone(&content), room: 30 };
+        let disk = TestDisk { content: Arc::clone(&content), room: 30 };
         let (sender, mut lines) = line_queue();
         let writer = thread::spawn(move || {
             let open = |_: &Path| Err(io::ErrorKind::NotFound.into());
@@ -217,7 +195,7 @@ mod tests {
         sender.send(r#"{"user":"whole"}"#.to_owned());
         drop(sender);
         writer.join().unwrap();
-        let text = String::from_utf8(content.lock().clone()).unwrap();
+        let text = TestDisk::text(&content);
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!((text.lines().count(), &last["user"]), (2, &"whole".into()), "{text}");
     }
@@ -225,7 +203,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_again_loses_no_line() {
         let [old, new] = [(); 2].map(|()| Arc::<Mutex<Vec<u8>>>::default());
-        let disk = |content: &Arc<Mutex<Vec<u8>>>| Disk { content: Arc::clone(content), room: usize::MAX };
+        let disk =
+            |content: &Arc<Mutex<Vec<u8>>>| TestDisk { content: Arc::clone(content), room: usize::MAX };
         let (sender, mut lines) = line_queue();
         sender.send("one".to_owned());
         let sender = Mutex::new(Some(sender));
@@ -241,8 +220,7 @@ mod tests {
         let capture = log.capture();
         write_all(Path::new("audit.log"), open, disk(&old), &mut lines, &AtomicBool::new(true));
         drop(capture);
-        let text = |content: &Mutex<Vec<u8>>| String::from_utf8(content.lock().clone()).unwrap();
-        assert_eq!((text(&old).as_str(), text(&new).as_str()), ("one\n", "two\n"));
+        assert_eq!((TestDisk::text(&old).as_str(), TestDisk::text(&new).as_str()), ("one\n", "two\n"));
         assert!(log.text().contains("cannot open audit.file audit.log again"), "{}", log.text());
     }
 }
