@@ -11,6 +11,7 @@ use super::debug::Shown;
 use super::last_lines::LastLines;
 use super::opened::Opened;
 use super::reload::{Reload, Running};
+use super::signals::HarmlessSignals;
 use super::store::InUse;
 use super::ui::Pages;
 use super::{
@@ -47,6 +48,7 @@ pub struct App {
     pub(super) notifier: Option<Arc<Notifier>>,
     pub(super) traces: Option<Traces>,
     pub(super) reload: Reload,
+    pub(super) signals: HarmlessSignals,
     /// Marks the directory of the store as used by this process.
     pub(super) _used: Option<InUse>,
     pub(super) _last_lines: LastLines,
@@ -63,6 +65,7 @@ impl App {
         environment: Environment,
         drivers: &Drivers,
     ) -> Result<Self, AppError> {
+        let signals = HarmlessSignals::new().map_err(AppError::Signals)?;
         let config = &loaded.config;
         let (traces, doubt) = traces::traces_if_enabled();
         let (log_level, log_lines) =
@@ -191,6 +194,7 @@ impl App {
             notifier,
             traces,
             reload,
+            signals,
             _used: used,
             _last_lines: last_lines,
         })

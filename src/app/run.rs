@@ -23,7 +23,7 @@ impl App {
         let (collector, verifier, notifier) = (self.collector, self.verifier, self.notifier);
         let mut reload = self.reload;
         let drain_timeout = self.config.config.http.draintimeout;
-        let mut signals = Signals::new().map_err(AppError::Signals)?;
+        let mut signals = Signals::new(self.signals).map_err(AppError::Signals)?;
 
         let mut tasks = Tasks::default();
         if let Some(purging) = self.purging {
