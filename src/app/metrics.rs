@@ -309,11 +309,10 @@ pub(super) fn of_verifications(verifier: &Arc<Verifier>) -> Result<Vec<Box<dyn C
         counter("sampan_verify_failures_total", "Verifications that failed.", |totals| totals.failed)?,
         CallbackMetric::gauges(
             "sampan_verify_last_cycle_timestamp_seconds",
-            "When everything had last been hashed once.",
+            "When everything had last been hashed once; before that, since when it is tried.",
             &[],
             move || {
-                let ended = last.totals().last_cycle;
-                let seconds = ended.map(|time| {
+                let seconds = last.last_hashed().map(|time| {
                     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
                 });
                 seconds.map(|seconds| Sample::new([""; 0], seconds)).into_iter().collect()

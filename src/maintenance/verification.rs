@@ -24,6 +24,8 @@ use super::verify_state::VerifyRecord;
 pub struct Verifier {
     registry: Registry,
     settings: watch::Sender<Option<VerifySettings>>,
+    /// Since when there are settings that hash data. A plain mutex: held to read or replace.
+    hashing_since: Mutex<Option<SystemTime>>,
     /// A plain mutex: held to read or add.
     totals: Mutex<VerifyTotals>,
     pub(super) record: VerifyRecord,
@@ -67,6 +69,7 @@ impl Verifier {
     ) -> Self {
         Self {
             registry,
+            hashing_since: Mutex::new(settings.as_ref().filter(|new| new.data).map(|_| SystemTime::now())),
             settings: watch::Sender::new(settings),
             totals: Mutex::default(),
             record: VerifyRecord::default(),
@@ -76,6 +79,11 @@ impl Verifier {
 
     /// Replaces the settings; a running part is stopped if they differ.
     pub fn reconsider(&self, settings: Option<VerifySettings>) {
+        {
+            let mut since = self.hashing_since.lock();
+            let is_hashing = settings.as_ref().is_some_and(|new| new.data);
+            *since = is_hashing.then(|| since.unwrap_or_else(SystemTime::now));
+        }
         self.settings.send_if_modified(|present| {
             let has_changed = *present != settings;
             *present = settings;
@@ -86,6 +94,15 @@ impl Verifier {
     /// What was found so far.
     pub fn totals(&self) -> VerifyTotals {
         *self.totals.lock()
+    }
+
+    /// When everything had last been hashed once; before that, since when it is tried. `None` if it is not tried either.
+    pub fn last_hashed(&self) -> Option<SystemTime> {
+        let last = self.totals.lock().last_cycle;
+        last.or_else(|| {
+            let since = (*self.hashing_since.lock())?;
+            Some(self.record.cycle_begun(SystemTime::now()).unwrap_or(since))
+        })
     }
 
     /// Whether there are settings.
@@ -120,6 +137,8 @@ impl Verifier {
 
     async fn verify_repeatedly(&self, settings: &VerifySettings) {
         let spread = || SPREAD.min(settings.interval() / 10).mul_f64(rand::random_range(0.0..1.0));
+        // The window may open in hours.
+        self.look_up_cycle().await;
         sleep(spread()).await;
         loop {
             let now = SystemTime::now();
@@ -129,7 +148,11 @@ impl Verifier {
                 continue;
             }
             let pause = match self.registry.limits().read_only {
-                true => settings.interval(),
+                true => {
+                    // Others may verify the store.
+                    self.look_up_cycle().await;
+                    settings.interval()
+                }
                 false => self.verify_part(settings, now).await,
             };
             sleep(pause + spread()).await;
@@ -175,9 +198,7 @@ impl Verifier {
                         "verification: what was logged is logged again"
                     );
                 }
-                if let Ok(progress) = Progress::read(&self.registry).await {
-                    self.note_cycle(&progress);
-                }
+                self.look_up_cycle().await;
                 interval
             }
             Ok(Ok(VerificationTurn::NotDue(due_in))) => due_in,
@@ -196,6 +217,13 @@ impl Verifier {
         self.totals.lock().failed += 1;
         tracing::warn!(error, "cannot verify the store");
         interval
+    }
+
+    /// Notes how far the store's cycle is, unless the store does not say it.
+    async fn look_up_cycle(&self) {
+        if let Ok(progress) = Progress::read(&self.registry).await {
+            self.note_cycle(&progress);
+        }
     }
 
     fn note_cycle(&self, progress: &Progress) {

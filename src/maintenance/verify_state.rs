@@ -129,6 +129,11 @@ impl VerifyRecord {
         RunningPart { record: self, begun, clock: tokio::time::Instant::now(), hashed }
     }
 
+    /// When the store's present cycle began, as far as this process knows; `None` if there is none.
+    pub(super) fn cycle_begun(&self, now: SystemTime) -> Option<SystemTime> {
+        self.known.lock().progress.begun_by(now)
+    }
+
     /// Remembers the progress of the store.
     pub(super) fn note(&self, progress: &Progress) {
         self.known.lock().progress = progress.clone();

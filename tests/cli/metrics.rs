@@ -118,7 +118,7 @@ fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
     asked.push_str(&sample("alerts.rules").1);
     let asked = names(&asked);
     assert!(asked.len() > 20, "{asked:?}");
-    // Without TLS there is no certificate, and at first no cycle of verification has ended.
+    // Without TLS there is no certificate, and without `verify` nothing is hashed.
     // No run of a job had everything.
     let elsewhere = [
         "sampan_tls_certificate_expiry_timestamp_seconds",

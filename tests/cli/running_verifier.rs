@@ -5,6 +5,7 @@ use std::fs;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::debug_listener::{debug, get};
 use super::verify_command::{obstruct, site, verify};
@@ -155,3 +156,37 @@ fn damage_is_sent_to_the_endpoints_that_want_it() {
     }
     assert_eq!((&events[2]["action"], &deaf.events(1)[0]["action"]), (&"push".into(), &"push".into()));
 }
+
+#[test]
+fn the_time_of_the_last_cycle_is_known_from_the_start() {
+    let (site, ..) = site();
+    let hour = OffsetDateTime::now_utc().hour();
+    let closed = format!("{:02}:00-{:02}:00", (hour + 6) % 24, (hour + 8) % 24);
+    let config = filesystem_config(&site.path().join("data"))
+        .replace("http: {", "http: {debug: {addr: '127.0.0.1:0', prometheus: {enabled: true}}, ");
+    let config = format!("{config}verify: {{enabled: true, window: '{closed}'}}\n");
+    let read = |debug| {
+        let metrics = get(debug, "/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(METRIC)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("{METRIC} is not there: {metrics}"))
+    };
+    let begun = OffsetDateTime::now_utc().unix_timestamp() as f64;
+    let first = registry(site.path(), &config);
+    let since = read(debug(&first));
+    assert!(since >= begun && since < begun + 3600.0, "{since}, started at {begun}");
+    drop(first);
+    // A cycle that goes on, and one that has ended.
+    for (progress, expected) in [
+        (r#"{"cycle":{"begun_ms":1000000}}"#, 1000.0),
+        (r#"{"cycle":{"begun_ms":3000000},"last":{"begun_ms":1000000,"ended_ms":2000000}}"#, 2000.0),
+    ] {
+        let path = site.path().join("data").join(&Entry::Verification.path().as_str()[1..]);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, progress).unwrap();
+        let registry = registry(site.path(), &config);
+        let debug = debug(&registry);
+        while read(debug) != expected {}
+    }
+}
+
+const METRIC: &str = "sampan_verify_last_cycle_timestamp_seconds ";
