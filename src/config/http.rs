@@ -136,7 +136,7 @@ section! {
         /// The address of the debug server, which asks for no password: health, metrics, the effective configuration.
         pub addr: Option<ListenAddress>,
         /// Names that lead to it, besides addresses, `localhost`, this machine's name and those of `http.debug.addr` and
-        /// `http.host`; `/debug/config`, `/debug/gc` and `/debug/verify` answer to no other, see
+        /// `http.host`; `/debug/…` other than `/debug/health` answers to no other, see
         /// [operating.md](operating.md#what-to-look-at).
         pub hosts: Vec<String>; ours,
         /// Metrics.

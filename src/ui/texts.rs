@@ -31,10 +31,10 @@ texts! {
     log_in(): "Log in", "登入";
     log_out(): "Log out", "登出";
     logged_in_as(user: &str): "Logged in as {user}", "已登入：{user}";
-    settings(): "Language and theme", "語言與佈景主題";
+    settings(): "Language and theme", "語言與主題";
     language(): "Language", "語言";
     browser_language(): "As the browser", "跟隨瀏覽器";
-    theme(): "Theme", "佈景主題";
+    theme(): "Theme", "主題";
     theme_auto(): "As the system", "跟隨系統";
     theme_light(): "Light", "淺色";
     theme_dark(): "Dark", "深色";
@@ -51,7 +51,7 @@ texts! {
     next_page(): "Next page", "下一頁";
     first_page(): "First page", "第一頁";
     no_repositories(): "There is nothing here yet.", "目前沒有任何內容。";
-    no_repositories_visible(): "There is nothing that you may see.", "沒有您可檢視的內容。";
+    no_repositories_visible(): "There is nothing that you may see.", "沒有你可檢視的內容。";
     push_first(): "To push the first image:", "推送第一個映像：";
     nothing_found(text: &str): "Nothing has “{text}” in its name.", "名稱中沒有「{text}」。";
     not_all_searched(count: usize): "{count} repositories were looked at; the next page goes on.", "已查看 {count} 個儲存庫；下一頁會繼續。";
@@ -124,7 +124,7 @@ texts! {
     subject(): "Attached to", "附屬於";
     children(): "Images for each platform", "各平台的映像";
     missing_child(): "not in this registry", "不在此映像倉庫";
-    raw_manifest(): "Manifest as it is stored", "原始資訊清單";
+    raw_manifest(): "Manifest as it is stored", "原始 manifest";
     media_type(): "Media type", "媒體類型";
     artifact_type(): "Artifact type", "製品類型";
     number(): "No.", "編號";
@@ -147,7 +147,7 @@ texts! {
     other_images_as_of(): "Other images as of", "其他映像統計截至";
     layer(digest: &str): "Layer {digest}", "層 {digest}";
     images_with_layer(count: u64): "Images that have this layer: {count}", "有此層的映像：{count}";
-    no_images_with_layer(): "No image that you may see has this layer.", "您可檢視的映像均沒有此層。";
+    no_images_with_layer(): "No image that you may see has this layer.", "你可檢視的映像均沒有此層。";
     layers_not_known(): "What images share is known some minutes after the registry starts.", "映像倉庫啟動數分鐘後才會得知映像共用的層。";
     images_not_counted(count: u64): "There are so many images that {count} were not looked at.", "映像太多，有 {count} 個未有查看。";
     repository(): "Repository", "儲存庫";
@@ -176,7 +176,7 @@ texts! {
     wrong_login(): "Unknown user or wrong password.", "使用者不存在或密碼錯誤。";
     session_over(): "Log in to go on; your session is over or was never there.", "請登入以繼續；工作階段已結束或尚未登入。";
     too_many(seconds: u64): "Too many logins failed. Try again in {seconds} seconds.", "登入失敗次數過多，請於 {seconds} 秒後再試。";
-    login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄檔。";
+    login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄。";
     login_needs_both(): "Fill in the user and the password.", "請填寫使用者名稱及密碼。";
 
     // Deletion.
@@ -277,8 +277,8 @@ texts! {
     verified_now(): "Now", "目前進度";
     verified_since(): "since", "開始於";
     verified_numbers(blobs: u64, size: &str, damaged: u64): "blobs and manifests: {blobs}, {size}; damaged or unreadable: {damaged}",
-        "Blob 及資訊清單：{blobs}，{size}；損壞或無法讀取：{damaged}";
-    verified_structure(): "Tags and manifests last read", "最近讀取標籤及資訊清單";
+        "Blob 及 manifest：{blobs}，{size}；損壞或無法讀取：{damaged}";
+    verified_structure(): "Tags and manifests last read", "最近讀取標籤及 manifest";
     problems_found(): "Problems that this process has found", "此程序發現的問題";
     problems_none(): "None since it started.", "啟動以來沒有發現問題。";
     problem_found_at(): "Found", "發現時間";
@@ -294,9 +294,9 @@ texts! {
     // Access tokens.
     tokens(): "Access tokens", "存取權杖";
     tokens_purpose(): "A token is a password for a program. It can do what it says, and nothing that you cannot do.",
-        "權杖是供程式使用的密碼，權限以所列範圍為限，亦不會超出您本身的權限。";
+        "權杖是供程式使用的密碼，權限以所列範圍為限，亦不會超出你本身的權限。";
     tokens_need_password(): "Only a login by password can see or make tokens.", "只有以密碼登入才可檢視或建立權杖。";
-    no_tokens(): "You have no token yet.", "您尚未有權杖。";
+    no_tokens(): "You have no token yet.", "你尚未有權杖。";
     rights(): "Rights", "權限";
     except(): "Except", "除外";
     ends(): "Ends", "到期";
@@ -309,7 +309,7 @@ texts! {
     revoke_effect(): "Programs that use the token cannot log in any more. There is no way back.", "使用此權杖的程式將無法再登入，且不能還原。";
     token_revoked(name: &str): "{name} is revoked. Every registry over this store refuses it within ten seconds.",
         "{name} 已撤銷，此儲存後端的所有映像倉庫會於十秒內拒絕它。";
-    token_gone(): "You have no such token any more.", "您已沒有該權杖。";
+    token_gone(): "You have no such token any more.", "你已沒有該權杖。";
     new_token(): "New token", "新增權杖";
     create(): "Create", "建立";
     secret(): "Secret", "密鑰";
@@ -320,37 +320,37 @@ texts! {
     may_push(): "pull and push", "拉取及推送";
     may_delete(): "pull and delete", "拉取及刪除";
     may_all(): "pull, push and delete", "拉取、推送及刪除";
-    token_on(): "Repositories, as names or patterns: team/app team/*", "儲存庫名稱或模式：team/app team/*";
+    token_on(): "Repositories, as names or patterns: team/app team/*", "儲存庫名稱或樣式：team/app team/*";
     token_except(): "Except these (optional)", "以下除外（可不填）";
     token_expires(): "Valid for, such as 12h or 90d.", "有效期，例如 12h 或 90d。";
     token_longest(longest: &str): "At most {longest}.", "最長 {longest}。";
     token_note(): "Note (optional)", "備註（可不填）";
     token_name_rule(): "The name and yours have 128 bytes at most, without colons and control characters.",
-        "名稱連同您的名稱最多 128 位元組，不可有冒號或控制字元。";
+        "名稱連同你的名稱最多 128 位元組，不可有冒號或控制字元。";
     token_note_rule(): "The note is one line of 128 bytes at most.", "備註只可為一行，最多 128 位元組。";
-    token_rights_rule(): "The repositories must be names or patterns such as team/app or team/*.", "儲存庫須為名稱或模式，例如 team/app 或 team/*。";
+    token_rights_rule(): "The repositories must be names or patterns such as team/app or team/*.", "儲存庫須為名稱或樣式，例如 team/app 或 team/*。";
     token_expires_rule(): "The time must be a duration such as 12h or 90d, or never.", "有效期須如 12h 或 90d，或 never。";
     token_expires_within(longest: &str): "The time must be a duration such as 12h or 90d, and at most {longest}.",
         "有效期須如 12h 或 90d，最長 {longest}。";
     token_taken(name: &str): "There is a user or token {name} already. Choose another name.", "已有使用者或權杖 {name}，請選擇其他名稱。";
-    token_too_many(most: usize): "You have {most} tokens, the most of a user. Revoke one first.", "您已有 {most} 個權杖，已達上限，請先撤銷一個。";
+    token_too_many(most: usize): "You have {most} tokens, the most of a user. Revoke one first.", "你已有 {most} 個權杖，已達上限，請先撤銷一個。";
 
     // Errors.
     not_found(): "There is no such page", "沒有此頁面";
-    not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或您無權檢視。";
+    not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或你無權檢視。";
     forbidden(): "That is not allowed", "不允許此操作";
     forged(): "The form did not come from this page. Go back, load the page again, and send it once more.",
         "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
     failed(): "The registry could not do it", "映像倉庫未能完成";
     busy_with_preview(): "Another preview of a deletion is still being made. Try again in a moment.", "另一項刪除預覽仍在計算，請稍後再試。";
     failed_because(): "The store did not answer as it should. The log has the reason under this request:",
-        "儲存後端未有正常回應。原因見記錄檔，請求編號為：";
+        "儲存後端未有正常回應。原因見記錄，請求編號為：";
     storage_full(): "The store has no space left. Free some space on its disk, or collect garbage.",
         "儲存後端已滿，請騰出磁碟空間或進行垃圾回收。";
     try_again(): "The store is busy or cannot be reached at the moment. Try again in a while.", "儲存後端忙碌或暫時無法連線，請稍後再試。";
     too_large(): "The form is too large", "表單過大";
     too_large_remedy(): "Nothing was changed. Go back, and choose or write less at a time.", "沒有任何更改。請返回，每次選擇或填寫較少內容。";
-    too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "您的地址同時傳送太多表單，請稍後再試。";
+    too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "你的地址同時傳送太多表單，請稍後再試。";
     unhealthy(): "A health check of the registry fails, so it takes no requests. Try again in a while.",
         "映像倉庫的健康檢查失敗，暫不接受要求，請稍後再試。";
     wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
