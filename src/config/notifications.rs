@@ -8,6 +8,7 @@ use sampan_shown_url::ShownUrl;
 
 use super::findings::{Findings, is_header, is_http_url};
 use super::section::section;
+use super::suggest;
 use super::values::ByteSize;
 use super::{Diagnostic, Node, Secret};
 
@@ -66,6 +67,9 @@ section! {
         pub actions: Vec<String>,
     }
 }
+
+/// The actions of events.
+const ACTIONS: [&str; 5] = ["pull", "push", "mount", "delete", "damage"];
 
 section! {
     /// `notifications.queue`.
@@ -129,6 +133,10 @@ impl NotificationsConfig {
         }
         if endpoint.threshold < 0 {
             oddities.push(("threshold", "is negative and counts as 10".to_owned()));
+        }
+        for action in endpoint.ignore.actions.iter().filter(|action| !ACTIONS.contains(&action.as_str())) {
+            let message = format!("no event has the action `{action}`{}", suggest::hint(action, ACTIONS));
+            oddities.push(("ignore.actions", message));
         }
         oddities
     }

@@ -46,13 +46,13 @@ impl UiConfig {
             return;
         }
         let refused = match auth {
-            AuthConfig::Token(_) => Some("token: only its token server knows who may see what"),
-            AuthConfig::Silly(_) => Some("silly: it has no passwords"),
+            AuthConfig::Token(_) => Some("token`, where the token server alone knows the rights of a user"),
+            AuthConfig::Silly(_) => Some("silly`, which has no passwords"),
             AuthConfig::Htpasswd(_) | AuthConfig::None => None,
         };
         if let Some(reason) = refused {
             let message =
-                format!("is not possible with `auth: {reason}`; set it to `false`, or use `auth: htpasswd`");
+                format!("is not possible with `auth: {reason}; set it to `false`, or use `auth: htpasswd`");
             found.mistake("ui.enabled", message);
         }
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);

@@ -333,6 +333,37 @@ fn endpoints_with_one_name_and_a_negative_threshold_cause_a_warning_as_distribut
 }
 
 #[test]
+fn an_ignored_action_that_no_event_has_causes_a_warning_with_the_nearest_one() {
+    let endpoint = |actions: &str| {
+        format!(
+            "{MINIMAL}notifications: {{ endpoints: [{{ name: a, url: 'http://h/1', ignore: {{ actions: {actions} }} }}] }}\n"
+        )
+    };
+    let warned = warnings(&endpoint("[pul, Push, damage]"), &[]);
+    for message in ["`pul`; did you mean `pull`?", "`Push`; did you mean `push`?"] {
+        let line = format!("notifications.endpoints[0].ignore.actions: no event has the action {message}");
+        assert!(warned.contains(&line), "{warned}");
+    }
+    assert!(!warned.contains("`damage`"), "{warned}");
+    let warned = warnings(&endpoint("[pull, push, mount, delete, damage]"), &[]);
+    assert!(!warned.contains("action"), "{warned}");
+}
+
+#[test]
+fn the_page_is_refused_with_the_kind_of_login_and_the_reason() {
+    for (auth, reason) in [
+        ("silly: { realm: r, service: s }", "`auth: silly`, which has no passwords; set it to `false`"),
+        (
+            "token: { realm: 'http://h/', service: s, issuer: i, jwks: /j }",
+            "`auth: token`, where the token server alone knows the rights of a user; set it to `false`",
+        ),
+    ] {
+        let found = mistakes(&format!("{MINIMAL}auth: {{ {auth} }}\nui: {{ enabled: true }}\n"), &[]);
+        assert!(found.contains(&format!("ui.enabled: is not possible with {reason}")), "{found}");
+    }
+}
+
+#[test]
 fn settings_without_effect_cause_a_warning() {
     let tls = "http: { tls: { certificate: /c, key: /k, clientauth: request-client-cert, minimumtls: tls1.3, ciphersuites: \
                [TLS_AES_128_GCM_SHA256] }, h2c: { enabled: true } }";
