@@ -80,7 +80,7 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        reject_sources("ls", &options)?;
+        reject_others("ls", &options)?;
         let source = source(drivers, &options).await?;
         let json = options.format == ReportFormat::Json;
         let mut listings = Vec::new();
@@ -118,7 +118,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
 pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        reject_sources("du", &options)?;
+        reject_others("du", &options)?;
         let source = source(drivers, &options).await?;
         let usage = measure(&source, &options.repositories).await?;
         if usage.repositories.is_empty() && !options.repositories.is_empty() {
@@ -154,8 +154,19 @@ pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     })
 }
 
-/// Refuses a configuration file or a URL as argument: other commands take one there, these take repositories.
-fn reject_sources(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
+/// Refuses a pattern, a configuration file or a URL as argument: other commands take one there, these take repositories.
+fn reject_others(command: &str, options: &InventoryOptions) -> Result<(), clap::Error> {
+    for name in &options.repositories {
+        if !name.contains("://")
+            && let Some((above, _)) = name.split_once(['*', '?', '[', '{'])
+        {
+            let above = above.rsplit_once('/').map_or(String::new(), |(above, _)| format!(" {above}"));
+            return Err(misunderstood(format!(
+                "`{name}` is a pattern, and `{command}` takes names and includes what is below them: write \
+                 `registry {command}{above}`"
+            )));
+        }
+    }
     if options.config.is_some() || options.url.is_some() {
         return Ok(());
     }

@@ -60,7 +60,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use self::args::{Args, Command};
 use crate::drivers::Drivers;
@@ -81,10 +81,14 @@ pub fn main(drivers: Drivers) -> ExitCode {
 }
 
 fn run(drivers: Drivers) -> ExitCode {
-    let args = match Args::try_parse_from(args::with_implied_serve(std::env::args_os())) {
-        Ok(args) => args,
+    let given = args::with_implied_serve(std::env::args_os());
+    let parsed = Args::command().try_get_matches_from(given);
+    let parsed = parsed.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return misused(&error),
     };
+    let exit = |result| exit(result, &matches);
     let result = match args.command {
         None => help(),
         Some(Command::GarbageCollect(options)) => {
@@ -122,27 +126,40 @@ fn run(drivers: Drivers) -> ExitCode {
             Ok(())
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref() {
-            Some(misunderstood) => misused(misunderstood),
-            None => {
-                print_error(&*error);
-                ExitCode::FAILURE
-            }
-        },
-    }
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    failed(error, &matches, |_| ExitCode::FAILURE)
 }
 
 /// The exit code of a command that has several for failures.
-fn exit(result: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
-    result.unwrap_or_else(|error| match error.downcast_ref() {
-        Some(misunderstood) => misused(misunderstood),
-        None => {
+fn exit(result: Result<ExitCode, Box<dyn Error>>, matches: &ArgMatches) -> ExitCode {
+    result.unwrap_or_else(|error| failed(error, matches, transfer::exit_code))
+}
+
+/// Prints the error of the command in `matches`. Unless the error is in the arguments, `code` has the exit code.
+fn failed(
+    error: Box<dyn Error>,
+    matches: &ArgMatches,
+    code: impl Fn(&(dyn Error + 'static)) -> ExitCode,
+) -> ExitCode {
+    match error.downcast::<clap::Error>() {
+        Ok(misunderstood) => misused(&misunderstood.format(&mut used_command(matches))),
+        Err(error) => {
             print_error(&*error);
-            transfer::exit_code(&*error)
+            code(&*error)
         }
-    })
+    }
+}
+
+/// The command in `matches`, which has its own usage: `registry backup prune`.
+fn used_command(mut matches: &ArgMatches) -> clap::Command {
+    let mut command = Args::command();
+    command.build();
+    while let Some((name, below)) = matches.subcommand()
+        && let Some(subcommand) = command.find_subcommand(name)
+    {
+        (command, matches) = (subcommand.clone(), below);
+    }
+    command
 }
 
 /// A command's result: an error is printed with its causes and yields exit code 1.
@@ -163,9 +180,9 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// An error in the arguments of a command, with exit code 2.
+/// An error in the arguments of a command, with exit code 2. The usage is added where the error is printed.
 fn misunderstood(message: String) -> clap::Error {
-    Args::command().error(ErrorKind::ValueValidation, message)
+    clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
 fn help() -> Outcome {

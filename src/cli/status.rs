@@ -45,14 +45,15 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
             let reason = serde_json::from_str::<Value>(&text).ok();
             let reason =
                 reason.as_ref().and_then(|reason| reason["error"].as_str()).unwrap_or(text.trim_end());
-            return Err(format!("garbage collection did not start: {reason}").into());
+            return Err(format!("garbage collection did not start: {reason}{}", elsewhere(status)).into());
         }
     }
     let (_, ready) = asked.get("readyz", Method::Get)?;
     let (_, health) = asked.get("debug/health", Method::Get)?;
     let (status, collection) = asked.get("debug/gc", Method::Get)?;
     if status != 200 {
-        return Err(format!("{}: {} ({status})", asked.shown(), collection.trim_end()).into());
+        let (shown, reason) = (asked.shown(), collection.trim_end());
+        return Err(format!("{shown}: {reason} ({status}){}", elsewhere(status)).into());
     }
     let (health, collection): (Value, Value) =
         (serde_json::from_str(&health)?, serde_json::from_str(&collection)?);
@@ -72,6 +73,11 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The remedy where the debug listener's pages are not found: clients have another listener.
+fn elsewhere(status: u16) -> &'static str {
+    if status == 404 { ": this is not the debug listener; pass the address of http.debug.addr" } else { "" }
 }
 
 /// The registry on this machine may have any certificate: it has none for the address at which it is asked.

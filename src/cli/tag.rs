@@ -1,6 +1,7 @@
 //! `registry tag`: the tags that deletions removed, and their restoration.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Subcommand;
 use sampan_config::Loaded;
@@ -17,9 +18,10 @@ use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TagCommand {
-    /// List removed tags, the latest removal first: tag, digest, time, and who or which rule removed it
+    /// List removed tags, the latest removal first: tag, digest, time, and the user who removed it
     Removed {
         /// The repository
+        #[arg(value_parser = repository)]
         repository: RepositoryName,
         /// Only the removals of this tag
         tag: Option<Tag>,
@@ -34,6 +36,7 @@ pub(super) enum TagCommand {
     /// A manifest that was deleted with its tags comes back as well.
     Restore {
         /// The repository
+        #[arg(value_parser = repository)]
         repository: RepositoryName,
         /// The tag
         tag: Tag,
@@ -56,6 +59,16 @@ pub(super) struct CommonOptions {
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
+}
+
+/// Parses the name of a repository; other commands take `team/app:1.3`.
+fn repository(text: &str) -> Result<RepositoryName, String> {
+    text.parse().map_err(|error: <RepositoryName as FromStr>::Err| match text.rsplit_once(':') {
+        Some((name, tag)) if name.parse::<RepositoryName>().is_ok() && tag.parse::<Tag>().is_ok() => {
+            format!("the tag is a word of its own: `{name} {tag}`")
+        }
+        _ => error.to_string(),
+    })
 }
 
 pub(super) fn run(drivers: &Drivers, command: TagCommand) -> Outcome {

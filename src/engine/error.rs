@@ -27,7 +27,7 @@ pub enum Error {
     #[error("tag {1} of {0} exists and points at {2}")]
     TagExists(RepositoryName, Tag, Digest),
     /// No removal of the tag is recorded.
-    #[error("no removal of tag {1} of {0} is recorded: name the digest that it is to point at")]
+    #[error("no removal of tag {1} of {0} is recorded: pass its digest as the last argument")]
     TagNotRemoved(RepositoryName, Tag),
     /// The client's body broke off or was unreadable.
     #[error("the request's body could not be read")]

@@ -31,6 +31,11 @@ fn a_registry_says_whether_it_is_well() {
         let ended = ask(directory.path(), &["health", "--url", &url]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "ok\n"), "{ended:?}");
     }
+    let ended = ask(directory.path(), &["status", "--url", &url]);
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("pass the address of http.debug.addr"),
+        "{ended:?}"
+    );
     fs::write(&bad, "").unwrap();
     registry.process.wait_for(|line| line.contains("file exists").then_some(()));
     let ended = ask(directory.path(), &["health", "--url", &url]);

@@ -37,6 +37,36 @@ fn a_command_that_is_not_understood_ends_with_2() {
 }
 
 #[test]
+fn a_mistake_in_the_arguments_shows_the_usage_of_the_command() {
+    for (args, usage) in [
+        (&["backup", "prune", "backup.yml"][..], "Usage: registry backup prune "),
+        (&["export", "app", "--split", "5", "-o", "a.tar"], "Usage: registry export "),
+        (&["verify", "--rate", "0"], "Usage: registry verify "),
+        (&["status", "--insecure"], "Usage: registry status "),
+    ] {
+        let ended = run(args);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(usage), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_pattern_and_a_tag_in_the_place_of_a_name_are_named_with_what_to_write() {
+    for (args, message) in [
+        (&["du", "team/*"][..], "write `registry du team`"),
+        (&["ls", "-c", "c.yml", "team/app-*/x"], "write `registry ls team`"),
+        (&["ls", "**"], "write `registry ls`"),
+        (&["tag", "restore", "team/app:1.3"], "the tag is a word of its own: `team/app 1.3`"),
+        (&["tag", "removed", "team/app:1.3"], "the tag is a word of its own: `team/app 1.3`"),
+        (&["tag", "removed", "Team"], "invalid value 'Team'"),
+    ] {
+        let ended = run(args);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(message), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     let ended = run(&["completion", "bash"]);
     assert_eq!(ended.code, Some(0));
