@@ -29,7 +29,7 @@ pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode,
     match command {
         AccessCommand::Check(options) => check_rules(&Rules::load(drivers, &options)?, options.format),
         AccessCommand::Explain { token: Some(token), options, .. } => {
-            explain_token(drivers, &token, options.config(), options.format)
+            explain_token(drivers, &token, options.config.path(), options.format)
         }
         AccessCommand::Explain {
             who: Some(who),
@@ -46,7 +46,7 @@ pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode,
             Err(misunderstood("WHO REPOSITORY ACTION, or --token FILE".to_owned()).into())
         }
         AccessCommand::Import { zot } => import(&zot),
-        AccessCommand::RotateKey { config } => rotate_key(&find(drivers, config)?.config),
+        AccessCommand::RotateKey { config } => rotate_key(&find(drivers, config.path())?.config),
     }
 }
 
@@ -84,7 +84,7 @@ impl Rules {
             let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
             return Ok(Self { rules, warnings, users: None });
         }
-        let loaded = find(drivers, options.config())?;
+        let loaded = find(drivers, options.config.path())?;
         print_warnings(&loaded.warnings);
         let Some(access) = &loaded.config.access else {
             let problem = "has no section `access`, so every user that logs in may do everything";

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use sampan_engine::oci::RepositoryName;
 
 use super::args::ReportFormat;
+use super::config_argument::ConfigArgument;
 use crate::auth::Action;
 
 #[derive(Debug, Subcommand)]
@@ -59,35 +60,23 @@ pub(super) enum AccessCommand {
     },
     /// Put a new key before those that sign tokens; the others still verify them
     RotateKey {
-        /// The configuration; else the one that `serve` would use
-        #[arg(value_name = "CONFIG")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgument,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RulesOptions {
     /// Read this policy file, in place of the rules of the configuration
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "config_option"])]
     pub(super) file: Option<PathBuf>,
 
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
-    /// The configuration, as the last word or by this option; else the one that `serve` would use
-    #[arg(short = 'c', long = "config", value_name = "CONFIG", conflicts_with_all = ["config", "file"])]
-    pub(super) config_option: Option<PathBuf>,
-
-    /// The configuration; else the one that `serve` would use
-    pub(super) config: Option<PathBuf>,
-}
-
-impl RulesOptions {
-    /// The configuration, wherever it is named.
-    pub(super) fn config(&self) -> Option<PathBuf> {
-        self.config.clone().or_else(|| self.config_option.clone())
-    }
+    #[command(flatten)]
+    pub(super) config: ConfigArgument,
 }
 
 fn parse_action(text: &str) -> Result<Action, String> {

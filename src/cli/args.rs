@@ -14,6 +14,7 @@ use super::backup::BackupCommand;
 use super::bench::BenchOptions;
 use super::bundle::BundleCommand;
 use super::cache::CacheCommand;
+use super::config_argument::ConfigArgument;
 use super::copy::CopyArgs;
 use super::export_args::ExportArgs;
 use super::import::ImportArgs;
@@ -49,12 +50,16 @@ pub(super) enum Command {
     ///
     /// `registry FILE.yml` means the same, for the image's entry point.
     Serve {
+        /// The configuration, as the last word or by this option
+        #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "config")]
+        config_option: Option<PathBuf>,
+
         /// The configuration; else $REGISTRY_CONFIGURATION_PATH, /etc/distribution/config.yml or
         /// /etc/docker/registry/config.yml, else a registry on localhost:5000 with its data in ./registry-data
         config: Option<PathBuf>,
 
         /// Serve the registry on localhost:5000, ignoring configurations in these places
-        #[arg(long, conflicts_with = "config")]
+        #[arg(long, conflicts_with_all = ["config", "config_option"])]
         default: bool,
     },
 
@@ -185,8 +190,8 @@ pub(super) struct CollectOptions {
     #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     pub(super) yes: bool,
 
-    /// The configuration; else the one that `serve` would use
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgument,
 }
 
 #[derive(Debug, clap::Args)]
@@ -216,14 +221,14 @@ pub(super) struct InventoryOptions {
 pub(super) struct HealthOptions {
     /// The registry's URL, such as https://registry.example:5000; else http.addr of the configuration, on
     /// this machine
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "config_option"])]
     pub(super) url: Option<Url>,
 
     #[command(flatten)]
     pub(super) trust: TrustOptions,
 
-    /// The configuration; else the one that `serve` would use
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgument,
 }
 
 /// Which certificates the registry at `--url` may have.
@@ -248,7 +253,7 @@ impl TrustOptions {
 pub(super) struct StatusOptions {
     /// The debug listener's URL, such as http://localhost:5001; else http.debug.addr of the configuration, on
     /// this machine
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "config_option"])]
     pub(super) url: Option<Url>,
 
     #[command(flatten)]
@@ -262,8 +267,8 @@ pub(super) struct StatusOptions {
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(super) format: ReportFormat,
 
-    /// The configuration; else the one that `serve` would use
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgument,
 }
 
 /// An output format.
@@ -290,13 +295,13 @@ pub(super) enum ConfigCommand {
         #[arg(long)]
         without_files: bool,
 
-        /// The configuration; else the one that `serve` would use
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgument,
     },
     /// Print the effective configuration, each value with its source, without secrets
     Show {
-        /// The configuration; else the one that `serve` would use
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgument,
     },
 }
 

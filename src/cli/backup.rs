@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::backup_report as report;
+use super::config_argument::{BackupArgument, ConfigArgument};
 use super::interruption::until_interrupted;
 use super::migrate::{parse_rate, with_progress};
 use super::since::Since;
@@ -58,8 +59,8 @@ pub(super) struct RunArgs {
     yes: bool,
     #[command(flatten)]
     common: CommonOptions,
-    /// The configuration of the store; else the one that `serve` would use
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgument,
 }
 
 #[derive(Debug, Args)]
@@ -67,8 +68,8 @@ pub(super) struct ListArgs {
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
-    /// The configuration of the store of the backups
-    backup: PathBuf,
+    #[command(flatten)]
+    backup: BackupArgument,
 }
 
 #[derive(Debug, Args)]
@@ -128,8 +129,8 @@ pub(super) struct PruneArgs {
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
-    /// The configuration of the store of the backups
-    backup: PathBuf,
+    #[command(flatten)]
+    backup: BackupArgument,
 }
 
 #[derive(Debug, Args)]
@@ -143,8 +144,8 @@ pub(super) struct VerifyArgs {
     /// The output format
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
-    /// The configuration of the store of the backups
-    backup: PathBuf,
+    #[command(flatten)]
+    backup: BackupArgument,
 }
 
 #[derive(Debug, Args)]
@@ -216,7 +217,7 @@ async fn save(
     stop: &CancellationToken,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let (selection, matched) = selected::noted(&args.repository, "only repositories can be saved")?;
-    let source = find(drivers, args.config)?;
+    let source = find(drivers, args.config.path())?;
     let target = find(drivers, Some(args.to))?;
     let BackupStores { source, from, target, to } =
         app::backup_stores(&source.config, &target.config, drivers, false).await?;
@@ -243,7 +244,7 @@ async fn save(
 }
 
 async fn list(drivers: &Drivers, args: ListArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let registry = store::open_to_read(drivers, &find(drivers, Some(args.backup))?).await?;
+    let registry = store::open_to_read(drivers, &find(drivers, args.backup.path())?).await?;
     let mut found = Vec::new();
     let mut is_whole = true;
     for id in backup::list(&registry).await? {
@@ -315,7 +316,7 @@ async fn prune(
         let message = "no snapshot would stay: pass at least one of --last, --hourly, --daily, --weekly, --monthly, --yearly";
         return Err(misunderstood(message.to_owned()).into());
     }
-    let loaded = find(drivers, Some(args.backup))?;
+    let loaded = find(drivers, args.backup.path())?;
     let registry = match args.dry_run {
         true => store::open_to_read(drivers, &loaded).await?,
         false => store::open_to_change(drivers, &loaded).await?,
@@ -339,7 +340,7 @@ async fn verify_all(
     args: VerifyArgs,
     stop: &CancellationToken,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let registry = store::open_to_read(drivers, &find(drivers, Some(args.backup))?).await?;
+    let registry = store::open_to_read(drivers, &find(drivers, args.backup.path())?).await?;
     let options = verify::Options {
         data: (!args.quick).then_some(verify::Start::Beginning),
         threads: std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,6 +1,5 @@
 //! `registry cache`: caches of other registries, from the command line.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +12,7 @@ use sampan_transfer::{Platform, Selector};
 use serde_json::json;
 
 use super::args::ReportFormat;
+use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
 use super::terminal::{count, say, warn};
@@ -31,9 +31,8 @@ pub(super) enum CacheCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CompleteArgs {
-    /// The configuration, whether or not a registry runs on it
-    #[arg(value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgument,
 
     /// Only these repositories: `docker.io/library/*`, `quay.io/**`
     #[arg(long, value_name = "GLOB")]
@@ -72,7 +71,7 @@ pub(super) fn run(drivers: &Drivers, command: CacheCommand) -> Result<ExitCode, 
 async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Failure> {
     let (selection, matched) = selected::noted(&args.repository, "an image to fetch is `--image`")?;
     let images = args.image.iter().map(|text| image(text)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = check::find(drivers, Some(args.config.clone()))?;
+    let loaded = check::find(drivers, args.config.path())?;
     store::refuse_in_memory(&loaded, "nothing can be fetched into it by another process")?;
     let registry = match args.dry_run {
         true => store::open_to_read(drivers, &loaded).await?,

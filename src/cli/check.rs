@@ -18,10 +18,10 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Check { for_registry, without_files, config } => {
             let files = if without_files { Files::LeaveAlone } else { Files::Open };
-            check(drivers, config, files, for_registry)
+            check(drivers, config.path(), files, for_registry)
         }
         ConfigCommand::Show { config } => {
-            let loaded = find(drivers, config)?;
+            let loaded = find(drivers, config.path())?;
             print_warnings(&loaded.warnings);
             say(show(&loaded).trim_end());
             Ok(())

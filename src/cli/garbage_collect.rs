@@ -24,7 +24,7 @@ pub(super) fn run(
     drivers: &Drivers,
     command: CollectOptions,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let Loaded { config, source, .. } = check::find(drivers, command.config)?;
+    let Loaded { config, source, .. } = check::find(drivers, command.config.path())?;
     let grace = command.grace.map_or_else(|| default_grace(&config), |grace| grace.0);
     let uploads = &config.storage.maintenance.uploadpurging;
     let json = command.format == ReportFormat::Json;

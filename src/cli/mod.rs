@@ -16,6 +16,7 @@ mod bundle_verify;
 mod cache;
 mod certificate;
 mod check;
+mod config_argument;
 mod copy;
 mod endpoint;
 mod export;
@@ -108,7 +109,9 @@ fn run(drivers: Drivers) -> ExitCode {
         Some(Command::Sync(args)) => return exit(sync::run(&drivers, args)),
         Some(Command::Access(command)) => return exit(access::run(&drivers, command)),
         Some(Command::Inventory(args)) => inventory::inventory(&drivers, args),
-        Some(Command::Serve { config, default }) => serve::run(&drivers, config, default),
+        Some(Command::Serve { config_option, config, default }) => {
+            serve::run(&drivers, config.or(config_option), default)
+        }
         Some(Command::Health(options)) => status::health(&drivers, options),
         Some(Command::Status(options)) => status::status(&drivers, options),
         Some(Command::Ls(options)) => inventory::ls(&drivers, options),

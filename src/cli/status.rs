@@ -21,7 +21,7 @@ pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
     let asked = match &options.url {
         Some(url) => Asked::at(url.clone(), "/readyz", options.trust)?,
         None if options.trust.is_given() => return Err(needs_url().into()),
-        None => Asked::of_clients(&check::find(drivers, options.config)?.config)?,
+        None => Asked::of_clients(&check::find(drivers, options.config.path())?.config)?,
     };
     let (status, text) = asked.get("readyz", Method::Get)?;
     match status {
@@ -37,7 +37,7 @@ pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
     let asked = match &options.url {
         Some(url) => Asked::at(url.clone(), "", options.trust)?,
         None if options.trust.is_given() => return Err(needs_url().into()),
-        None => Asked::of_operators(&check::find(drivers, options.config)?.config)?,
+        None => Asked::of_operators(&check::find(drivers, options.config.path())?.config)?,
     };
     if options.collect_garbage {
         let (status, text) = asked.get("debug/gc", Method::Post)?;

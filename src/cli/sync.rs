@@ -1,6 +1,5 @@
 //! `registry sync`: the jobs that copy from other registries, once.
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -13,6 +12,7 @@ use sampan_sync::{Change, Job, JobReport, RunOptions, Running};
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
+use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
 use super::terminal::{count, printable, say, warn};
@@ -24,9 +24,8 @@ use crate::maintenance::save_cache_uses;
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArgs {
-    /// The configuration, whether or not a registry runs on it
-    #[arg(value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgument,
 
     /// Only this job
     #[arg(long, value_name = "NAME")]
@@ -53,7 +52,7 @@ pub(super) fn run(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure
 }
 
 async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
-    let loaded = check::find(drivers, Some(args.config.clone()))?;
+    let loaded = check::find(drivers, args.config.path())?;
     let jobs = app::sync_jobs(&loaded.config)?;
     let jobs: Vec<Job> = jobs.into_iter().map(|(job, _)| job).collect();
     let jobs = chosen(jobs, &args.job)?;

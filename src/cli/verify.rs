@@ -1,7 +1,6 @@
 //! `registry verify`: whether the store is whole, and which images need what is not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +20,7 @@ use sampan_transfer::{Progress, Selector, Source};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
+use super::config_argument::ConfigArgument;
 use super::endpoint::Endpoint;
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
@@ -35,9 +35,8 @@ const DAMAGED: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyOptions {
-    /// The configuration of the store, whether or not a registry runs on it; else the one that `serve` would
-    /// use
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgument,
 
     /// Read tags, links and manifests, and compare the lengths of blobs; hash no layer
     #[arg(long, conflicts_with_all = ["rate", "jobs", "since_start"])]
@@ -122,7 +121,7 @@ async fn verified(
     args: &VerifyOptions,
     selection: Selection,
 ) -> Result<Verified, Box<dyn std::error::Error>> {
-    let loaded = check::find(drivers, args.config.clone())?;
+    let loaded = check::find(drivers, args.config.path())?;
     store::refuse_in_memory(&loaded, "no other process can verify it; set `verify.enabled`")?;
     let registry = match args.repair {
         true => store::open_to_change(drivers, &loaded).await?,

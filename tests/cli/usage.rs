@@ -66,6 +66,45 @@ fn a_pattern_and_a_tag_in_the_place_of_a_name_are_named_with_what_to_write() {
     }
 }
 
+/// Each command that has a configuration as its last word, up to there.
+const WITH_A_CONFIGURATION: &[&str] = &[
+    "serve",
+    "garbage-collect",
+    "health",
+    "status",
+    "backup run --to b.yml",
+    "backup list",
+    "backup prune --last 1",
+    "backup verify",
+    "verify",
+    "cache complete",
+    "sync",
+    "config check",
+    "config show",
+    "access check",
+    "access explain bob app pull",
+    "access rotate-key",
+];
+
+#[test]
+fn a_configuration_is_the_last_word_or_an_option_of_every_command() {
+    for command in WITH_A_CONFIGURATION {
+        let words: Vec<&str> = command.split(' ').collect();
+        let [last, option] =
+            [&["missing.yml"][..], &["-c", "missing.yml"]].map(|file| run(&[&words, file].concat()));
+        assert_eq!(last.code, Some(1), "{command}: {last:?}");
+        assert!(last.stderr.contains("missing.yml"), "{command}: {last:?}");
+        assert_eq!((option.code, &option.stderr), (last.code, &last.stderr), "{command}");
+        let both = run(&[&words[..], &["-c", "missing.yml", "missing.yml"]].concat());
+        assert_eq!(both.code, Some(2), "{command}: {both:?}");
+    }
+    let help = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/help.txt")).unwrap();
+    let usages = help.lines().filter(|line| line.starts_with("Usage: "));
+    let theirs = usages
+        .filter(|line| line.ends_with("[CONFIG]") || line.ends_with("BACKUP>") || line.ends_with("[BACKUP]"));
+    assert_eq!(theirs.count(), WITH_A_CONFIGURATION.len(), "the help has others");
+}
+
 #[test]
 fn completions_know_the_commands() {
     let ended = run(&["completion", "bash"]);
