@@ -3,18 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+pub use sampan_engine::on_blocking_pool;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, spawn_blocking};
-
-/// Runs `work` on the blocking pool; propagates its panic.
-pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
-        Ok(done) => done,
-        Err(Ok(panic)) => resume_unwind(panic),
-        // The runtime is shutting down, and this task with it.
-        Err(Err(_)) => std::future::pending().await,
-    }
-}
 
 /// Runs `work` on a thread of its own, whose niceness is higher by `niceness`, so that requests come first on a busy
 /// processor; propagates its panic. The work goes on when the future is dropped.

@@ -31,7 +31,7 @@ pub(super) fn registry(
     };
     // Caches are collected in any case.
     let is_cache = config.proxy.as_ref().is_some_and(|proxy| proxy.is_cache());
-    let grace = config.gc.promised_grace().or_else(|| is_cache.then(|| config.gc.grace_period()));
+    let grace = config.gc.lease_grace().or_else(|| is_cache.then(|| config.gc.grace_period()));
     let builder = Registry::builder(driver).limits(limits).validation(validation).gc_grace(grace);
     let builder = builder.descriptors(descriptors).caches(caches(config));
     match manifest_cache_bytes(&storage.cache) {

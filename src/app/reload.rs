@@ -48,7 +48,7 @@ pub(super) struct Running {
 impl Reload {
     pub(super) fn new(loaded: &Loaded, environment: Environment, running: Running) -> Self {
         let (source, config) = (loaded.source.clone(), loaded.config.clone());
-        let grace = config.gc.promised_grace();
+        let grace = config.gc.lease_grace();
         Self { source, environment, running, config, grace, failed: Vec::new() }
     }
 
@@ -266,7 +266,7 @@ impl Reload {
     /// and what collects nothing is applied without it.
     fn take_collection(&mut self, new: &Config) -> Option<String> {
         let (old, mut taken) = (&mut self.config.gc, new.gc.clone());
-        match taken.promised_grace() == self.grace {
+        match taken.lease_grace() == self.grace {
             true => {}
             false if taken.enabled => taken.clone_from(old),
             false => taken.grace = old.grace,

@@ -109,11 +109,6 @@ impl Audit {
         Ok(Self(Some(Arc::new(Inner { file, ..Inner::default() }))))
     }
 
-    /// Whether events are recorded at all.
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Opens the file again before the next line, as after a rotation.
     pub fn reopen(&self) {
         if let Some(file) = self.0.as_ref().and_then(|inner| inner.file.as_ref()) {

@@ -41,7 +41,7 @@ impl GcConfig {
 
     /// The grace period for the leases of a running registry. `None` if no collector is known: the registry does not collect,
     /// and no configured grace period says that another process does.
-    pub fn promised_grace(&self) -> Option<Duration> {
+    pub fn lease_grace(&self) -> Option<Duration> {
         (self.enabled || self.grace.is_some()).then(|| self.grace_period())
     }
 

@@ -18,6 +18,8 @@
 mod access_token_id;
 mod access_tokens;
 pub mod backup;
+mod block_on_thread;
+mod blocking;
 mod cache;
 pub mod caches;
 mod catalog;
@@ -39,8 +41,6 @@ mod link;
 mod manifest_store;
 pub mod migrate;
 pub mod oci;
-mod off_thread;
-mod on_thread;
 mod purge;
 mod purge_turn;
 mod rate;
@@ -71,6 +71,7 @@ mod wrong_lengths;
 
 pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};
 pub use access_tokens::AccessTokenFiles;
+pub use blocking::on_blocking_pool;
 pub use cache::CacheStatistics;
 pub use catalog::Page;
 pub use clock::Clock;

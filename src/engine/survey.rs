@@ -12,10 +12,10 @@ use futures::TryStreamExt;
 use sampan_driver::{ByteRange, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
+use crate::blocking::on_blocking_pool;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
 use crate::oci::RepositoryName;
-use crate::off_thread::off_thread;
 use crate::{Error, Registry, Result};
 
 /// What a walk over the store found in each repository.
@@ -157,7 +157,7 @@ impl Survey {
         let content = driver.get_content_if_any(&path).await;
         let content = content.map_err(|error| (Error::from(error).into(), None))?;
         let content = content.ok_or((NoSurvey::Missing, None))?;
-        let parsed = off_thread(move || Self::parse(&content)).await;
+        let parsed = on_blocking_pool(move || Self::parse(&content)).await;
         Ok(Some((parsed.map_err(|error| (error, Some(file)))?, file)))
     }
 
@@ -233,7 +233,7 @@ impl Survey {
             return Ok(());
         }
         let survey = self.clone();
-        let content = off_thread(move || survey.to_bytes()).await;
+        let content = on_blocking_pool(move || survey.to_bytes()).await;
         if content.len() as u64 > MAX_BYTES {
             let count = self.repositories.len();
             tracing::warn!("{count} repositories are too many for a survey, so the one before stays");

@@ -12,10 +12,10 @@ use futures::stream::{BoxStream, TryChunksError};
 use futures::{StreamExt, TryStreamExt};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
+use crate::block_on_thread::block_on_thread;
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::on_thread::on_thread;
 use crate::tag_dates::TagDates;
 use crate::{Error, Result, TagStore};
 
@@ -131,7 +131,7 @@ impl TagStore {
                 let times = times_of(driver.clone(), name.clone(), tags);
                 async move {
                     match is_long {
-                        true => match on_thread(times).await {
+                        true => match block_on_thread(times).await {
                             Some(times) => times,
                             // The runtime is shutting down.
                             None => pending().await,

@@ -63,11 +63,6 @@ impl ChunkedUpload {
         Ok(Self { repository, session, buffer: BytesMut::new(), chunk_bytes })
     }
 
-    /// How many bytes the registry has acknowledged.
-    pub fn acknowledged_bytes(&self) -> u64 {
-        self.session.offset
-    }
-
     /// Sends further bytes, in chunks of 16 MiB or what the registry wants.
     ///
     /// # Errors

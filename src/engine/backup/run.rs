@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::migrated::check_stays;
 use super::snapshot::{Encoder, Held, MAX_SHIFT};
 use super::{Error, Result, Snapshot, SnapshotId, Summary, snapshots, source};
+use crate::blocking::on_blocking_pool;
 use crate::layout::{self, Entry};
 use crate::link::delete_durably;
 use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
 use crate::oci::{RepositoryName, Tag};
-use crate::off_thread::off_thread;
 use crate::{Registry, Selection, StoreIdentity};
 
 /// The choices of a backup.
@@ -245,7 +245,7 @@ async fn write(
                 if free == id {
                     return Err(Error::Exists(id));
                 }
-                let renamed = off_thread(move || {
+                let renamed = on_blocking_pool(move || {
                     let taken = Snapshot::decode(id, &content).map_err(std::io::Error::other)?;
                     taken.encode_as(free)
                 });

@@ -7,9 +7,9 @@ use futures::TryStreamExt;
 use sampan_driver::{Deadline, ErrorKind, PutMode, StorageDriver, StorageDriverExt};
 
 use super::{Error, Result, Snapshot, SnapshotId};
+use crate::blocking::on_blocking_pool;
 use crate::layout::{Entry, snapshots_root};
 use crate::link::delete_durably;
-use crate::off_thread::off_thread;
 
 /// The snapshots of a store, the oldest first.
 pub(crate) async fn list(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Vec<SnapshotId>> {
@@ -31,7 +31,7 @@ pub(crate) async fn read(
 ) -> sampan_driver::Result<Option<std::result::Result<Snapshot, String>>> {
     let content = driver.get_content_if_any(&Entry::Snapshot(id.0).path()).await?;
     let Some(content) = content else { return Ok(None) };
-    Ok(Some(off_thread(move || Snapshot::decode(id, &content)).await))
+    Ok(Some(on_blocking_pool(move || Snapshot::decode(id, &content)).await))
 }
 
 /// Writes a new snapshot. Fails with [`Error::Exists`] if there is one of this name.

@@ -12,9 +12,9 @@ use time::format_description::well_known::Rfc3339;
 use super::UseTable;
 use super::use_table::{hour_of, key};
 use crate::Result;
+use crate::blocking::on_blocking_pool;
 use crate::layout;
 use crate::oci::Digest;
-use crate::off_thread::off_thread;
 
 /// An entry of the file, whose key is `<repository>@<digest>`.
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ pub(super) async fn load(table: &UseTable, driver: &Arc<dyn StorageDriver>, ttl:
         true => Err(format!("it has {} bytes", file.size_bytes)),
         false => {
             let Some(content) = driver.get_content_if_any(&path).await? else { return Ok(()) };
-            off_thread(move || parse(&content)).await.map_err(|error| error.to_string())
+            on_blocking_pool(move || parse(&content)).await.map_err(|error| error.to_string())
         }
     };
     match entries {

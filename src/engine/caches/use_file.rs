@@ -20,8 +20,8 @@ use super::UseTable;
 use super::scheduler_state;
 use super::use_table::{Key, MAX_ROWS};
 use crate::Result;
+use crate::blocking::on_blocking_pool;
 use crate::layout::{self, Entry};
-use crate::off_thread::off_thread;
 
 const VERSION: &[u8] = b"sampan cache uses 1\n";
 const HEADER_BYTES: usize = VERSION.len() + 8;
@@ -51,7 +51,7 @@ impl UseTable {
             return Ok(());
         }
         let (since, rows) = self.copy();
-        let content = off_thread(move || Uses { since, rows }.to_bytes()).await;
+        let content = on_blocking_pool(move || Uses { since, rows }.to_bytes()).await;
         let path = Entry::CacheUses(self.replica).path();
         if let Err(error) = driver.put_content(&path, content, PutMode::Transient).await {
             self.is_changed.store(true, Ordering::Relaxed);
@@ -87,7 +87,7 @@ impl UseTable {
             true => Err("it is too long"),
             false => {
                 let Some(content) = driver.get_content_if_any(&file.path).await? else { return Ok(()) };
-                off_thread(move || Uses::parse(&content)).await
+                on_blocking_pool(move || Uses::parse(&content)).await
             }
         };
         match read {

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, FileReader, Operation};
 
-use crate::off_thread::off_thread;
+use crate::blocking::on_blocking_pool;
 
 /// The bytes of a fill from `start` on.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Spool {
                     return Ok(None);
                 }
                 let end = rest.end.min(rest.start + BUFFER_BYTES as u64);
-                let chunk = off_thread(move || spool.read(rest.start..end)).await.map_err(in_stream)?;
+                let chunk = on_blocking_pool(move || spool.read(rest.start..end)).await.map_err(in_stream)?;
                 Ok(Some((chunk, end..rest.end)))
             }
         });
@@ -67,7 +67,7 @@ pub(super) struct SpoolWriter {
 impl SpoolWriter {
     /// Makes an empty spool in `directory` for the bytes from `start` on.
     pub(super) async fn open(directory: PathBuf, start: u64) -> io::Result<Self> {
-        let file = off_thread(move || tempfile::tempfile_in(directory)).await?;
+        let file = on_blocking_pool(move || tempfile::tempfile_in(directory)).await?;
         let spool = Arc::new(Spool { file, start, written_bytes: AtomicU64::new(0) });
         Ok(Self { spool, queue: Vec::new(), queued_bytes: 0 })
     }
@@ -93,7 +93,7 @@ impl SpoolWriter {
         }
         self.queued_bytes = 0;
         let (spool, chunks) = (self.spool.clone(), std::mem::take(&mut self.queue));
-        off_thread(move || {
+        on_blocking_pool(move || {
             let mut offset = spool.written_bytes.load(Ordering::Acquire);
             for chunk in chunks {
                 spool.file.write_all_at(&chunk, offset)?;

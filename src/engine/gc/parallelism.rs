@@ -6,7 +6,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future::Either};
 
 use super::{Error, Result};
-use crate::on_thread::on_thread;
+use crate::block_on_thread::block_on_thread;
 
 /// The threads on which a collection works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,5 +51,5 @@ impl Parallelism {
 }
 
 async fn beside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    on_thread(work).await.unwrap_or(Err(Error::Stopped))
+    block_on_thread(work).await.unwrap_or(Err(Error::Stopped))
 }

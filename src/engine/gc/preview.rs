@@ -24,8 +24,8 @@ use super::pacer::Pacer;
 use super::references::References;
 use super::removal::{PreviewExtent, Removal, RemovalPreview};
 use super::{Error, Result};
+use crate::blocking::on_blocking_pool;
 use crate::oci::{RepositoryName, Tag};
-use crate::off_thread::off_thread;
 use crate::{Clock, Registry, layout};
 
 /// How many files are read at a time.
@@ -54,7 +54,7 @@ pub async fn preview(
     let stop = CancellationToken::new();
     let _ends_with_the_request = stop.clone().drop_guard();
     let runtime = Handle::current();
-    off_thread(move || {
+    on_blocking_pool(move || {
         // The next preview begins when this one has ended, not when its request has.
         let _permit = permit;
         let work = find(&registry, &name, &removal, extent, &stop);

@@ -97,11 +97,6 @@ pub fn dates_root() -> DriverPath {
     path(DATES.to_owned())
 }
 
-/// The root of a migration's files in the store that it fills.
-pub fn migration_root() -> DriverPath {
-    path(MIGRATION.to_owned())
-}
-
 /// The directory of the blobs that a migration copies.
 pub fn migration_staged() -> DriverPath {
     path(format!("{MIGRATION}/staged"))
@@ -236,11 +231,6 @@ pub fn uploads(name: &RepositoryName) -> DriverPath {
 /// All files of one upload.
 pub fn upload(name: &RepositoryName, id: &UploadId) -> DriverPath {
     path(format!("{REPOSITORIES}/{name}/_uploads/{id}"))
-}
-
-/// The directory of an upload's running hashes.
-pub fn hash_states(name: &RepositoryName, id: &UploadId, algorithm: Algorithm) -> DriverPath {
-    path(format!("{REPOSITORIES}/{name}/_uploads/{id}/hashstates/{algorithm}"))
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl ManifestStore {
         skip_all
     )]
     pub async fn stat(&self, reference: &Reference) -> Result<StoredInfo> {
-        let info = self.promise(reference).await?;
+        let info = self.describe_and_lease(reference).await?;
         if self.repository.has_sink()
             && let Ok(stored) = self.fetch(reference).await
         {
@@ -108,7 +108,7 @@ impl ManifestStore {
         Ok(info)
     }
 
-    async fn promise(&self, reference: &Reference) -> Result<StoredInfo> {
+    async fn describe_and_lease(&self, reference: &Reference) -> Result<StoredInfo> {
         let (digest, canonical) = self.resolve(reference).await?;
         let CachedDescriptor { media_type, size_bytes } = self.describe(reference, &canonical).await?;
         let info = StoredInfo { digest, media_type, size_bytes };

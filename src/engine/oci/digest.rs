@@ -187,13 +187,6 @@ pub struct InvalidDigest {
     problem: Problem,
 }
 
-impl InvalidDigest {
-    /// Whether the text may be a digest of an algorithm that this registry does not know.
-    pub fn is_unknown_algorithm(&self) -> bool {
-        self.problem == Problem::UnknownAlgorithm
-    }
-}
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 enum Problem {
     #[error("it has no colon between algorithm and hash")]

@@ -13,8 +13,8 @@ use super::config::{self, ImageConfig, given};
 use super::index::Family;
 use super::tally::Tally;
 use super::{ImageKind, ImageSummary};
+use crate::blocking::on_blocking_pool;
 use crate::oci::{Descriptor, Manifest, ManifestProblem};
-use crate::off_thread::off_thread;
 use crate::{Repository, Result};
 
 /// What a summary needs of a manifest.
@@ -72,7 +72,7 @@ impl SummaryLimits {
         };
         match is_short {
             true => parse(),
-            false => off_thread(parse).await,
+            false => on_blocking_pool(parse).await,
         }
     }
 }

@@ -18,10 +18,10 @@ use super::report::DataReport;
 use super::sizes::{Hash, Sizes, digest, place};
 use super::{MAX_MOVED, Result};
 use crate::Registry;
+use crate::block_on_thread::block_on_thread;
 use crate::gc::CollectorLock;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
-use crate::on_thread::on_thread;
 
 /// What the data of a digest are.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,7 +74,8 @@ pub(super) async fn hash_all(
         match options.threads {
             0 => Either::Left(work),
             _ => Either::Right(
-                on_thread(work).map(|done| done.unwrap_or_else(|| Ok(vec![([0; 32], 0, State::Stopped)]))),
+                block_on_thread(work)
+                    .map(|done| done.unwrap_or_else(|| Ok(vec![([0; 32], 0, State::Stopped)]))),
             ),
         }
     });

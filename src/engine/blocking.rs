@@ -1,9 +1,9 @@
-//! `off_thread`: work for the processor beside the threads that serve requests.
+//! `on_blocking_pool`: work for the processor beside the threads that serve requests.
 
 use tokio::task::spawn_blocking;
 
-/// Does `work` on a thread that may block. If the future is dropped, the work goes on to its end.
-pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Does `work` on a thread that may block; propagates its panic. If the future is dropped, the work goes on to its end.
+pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

@@ -1,4 +1,4 @@
-//! `on_thread`: work that may block, on a thread beside the caller's task.
+//! `block_on_thread`: work that may block, on a thread beside the caller's task.
 
 use std::panic::resume_unwind;
 
@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Does `work` on a thread of its own; `None` if the runtime is shutting down. The thread finishes the work that it has begun,
 /// even if the caller is dropped, so the work must only read.
-pub(crate) async fn on_thread<T: Send + 'static>(
+pub(crate) async fn block_on_thread<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
     let runtime = Handle::current();
