@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use sampan_config::Config;
 use sampan_driver::{StorageDriver, StoreAccess};
 use sampan_engine::layout;
@@ -52,6 +53,7 @@ async fn open_store(
     if access == StoreAccess::ReadWrite {
         warn_if_moved(&driver).await;
         warn_if_filled(&driver).await;
+        warn_if_backups(&driver).await;
         // A store that is slow now is prepared later.
         _ = timeout(MAX_WAIT, prepare_store(&driver)).await;
     }
@@ -98,6 +100,18 @@ async fn warn_if_filled(driver: &Arc<dyn StorageDriver>) {
     }
 }
 
+/// Warns if the store has the snapshots of another one: no snapshot has what is pushed here.
+async fn warn_if_backups(driver: &Arc<dyn StorageDriver>) {
+    let root = layout::snapshots_root();
+    let mut snapshots = driver.list(&root, None);
+    if let Ok(Some(Ok(_))) = timeout(MAX_WAIT, snapshots.next()).await {
+        tracing::warn!(
+            "this store has the backups of another one, and this registry takes pushes, which no snapshot has: set \
+             storage.maintenance.readonly.enabled, or delete {root} here if nothing of the backups is needed",
+        );
+    }
+}
+
 /// How long the start of the registry waits for the marker of a migration.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -130,6 +144,20 @@ mod tests {
         }
         drop(guard);
         assert!(log.text().contains("a migration from s3 bucket=a"), "{}", log.text());
+    }
+
+    #[tokio::test]
+    async fn a_store_of_backups_is_warned_of() {
+        let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+        let log = TestLog::default();
+        let guard = log.capture();
+        warn_if_backups(&driver).await;
+        assert_eq!(log.text(), "");
+        let path = layout::Entry::Snapshot(1).path();
+        driver.put_content(&path, Bytes::new(), PutMode::Create).await.unwrap();
+        warn_if_backups(&driver).await;
+        drop(guard);
+        assert!(log.text().contains("backups of another one"), "{}", log.text());
     }
 
     #[tokio::test]
