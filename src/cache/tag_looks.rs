@@ -1,7 +1,6 @@
 //! Tags: compared with the upstream when they are no longer fresh, by one request for all who ask.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use sampan_client::ManifestInfo;
@@ -279,6 +278,9 @@ impl CachedRepository {
         if let Some(look) = self.inner.memory.looks.get(&key).filter(|look| look.found.digest == *digest) {
             let confirmed_at = Some(self.name.upstream.clock().elapsed());
             self.inner.memory.looks.insert(key, Look { confirmed_at, ..look });
+            if self.name.upstream.settings.tags.stale.is_some() {
+                self.repository.note_compared(tag);
+            }
         }
     }
 
@@ -305,16 +307,17 @@ impl CachedRepository {
         }
     }
 
-    /// Fails with `error`, unless the stored tag may take the place of an answer.
+    /// Fails with `error`, unless the stored tag may take the place of an answer. Offline, its age does not matter.
     async fn check_stands_in(&self, tag: &Tag, error: impl FnOnce() -> CacheError) -> Result<()> {
         let is_stored = self.is_stored(tag).await?;
         if self.is_revoked_tag(tag) && is_stored {
             let handling = error().handling().with_stored(true);
             return Err(self.unknown_manifest(&Reference::Tag(tag.clone()), handling));
         }
-        match self.may_stand_in(tag).await? {
+        let error = error();
+        match is_stored && matches!(error, CacheError::Offline) || self.may_stand_in(tag).await? {
             true => Ok(()),
-            false => Err(error().with_stored(is_stored)),
+            false => Err(error.with_stored(is_stored)),
         }
     }
 
@@ -327,8 +330,8 @@ impl CachedRepository {
         let look = self.inner.memory.looks.get(&(self.name.stored.clone(), tag.clone()));
         let age = match look.and_then(|look| look.confirmed_at) {
             Some(at) => self.name.upstream.clock().elapsed().saturating_sub(at),
-            // This process has not looked yet; the tag was right when it was written.
-            None => self.age_of_link(tag).await?,
+            // This process has not compared it yet.
+            None => self.repository.age_of_comparison(tag).await?,
         };
         Ok(age <= most)
     }
@@ -338,12 +341,6 @@ impl CachedRepository {
         let key = (self.name.stored.clone(), tag.clone());
         self.name.upstream.settings.tags.refused == WhenGone::Forget
             && self.inner.memory.refused.get(&key).is_some()
-    }
-
-    async fn age_of_link(&self, tag: &Tag) -> Result<Duration> {
-        let pushed = self.repository.tags().pushed_at(tag).await?;
-        let age = pushed.and_then(|pushed| SystemTime::now().duration_since(pushed).ok());
-        Ok(age.unwrap_or_default())
     }
 
     /// Whether the store has the tag and its manifest.

@@ -9,7 +9,7 @@ use sampan_driver::StorageDriver;
 use tokio::sync::Semaphore;
 
 use crate::cache::{CacheStatistics, ManifestCache};
-use crate::caches::{CachePrefixes, StoredBytes, UseTable};
+use crate::caches::{CachePrefixes, ComparedTags, StoredBytes, UseTable};
 use crate::clock::Clock;
 use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) layer_users: Mutex<Option<Arc<LayerUsers>>>,
     caches: CachePrefixes,
     cache_uses: UseTable,
+    compared_tags: ComparedTags,
     cache_bytes: StoredBytes,
 }
 
@@ -94,6 +95,11 @@ impl Registry {
     /// When the manifests of caches were last used. A pull from a cache records itself here.
     pub fn cache_uses(&self) -> &UseTable {
         &self.inner.cache_uses
+    }
+
+    /// When the tags of caches were last compared with their upstreams.
+    pub fn compared_tags(&self) -> &ComparedTags {
+        &self.inner.compared_tags
     }
 
     /// How many bytes the caches store. A fill of a cache adds its bytes.
@@ -235,6 +241,7 @@ impl RegistryBuilder {
                 summary_limits: SummaryLimits::default(),
                 descriptors: self.descriptors,
                 cache_uses: UseTable::new(self.clock.clone()),
+                compared_tags: ComparedTags::new(self.clock.clone()),
                 cache_bytes: StoredBytes::new(self.caches.clone()),
                 caches: self.caches,
                 leases: Leases::new(self.gc_grace, self.clock),

@@ -1,11 +1,12 @@
 //! `Repository`: a name bound to a registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::{
-    Event, EventKind, EventSink, ManifestStore, Referrers, Registry, Remover, RepositoryBlobs, TagStore,
-    UploadStore,
+    Event, EventKind, EventSink, ManifestStore, Referrers, Registry, Remover, RepositoryBlobs, Result,
+    TagStore, UploadStore,
 };
 
 /// A repository of a registry. It need not exist: the first manifest creates it.
@@ -55,6 +56,31 @@ impl Repository {
         if self.registry.caches().contains(&self.name) {
             self.registry.cache_uses().note_used(&self.name, digest);
         }
+    }
+
+    /// Records that a tag of a cache is what its upstream says.
+    pub fn note_compared(&self, tag: &Tag) {
+        if self.registry.caches().contains(&self.name) {
+            self.registry.compared_tags().note_compared(&self.name, tag);
+        }
+    }
+
+    /// How long ago a tag of a cache was last known to be what its upstream says: when it was written, or compared by this
+    /// process or an earlier one. Zero for a tag that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the store.
+    pub async fn age_of_comparison(&self, tag: &Tag) -> Result<Duration> {
+        let written = self.tags().pushed_at(tag).await?;
+        let compared = self.registry.compared_tags();
+        if let Err(error) = compared.load(self.registry.driver()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the record of when tags were compared cannot be read");
+        }
+        let last = written.max(compared.last_compared(&self.name, tag));
+        let now = self.registry.clock().now();
+        Ok(last.and_then(|last| now.duration_since(last).ok()).unwrap_or_default())
     }
 
     /// The name of the repository.

@@ -1,4 +1,4 @@
-//! Keeps the record of when the manifests of caches were used, in the running registry.
+//! Keeps the records of when the manifests of caches were used, and their tags compared, in the running registry.
 
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ pub async fn keep_cache_uses(registry: Registry, ttl: Duration) {
     if let Err(error) = registry.cache_uses().load_all(registry.driver(), ttl).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "the record of the use of caches cannot be read, so the next collection does");
+    }
+    if let Err(error) = registry.compared_tags().load(registry.driver()).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the record of when tags were compared cannot be read");
     }
     loop {
         sleep(INTERVAL).await;
@@ -39,6 +43,13 @@ async fn save(registry: &Registry) {
     if let Err(error) = registry.cache_uses().save(registry.driver()).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "the use of caches cannot be recorded; the next attempt is in ten minutes");
+    }
+    if let Err(error) = registry.compared_tags().save(registry.driver()).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "when tags were compared cannot be recorded; the next attempt is in ten minutes"
+        );
     }
 }
 

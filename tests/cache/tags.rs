@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sampan::http::HttpServices;
+use sampan::maintenance::save_cache_uses;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
+use sampan_engine::caches::CachePrefixes;
 use sampan_engine::layout::Entry;
 
 use super::support::{World, caches, settings};
+use crate::support::dated_driver::{DatedDriver, StoreTime};
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::hostile_server::Reply;
 use crate::support::upstream::error;
@@ -240,4 +243,61 @@ async fn a_fresh_tag_costs_the_store_what_a_pushed_one_costs() {
         count.load(Ordering::Relaxed)
     };
     assert_eq!(asked("up/app").await, asked("own/app").await);
+}
+
+/// Fails if `stale` bounds the age of tags while no upstream is asked.
+#[tokio::test]
+async fn offline_a_stored_tag_is_served_however_old_it_is() {
+    let world = World::with(|upstream, _| upstream.tags.stale = Some(Duration::from_secs(40))).await;
+    let image = world.upstream.image("app", "latest", &[b"one"]);
+    world.manifest("latest").await.expect(200);
+    world.clock.advance(Duration::from_secs(1000));
+    world.caches.set_offline(true);
+    for method in ["GET", "HEAD"] {
+        let answer = world.call(method, "/v2/up/app/manifests/latest").await.expect(200);
+        assert_eq!(answer.header("docker-content-digest"), image.digest.to_string());
+        assert_eq!(answer.header("cache-status"), STALE);
+    }
+    world.manifest("absent").await.expect(404);
+}
+
+/// Fails if a process takes a tag for as old as its link, which a comparison does not write anew.
+#[tokio::test]
+async fn a_restart_makes_no_tag_look_older_than_its_last_comparison() {
+    let (minute, time) = (Duration::from_secs(60), StoreTime::default());
+    let driver: Arc<dyn StorageDriver> =
+        Arc::new(DatedDriver::new(Arc::new(InMemoryDriver::new()), time.clone(), Duration::ZERO));
+    let prefixes = || CachePrefixes::below(["up".parse().unwrap()]);
+    let world = World::with(|upstream, setup| {
+        upstream.tags.stale = Some(60 * minute);
+        setup.driver = driver.clone();
+        setup.prefixes = prefixes();
+        setup.clock = time.clock();
+    })
+    .await;
+    world.upstream.image("app", "latest", &[b"one"]);
+    world.manifest("latest").await.expect(200);
+    time.add(50 * minute);
+    world.clock.advance(FRESH);
+    let answer = world.manifest("latest").await.expect(200);
+    assert!(answer.header("cache-status").ends_with("detail=unchanged"), "{answer:?}");
+    save_cache_uses(&world.server.registry).await;
+    time.add(50 * minute);
+    world.upstream.answer_all(error(503, "UNAVAILABLE"));
+    let restarted = || {
+        let mut upstream = settings("up", &world.upstream.url(), &world.clock);
+        upstream.tags.stale = Some(60 * minute);
+        let services = HttpServices { caches: Some(caches(vec![upstream], None)), ..HttpServices::default() };
+        Server::with(Setup {
+            driver: driver.clone(),
+            services,
+            prefixes: prefixes(),
+            clock: time.clock(),
+            ..Setup::default()
+        })
+    };
+    let ask = async || restarted().call("GET", "/v2/up/app/manifests/latest").send().await;
+    assert_eq!(ask().await.expect(200).header("cache-status"), STALE);
+    time.add(20 * minute);
+    assert_eq!(ask().await.expect(502).header("cache-status"), "sampan; fwd=stale; fwd-status=503");
 }

@@ -1,7 +1,7 @@
-//! The file of a [`UseTable`]: `sampan/cache/used/<uuid>`, one for each process.
+//! The file of a [`UseTable`]: `sampan/cache/used/<uuid>`, one for each process, or `sampan/cache/compared/<uuid>` by its kind.
 //!
-//! A line with the version; the hour in which the recording began and the number of rows, four bytes each; the rows, 16 bytes
-//! of key and four of the hour of the last use; the sha256 digest of all that. Numbers begin with their lowest byte.
+//! A line with the version; when the recording began and the number of rows, four bytes each; the rows, 16 bytes of key and
+//! four of the last use, in hours or seconds since 1970; the sha256 digest of all that. Numbers begin with their lowest byte.
 //!
 //! Writing a file costs a power failure nothing to damage, and losing one costs a worse choice of what to evict. So a damaged
 //! file is left out, with a warning.
@@ -17,14 +17,13 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::UseTable;
+use super::record_kind::{RecordKind, VERSION_BYTES};
 use super::scheduler_state;
 use super::use_table::{Key, MAX_ROWS};
 use crate::Result;
 use crate::blocking::on_blocking_pool;
-use crate::layout::{self, Entry};
 
-const VERSION: &[u8] = b"sampan cache uses 1\n";
-const HEADER_BYTES: usize = VERSION.len() + 8;
+const HEADER_BYTES: usize = VERSION_BYTES + 8;
 const ROW_BYTES: usize = 20;
 const SUM_BYTES: usize = 32;
 const MAX_BYTES: usize = HEADER_BYTES + MAX_ROWS * ROW_BYTES + SUM_BYTES;
@@ -51,8 +50,9 @@ impl UseTable {
             return Ok(());
         }
         let (since, rows) = self.copy();
-        let content = on_blocking_pool(move || Uses { since, rows }.to_bytes()).await;
-        let path = Entry::CacheUses(self.replica).path();
+        let kind = self.kind;
+        let content = on_blocking_pool(move || Uses { since, rows }.to_bytes(kind)).await;
+        let path = kind.entry(self.replica).path();
         if let Err(error) = driver.put_content(&path, content, PutMode::Transient).await {
             self.is_changed.store(true, Ordering::Relaxed);
             return Err(error.into());
@@ -67,19 +67,24 @@ impl UseTable {
     ///
     /// Any error of the store.
     pub async fn load_all(&self, driver: &Arc<dyn StorageDriver>, ttl: Duration) -> Result<()> {
-        let mut files = driver.walk(&layout::cache_uses_root(), None);
+        if !self.merge_all(driver).await? {
+            scheduler_state::load(self, driver, ttl).await?;
+        }
+        Ok(())
+    }
+
+    /// Merges the files of all other processes, and returns whether there is any file.
+    pub(super) async fn merge_all(&self, driver: &Arc<dyn StorageDriver>) -> Result<bool> {
+        let mut files = driver.walk(&self.kind.root(), None);
         let mut has_any = false;
         while let Some(file) = files.try_next().await? {
-            let Some(Entry::CacheUses(replica)) = Entry::parse(&file.path) else { continue };
+            let Some(replica) = self.kind.replica_of(&file.path) else { continue };
             has_any = true;
             if replica != self.replica && self.merged.lock().get(&replica) != Some(&file.modified) {
                 self.merge(driver, replica, file).await?;
             }
         }
-        if !has_any {
-            scheduler_state::load(self, driver, ttl).await?;
-        }
-        Ok(())
+        Ok(has_any)
     }
 
     async fn merge(&self, driver: &Arc<dyn StorageDriver>, replica: Uuid, file: FileInfo) -> Result<()> {
@@ -87,7 +92,8 @@ impl UseTable {
             true => Err("it is too long"),
             false => {
                 let Some(content) = driver.get_content_if_any(&file.path).await? else { return Ok(()) };
-                on_blocking_pool(move || Uses::parse(&content)).await
+                let kind = self.kind;
+                on_blocking_pool(move || Uses::parse(kind, &content)).await
             }
         };
         match read {
@@ -112,7 +118,7 @@ impl UseTable {
             outdated.map(|(replica, written)| (*replica, *written)).collect()
         };
         for (replica, written) in outdated {
-            let path = Entry::CacheUses(replica).path();
+            let path = self.kind.entry(replica).path();
             // A process that still runs may have written it since.
             if driver.stat_if_any(&path).await?.is_some_and(|file| file.modified == written) {
                 driver.delete(&path).await?;
@@ -124,9 +130,9 @@ impl UseTable {
 }
 
 impl Uses {
-    fn to_bytes(&self) -> Bytes {
+    fn to_bytes(&self, kind: RecordKind) -> Bytes {
         let mut content = Vec::with_capacity(HEADER_BYTES + self.rows.len() * ROW_BYTES + SUM_BYTES);
-        content.extend(VERSION);
+        content.extend(kind.version());
         content.extend(self.since.to_le_bytes());
         content.extend((self.rows.len() as u32).to_le_bytes());
         for (key, hour) in &self.rows {
@@ -138,12 +144,12 @@ impl Uses {
         content.into()
     }
 
-    fn parse(content: &[u8]) -> std::result::Result<Self, &'static str> {
+    fn parse(kind: RecordKind, content: &[u8]) -> std::result::Result<Self, &'static str> {
         let (content, sum) = content.split_last_chunk::<SUM_BYTES>().ok_or("it is too short")?;
         if Sha256::digest(content)[..] != sum[..] {
             return Err("its digest is wrong");
         }
-        let rest = content.strip_prefix(VERSION).ok_or("it is of another version")?;
+        let rest = content.strip_prefix(kind.version().as_slice()).ok_or("it is of another version")?;
         let (since, rest) = rest.split_first_chunk::<4>().ok_or("it is too short")?;
         let (count, rest) = rest.split_first_chunk::<4>().ok_or("it is too short")?;
         let (rows, left) = rest.as_chunks::<ROW_BYTES>();
@@ -167,17 +173,19 @@ mod tests {
     #[test]
     fn a_file_is_read_as_it_was_written_and_damage_is_noticed() {
         let uses = Uses { since: 490_000, rows: vec![([7; 16], 490_001), ([9; 16], 500_000)] };
-        let content = uses.to_bytes();
+        let kind = RecordKind::Uses;
+        let content = uses.to_bytes(kind);
         assert_eq!(content.len(), HEADER_BYTES + 2 * ROW_BYTES + SUM_BYTES);
-        assert_eq!(Uses::parse(&content), Ok(uses));
+        assert_eq!(Uses::parse(kind, &content), Ok(uses));
+        assert!(Uses::parse(RecordKind::Comparisons, &content).is_err());
         for end in 0..content.len() {
-            assert!(Uses::parse(&content[..end]).is_err(), "{end} bytes");
+            assert!(Uses::parse(kind, &content[..end]).is_err(), "{end} bytes");
         }
         for place in 0..content.len() {
             let mut damaged = content.to_vec();
             damaged[place] ^= 1;
-            assert!(Uses::parse(&damaged).is_err(), "byte {place}");
+            assert!(Uses::parse(kind, &damaged).is_err(), "byte {place}");
         }
-        assert!(Uses::parse(&vec![0; content.len()]).is_err());
+        assert!(Uses::parse(kind, &vec![0; content.len()]).is_err());
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::record_kind::RecordKind;
 use crate::Clock;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 
 /// When each manifest of a cache was last used, to the hour.
 ///
@@ -20,12 +21,13 @@ use crate::oci::{Digest, RepositoryName};
 /// A lost table costs a worse choice of what to evict, nothing else.
 #[derive(Debug)]
 pub struct UseTable {
+    pub(super) kind: RecordKind,
     /// The name of this table's file.
     pub(super) replica: Uuid,
     pub(super) clock: Clock,
     /// By the first byte of the key. Plain mutexes: each is held for a look-up, or to copy one shard.
     shards: Vec<Mutex<Shard>>,
-    /// The hour in which the recording began, by whichever table began first.
+    /// When the recording began, by whichever table began first.
     since: AtomicU32,
     /// Whether the table has changed since it was saved.
     pub(super) is_changed: AtomicBool,
@@ -36,7 +38,7 @@ pub struct UseTable {
 /// The first half of the sha256 digest of `<repository>@<digest>`.
 pub(super) type Key = [u8; 16];
 
-/// The hour of the last use, counted since 1970.
+/// The last use, in units of the [`RecordKind`] since 1970.
 type Shard = HashMap<Key, u32>;
 
 const SHARDS: usize = 16;
@@ -47,15 +49,19 @@ const MAX_ROWS_IN_SHARD: usize = 28_672;
 /// The most rows of a table.
 pub(super) const MAX_ROWS: usize = SHARDS * MAX_ROWS_IN_SHARD;
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
 impl UseTable {
     /// Creates an empty table; the recording begins now.
     pub fn new(clock: Clock) -> Self {
-        let since = AtomicU32::new(hour_of(clock.now()));
+        Self::of_kind(RecordKind::Uses, clock)
+    }
+
+    pub(super) fn of_kind(kind: RecordKind, clock: Clock) -> Self {
+        let since = AtomicU32::new(kind.units_of(clock.now()));
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let merged = Mutex::default();
-        Self { replica: Uuid::new_v4(), clock, shards, since, is_changed: AtomicBool::new(true), merged }
+        // A record without uses says since when there were none.
+        let is_changed = AtomicBool::new(kind == RecordKind::Uses);
+        Self { kind, replica: Uuid::new_v4(), clock, shards, since, is_changed, merged }
     }
 
     /// Records that the manifest was used now. The digest is the one that its data are stored under.
@@ -70,13 +76,16 @@ impl UseTable {
 
     /// The same, in hours since 1970.
     pub(crate) fn hour(&self, name: &RepositoryName, digest: &Digest) -> Option<u32> {
-        let key = key(name.as_str(), digest);
-        self.shard(&key).lock().get(&key).copied()
+        self.row(&key(name.as_str(), digest))
+    }
+
+    pub(super) fn row(&self, key: &Key) -> Option<u32> {
+        self.shard(key).lock().get(key).copied()
     }
 
     /// When the recording began, in any process: a manifest without a row was not used since, or the row had to go.
     pub fn since(&self) -> SystemTime {
-        time_of(self.since.load(Ordering::Relaxed))
+        self.kind.time_of(self.since.load(Ordering::Relaxed))
     }
 
     /// How many manifests have a row.
@@ -89,9 +98,9 @@ impl UseTable {
         self.len() == 0
     }
 
-    /// Records a use in this hour. An hour in the future comes from a wrong clock, and counts as now.
+    /// Records a use in this hour, or second by the kind. One in the future comes from a wrong clock, and counts as now.
     pub(super) fn raise(&self, key: Key, hour: u32) {
-        let hour = hour.min(hour_of(self.clock.now()));
+        let hour = hour.min(self.kind.units_of(self.clock.now()));
         let mut shard = self.shard(&key).lock();
         match shard.get_mut(&key) {
             Some(row) if *row >= hour => return,
@@ -114,7 +123,7 @@ impl UseTable {
         }
     }
 
-    /// The hour in which the recording began, and a copy of all rows.
+    /// When the recording began, and a copy of all rows.
     pub(super) fn copy(&self) -> (u32, Vec<(Key, u32)>) {
         let mut rows = Vec::new();
         for shard in &self.shards {
@@ -152,6 +161,15 @@ pub(super) fn key(name: &str, digest: &Digest) -> Key {
     shortened(&hash.finalize().into())
 }
 
+/// The key of a tag.
+pub(super) fn key_of_tag(name: &str, tag: &Tag) -> Key {
+    let mut hash = Sha256::new();
+    for part in [name, ":", tag.as_str()] {
+        hash.update(part);
+    }
+    shortened(&hash.finalize().into())
+}
+
 pub(super) fn shortened(hash: &[u8; 32]) -> Key {
     let mut key = Key::default();
     key.copy_from_slice(&hash[..16]);
@@ -160,13 +178,12 @@ pub(super) fn shortened(hash: &[u8; 32]) -> Key {
 
 /// The hour since 1970 that a time is in.
 pub(crate) fn hour_of(time: SystemTime) -> u32 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs() / HOUR.as_secs()).unwrap_or(u32::MAX)
+    RecordKind::Uses.units_of(time)
 }
 
 /// The beginning of an hour.
 fn time_of(hour: u32) -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(HOUR * hour).unwrap_or(SystemTime::UNIX_EPOCH)
+    RecordKind::Uses.time_of(hour)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, CACHE_USES, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES, REMOVED, REPOSITORIES,
-    SNAPSHOTS, SURVEYS, SYNC, VERIFICATION, blob_directory, layer_directory, path, referrer_directory,
-    revision_directory,
+    ACCESS_TOKENS, BLOBS, CACHE_COMPARISONS, CACHE_USES, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES,
+    REMOVED, REPOSITORIES, SNAPSHOTS, SURVEYS, SYNC, VERIFICATION, blob_directory, layer_directory, path,
+    referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -45,6 +45,11 @@ pub fn access_token(id: &AccessTokenId) -> DriverPath {
 /// The directory of the records of when caches were used.
 pub fn cache_uses_root() -> DriverPath {
     path(CACHE_USES.to_owned())
+}
+
+/// The directory of the records of when tags of caches were compared with their upstreams.
+pub fn cache_comparisons_root() -> DriverPath {
+    path(CACHE_COMPARISONS.to_owned())
 }
 
 /// The file in which Distribution's cache of another registry keeps when it forgets what. Only Distribution writes it.

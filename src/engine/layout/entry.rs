@@ -4,9 +4,9 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED, OWN, PURGES, REMOVED,
-    REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK, VERIFICATION,
-    blob_directory, layer_directory, own, path, referrer_directory, revision_directory,
+    ACCESS_TOKENS, CACHE_COMPARISONS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED,
+    OWN, PURGES, REMOVED, REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK,
+    VERIFICATION, blob_directory, layer_directory, own, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -27,6 +27,8 @@ pub enum Entry {
     BackupOf,
     /// The bytes of a blob or manifest.
     Blob(Digest),
+    /// When one process last compared each tag of a cache with its upstream.
+    CacheComparisons(Uuid),
     /// When one process last used each manifest of a cache of another registry.
     CacheUses(Uuid),
     /// The pending deletions of a running collector of an earlier version.
@@ -110,6 +112,7 @@ impl Entry {
             Self::AccessTokenUsed(id) => format!("{ACCESS_TOKENS}/{id}/used"),
             Self::BackupOf => format!("{SNAPSHOTS}/of"),
             Self::Blob(digest) => blob_directory(digest) + "/data",
+            Self::CacheComparisons(replica) => format!("{CACHE_COMPARISONS}/{replica}"),
             Self::CacheUses(replica) => format!("{CACHE_USES}/{replica}"),
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
@@ -282,7 +285,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..38_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..39_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -310,6 +313,7 @@ mod tests {
                 30 => Entry::Moved,
                 35 => Entry::SyncRun(name.as_str().replace('/', "-").parse().unwrap(), offset),
                 32 => Entry::BackupOf,
+                38 => Entry::CacheComparisons(Uuid::from_u128(offset.into())),
                 34 => Entry::CacheUses(Uuid::from_u128(offset.into())),
                 33 => Entry::Snapshot(offset),
                 31 => Entry::TagDates(name),

@@ -58,6 +58,7 @@ const BLOBS: &str = "/docker/registry/v2/blobs";
 const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 /// The root of the files that belong to no repository and that Distribution ignores.
 const OWN: &str = "/docker/registry/sampan/";
+const CACHE_COMPARISONS: &str = "/docker/registry/sampan/cache/compared";
 const CACHE_USES: &str = "/docker/registry/sampan/cache/used";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";

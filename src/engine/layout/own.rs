@@ -30,7 +30,11 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("access", rest)) => rest.strip_prefix("tokens/").and_then(access_token),
         Some(("removed", rest)) => removed(rest),
         Some(("dates", rest)) => Some(Entry::TagDates(rest.strip_suffix("/_tags")?.parse().ok()?)),
-        Some(("cache", rest)) => rest.strip_prefix("used/").and_then(uuid).map(Entry::CacheUses),
+        Some(("cache", rest)) => match rest.split_once('/')? {
+            ("compared", replica) => uuid(replica).map(Entry::CacheComparisons),
+            ("used", replica) => uuid(replica).map(Entry::CacheUses),
+            _ => None,
+        },
         Some(("sync", rest)) => {
             let (job, number) = rest.split_once('/')?;
             Some(Entry::SyncRun(job.parse().ok()?, parse_number(number)?))

@@ -161,6 +161,7 @@ impl Inventory {
             | Entry::AccessTokenRecord(_)
             | Entry::AccessTokenUsed(_)
             | Entry::BackupOf
+            | Entry::CacheComparisons(_)
             | Entry::CacheUses(_)
             | Entry::MigrationBegun
             | Entry::Moved
