@@ -170,8 +170,8 @@ impl Connection {
             }
             return self.transport.send(request).await;
         }
-        let used = self.auth.header(&self.transport, &self.options, &url, &call.scope).await?;
-        if let Some(header) = &used {
+        let login = self.auth.login(&self.transport, &self.options, &url, &call.scope).await?;
+        if let Some(header) = &login.header {
             request.headers.insert(AUTHORIZATION, header.clone());
         }
         let again = request.try_clone();
@@ -181,10 +181,8 @@ impl Connection {
             self.rate_limit.note(&answer);
             return Ok(answer);
         }
-        let header = self
-            .auth
-            .after_refusal(&self.transport, &self.options, answer, &call.scope, used.as_ref())
-            .await?;
+        let header =
+            self.auth.after_refusal(&self.transport, &self.options, answer, &call.scope, &login).await?;
         let Some(mut again) = again else {
             return Err(ClientError::at(url.as_str(), Problem::Broken("the login had expired".to_owned())));
         };

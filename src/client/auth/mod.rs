@@ -37,7 +37,7 @@ pub(crate) struct Authenticator {
 }
 
 /// How the registry wants to be logged in at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum Way {
     /// It has not refused a request yet.
     Unknown,
@@ -48,35 +48,57 @@ enum Way {
     },
 }
 
+/// What a request has to log in.
+#[derive(Debug, Default)]
+pub(crate) struct Login {
+    /// Its `Authorization`: none until the registry has asked for one.
+    pub(crate) header: Option<HeaderValue>,
+    /// Why the token server of an earlier challenge gave no token.
+    refused: Option<Box<(Way, ClientError)>>,
+}
+
+impl Login {
+    fn with(header: Option<HeaderValue>) -> Self {
+        Self { header, refused: None }
+    }
+}
+
 impl Authenticator {
     pub(crate) fn new(address: RegistryAddress, credentials: Credentials) -> Self {
         Self { address, credentials, tokens: TokenCache::default(), way: Mutex::new(Way::Unknown) }
     }
 
-    /// The `Authorization` of a request: none until the registry has asked for one.
-    pub(crate) async fn header(
+    /// The login of a request, by the last challenge. That may have been for another repository, with another token server: a
+    /// request that it refuses goes without a token, to get a challenge of its own.
+    pub(crate) async fn login(
         &self,
         transport: &Transport,
         options: &ClientOptions,
         url: &Url,
         scope: &Scope,
-    ) -> Result<Option<HeaderValue>, ClientError> {
-        match self.way() {
-            Way::Unknown => Ok(None),
-            Way::Basic => Ok(basic(&self.credential(url, scope).await?)),
+    ) -> Result<Login, ClientError> {
+        let way = self.way();
+        match way.clone() {
+            Way::Unknown => Ok(Login::default()),
+            Way::Basic => Ok(Login::with(basic(&self.credential(url, scope).await?))),
             Way::Bearer { realm, service } => {
                 let credential = self.credential(url, scope).await?;
-                let token = self.token(transport, options, &credential, realm, service, scope, None).await;
-                if token.is_err() {
-                    // The registry may name another token server by now.
-                    self.set_way(Way::Unknown);
+                match self.token(transport, options, &credential, realm, service, scope, None).await {
+                    Ok(token) => Ok(Login::with(Some(token))),
+                    Err(error) => {
+                        // The registry may name another token server by now.
+                        self.set_way(Way::Unknown);
+                        match is_refusal(&error) {
+                            true => Ok(Login { header: None, refused: Some(Box::new((way, error))) }),
+                            false => Err(error),
+                        }
+                    }
                 }
-                token.map(Some)
             }
         }
     }
 
-    /// The `Authorization` after a 401 to a request that had `used`.
+    /// The `Authorization` after a 401 to a request with this login.
     ///
     /// # Errors
     ///
@@ -87,8 +109,9 @@ impl Authenticator {
         options: &ClientOptions,
         refusal: Answer,
         scope: &Scope,
-        used: Option<&HeaderValue>,
+        login: &Login,
     ) -> Result<HeaderValue, ClientError> {
+        let used = login.header.as_ref();
         let url = refusal.url().clone();
         let at = |problem| ClientError::at(url.as_str(), problem);
         let challenges = refusal.challenges();
@@ -100,10 +123,14 @@ impl Authenticator {
             let realm = realm
                 .ok_or_else(|| at(Problem::Protocol("the challenge names no token server".to_owned())))?;
             let service = challenge.parameter("service").map(str::to_owned);
+            let way = Way::Bearer { realm: realm.clone(), service: service.clone() };
+            // Once a request: each may count as a failed login.
+            if let Some((_, error)) = login.refused.as_deref().filter(|(refused, _)| *refused == way) {
+                return Err(error.clone());
+            }
             let more = challenge.parameter("scope").map(Scope::parse).unwrap_or_default();
             let credential = self.credential(&url, scope).await?;
             let renewal = Renewal { more, used: used.cloned() };
-            let way = Way::Bearer { realm: realm.clone(), service: service.clone() };
             let token =
                 self.token(transport, options, &credential, realm, service, scope, Some(renewal)).await?;
             // Only now: a challenge that cannot be met must not keep later requests from the next one.
@@ -217,6 +244,15 @@ impl Authenticator {
 
     fn set_way(&self, way: Way) {
         *self.way.lock() = way;
+    }
+}
+
+/// Whether a token server answered, and gives this client no token for the scope.
+fn is_refusal(error: &ClientError) -> bool {
+    match error.problem() {
+        Problem::LoginRequired | Problem::LoginRefused { .. } => true,
+        Problem::TokenServer { status, .. } => (400..500).contains(status) && *status != 429,
+        _ => false,
     }
 }
 
