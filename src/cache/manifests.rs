@@ -96,6 +96,7 @@ impl CachedRepository {
         self.complete_later(&stored.digest);
         for tag in &tags {
             self.note_confirmed(tag, digest);
+            self.follow(tag, digest).await?;
         }
         Ok(stored)
     }

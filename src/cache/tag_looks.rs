@@ -46,8 +46,8 @@ impl CachedRepository {
                     Ok(fetched) => fetched,
                     Err(error) => return self.stored_in_place_of(tag, error).await,
                 };
-                if how_content == Served::Fetched {
-                    // It may have come for a request by digest, which knew nothing of the tag.
+                // It may have come for a request by digest, which knew nothing of the tag; and the tag may have moved since.
+                if how_content == Served::Fetched && self.is_last_seen(tag, &info.digest) {
                     self.move_tag(tag, &info).await?;
                 }
                 Ok((stored, if how_content == Served::Hit { how } else { how_content }))
@@ -237,8 +237,26 @@ impl CachedRepository {
     }
 
     /// Points the stored tag at the manifest that the upstream says, and returns whether it did so before, which costs no
-    /// write. A tag whose manifest is not here waits for it.
+    /// write. If the upstream has said something newer meanwhile, the tag may have been written over, so that follows.
     async fn move_tag(&self, tag: &Tag, found: &TagInfo) -> Result<bool> {
+        let was_there = self.point_at(tag, found).await?;
+        self.follow(tag, &found.digest).await?;
+        Ok(was_there)
+    }
+
+    /// Points the stored tag, which was just pointed at a manifest, at what the upstream has said since.
+    pub(crate) async fn follow(&self, tag: &Tag, digest: &Digest) -> Result<()> {
+        let key = (self.name.stored.clone(), tag.clone());
+        let mut last = digest.clone();
+        while let Some(newer) = self.inner.memory.looks.get(&key).filter(|look| look.found.digest != last) {
+            self.point_at(tag, &newer.found).await?;
+            last = newer.found.digest;
+        }
+        Ok(())
+    }
+
+    /// Points the stored tag at a manifest, as [`move_tag`](Self::move_tag). A tag whose manifest is not here waits for it.
+    async fn point_at(&self, tag: &Tag, found: &TagInfo) -> Result<bool> {
         let manifests = self.bare().manifests();
         match manifests.digest(&Reference::Tag(tag.clone())).await {
             Ok(digest) if digest == found.digest => {

@@ -14,7 +14,7 @@ use sampan_engine::layout::Entry;
 use super::support::{World, caches, settings};
 use crate::support::dated_driver::{DatedDriver, StoreTime};
 use crate::support::failing_driver::Misbehaviour;
-use crate::support::hostile_server::Reply;
+use crate::support::hostile_server::{Gate, Reply};
 use crate::support::upstream::error;
 use crate::support::{FailingDriver, Server, Setup};
 
@@ -300,4 +300,26 @@ async fn a_restart_makes_no_tag_look_older_than_its_last_comparison() {
     assert_eq!(ask().await.expect(200).header("cache-status"), STALE);
     time.add(20 * minute);
     assert_eq!(ask().await.expect(502).header("cache-status"), "sampan; fwd=stale; fwd-status=503");
+}
+
+/// Fails if a client that waits for an older manifest moves the tag back to it.
+#[tokio::test]
+async fn a_manifest_that_comes_late_does_not_move_the_tag_back() {
+    let world = World::new().await;
+    let old = world.upstream.image("app", "latest", &[b"old"]);
+    let (gate, slow) = (Gate::new(), format!("/v2/app/manifests/{}", old.digest));
+    let held = gate.clone();
+    world.upstream.script(move |seen, reply| if seen.path() == slow { reply.behind(&held) } else { reply });
+    let mut waiting = Box::pin(world.manifest("latest"));
+    tokio::select! {
+        _ = &mut waiting => panic!("the upstream has not answered"),
+        () = gate.wait_for(1) => {}
+    }
+    world.clock.advance(FRESH);
+    let new = world.upstream.image("app", "new", &[b"new"]);
+    world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &new.manifest);
+    assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    gate.open_for_all();
+    assert_eq!(waiting.await.expect(200).body, old.manifest);
+    assert_eq!(world.stored().await, new.manifest);
 }
