@@ -144,17 +144,18 @@ impl CachedRepository {
     /// A transfer of the blob that the upstream has begun to answer, and the length, if it is known. `None` if the transfer is
     /// of other repositories, and this one was not shown to have the blob.
     pub(crate) async fn opened(&self, digest: &Digest) -> Result<Option<(Fill, Option<u64>)>> {
-        let Some((fill, is_own)) = self.fill(digest) else { return Ok(None) };
-        if let Some(error) = fill.refusal() {
-            return Err(self.remembered_error(digest, error));
+        loop {
+            let Some((fill, is_own)) = self.fill(digest) else { return Ok(None) };
+            if let Some(error) = fill.refusal() {
+                return Err(self.remembered_error(digest, error));
+            }
+            match fill.opened().await {
+                Ok(size) => return Ok(Some((fill, size))),
+                // The upstream's answer about another repository says nothing of this one. That transfer has ended.
+                Err(error) if is_about_the_repository(&error) && !is_own.load(Ordering::Relaxed) => {}
+                Err(error) => return Err(self.fill_error(digest, error)),
+            }
         }
-        let mut opened = fill.opened().await.map(|size| (fill, size));
-        // The upstream's answer about another repository says nothing of this one.
-        if opened.as_ref().is_err_and(is_about_the_repository) && !is_own.load(Ordering::Relaxed) {
-            let Some((fill, _)) = self.fill(digest) else { return Ok(None) };
-            opened = fill.opened().await.map(|size| (fill, size));
-        }
-        opened.map(Some).map_err(|error| self.fill_error(digest, error))
     }
 
     /// Joins the transfer of the blob, or starts it. Also returns whether it is this repository for which the upstream is

@@ -74,9 +74,11 @@ async fn a_transfer_without_a_client_makes_way_for_one_that_waits() {
         let wanted = world.upstream.blob("app", "wanted");
         let gate = Gate::new();
         let (held, path) = (gate.clone(), format!("/v2/app/blobs/{wanted}"));
-        world
-            .upstream
-            .script(move |seen, reply| if seen.path() == path { reply } else { reply.behind(&held) });
+        world.upstream.script(
+            move |seen, reply| {
+                if seen.path() == path { reply } else { reply.behind(&held) }
+            },
+        );
         let paths = slow.iter().map(|blob| format!("/v2/up/app/blobs/{blob}"));
         let mut clients = Box::pin(join_all(paths.map(|path| {
             let world = &world;
@@ -358,4 +360,42 @@ async fn a_blob_that_the_store_sends_is_a_hit() {
         assert_eq!(answer.header("cache-status"), "sampan; hit");
     }
     assert_eq!(world.caches.statistics().blobs().hits(), 2);
+}
+
+/// Fails if a repository inherits the answer to the second other one whose transfer it joins.
+#[tokio::test]
+async fn a_blob_that_two_repositories_lack_is_found_in_the_third() {
+    let world = World::new().await;
+    let content = noise(1000);
+    let mut blob = None;
+    for name in ["one", "two", "three"] {
+        let image = world.upstream.image(name, "latest", &[&content]);
+        world.get(format!("/v2/up/{name}/manifests/latest")).await.expect(200);
+        if name != "three" {
+            world.upstream.lose_blob(name, &image.blobs[1]);
+        }
+        blob = Some(image.blobs[1].clone());
+    }
+    let (blob, gate) = (blob.unwrap(), Gate::new());
+    let held = gate.clone();
+    world.upstream.script(move |_, reply| reply.behind(&held));
+    let paths = ["one", "two", "three"].map(|name| format!("/v2/up/{name}/blobs/{blob}"));
+    let mut clients = Box::pin(join_all(paths.iter().map(|path| world.get(path))));
+    // Twice, the others wait for an answer that is not for them.
+    for (asked, joined) in [(1, 2), (2, 3)] {
+        tokio::select! {
+            _ = &mut clients => panic!("the upstream has not answered"),
+            () = gate.wait_for(asked) => {}
+        }
+        while world.caches.fills().statistics().joined < joined {
+            assert!((&mut clients).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        gate.open(1);
+    }
+    gate.open_for_all();
+    let answers = clients.await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [404, 404, 200]);
+    assert_eq!(answers[2].body, content);
 }
