@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sampan_cache::{CacheSettings, Caches, NameRule, TagRule, TagSettings, UpstreamSettings, WhenGone};
 use sampan_client::{
-    ClientOptions, Credentials, PlainHttp, RetryPolicy, Secret, Timeouts, TlsOptions, Verification,
+    ClientOptions, Credentials, Limits, PlainHttp, RetryPolicy, Secret, Timeouts, TlsOptions, Verification,
 };
 use sampan_config::{
-    CacheUpstream, Config, RegistryHost, RepositoryPattern, UpstreamAccount, UpstreamRepositories,
+    CacheUpstream, Config, ProxyConfig, RegistryHost, RepositoryPattern, UpstreamAccount,
+    UpstreamRepositories,
 };
 use sampan_engine::Registry;
 use sampan_engine::fill::{FillOptions, Fills};
@@ -48,8 +49,7 @@ pub enum CacheSetupError {
 /// A pattern, an address or a certificate cannot be used.
 pub async fn caches_if_configured(config: &Config) -> Result<Option<Caches>, AppError> {
     let Some(proxy) = config.proxy.as_ref().filter(|proxy| proxy.is_cache()) else { return Ok(None) };
-    let upstreams = proxy.resolved_upstreams();
-    let upstreams = upstreams.into_iter().map(upstream).collect::<Result<Vec<_>, CacheSetupError>>()?;
+    let upstreams = upstreams(config, proxy)?;
     let settings = CacheSettings {
         upstreams,
         default: proxy.default.clone(),
@@ -70,6 +70,12 @@ pub async fn caches_if_configured(config: &Config) -> Result<Option<Caches>, App
     Ok(Some(caches))
 }
 
+/// The upstreams of `proxy`. A manifest of theirs may be as long as one that is pushed.
+fn upstreams(config: &Config, proxy: &ProxyConfig) -> Result<Vec<UpstreamSettings>, CacheSetupError> {
+    let manifest_bytes = config.http.limits.maxmanifestsize.0;
+    proxy.resolved_upstreams().into_iter().map(|config| upstream(config, manifest_bytes)).collect()
+}
+
 /// Warns of repositories that clients do not reach any more, since their names became those of an upstream's. Walks over the
 /// names of all repositories, once.
 pub(super) async fn warn_of_hidden(caches: Caches, registry: Registry) {
@@ -87,7 +93,7 @@ pub(super) async fn warn_of_hidden(caches: Caches, registry: Registry) {
     }
 }
 
-fn upstream(config: CacheUpstream) -> Result<UpstreamSettings, CacheSetupError> {
+fn upstream(config: CacheUpstream, manifest_bytes: u64) -> Result<UpstreamSettings, CacheSetupError> {
     let wrong = |problem: String| CacheSetupError::Name { upstream: config.name.clone(), problem };
     let name = |text: &String| text.parse::<RepositoryName>().map_err(|error| wrong(error.to_string()));
     let hosts = |hosts: &[RegistryHost]| hosts.iter().map(|host| host.as_str().to_owned()).collect();
@@ -134,6 +140,7 @@ fn upstream(config: CacheUpstream) -> Result<UpstreamSettings, CacheSetupError> 
                 stall: config.timeouts.stall,
                 ..Timeouts::default()
             },
+            limits: Limits { manifest_bytes, ..Limits::default() },
             ..ClientOptions::default()
         },
         connections: config.connections,
@@ -165,4 +172,24 @@ fn allowed(rules: &UpstreamRepositories) -> Result<NameRule, CacheSetupError> {
     let (allow, deny) = (rule(&rules.allow)?, rule(&rules.deny)?);
     let allows_all = rules.allow.is_empty();
     Ok(Arc::new(move |name| (allows_all || allow(name)) && !deny(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sampan_config::{Environment, Source};
+
+    /// Fails if large manifests can be pushed here and not be pulled through a cache.
+    #[test]
+    fn a_cache_takes_manifests_as_long_as_those_that_are_pushed() {
+        let text = "version: 0.1
+storage: {inmemory: {}}
+http: {limits: {maxmanifestsize: 16MiB}}
+proxy: {upstreams: [{name: hub, url: 'https://registry-1.docker.io'}]}
+";
+        let source = Source::Text { name: "config.yml".to_owned(), text: text.to_owned() };
+        let config = Config::load(source, &Environment::default()).unwrap().config;
+        let upstreams = upstreams(&config, config.proxy.as_ref().unwrap()).unwrap();
+        assert_eq!(upstreams[0].client.limits.manifest_bytes, 16 << 20);
+    }
 }
