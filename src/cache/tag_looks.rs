@@ -113,12 +113,32 @@ impl CachedRepository {
             }
             Resolved::Upstream(info, how) => (info, how),
         };
-        // What the upstream said is enough; nothing is stored before a client wants the content.
-        match (MediaType::named(&info.media_type), info.size_bytes) {
+        if let Some(stored) = self.stored_info(tag, &info.digest).await? {
+            return Ok((stored, how));
+        }
+        // What the upstream said is enough; nothing is stored before a client wants the content. No manifest has such a length as
+        // some registries say of a `HEAD`.
+        let most = self.name.upstream.settings.client.limits.manifest_bytes;
+        let size_bytes = info.size_bytes.filter(|size_bytes| (1..=most).contains(size_bytes));
+        match (MediaType::named(&info.media_type), size_bytes) {
             (Some(media_type), Some(size_bytes)) => {
                 Ok((StoredInfo { digest: info.digest, media_type, size_bytes }, how))
             }
             _ => self.info_by_digest(&info.digest).await,
+        }
+    }
+
+    /// The manifest of a tag as the store describes it; `None` if the store lacks it.
+    async fn stored_info(&self, tag: &Tag, digest: &Digest) -> Result<Option<StoredInfo>> {
+        let by_tag = Reference::Tag(tag.clone());
+        let reference = match self.bare().manifests().digest(&by_tag).await {
+            Ok(tagged) if tagged == *digest => by_tag,
+            Ok(_) => Reference::Digest(digest.clone()),
+            Err(error) => self.lacks(error).map(|()| Reference::Digest(digest.clone()))?,
+        };
+        match self.repository.manifests().stat(&reference).await {
+            Ok(info) => Ok((info.digest == *digest).then_some(info)),
+            Err(error) => self.lacks(error).map(|()| None),
         }
     }
 

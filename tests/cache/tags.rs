@@ -323,3 +323,37 @@ async fn a_manifest_that_comes_late_does_not_move_the_tag_back() {
     assert_eq!(waiting.await.expect(200).body, old.manifest);
     assert_eq!(world.stored().await, new.manifest);
 }
+
+/// Upstreams say of a `HEAD` what they like; clients read as many bytes as it says.
+#[tokio::test]
+async fn a_head_has_the_length_and_type_of_the_manifest_and_not_those_that_the_upstream_says() {
+    let index = "application/vnd.oci.image.index.v1+json";
+    for (length, kind, is_plausible) in
+        [(0, None, false), (5 << 20, None, false), (99_999, None, true), (0, Some(index), false)]
+    {
+        let world = World::new().await;
+        let image = world.upstream.image("app", "latest", &[b"one"]);
+        let digest = image.digest.clone();
+        world.upstream.script(move |seen, reply| match (seen.method.as_str(), kind) {
+            ("HEAD", Some(kind)) => Reply::new(200)
+                .header("Content-Type", kind)
+                .header("Docker-Content-Digest", &digest)
+                .announcing(Some(length)),
+            ("HEAD", None) => reply.announcing(Some(length)),
+            _ => reply,
+        });
+        let says = async |when: &str| {
+            let answer = world.head("/v2/up/app/manifests/latest").await.expect(200);
+            let said = (answer.header("content-length"), answer.header("content-type"));
+            let right = (image.manifest.len().to_string(), "application/vnd.oci.image.manifest.v1+json");
+            assert_eq!(said, (&*right.0, right.1), "{length} {kind:?} {when}");
+        };
+        if !is_plausible {
+            says("before a pull").await;
+        }
+        world.manifest("latest").await.expect(200);
+        says("after it").await;
+        world.clock.advance(FRESH);
+        says("compared again").await;
+    }
+}
