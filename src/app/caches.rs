@@ -121,7 +121,6 @@ fn upstream(config: CacheUpstream, manifest_bytes: u64) -> Result<UpstreamSettin
             }) as TagRule,
             missing: config.tags.missing,
         },
-        has_account: config.account != UpstreamAccount::Anonymous,
         client: ClientOptions {
             credentials,
             tls: TlsOptions {

@@ -260,7 +260,7 @@ impl CachedRepository {
         let upstream = &self.name.upstream;
         let unknown = |handling| self.unknown_blob(digest, handling);
         if let Some(error) = error.source_error::<sampan_client::ClientError>() {
-            return Verdict::of(error, upstream.settings.has_account).into_error(upstream.name(), unknown);
+            return Verdict::of(error).into_error(upstream.name(), unknown);
         }
         if let Some(refusal) = error.source_error::<Refusal>() {
             return match refusal {

@@ -168,8 +168,8 @@ const RATE_LIMIT_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Verdict {
-    pub(crate) fn of(error: &ClientError, has_account: bool) -> Self {
-        let handling = Handling::of(error, has_account);
+    pub(crate) fn of(error: &ClientError) -> Self {
+        let handling = Handling::of(error);
         let away = |reason: &str, timed_out| {
             let (reason, cause) = (reason.to_owned(), Some(error.clone()));
             Self::Away { reason, timed_out, handling, cause }
@@ -180,10 +180,12 @@ impl Verdict {
         };
         match error.problem() {
             Problem::NotFound(_) => Self::Missing(handling),
-            Problem::LoginRequired | Problem::LoginRefused { .. } | Problem::Denied(_) => match has_account {
-                true => Self::Refused(handling),
-                false => Self::Missing(handling),
-            },
+            Problem::LoginRequired | Problem::LoginRefused { .. } | Problem::Denied(_) => {
+                match error.is_refused_without_account() {
+                    true => Self::Missing(handling),
+                    false => Self::Refused(handling),
+                }
+            }
             Problem::TooManyRequests { retry_after } => limited(retry_after),
             Problem::Connect(_) => away("cannot be reached", false),
             Problem::Certificate(_) => away("has a certificate that is not trusted", false),

@@ -62,13 +62,13 @@ impl Handling {
     }
 
     /// A request to an upstream failed.
-    pub(crate) fn of(error: &ClientError, has_account: bool) -> Self {
+    pub(crate) fn of(error: &ClientError) -> Self {
         let status = match error.problem() {
             Problem::Digest { .. } | Problem::Length { .. } | Problem::Schema1 => Some(200),
             Problem::Realm { .. } => Some(401),
             _ => error.status(),
         };
-        Self::Forwarded { status, detail: fault(error.problem(), has_account), is_stale: false }
+        Self::Forwarded { status, detail: fault(error), is_stale: false }
     }
 
     /// The same where something is stored that may not be served.
@@ -81,13 +81,15 @@ impl Handling {
 }
 
 /// The fault of an answer, if its status does not say it.
-fn fault(problem: &Problem, has_account: bool) -> Option<&'static str> {
-    Some(match problem {
+fn fault(error: &ClientError) -> Option<&'static str> {
+    Some(match error.problem() {
         Problem::NotFound(_) | Problem::TooManyRequests { .. } | Problem::Status { .. } => return None,
-        Problem::LoginRequired | Problem::LoginRefused { .. } | Problem::Denied(_) => match has_account {
-            true => "account-refused",
-            false => return None,
-        },
+        Problem::LoginRequired | Problem::LoginRefused { .. } | Problem::Denied(_) => {
+            match error.is_refused_without_account() {
+                true => return None,
+                false => "account-refused",
+            }
+        }
         Problem::Connect(_) => "unreachable",
         Problem::Certificate(_) => "untrusted-certificate",
         Problem::ClientCertificate(_) => "client-certificate",

@@ -46,8 +46,6 @@ pub struct UpstreamSettings {
     pub allowed: NameRule,
     /// The rules for tags.
     pub tags: TagSettings,
-    /// Whether an account is configured: then a refusal says something of the account.
-    pub has_account: bool,
     /// Login, TLS and timeouts.
     pub client: ClientOptions,
     /// The most requests at a time.

@@ -24,7 +24,6 @@ pub(crate) fn upstream(name: &str, prefix: Option<&str>) -> UpstreamSettings {
             immutable: Arc::new(|_| false),
             missing: Duration::from_secs(30),
         },
-        has_account: false,
         client: Default::default(),
         connections: 16,
         requests_per_second: 0,

@@ -240,7 +240,7 @@ impl Upstream {
                 too_slow(Handling::TIMEOUT)
             }
             Ok(Err(error)) => {
-                let verdict = Verdict::of(&error, self.settings.has_account);
+                let verdict = Verdict::of(&error);
                 tracing::debug!(upstream = self.name(), %error, "a request to an upstream failed");
                 let is_due = || self.is_due_for_log(now);
                 if let Problem::Credentials(_) = error.problem() {

@@ -179,7 +179,7 @@ impl Connection {
         // A refusal by the target of a redirect is no challenge of the registry.
         if answer.status() != 401 || answer.url().origin() != base.origin() {
             self.rate_limit.note(&answer);
-            return Ok(answer);
+            return Ok(self.judged(answer, call).await);
         }
         let header =
             self.auth.after_refusal(&self.transport, &self.options, answer, &call.scope, &login).await?;
@@ -192,9 +192,18 @@ impl Connection {
             true => Err(self.auth.refused(answer, &call.scope).await),
             false => {
                 self.rate_limit.note(&answer);
-                Ok(answer)
+                Ok(self.judged(answer, call).await)
             }
         }
+    }
+
+    /// The answer, which knows whether it refuses an account or an anonymous client.
+    async fn judged(&self, answer: Answer, call: &Call) -> Answer {
+        if answer.status() != 403 {
+            return answer;
+        }
+        let is_anonymous = self.auth.is_anonymous(answer.url(), &call.scope).await;
+        answer.with_anonymous(is_anonymous)
     }
 
     /// The error of an answer with an unexpected status.

@@ -18,6 +18,7 @@ pub struct ClientError {
     /// Shared: several requests may wait for the one that failed.
     problem: Arc<Problem>,
     is_after_answer: bool,
+    is_anonymous: bool,
 }
 
 /// Why a request failed.
@@ -157,7 +158,12 @@ const MAX_SHOWN_URL: usize = 1000;
 
 impl ClientError {
     pub(crate) fn at(url: &str, problem: Problem) -> Self {
-        Self { url: shown_url(url).into(), problem: Arc::new(problem), is_after_answer: false }
+        Self {
+            url: shown_url(url).into(),
+            problem: Arc::new(problem),
+            is_after_answer: false,
+            is_anonymous: false,
+        }
     }
 
     /// The same after the headers of an answer.
@@ -168,6 +174,20 @@ impl ClientError {
     /// Whether a server had answered when it failed: the fault is in that answer, or at a server that it refers to.
     pub fn is_after_answer(&self) -> bool {
         self.is_after_answer
+    }
+
+    /// The same for a request for which there was no account.
+    pub(crate) fn anonymous(self, is_anonymous: bool) -> Self {
+        Self { is_anonymous, ..self }
+    }
+
+    /// Whether the registry refuses the request, and there was no account for it: then that says nothing of an account.
+    pub fn is_refused_without_account(&self) -> bool {
+        match self.problem() {
+            Problem::LoginRequired => true,
+            Problem::Denied(_) => self.is_anonymous,
+            _ => false,
+        }
     }
 
     /// The URL of the request, without user, query and fragment.

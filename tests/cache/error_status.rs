@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_cache::{UpstreamSettings, WhenGone};
+use sampan_client::Credentials;
 use sampan_driver::ErrorKind;
 
 use super::support::{World, impatient, with_account};
@@ -11,7 +12,7 @@ use crate::support::FailingDriver;
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::hostile_server::{Gate, Reply};
 use crate::support::image::noise;
-use crate::support::upstream::error;
+use crate::support::upstream::{Login, error};
 
 const UNKNOWN_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -182,5 +183,31 @@ async fn a_stored_tag_that_may_not_be_served_is_stale() {
         world.upstream.answer_all(error(status, "UNKNOWN"));
         let answer = world.manifest("latest").await.expect(ours);
         assert_eq!(answer.header("cache-status"), expected);
+    }
+}
+
+/// Fails if what the upstream shows only to others counts as a refusal of an account that there is not.
+#[tokio::test]
+async fn a_file_of_accounts_without_one_for_the_upstream_is_no_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.json");
+    std::fs::write(&file, r#"{"auths":{"other.example":{"auth":"cm9ib3Q6aHVudGVyMg=="}}}"#).unwrap();
+    for status in [401, 403] {
+        let world = World::with(|upstream, _| {
+            upstream.client.credentials = Credentials::files(vec![file.clone()]);
+            upstream.tags.deleted = WhenGone::Keep;
+            upstream.tags.refused = WhenGone::Forget;
+        })
+        .await;
+        world.upstream.image("app", "latest", &[b"one"]);
+        world.upstream.want(Login::AnonymousToken);
+        world.manifest("latest").await.expect(200);
+        world.clock.advance(Duration::from_secs(60));
+        world.upstream.answer_all(error(status, "DENIED"));
+        let answer = world.manifest("absent").await;
+        assert_eq!(answer.header("cache-status"), format!("sampan; fwd=uri-miss; fwd-status={status}"));
+        answer.expect_error(404, "MANIFEST_UNKNOWN");
+        world.get(format!("/v2/up/app/blobs/{UNKNOWN_DIGEST}")).await.expect_error(404, "BLOB_UNKNOWN");
+        world.manifest("latest").await.expect(200);
     }
 }

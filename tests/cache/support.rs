@@ -114,7 +114,6 @@ pub(crate) fn settings(name: &str, url: &str, clock: &TestClock) -> UpstreamSett
             immutable: Arc::new(|tag| tag.as_str().starts_with('v')),
             missing: Duration::from_secs(30),
         },
-        has_account: false,
         client: ClientOptions { clock: clock.clock(), ..ClientOptions::default() },
         connections: 16,
         requests_per_second: 0,
@@ -131,7 +130,6 @@ pub(crate) fn impatient(settings: &mut UpstreamSettings) {
 
 /// Logs in at the upstream.
 pub(crate) fn with_account(settings: &mut UpstreamSettings) {
-    settings.has_account = true;
     settings.client.credentials = Credentials::password(ACCOUNT.0, Secret::new(ACCOUNT.1));
 }
 

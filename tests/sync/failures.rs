@@ -205,7 +205,6 @@ async fn a_password_file_that_cannot_be_used_is_named() {
     std::fs::write(&empty, "\n").unwrap();
     for path in [missing, empty] {
         let world = World::with(|upstream, _| {
-            upstream.has_account = true;
             upstream.client.credentials = Credentials::password_file("robot", &path);
         })
         .await;

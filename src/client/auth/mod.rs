@@ -140,7 +140,7 @@ impl Authenticator {
         if named("basic").is_some() {
             self.set_way(Way::Basic);
             let credential = self.credential(&url, scope).await?;
-            let Some(header) = basic(&credential) else { return Err(at(Problem::LoginRequired)) };
+            let Some(header) = basic(&credential) else { return Err(self.refused(refusal, scope).await) };
             if used != Some(&header) {
                 return Ok(header);
             }
@@ -161,6 +161,11 @@ impl Authenticator {
             }
             None => Err(self.refused(refusal, scope).await),
         }
+    }
+
+    /// Whether there is no account for a request.
+    pub(crate) async fn is_anonymous(&self, url: &Url, scope: &Scope) -> bool {
+        self.credential(url, scope).await.is_ok_and(|credential| credential == Credential::Anonymous)
     }
 
     /// The error of a request that is refused although everything was tried.

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     response: Response,
     timeouts: Timeouts,
     limits: Limits,
+    /// Whether the request is refused, and there was no account for it.
+    is_anonymous: bool,
     /// The waits for the body since the last whole [`PROGRESS_BYTES`] of it.
     waited: Duration,
     /// The bytes of the body since then.
@@ -38,7 +40,12 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Answer {
     pub(super) fn new(url: Url, response: Response, timeouts: Timeouts, limits: Limits) -> Self {
-        Self { url, response, timeouts, limits, waited: Duration::ZERO, moved: 0 }
+        Self { url, response, timeouts, limits, is_anonymous: false, waited: Duration::ZERO, moved: 0 }
+    }
+
+    /// Notes whether there was an account for the request, for its error.
+    pub(crate) fn with_anonymous(self, is_anonymous: bool) -> Self {
+        Self { is_anonymous, ..self }
     }
 
     /// The URL that answered, after redirects.
@@ -167,6 +174,7 @@ impl Answer {
         let url = self.url.clone();
         let status = self.status();
         let retry_after = self.retry_after(now);
+        let is_anonymous = self.is_anonymous;
         let answer = self.server_answer().await;
         let problem = match status {
             403 => Problem::Denied(answer),
@@ -174,7 +182,7 @@ impl Answer {
             429 => Problem::TooManyRequests { retry_after },
             _ => Problem::Status { status, answer, retry_after },
         };
-        ClientError::at(url.as_str(), problem).after_answer()
+        ClientError::at(url.as_str(), problem).after_answer().anonymous(is_anonymous)
     }
 
     /// An error at this answer's URL.

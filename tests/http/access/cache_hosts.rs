@@ -24,7 +24,6 @@ fn caches() -> Caches {
             immutable: Arc::new(|_| false),
             missing: Duration::ZERO,
         },
-        has_account: false,
         client: Default::default(),
         connections: 1,
         requests_per_second: 0,
