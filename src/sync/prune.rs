@@ -1,4 +1,4 @@
-//! Pruning: removes the tags of a copy that the upstream has no more.
+//! Pruning: removes the tags of a copy that the upstream does not have, whether or not it had them.
 
 use sampan_bundle::is_fallback_tag;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
@@ -43,7 +43,7 @@ pub(crate) async fn prune(
     let mut removed = 0;
     for (tag, digest) in &stale {
         if target.delete_tag(name, tag, digest).await? {
-            tracing::info!(repository = %name, %tag, %digest, "{name}:{tag} was removed, since the upstream has it no more");
+            tracing::info!(repository = %name, %tag, %digest, "{name}:{tag} was removed, since the upstream does not have it");
             removed += 1;
         }
     }
