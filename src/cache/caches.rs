@@ -1,6 +1,7 @@
 //! `Caches`: all caches of a registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_client::http_client::HttpClientError;
 use sampan_engine::fill::Fills;
@@ -211,8 +212,22 @@ impl Inner {
         name: &RepositoryName,
         reference: &Reference,
     ) -> bool {
-        let said = self.memory.missing.get(&(name.clone(), reference.clone()));
-        let now = upstream.clock().elapsed();
-        said.is_some_and(|at| now.saturating_sub(at) < upstream.settings.tags.missing)
+        is_recent(upstream, self.memory.missing.get(&(name.clone(), reference.clone())))
     }
+
+    /// Whether the upstream refused the account for such a manifest a short while ago.
+    pub(crate) fn is_refused(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> bool {
+        is_recent(upstream, self.memory.refused_at.get(&(name.clone(), reference.clone())))
+    }
+}
+
+/// Whether the upstream said something so short a while ago that it is not asked again.
+fn is_recent(upstream: &Upstream, at: Option<Duration>) -> bool {
+    let now = upstream.clock().elapsed();
+    at.is_some_and(|at| now.saturating_sub(at) < upstream.settings.tags.missing)
 }

@@ -30,6 +30,8 @@ pub enum Handling {
 impl Handling {
     /// The upstream said 404 a short while ago.
     pub(crate) const REMEMBERED_MISSING: Self = Self::Remembered("not-found");
+    /// The upstream refused the account a short while ago.
+    pub(crate) const REMEMBERED_REFUSED: Self = Self::Remembered("account-refused");
     /// The upstream sent content of another digest a short while ago.
     pub(crate) const REMEMBERED_WRONG: Self = Self::Remembered("wrong-digest");
     /// The store lacks what it had a moment ago.

@@ -58,6 +58,9 @@ impl CachedRepository {
         if self.inner.is_missing(&self.name.upstream, stored_name, &reference) {
             return Err(self.unknown_manifest(&reference, Handling::REMEMBERED_MISSING));
         }
+        if self.inner.is_refused(&self.name.upstream, stored_name, &reference) {
+            return Err(self.refused_a_while_ago());
+        }
         let key = (stored_name.clone(), digest.clone());
         let fetched = self.inner.manifests.join(&key, self.client, |ticket| {
             let (this, digest) = (self.clone(), digest.clone());
@@ -77,6 +80,10 @@ impl CachedRepository {
                 let (key, now) = ((self.name.stored.clone(), reference.clone()), upstream.clock().elapsed());
                 self.inner.memory.withheld.insert(withheld, now);
                 self.inner.memory.missing.insert(key, now);
+            }
+            Err(Verdict::Refused(_)) => {
+                let key = (self.name.stored.clone(), reference.clone());
+                self.inner.memory.refused_at.insert(key, upstream.clock().elapsed());
             }
             Err(verdict) if verdict.is_passing() => {
                 self.inner.memory.withheld.insert(withheld, upstream.clock().elapsed());
@@ -151,6 +158,12 @@ impl CachedRepository {
 
     pub(crate) fn unknown_manifest(&self, reference: &Reference, handling: Handling) -> CacheError {
         CacheError::ManifestUnknown(reference.clone(), self.name.stored.clone(), handling)
+    }
+
+    /// The error of content for which the upstream refused the account a short while ago.
+    pub(crate) fn refused_a_while_ago(&self) -> CacheError {
+        let (upstream, handling) = (self.upstream_name().to_owned(), Handling::REMEMBERED_REFUSED);
+        CacheError::Refused { upstream, handling }
     }
 
     /// The repository without the events of a request.

@@ -42,6 +42,8 @@ pub(crate) struct Memory {
     pub(crate) refused: Weighed<(RepositoryName, Tag), ()>,
     /// When the upstream said that it has no such manifest.
     pub(crate) missing: Weighed<(RepositoryName, Reference), Duration>,
+    /// When the upstream last refused the account for such a manifest.
+    pub(crate) refused_at: Weighed<(RepositoryName, Reference), Duration>,
     /// When the upstream last failed to give a manifest.
     pub(crate) withheld: Weighed<(RepositoryName, Digest), Duration>,
     /// The lengths of what the manifests refer to that this process stored.
@@ -70,6 +72,7 @@ impl Default for Memory {
             looks: weighed(LONG_BYTES),
             refused: weighed(SHORT_BYTES),
             missing: weighed(SHORT_BYTES),
+            refused_at: weighed(SHORT_BYTES),
             withheld: weighed(SHORT_BYTES),
             described: weighed(LONG_BYTES),
             holders: weighed(LONG_BYTES),
@@ -249,6 +252,7 @@ mod tests {
             memory.looks.insert((name(n), tag(n)), look.clone());
             memory.refused.insert((name(n), tag(n)), ());
             memory.missing.insert((name(n), Reference::Tag(tag(n))), at);
+            memory.refused_at.insert((name(n), Reference::Tag(tag(n))), at);
             memory.withheld.insert((name(n), digest(n)), at);
             memory.described.insert((name(n), digest(n)), 1);
             memory.holders.insert(("upstream".into(), digest(n)), name(n));
@@ -260,6 +264,7 @@ mod tests {
         let short = [
             (memory.refused.weight(), memory.refused.len()),
             (memory.missing.weight(), memory.missing.len()),
+            (memory.refused_at.weight(), memory.refused_at.len()),
             (memory.withheld.weight(), memory.withheld.len()),
             (memory.pending.weight(), memory.pending.len()),
         ];
@@ -269,8 +274,8 @@ mod tests {
             (memory.holders.weight(), memory.holders.len()),
             (memory.tags.weight(), memory.tags.len()),
         ];
-        for (parts, most) in [(short, SHORT_BYTES), (long, LONG_BYTES)] {
-            for (weight, entries) in parts {
+        for (parts, most) in [(&short[..], SHORT_BYTES), (&long[..], LONG_BYTES)] {
+            for &(weight, entries) in parts {
                 assert!(weight <= most && entries > 0, "{entries} entries weigh {weight} of {most}");
             }
         }

@@ -185,6 +185,13 @@ impl CachedRepository {
             self.check_kept(tag, rules.deleted, || unknown(Handling::REMEMBERED_MISSING)).await?;
             return Ok(Resolved::Stored(Served::Stale));
         }
+        if self.inner.is_refused(upstream, &self.name.stored, &reference) {
+            if !self.is_stored(tag).await? {
+                return Err(self.refused_a_while_ago());
+            }
+            self.check_kept(tag, rules.refused, || unknown(Handling::REMEMBERED_REFUSED)).await?;
+            return Ok(Resolved::Stored(Served::Stale));
+        }
         let asked = self.inner.tag_looks.join(&key, self.client, |ticket| {
             let (this, tag) = (self.clone(), tag.clone());
             async move { this.look(&tag, &ticket).await }.boxed()
@@ -239,6 +246,8 @@ impl CachedRepository {
             Err(verdict) => {
                 if matches!(verdict, Verdict::Refused(_)) {
                     self.inner.memory.looks.remove(&key);
+                    let now = upstream.clock().elapsed();
+                    self.inner.memory.refused_at.insert((key.0.clone(), reference), now);
                     self.inner.memory.refused.insert(key, ());
                 }
                 return Ok(TagAnswer::Failed(verdict));

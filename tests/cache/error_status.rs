@@ -186,6 +186,28 @@ async fn a_stored_tag_that_may_not_be_served_is_stale() {
     }
 }
 
+/// Fails if each request for a name that the account may not see, such as a mistyped one, is passed on.
+#[tokio::test]
+async fn a_refusal_of_the_account_is_remembered_as_long_as_a_missing_manifest() {
+    let world = World::with(|upstream, _| with_account(upstream)).await;
+    let image = world.upstream.image("app", "latest", &[b"one"]);
+    let (tag, digest) = ("latest".to_owned(), image.digest.to_string());
+    for reference in [&tag, &digest] {
+        world.upstream.answer_all(error(403, "DENIED"));
+        world.manifest(reference).await.expect_error(502, "DENIED");
+        world.upstream.requests();
+        for method in ["GET", "HEAD", "GET"] {
+            let path = format!("/v2/up/app/manifests/{reference}");
+            let answer = world.call(method, path).await.expect(502);
+            assert_eq!(answer.header("cache-status"), "sampan; hit; detail=account-refused");
+        }
+        assert_eq!(world.upstream.requests(), [""; 0], "{reference}");
+        world.upstream.behave();
+        world.clock.advance(Duration::from_secs(30));
+        world.head(format!("/v2/up/app/manifests/{reference}")).await.expect(200);
+    }
+}
+
 /// Fails if what the upstream shows only to others counts as a refusal of an account that there is not.
 #[tokio::test]
 async fn a_file_of_accounts_without_one_for_the_upstream_is_no_account() {
