@@ -27,6 +27,9 @@ const READ_AHEAD_OF_DIRECTORIES: usize = 4;
 /// How many entries of a directory the listing reads at first: more than a repository without nested repositories has.
 const PEEK_ENTRIES: usize = 64;
 
+/// The most components that a name can have: each takes a character, and all but the last a `/`.
+const MAX_COMPONENTS: usize = RepositoryName::MAX_LEN.div_ceil(2);
+
 impl Registry {
     /// Lists up to `limit` repositories after `last`, which need not exist.
     ///
@@ -83,15 +86,21 @@ impl Registry {
     ) -> BoxStream<'static, Result<RepositoryName>> {
         let tree = Tree { registry: self.clone(), content };
         // Everything below `last` comes first, then its later siblings, then those of its parent, and so on up to the root.
-        let components: Vec<&str> = last.split('/').filter(|component| !component.is_empty()).collect();
-        let levels = (0..=components.len()).rev().map(|depth| {
-            let (prefix, after) = (components[..depth].join("/"), components.get(depth));
-            let after = after.map(|after| (*after).to_owned());
-            let tree = tree.clone();
-            stream::once(future::lazy(move |_| tree.level(prefix, after))).flatten().boxed()
+        // A client chooses `last`: on a deeper level there is no name.
+        let components = last.split('/').filter(|component| !component.is_empty()).take(MAX_COMPONENTS);
+        let components: Vec<String> =
+            components.map(|component| up_to_longest(component).to_owned()).collect();
+        let levels = stream::iter((0..=components.len()).rev());
+        let found = levels.flat_map(move |depth| {
+            tree.clone().level(components[..depth].join("/"), components.get(depth).map(String::as_str))
         });
-        stream::iter(levels.collect::<Vec<_>>()).flatten().boxed()
+        found.boxed()
     }
+}
+
+/// As much of a component as orders it among components of names.
+fn up_to_longest(component: &str) -> &str {
+    &component[..component.ceil_char_boundary(RepositoryName::MAX_LEN + 1)]
 }
 
 /// The content by which the listing finds a repository.
@@ -123,17 +132,15 @@ struct Tree {
 
 impl Tree {
     /// The repositories on the level `prefix`, after the component `after`, each followed by the repositories below it.
-    fn level(self, prefix: String, after: Option<String>) -> BoxStream<'static, Result<RepositoryName>> {
-        let root = layout::repositories_root();
-        let path = if prefix.is_empty() { Ok(root) } else { root.join(&prefix) };
-        match path {
-            Ok(path) => {
-                let entries = self.registry.driver().list(&path, after.as_deref());
-                self.below(prefix, entries)
-            }
-            // No repository can have such a name.
-            Err(_) => stream::empty().boxed(),
-        }
+    fn level(self, prefix: String, after: Option<&str>) -> BoxStream<'static, Result<RepositoryName>> {
+        let path = match prefix.parse::<RepositoryName>() {
+            _ if prefix.is_empty() => layout::repositories_root(),
+            Ok(name) => layout::repository(&name),
+            // Every prefix of a name is a name.
+            Err(_) => return stream::empty().boxed(),
+        };
+        let entries = self.registry.driver().list(&path, after);
+        self.below(prefix, entries)
     }
 
     fn below(self, prefix: String, entries: Entries) -> BoxStream<'static, Result<RepositoryName>> {

@@ -1,9 +1,11 @@
 //! Tags, and the names of repositories.
 
+use sampan_driver::Operation;
 use sampan_engine::Error;
 use sampan_engine::oci::Reference;
 
 use super::client::{Client, Image, tag};
+use super::hooks::Counted;
 use super::store::is_valid;
 use crate::check::{ensure, equal};
 use crate::{Clause, Context, Failed, clause::table};
@@ -187,6 +189,25 @@ async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A client chooses where the catalog begins: the listing reads no level on which no name can be.
+async fn a_catalog_costs_no_more_than_a_name_has_levels(ctx: Context) -> Result<(), Failed> {
+    let counted = Counted::default();
+    let (client, image) = (Client::new(&counted.over(ctx.driver())), Image::new(1));
+    for name in ["a", "a/b", "z"] {
+        client.push_image(name, &image, "latest").await?;
+    }
+    let (deep, long) = ("a/".repeat(30_000), "a/".to_owned() + &"a".repeat(60_000));
+    for (last, expected) in [(&deep, &["a/b", "z"]), (&long, &["a/b", "z"])] {
+        counted.clear();
+        let page = client.registry.catalog(Some(last), 10).await?;
+        equal(&page.items[..], &expected[..], "the repositories")?;
+        let lists = counted.count(|operation, _| operation == Operation::List);
+        ensure(lists <= 140, format_args!("a page costs {lists} listings"))?;
+    }
+    let none = client.registry.catalog(Some(&"z/".repeat(30_000)), 10).await?;
+    equal(none.items.len(), 0, "the repositories after the last")
+}
+
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::tags":
     are_listed_in_order_and_in_pages,
     a_tag_moves,
@@ -196,4 +217,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::tags":
     one_push_may_set_many,
     belong_to_their_repository,
     repositories_are_listed_in_pages,
+    a_catalog_costs_no_more_than_a_name_has_levels,
 };

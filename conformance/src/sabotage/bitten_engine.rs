@@ -136,6 +136,7 @@ pub(super) const ENGINE: Bitten = &[
         Lie::ListAfterIsInclusive,
         &[
             "tags::repositories_are_listed_in_pages",
+            "tags::a_catalog_costs_no_more_than_a_name_has_levels",
             "referrers::come_in_order_and_in_pages",
             "referrers::a_type_is_chosen_before_a_page_is_cut",
         ],
