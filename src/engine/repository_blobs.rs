@@ -85,7 +85,7 @@ impl RepositoryBlobs {
         let found = self.stat_and_lease(digest).await?;
         let wrong_lengths = &self.repository.registry.inner.wrong_lengths;
         let is_damaged = found.size_bytes != described_bytes
-            && wrong_lengths.examine(self.driver(), &found.canonical, found.size_bytes).await?;
+            && wrong_lengths.examine(self.driver(), &found.canonical).await?;
         if is_damaged { Err(self.unknown(digest)) } else { Ok(found) }
     }
 
@@ -95,7 +95,7 @@ impl RepositoryBlobs {
         let before = Instant::now();
         let info = self.driver().stat(&Entry::Blob(canonical.clone()).path()).await;
         let info = info.on_missing(|| self.unknown(digest))?;
-        self.reject_truncated(digest, &canonical, info.size_bytes)?;
+        self.reject_damaged(digest, &canonical, info.size_bytes).await?;
         self.leases().note_data(&canonical, before, info.size_bytes);
         Ok(BlobInfo { digest: digest.clone(), canonical, size_bytes: info.size_bytes })
     }
@@ -134,16 +134,16 @@ impl RepositoryBlobs {
         let path = Entry::Blob(canonical.clone()).path();
         let reader = self.driver().reader(&path, range).await;
         let reader = reader.on_missing(|| self.unknown(digest))?;
-        self.reject_truncated(digest, canonical, reader.size_bytes())?;
+        self.reject_damaged(digest, canonical, reader.size_bytes()).await?;
         small_blobs.keep(canonical, &path, reader).await
     }
 
     /// A power failure empties data that were never synced, such as those of other registries. A client that gets "unknown"
     /// pushes the blob again, which repairs it.
-    fn reject_truncated(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
+    async fn reject_damaged(&self, digest: &Digest, canonical: &Digest, size_bytes: u64) -> Result<()> {
         let is_there = size_bytes > 0 || *canonical == Digest::sha256_of(b"");
         let wrong_lengths = &self.repository.registry.inner.wrong_lengths;
-        if is_there && !wrong_lengths.is_damaged(canonical, size_bytes) {
+        if is_there && !wrong_lengths.is_damaged(self.driver(), canonical, size_bytes).await? {
             return Ok(());
         }
         Err(self.unknown(digest))

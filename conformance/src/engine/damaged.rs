@@ -1,5 +1,6 @@
 //! Damage by power failures, bugs and interrupted deletions: the registry detects it, and clients can remove it.
 
+use bytes::Bytes;
 use sampan_driver::{DriverPath, StorageDriver};
 use sampan_engine::Error;
 use sampan_engine::layout::Entry;
@@ -98,6 +99,37 @@ async fn an_empty_file_is_no_content(ctx: Context) -> Result<(), Failed> {
     client.pulls("image", &image, tag("latest")).await
 }
 
+/// Damage of the right length is found by a manifest with a wrong one; a push heals it for every process that found it.
+async fn a_blob_that_was_damaged_is_known_again_when_it_is_healed(ctx: Context) -> Result<(), Failed> {
+    let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+    let other = Client::of_another_process(&ctx).await?;
+    client.put_blobs("image", &image).await?;
+    let layer = Digest::sha256_of(&image.layers[0]);
+    let mut damaged = image.layers[0].to_vec();
+    damaged[100] ^= 1;
+    ctx.put(Entry::Blob(layer.clone()).path().as_str(), damaged).await?;
+    let text = String::from_utf8_lossy(&image.manifest).replace("\"size\":20000", "\"size\":19999");
+    let odd = Bytes::from(text);
+    for client in [&client, &other] {
+        let put = client.push_manifest("image", &odd, tag("odd"), &[]).await;
+        let is_right =
+            matches!(&put, Err(Error::ManifestReferencesUnknown(missing)) if *missing == [layer.clone()]);
+        ensure(is_right, format_args!("a manifest of a damaged layer was answered by {put:?}"))?;
+        let stat = client.repository("image").blobs().stat_and_lease(&layer).await;
+        ensure(matches!(stat, Err(Error::BlobUnknown(..))), format_args!("the damaged layer is {stat:?}"))?;
+    }
+    client.push_image("image", &image, "latest").await?;
+    for client in [&client, &other] {
+        client.repository("image").blobs().stat_and_lease(&layer).await?;
+        client.pulls("image", &image, tag("latest")).await?;
+    }
+    // The descriptor is wrong, and the data are not.
+    for client in [&client, &other] {
+        client.push_manifest("image", &odd, tag("odd"), &[]).await?;
+    }
+    Ok(())
+}
+
 async fn lacks(client: &Client, reference: &Reference, what: &str) -> Result<(), Failed> {
     let got = client.repository("image").manifests().get(reference).await;
     ensure(
@@ -118,4 +150,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::damaged":
     links_can_be_deleted_and_replaced,
     a_tag_without_its_manifest_is_unknown,
     an_empty_file_is_no_content,
+    a_blob_that_was_damaged_is_known_again_when_it_is_healed,
 };

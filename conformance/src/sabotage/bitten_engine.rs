@@ -86,6 +86,7 @@ pub(super) const ENGINE: Bitten = &[
             "verify::a_collection_keeps_what_a_moved_manifest_needs",
             "verify::a_crash_of_a_repair_loses_nothing",
             "verify::a_push_that_meets_a_short_blob_heals_it",
+            "damaged::a_blob_that_was_damaged_is_known_again_when_it_is_healed",
         ],
     ),
     (

@@ -36,6 +36,7 @@ impl ManifestStore {
         let before = Instant::now();
         link::write_all(self.driver(), files).await?;
         if let Some((_, bytes)) = files.first().filter(|(path, _)| *path == data) {
+            self.repository.registry.inner.wrong_lengths.forget(canonical);
             self.leases().note_data(canonical, before, bytes.len() as u64);
         }
         Ok(())

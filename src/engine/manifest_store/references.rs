@@ -109,6 +109,6 @@ async fn whole(
         return Ok(Some(canonical));
     }
     let wrong_lengths = &store.repository.registry.inner.wrong_lengths;
-    let is_damaged = wrong_lengths.examine(store.driver(), &canonical, size_bytes).await?;
+    let is_damaged = wrong_lengths.examine(store.driver(), &canonical).await?;
     Ok((!is_damaged).then_some(canonical))
 }

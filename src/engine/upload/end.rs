@@ -180,7 +180,7 @@ impl UploadStore {
         if !look.is_fresh() {
             blobs.relink_if_collected(canonical, digest).await?;
         }
-        self.repository.registry.inner.leases.note_data(canonical, before, size_bytes);
+        self.note_data(canonical, before, size_bytes);
         Ok(())
     }
 
@@ -236,8 +236,15 @@ impl UploadStore {
         if !look.is_fresh() {
             blobs.relink_if_collected(&canonical, digest).await?;
         }
-        self.repository.registry.inner.leases.note_data(&canonical, before, size_bytes);
+        self.note_data(&canonical, before, size_bytes);
         Ok(canonical)
+    }
+
+    /// Notes that the data of a blob were published after `before`.
+    fn note_data(&self, canonical: &Digest, before: Instant, size_bytes: u64) {
+        let known = &self.repository.registry.inner;
+        known.wrong_lengths.forget(canonical);
+        known.leases.note_data(canonical, before, size_bytes);
     }
 
     /// The digests of a file, canonical and in `algorithm`, and its length in bytes.

@@ -185,14 +185,28 @@ async fn hash_piece(
     Ok(done)
 }
 
-/// Whether data that are there are damaged, or cannot be read.
+/// The result of a hash of data.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Damage {
+    /// Nothing, or they are gone.
+    None,
+    /// They are not those of their digest.
+    Content,
+    /// They cannot be read at the moment.
+    Unreadable,
+}
+
+/// Hashes data to find out whether they are damaged.
 ///
 /// # Errors
 ///
 /// The store does not answer.
-pub(crate) async fn is_damaged(driver: &dyn StorageDriver, digest: &Digest) -> Result<bool> {
-    let state = look_twice(driver, digest, None).await?;
-    Ok(matches!(state, State::Damaged(..) | State::Unreadable(_)))
+pub(crate) async fn damage(driver: &dyn StorageDriver, digest: &Digest) -> Result<Damage> {
+    Ok(match look_twice(driver, digest, None).await? {
+        State::Damaged(..) => Damage::Content,
+        State::Unreadable(_) => Damage::Unreadable,
+        State::Good | State::Gone | State::Stopped => Damage::None,
+    })
 }
 
 /// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill.

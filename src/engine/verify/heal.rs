@@ -82,7 +82,9 @@ fn in_memory(registry: &Registry, digest: &Digest) -> Option<Bytes> {
 
 async fn put(registry: &Registry, digest: &Digest, bytes: Bytes) -> Result<()> {
     let path = Entry::Blob(digest.clone()).path();
-    Ok(registry.driver().put_content(&path, bytes, PutMode::Overwrite).await?)
+    registry.driver().put_content(&path, bytes, PutMode::Overwrite).await?;
+    registry.inner.wrong_lengths.forget(digest);
+    Ok(())
 }
 
 async fn from_source(

@@ -48,7 +48,7 @@ mod run;
 mod sizes;
 mod structure;
 
-pub(crate) use data::is_damaged;
+pub(crate) use data::{Damage, damage};
 pub use error::{Error, Result};
 pub use heal::{HealSource, Wanted};
 pub use move_aside::MAX_MOVED;
