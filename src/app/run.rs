@@ -74,6 +74,10 @@ impl App {
             if let Some(caches) = &caches {
                 caches.fills().finish().await;
             }
+            // Pushes of a tag whose deletion is cut off would wait for it.
+            if timeout(TAG_DELETIONS_TIMEOUT, registry.finish_tag_deletions()).await.is_err() {
+                tracing::warn!("a tag is left half deleted: delete it again before it is pushed");
+            }
             // Deletions without a client get the rest of the drain timeout.
             let spent = stopped.await.map_or(Duration::ZERO, |since| since.elapsed());
             if timeout(drain_timeout.saturating_sub(spent), registry.finish_deletions()).await.is_err() {
@@ -104,6 +108,9 @@ impl App {
         Ok(())
     }
 }
+
+/// How long the end waits for deletions of single tags, which a store carries out at once unless it hangs.
+const TAG_DELETIONS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits until a second signal ends the registry, after the first one has passed the signals on.
 async fn second_signal(first: oneshot::Receiver<Signals>) -> &'static str {

@@ -4,17 +4,25 @@
 //! longer than many clients wait. If the deletion ended with its request, each attempt would start over and none would
 //! finish. So each deletion runs in its own task; its request waits for it, and a second request for the same manifest waits
 //! until it is over. The number of tasks is bounded; further deletions wait in their requests, which costs the store nothing.
+//!
+//! The removal of a single tag is short, but must not end between its notice and what it removes either: pushes of the tag would
+//! wait for it. So it runs in its own task, too.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tracing::Instrument;
 
 use crate::oci::{Digest, RepositoryName};
 
 /// How many deletions run at a time. Each holds one page of names and the tags that it reads in parallel.
 const MAX_RUNNING: u32 = 16;
+
+/// How many removals of single tags run at a time.
+const MAX_TAGS: u32 = 256;
 
 /// The deletions that are running.
 #[derive(Debug)]
@@ -22,13 +30,18 @@ pub(crate) struct Deletions {
     permits: Semaphore,
     /// A plain mutex: it guards a look-up and is never held across an await.
     running: Mutex<HashMap<Key, watch::Receiver<()>>>,
+    tags: Arc<Semaphore>,
 }
 
 type Key = (RepositoryName, Digest);
 
 impl Default for Deletions {
     fn default() -> Self {
-        Self { permits: Semaphore::new(MAX_RUNNING as usize), running: Mutex::default() }
+        Self {
+            permits: Semaphore::new(MAX_RUNNING as usize),
+            running: Mutex::default(),
+            tags: Arc::new(Semaphore::new(MAX_TAGS as usize)),
+        }
     }
 }
 
@@ -51,9 +64,29 @@ impl Deletions {
         }
     }
 
+    /// Runs the removal of a tag in its own task, which continues when the caller is dropped.
+    pub(crate) async fn remove_tag<T: Send + 'static>(
+        &self,
+        removal: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        #[expect(clippy::expect_used, reason = "it is never closed")]
+        let permit = self.tags.clone().acquire_owned().await.expect("invariant: the semaphore is open");
+        run_to_the_end(async move {
+            let _permit = permit;
+            removal.await
+        })
+        .await
+    }
+
     /// Waits until all running deletions are over.
     pub(crate) async fn finish(&self) {
         drop(self.acquire(MAX_RUNNING).await);
+        self.finish_tags().await;
+    }
+
+    /// Waits until all running removals of single tags are over.
+    pub(crate) async fn finish_tags(&self) {
+        drop(self.tags.acquire_many(MAX_TAGS).await);
     }
 
     fn try_begin(&self, key: &Key) -> Result<watch::Sender<()>, watch::Receiver<()>> {
@@ -69,6 +102,18 @@ impl Deletions {
     async fn acquire(&self, permits: u32) -> SemaphorePermit<'_> {
         #[expect(clippy::expect_used, reason = "it is never closed")]
         self.permits.acquire_many(permits).await.expect("invariant: the semaphore is open")
+    }
+}
+
+/// Runs a future in its own task, which continues when the caller is dropped.
+pub(crate) async fn run_to_the_end<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(future.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

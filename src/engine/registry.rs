@@ -122,10 +122,15 @@ impl Registry {
         self.inner.read_only.store(read_only, Ordering::Relaxed);
     }
 
-    /// Waits for the running deletions of manifests, including those whose requests were dropped. Call this after the last
-    /// request; interrupting a deletion leaves some of the tags.
+    /// Waits for the running deletions of manifests and tags, including those whose requests were dropped. Call this after the
+    /// last request; interrupting a deletion leaves some of the tags.
     pub async fn finish_deletions(&self) {
         self.inner.deletions.finish().await;
+    }
+
+    /// Waits for the running deletions of single tags, which are short. After an interrupted one, pushes of its tag wait.
+    pub async fn finish_tag_deletions(&self) {
+        self.inner.deletions.finish_tags().await;
     }
 
     /// The clock for ages.

@@ -1,12 +1,19 @@
 //! Every client sees a deletion at once, and a deletion removes nothing else.
 
-use sampan_engine::oci::{Algorithm, Digest, Reference};
-use sampan_engine::{Error, Registry};
+use std::sync::Arc;
 
-use super::client::{Client, Image, index, tag, walk};
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use sampan_driver::{DriverPath, Operation, StorageDriver};
+use sampan_engine::oci::{Algorithm, Digest, Reference};
+use sampan_engine::{Error, Registry, layout};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::client::{Client, Image, index, name, tag, walk};
 use super::store::is_valid;
 use crate::check::{ensure, equal, same_bytes};
 use crate::data::bytes;
+use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
 
 async fn a_deleted_tag_is_gone(ctx: Context) -> Result<(), Failed> {
@@ -226,6 +233,59 @@ async fn nothing_is_written_in_read_only_mode(ctx: Context) -> Result<(), Failed
     Ok(())
 }
 
+/// The client of a deletion leaves while the store is slow. A notice without its deletion would keep pushes of the tag waiting.
+async fn a_deletion_of_a_tag_outlives_its_request(ctx: Context) -> Result<(), Failed> {
+    for by_digest in [false, true] {
+        let held = Arc::new(Held { reached: Semaphore::new(0), released: Semaphore::new(0) });
+        let slow: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), held.clone()));
+        let (client, image) = (Client::new(ctx.driver()), Image::new(1));
+        client.push_image("image", &image, "latest").await?;
+        let leaving = Client::new(&slow);
+        let manifests = leaving.repository("image").manifests();
+        let (latest, digest) = (tag("latest"), image.digest());
+        let deletion = async {
+            match by_digest {
+                true => manifests.delete_tag_of(&latest, &digest).await.map(drop),
+                false => manifests.delete(&latest.clone().into()).await,
+            }
+        };
+        tokio::select! {
+            _ = deletion => return Err(Failed::new("the deletion did not wait for the store")),
+            reached = held.reached.acquire() => reached?.forget(),
+        }
+        held.released.add_permits(Semaphore::MAX_PERMITS / 2);
+        leaving.registry.finish_deletions().await;
+        let notices = ctx.driver().walk(&layout::removals(&name("image")), None);
+        let notices: Vec<_> = notices.map_ok(|file| file.path).try_collect().await?;
+        equal(notices.len(), 0, format_args!("the notices that are left of {notices:?}"))?;
+        lacks(&client, tag("latest")).await?;
+        client.push_image("image", &image, "latest").await?;
+        client.pulls("image", &image, tag("latest")).await?;
+    }
+    Ok(())
+}
+
+/// A store in which deletions of files wait.
+#[derive(Debug)]
+struct Held {
+    reached: Semaphore,
+    released: Semaphore,
+}
+
+#[async_trait]
+impl Hook for Held {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, _: &DriverPath) -> sampan_driver::Result<()> {
+        if operation == Operation::DeleteAll {
+            self.reached.add_permits(1);
+            // The semaphore is never closed.
+            let _ = self.released.acquire().await.map(SemaphorePermit::forget);
+        }
+        Ok(())
+    }
+}
+
 async fn lacks(client: &Client, reference: impl Into<Reference>) -> Result<(), Failed> {
     let reference = reference.into();
     let got = client.repository("image").manifests().get(&reference).await;
@@ -246,4 +306,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::delete":
     an_index_outlives_its_children,
     deletion_must_be_allowed,
     nothing_is_written_in_read_only_mode,
+    a_deletion_of_a_tag_outlives_its_request,
 };

@@ -118,6 +118,7 @@ pub(super) const ENGINE: Bitten = &[
             "removed::a_tag_that_exists_stays_unless_it_may_move",
             "summary::what_is_damaged_is_a_gap",
             "delete::a_deleted_tag_is_gone",
+            "delete::a_deletion_of_a_tag_outlives_its_request",
             "delete::a_tag_is_deleted_only_while_it_points_at_the_manifest",
             "delete::an_untagged_manifest_is_deleted_and_a_tagged_one_stays",
             "delete::what_was_deleted_can_be_pushed_again",

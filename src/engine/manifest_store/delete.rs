@@ -12,9 +12,9 @@ use futures::future::ready;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::StorageDriverExt;
-use tracing::Instrument;
 
 use super::ManifestStore;
+use crate::deletions::run_to_the_end;
 use crate::layout::Entry;
 use crate::oci::{Digest, Reference, Tag};
 use crate::tag_removal::Stale;
@@ -39,7 +39,7 @@ impl ManifestStore {
     /// Deletes a tag; or a manifest and every tag that points at it.
     ///
     /// Damaged entries are deleted as well. Until a deletion by digest returns, some of the tags may be gone and others not.
-    /// Such a deletion continues when the caller drops the call, and a second one for the same manifest waits for it.
+    /// A deletion continues when the caller drops the call, and a second one for the same manifest waits for the first.
     ///
     /// # Errors
     ///
@@ -79,7 +79,11 @@ impl ManifestStore {
     pub async fn delete_tag_of(&self, tag: &Tag, digest: &Digest) -> Result<bool> {
         self.repository.registry.check_deletable()?;
         match self.resolve(&Reference::Digest(digest.clone())).await {
-            Ok((_, canonical)) => self.untag_one(tag.clone(), Stale::PointsAt(&canonical)).await,
+            Ok((_, canonical)) => {
+                let (store, tag) = (self.clone(), tag.clone());
+                let removal = async move { store.untag_one(tag, Stale::PointsAt(&canonical)).await };
+                self.repository.registry.inner.deletions.remove_tag(removal).await
+            }
             Err(Error::ManifestUnknown(..)) => Ok(false),
             Err(error) => Err(error),
         }
@@ -98,7 +102,14 @@ impl ManifestStore {
         }
     }
 
+    /// Deletes a tag in its own task, which continues when the request is dropped.
     async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
+        let (store, reference, tag) = (self.clone(), reference.clone(), tag.clone());
+        let removal = async move { store.delete_tag_to_the_end(&reference, &tag).await };
+        self.repository.registry.inner.deletions.remove_tag(removal).await
+    }
+
+    async fn delete_tag_to_the_end(&self, reference: &Reference, tag: &Tag) -> Result<()> {
         let tags = self.repository.tags();
         loop {
             match self.resolve(reference).await {
@@ -144,14 +155,7 @@ impl ManifestStore {
             }
             deleted
         };
-        match tokio::spawn(deletion.in_current_span()).await {
-            Ok(deleted) => deleted,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        run_to_the_end(deletion).await
     }
 
     /// The canonical digest of the manifest, as far as its links name it.

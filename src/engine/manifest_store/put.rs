@@ -135,16 +135,26 @@ impl ManifestStore {
                     Ok(()) => {}
                     // A reference was deleted after the manifest: equivalent to all these deletions coming after the push.
                     Err(Error::ManifestReferencesUnknown(_)) => {
-                        for tag in tags {
-                            self.repository.tags().remove_if(tag, Stale::PointsAtDeleted(canonical)).await?;
-                        }
-                        return Ok(());
+                        return self.remove_dangling(tags, canonical).await;
                     }
                     Err(error) => return Err(error),
                 },
             }
         }
         Err(Error::Collecting(digest.clone()))
+    }
+
+    /// Removes tags of a manifest that was deleted, also if the client of the push leaves.
+    async fn remove_dangling(&self, tags: &[&Tag], canonical: &Digest) -> Result<()> {
+        let tags: Vec<Tag> = tags.iter().map(|tag| (*tag).clone()).collect();
+        let (store, canonical) = (self.repository.tags(), canonical.clone());
+        let removal = async move {
+            for tag in &tags {
+                store.remove_if(tag, Stale::PointsAtDeleted(&canonical)).await?;
+            }
+            Ok(())
+        };
+        self.repository.registry.inner.deletions.remove_tag(removal).await
     }
 
     /// Checks that tags and link still exist after both were written.
