@@ -113,6 +113,27 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_close_that_fills_the_disk_leaves_the_file_as_it_was() {
+    let place = Place::new(posix);
+    for (staged, mode) in [("", create()), ("content", WriteMode::Append)] {
+        if !staged.is_empty() {
+            place.stage(staged).await;
+        }
+        let mut writer = place.driver.writer(&path("/u/data"), mode).await.unwrap();
+        writer.write(Bytes::from_static(b"written")).await.unwrap();
+        writer.flush().await.unwrap();
+        writer.write(Bytes::from_static(b"gathered")).await.unwrap();
+        place.watch.fail(Call::Write, "u/data", Errno::NOSPC, 1);
+        let error = writer.close(Bytes::new()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{error:?}");
+        match place.driver.writer(&path("/u/data"), WriteMode::Append).await {
+            Ok(writer) => assert_eq!((writer.size(), place.there("u/data")), (7, true)),
+            Err(error) => assert!(staged.is_empty() && error.is_not_found(), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_commit_that_was_not_synced_cannot_succeed_on_a_retry() {
     let place = Place::new(posix);
     place.put("/served", "served").await.unwrap();

@@ -187,13 +187,17 @@ impl FilesystemWriter {
     async fn publish(&mut self, to: &DriverPath) -> Result<(), Failure> {
         let published = self.publish_file(to).await;
         if published.is_err() && *to != self.path {
-            // The commit's failure is the error to return. If this fails too, the file is longer than it
-            // should be.
-            if let Err(failure) = self.restore().await {
-                tracing::debug!(path = %self.path, error = %failure, "cannot truncate a staged file after a failed commit");
-            }
+            self.restore_after("commit").await;
         }
         published
+    }
+
+    /// Restores the file after an operation whose failure is the error to return. If this fails too, the file is
+    /// longer than it should be.
+    async fn restore_after(&mut self, failed: &str) {
+        if let Err(failure) = self.restore().await {
+            tracing::debug!(path = %self.path, error = %failure, "cannot truncate a staged file after a failed {failed}");
+        }
     }
 
     async fn publish_file(&mut self, to: &DriverPath) -> Result<(), Failure> {
@@ -300,6 +304,9 @@ impl FileWriter for FilesystemWriter {
 
     async fn close(mut self: Box<Self>, note: Bytes) -> Result<u64> {
         let result = self.flush_and_measure(note).await;
+        if result.is_err() {
+            self.restore_after("close").await;
+        }
         result.map_err(|failure| self.store.error(Operation::Close, &self.path, failure))
     }
 
