@@ -112,7 +112,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Collecting(_) | Self::TagBeingRemoved(..) => true,
-            Self::Driver(error) => error.kind() == ErrorKind::Unavailable,
+            Self::Driver(error) => matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unavailable),
             _ => false,
         }
     }

@@ -126,7 +126,8 @@ impl Registry {
                 let note = writer.note().unwrap_or_default();
                 writer.close(note).await?;
             }
-            Err(error) if error.is_not_found() => return Ok(()),
+            // Another registry that writes it has dated it.
+            Err(error) if error.is_not_found() || error.kind() == ErrorKind::Busy => return Ok(()),
             Err(error) => return Err(error.into()),
         }
         let started = Entry::UploadStartedAt(name.clone(), id.clone()).path();

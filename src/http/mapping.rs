@@ -111,6 +111,9 @@ fn driver(error: DriverError) -> ApiError {
         ErrorKind::TooLate | ErrorKind::Unavailable => ApiError::new(ErrorCode::Unavailable)
             .with_reason("the registry's storage is unreachable at the moment")
             .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
+        ErrorKind::Busy => ApiError::new(ErrorCode::Unavailable)
+            .with_reason("another request is writing this at the moment")
+            .with_header(RETRY_AFTER, HeaderValue::from_static("5")),
         ErrorKind::StorageFull => {
             ApiError::new(ErrorCode::Unavailable).with_reason("the registry's storage is full")
         }
@@ -160,6 +163,7 @@ mod tests {
             (driver_error(ErrorKind::NotFound), 500, "UNKNOWN"),
             (driver_error(ErrorKind::PermissionDenied), 500, "UNKNOWN"),
             (driver_error(ErrorKind::StorageFull), 503, "UNAVAILABLE"),
+            (driver_error(ErrorKind::Busy), 503, "UNAVAILABLE"),
             (driver_error(ErrorKind::Unavailable), 503, "UNAVAILABLE"),
             (Error::ManifestInvalid(problem()), 400, "MANIFEST_INVALID"),
             (Error::ManifestReferencesUnknown(vec![digest]), 400, "MANIFEST_BLOB_UNKNOWN"),

@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::{FutureExt, StreamExt, stream};
+use sampan_driver::ErrorKind;
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_engine::{Body, StartUpload, UploadId};
+use sampan_engine::{Body, Error, StartUpload, UploadId};
 
 use super::client::{Client, body, range};
 use super::store::is_valid;
-use crate::check::{ensure, same_bytes};
+use crate::check::{ensure, equal, same_bytes};
 use crate::data::bytes;
 use crate::{Clause, Context, Failed, clause::table};
 
@@ -92,6 +93,42 @@ async fn of_two_ends_each_publishes_what_it_hashed(ctx: Context) -> Result<(), F
     Ok(())
 }
 
+/// While one registry receives a chunk, another may find the upload busy. That is no failure of the store.
+async fn an_upload_that_another_registry_writes_is_no_failure_of_the_store(
+    ctx: Context,
+) -> Result<(), Failed> {
+    let (one, two) = (Client::new(ctx.driver()), Client::of_another_process(&ctx).await?);
+    let (first, second) = (bytes(1, 1000), bytes(2, 1000));
+    let id = begin(&one).await?;
+    append(&one, &id, 0, first.clone()).await?;
+    let uploads = two.repository("image").uploads();
+    equal(uploads.status(&id).await?.size_bytes, 1000, "the bytes that the other registry finds")?;
+    let ((begun, has_begun), (release, held)) = (oneshot::channel(), oneshot::channel());
+    let slow = held_body(begun, second.slice(..500), held, second.slice(500..));
+    let (writing, slow_id) = (one.repository("image").uploads(), id.clone());
+    let slow = tokio::spawn(async move { writing.append(&slow_id, None, slow).await });
+    has_begun.await?;
+    let digest = Digest::sha256_of(&first);
+    let answers = [
+        ("a question", uploads.status(&id).await.map(drop)),
+        ("a chunk", uploads.append(&id, None, body([second.clone()])).await.map(drop)),
+        ("the end", uploads.finish(&id, None, body([]), &digest).await.map(drop)),
+        ("a cancellation", uploads.cancel(&id).await),
+    ];
+    let _ = release.send(());
+    let written = slow.await?;
+    let is_busy = |answer: &Result<(), Error>| matches!(answer, Err(Error::UploadBusy(_)));
+    for (what, answer) in &answers {
+        let is_failure =
+            matches!(answer, Err(Error::Driver(error)) if error.kind() == ErrorKind::Unavailable);
+        ensure(!is_failure, format_args!("{what} was answered by {answer:?}"))?;
+    }
+    if answers.iter().all(|(_, answer)| is_busy(answer)) {
+        equal(written?.size_bytes, 2000, "the bytes of the upload")?;
+    }
+    Ok(())
+}
+
 async fn begin(client: &Client) -> Result<UploadId, Failed> {
     Ok(client.repository("image").uploads().start(StartUpload::default()).await?.id)
 }
@@ -115,4 +152,5 @@ fn held_body(begun: oneshot::Sender<()>, first: Bytes, held: oneshot::Receiver<(
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::two_registries":
     a_hash_does_not_outlive_its_bytes,
     of_two_ends_each_publishes_what_it_hashed,
+    an_upload_that_another_registry_writes_is_no_failure_of_the_store,
 };

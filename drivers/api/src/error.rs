@@ -64,6 +64,7 @@ impl DriverError {
     pub fn is_settled(&self) -> bool {
         match self.kind {
             ErrorKind::AlreadyExists
+            | ErrorKind::Busy
             | ErrorKind::NotFound
             | ErrorKind::PermissionDenied
             | ErrorKind::RangeInvalid
@@ -86,6 +87,8 @@ impl DriverError {
 pub enum ErrorKind {
     /// [`PutMode::Create`](crate::PutMode::Create) found an existing file.
     AlreadyExists,
+    /// Another writer, perhaps of another process, has the staged file. The store is well, and the operation had no effect.
+    Busy,
     /// The file does not exist.
     NotFound,
     /// Any other failure; the source has details.
@@ -112,6 +115,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AlreadyExists => "already exists",
+            Self::Busy => "in use by another writer",
             Self::NotFound => "not found",
             Self::Other => "unexpected error",
             Self::PermissionDenied => "permission denied",

@@ -116,9 +116,8 @@ impl Failure {
             Self::Escapes => ErrorKind::PermissionDenied,
             Self::RangeInvalid { .. } => ErrorKind::RangeInvalid,
             Self::Unseen(_) => ErrorKind::Unseen,
-            Self::Crowded | Self::Dangling | Self::Locked | Self::RootGone(_) | Self::ShuttingDown => {
-                ErrorKind::Unavailable
-            }
+            Self::Locked => ErrorKind::Busy,
+            Self::Crowded | Self::Dangling | Self::RootGone(_) | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Unwritable(_) => ErrorKind::Unavailable,
             Self::OtherFileSystem | Self::SizeChanged { .. } | Self::WriterBroken => ErrorKind::Other,
             Self::EntryNotOnDisk { errno, .. } | Self::NotOnDisk(errno) | Self::Os(errno) => kind_of(*errno),

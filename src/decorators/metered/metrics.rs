@@ -81,8 +81,10 @@ impl DriverMetrics {
 
     pub(super) fn failed(&self, action: Action, kind: ErrorKind) {
         // These are results, not failures: callers ask in order to find out.
-        let is_answer =
-            matches!(kind, ErrorKind::AlreadyExists | ErrorKind::NotFound | ErrorKind::RangeInvalid);
+        let is_answer = matches!(
+            kind,
+            ErrorKind::AlreadyExists | ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::RangeInvalid
+        );
         if !is_answer {
             self.actions[action as usize].errors.inc();
         }

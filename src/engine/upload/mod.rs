@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sampan_driver::{
-    BoxError, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver, StorageDriverExt, WriteHint,
-    WriteMode,
+    BoxError, DriverError, DriverPath, ErrorKind, FileWriter, PutMode, StorageDriver, StorageDriverExt,
+    WriteHint, WriteMode,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -191,7 +191,8 @@ impl UploadStore {
             Some(writer) => Ok(Self::go_on(writer, algorithm)),
             None => {
                 let mode = WriteMode::Create(WriteHint::default());
-                let writer = self.driver().writer(&self.data_path(id), mode).await?;
+                let writer = self.driver().writer(&self.data_path(id), mode).await;
+                let writer = writer.map_err(|error| unless_busy(id, error))?;
                 Ok(UploadWriter::new(
                     writer,
                     Some(UploadHash::new(algorithm)),
@@ -233,7 +234,7 @@ impl UploadStore {
                     Err(Error::UploadUnknown(id.clone()))
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(unless_busy(id, error)),
         }
     }
 
@@ -279,6 +280,14 @@ impl UploadStore {
 
     pub(crate) fn driver(&self) -> &Arc<dyn StorageDriver> {
         self.repository.registry.driver()
+    }
+}
+
+/// Translates an error of opening an upload: another registry over the same store may be writing it.
+fn unless_busy(id: &UploadId, error: DriverError) -> Error {
+    match error.kind() {
+        ErrorKind::Busy => Error::UploadBusy(id.clone()),
+        _ => error.into(),
     }
 }
 

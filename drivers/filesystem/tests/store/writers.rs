@@ -30,7 +30,7 @@ async fn one_file_has_one_writer_also_across_drivers() {
     for driver in [&driver, &other] {
         for mode in [create(), WriteMode::Append] {
             let error = driver.writer(&file, mode).await.map(drop).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert_eq!(error.kind(), ErrorKind::Busy);
             assert!(text_of(&error).contains("another writer"), "{}", text_of(&error));
         }
     }
