@@ -8,8 +8,8 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::descriptors::CachedDescriptor;
 use crate::oci::{Digest, MediaType, RepositoryName};
@@ -100,13 +100,34 @@ impl CachedManifest {
     }
 }
 
+/// The average size of a manifest or a configuration.
+const AVERAGE_BYTES: u64 = 2048;
+
+/// The most shards: so many processors rarely wait for each other.
+const MAX_SHARDS: u64 = 256;
+
 impl<K: Key, T: Content> ByKey<K, T> {
     /// Creates a cache of `bytes` bytes; 0 caches nothing.
     pub(crate) fn new(bytes: u64) -> Self {
-        let average = 2048;
-        Self((bytes > 0).then(|| {
-            Cache::with_weighter(usize::try_from(bytes / average).unwrap_or(usize::MAX), bytes, ByBytes)
-        }))
+        Self::with_largest(bytes, AVERAGE_BYTES)
+    }
+
+    /// The same for contents of up to `largest_bytes`. The cache is cut into shards, and keeps nothing larger than one. How many
+    /// there are would depend on the processors.
+    pub(crate) fn with_largest(bytes: u64, largest_bytes: u64) -> Self {
+        if bytes == 0 {
+            return Self(None);
+        }
+        let fit = (bytes / largest_bytes.saturating_mul(2).max(1)).clamp(1, MAX_SHARDS);
+        // The cache rounds up to a power of two.
+        let shards = if fit.is_power_of_two() { fit } else { fit.next_power_of_two() / 2 };
+        let options = OptionsBuilder::new()
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .estimated_items_capacity(usize::try_from(bytes / AVERAGE_BYTES).unwrap_or(usize::MAX))
+            .weight_capacity(bytes)
+            .build();
+        let cached = |options| Cache::with_options(options, ByBytes, Default::default(), Default::default());
+        Self(options.ok().map(cached))
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<T> {
@@ -139,8 +160,10 @@ impl<K: Key, T: Content> fmt::Debug for ByKey<K, T> {
 impl ManifestCache {
     pub(crate) const DEFAULT_BYTES: u64 = 16 << 20;
 
-    pub(crate) fn new(bytes: u64) -> Self {
-        Self { entries: ByDigest::new(bytes), requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
+    /// Creates a cache of `bytes` bytes for manifests of up to `largest_bytes`.
+    pub(crate) fn new(bytes: u64, largest_bytes: u64) -> Self {
+        let entries = ByDigest::with_largest(bytes, largest_bytes);
+        Self { entries, requests: AtomicU64::new(0), hits: AtomicU64::new(0) }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<CachedManifest> {
@@ -186,12 +209,13 @@ mod tests {
 
     #[test]
     fn hundreds_of_the_largest_manifests_take_no_more_than_their_share() {
-        let cache = ManifestCache::new(ManifestCache::DEFAULT_BYTES);
+        let cache = ManifestCache::new(ManifestCache::DEFAULT_BYTES, 4 << 20);
         let largest = Bytes::from(vec![b' '; 4 << 20]);
         for number in 0..200_u32 {
             let digest = Digest::sha256_of(&number.to_be_bytes());
             cache.insert(&digest, &manifest(largest.clone()));
             assert!(cache.entries.weight_bytes() <= ManifestCache::DEFAULT_BYTES);
+            assert!(cache.get(&digest).is_some(), "a manifest of the largest size is not shared");
         }
         let small = Digest::sha256_of(b"small");
         cache.insert(&small, &manifest(Bytes::from_static(b"{}")));
@@ -210,7 +234,7 @@ mod tests {
             }
         }
         let seen = Arc::new(());
-        let (cache, digest) = (ManifestCache::new(1 << 20), Digest::sha256_of(b"x"));
+        let (cache, digest) = (ManifestCache::new(1 << 20, 1 << 16), Digest::sha256_of(b"x"));
         cache.insert(&digest, &manifest(Bytes::from_owner(Buffer { _seen: seen.clone() }).slice(..1)));
         assert_eq!(Arc::strong_count(&seen), 1, "the whole buffer is kept");
         assert_eq!(cache.get(&digest).unwrap().bytes, "x");

@@ -240,7 +240,7 @@ impl RegistryBuilder {
                 read_only: AtomicBool::new(self.limits.read_only),
                 validation: self.validation,
                 locks: UploadLocks::default(),
-                manifests: ManifestCache::new(self.manifest_cache_bytes),
+                manifests: ManifestCache::new(self.manifest_cache_bytes, self.limits.manifest_size_bytes),
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 summaries: Summaries::new(SUMMARY_BYTES),
                 summary_limits: SummaryLimits::default(),

@@ -10,6 +10,7 @@ mod content;
 mod context;
 mod credentials;
 mod dispatch;
+mod document_budget;
 pub mod error;
 mod extract;
 mod handlers;

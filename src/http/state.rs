@@ -9,6 +9,7 @@ use sampan_engine::Registry;
 use url::Url;
 
 use super::client_address::TrustedProxies;
+use super::document_budget::DocumentBudget;
 use super::metrics::HttpMetrics;
 use super::page_slot::PageSlot;
 use super::prefix::Prefix;
@@ -28,6 +29,7 @@ struct Inner {
     access: Arc<dyn AccessController>,
     options: HttpOptions,
     services: HttpServices,
+    documents: DocumentBudget,
 }
 
 impl AppState {
@@ -38,7 +40,8 @@ impl AppState {
         options: HttpOptions,
         services: HttpServices,
     ) -> Self {
-        Self { inner: Arc::new(Inner { registry, access, options, services }) }
+        let documents = DocumentBudget::default();
+        Self { inner: Arc::new(Inner { registry, access, options, services, documents }) }
     }
 
     /// The served registry.
@@ -54,6 +57,11 @@ impl AppState {
     /// The API's settings.
     pub fn options(&self) -> &HttpOptions {
         &self.inner.options
+    }
+
+    /// The bytes of documents that responses hold.
+    pub(super) fn documents(&self) -> &DocumentBudget {
+        &self.inner.documents
     }
 
     /// The parts of the process that requests use besides the registry.

@@ -22,6 +22,7 @@ mod pushed_digests;
 mod referrers;
 mod stored_manifests;
 mod tags;
+mod unread_documents;
 mod upload_limits;
 mod upload_session;
 mod upload_start;

@@ -7,7 +7,8 @@ use sampan::serve::{Peer, PeerAddress, Scheme};
 
 use crate::support::{Server, client::Call};
 
-fn from(address: &str, call: Call) -> Call {
+/// A request from this address.
+pub(super) fn from(address: &str, call: Call) -> Call {
     let address = PeerAddress::Tcp(address.parse().unwrap());
     call.extension(Peer { address, scheme: Scheme::Http, client_certificate: None })
 }

@@ -42,7 +42,8 @@ pub(in crate::http) async fn get(
     if if_none_match(headers, &stored.digest) {
         return Ok(not_modified(&stored.digest));
     }
-    Ok(permit.hold(manifest_response(&stored.digest, &stored.media_type, stored.bytes.into())))
+    let bytes = readers.count(stored.bytes).await?;
+    Ok(permit.hold(manifest_response(&stored.digest, &stored.media_type, bytes.into())))
 }
 
 /// Answers as `get` does, without the body.

@@ -36,7 +36,8 @@ pub(in crate::http) async fn list(
     };
     let found = repo.content().referrers(&digest.0, &query).await?;
 
-    let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index(&found)).into_response();
+    let index = readers.count(index(&found).into()).await?;
+    let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index).into_response();
     if query.artifact_type.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
