@@ -66,6 +66,16 @@ pub enum IndexChildren {
     Platforms(Vec<(String, String)>),
 }
 
+/// Whether a push takes a manifest of this kind without the layer, since clients fetch it from the layer's URLs. That a repository
+/// has such a manifest says nothing about whether its clients may see the content.
+pub(crate) fn lives_elsewhere(kind: ManifestKind, layer: &Descriptor) -> bool {
+    let may_live_elsewhere = match kind {
+        ManifestKind::DockerManifest if media_type::is_docker_foreign(&layer.media_type) => true,
+        _ => media_type::is_oci_nondistributable(&layer.media_type),
+    };
+    may_live_elsewhere && !layer.urls.is_empty()
+}
+
 impl Validation {
     /// Checks everything that needs no store, and returns the descriptors that the repository must have.
     pub(crate) fn required<'a>(&self, manifest: &'a Manifest) -> Result<Vec<&'a Descriptor>> {
@@ -96,13 +106,12 @@ impl Validation {
         if let Some(url) = layer.urls.iter().find(|url| !self.urls.allow(layer, url)) {
             return Err(Error::ManifestInvalid(ManifestProblem::UrlNotAllowed(url.clone())));
         }
-        if kind == ManifestKind::DockerManifest && media_type::is_docker_foreign(&layer.media_type) {
-            if layer.urls.is_empty() {
-                return Err(Error::ManifestInvalid(ManifestProblem::UrlMissing(layer.digest.clone())));
-            }
-            return Ok(false);
+        let is_foreign =
+            kind == ManifestKind::DockerManifest && media_type::is_docker_foreign(&layer.media_type);
+        if is_foreign && layer.urls.is_empty() {
+            return Err(Error::ManifestInvalid(ManifestProblem::UrlMissing(layer.digest.clone())));
         }
-        Ok(!media_type::is_oci_nondistributable(&layer.media_type) || layer.urls.is_empty())
+        Ok(!lives_elsewhere(kind, layer))
     }
 
     fn check_class(&self, manifest: &Manifest) -> Result<()> {

@@ -87,6 +87,8 @@ pub(super) const ENGINE: Bitten = &[
             "verify::a_crash_of_a_repair_loses_nothing",
             "verify::a_push_that_meets_a_short_blob_heals_it",
             "damaged::a_blob_that_was_damaged_is_known_again_when_it_is_healed",
+            "verify::a_repair_opens_no_blob_that_a_manifest_only_names",
+            "verify::wrong_lengths_have_a_blob_hashed_once",
         ],
     ),
     (

@@ -19,11 +19,12 @@ pub(super) struct Findings {
     more: u64,
 }
 
-/// Who needs and who links some content.
+/// What needs and what links some content.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    pub(super) needs: HashMap<Hash, Vec<Need>>,
-    pub(super) linked_in: HashMap<Hash, Vec<RepositoryName>>,
+    needs: HashMap<Hash, Vec<Need>>,
+    linked_in: HashMap<Hash, Vec<RepositoryName>>,
+    required_in: HashMap<Hash, Vec<RepositoryName>>,
 }
 
 impl Findings {
@@ -87,25 +88,35 @@ impl Findings {
 }
 
 impl Users {
-    pub(super) fn add_need(&mut self, hash: Hash, name: &RepositoryName, need: Need) {
+    pub(super) fn add_need(&mut self, hash: Hash, need: Need) {
         let needs = self.needs.entry(hash).or_default();
         if needs.len() < MAX_NEEDS {
             needs.push(need);
         }
-        self.add_link(hash, name);
     }
 
+    /// Adds a repository that links the content.
     pub(super) fn add_link(&mut self, hash: Hash, name: &RepositoryName) {
-        let repositories = self.linked_in.entry(hash).or_default();
-        // A pass comes to a repository once.
-        if repositories.last() != Some(name) {
-            repositories.push(name.clone());
-        }
+        add(&mut self.linked_in, hash, name);
     }
 
-    /// The repositories that link the content.
+    /// Adds a repository with a manifest that it took only together with the content.
+    pub(super) fn add_requirement(&mut self, hash: Hash, name: &RepositoryName) {
+        add(&mut self.required_in, hash, name);
+    }
+
+    /// The repositories that link the content; if all links are lost, those that had them. No other repository must get it: that a
+    /// manifest names some content gives no right to it.
     pub(super) fn repositories(&self, hash: &Hash) -> &[RepositoryName] {
-        self.linked_in.get(hash).map_or(&[], Vec::as_slice)
+        self.linked_in.get(hash).or_else(|| self.required_in.get(hash)).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn add(all: &mut HashMap<Hash, Vec<RepositoryName>>, hash: Hash, name: &RepositoryName) {
+    let repositories = all.entry(hash).or_default();
+    // A pass comes to a repository once.
+    if repositories.last() != Some(name) {
+        repositories.push(name.clone());
     }
 }
 

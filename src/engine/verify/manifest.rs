@@ -12,6 +12,7 @@ use super::repository::Check;
 use super::sizes::{Hash, digest};
 use crate::layout::Entry;
 use crate::oci::{Descriptor, Digest, LARGEST_BYTES, Manifest};
+use crate::validation::lives_elsewhere;
 
 /// What the data of a manifest are.
 pub(super) enum Content {
@@ -76,8 +77,12 @@ impl Check<'_> {
         // Distribution stored manifests of other kinds, too; nothing is known of what they need.
         let Ok(manifest) = Manifest::parse(&bytes, None) else { return Ok(()) };
         let mut needs_gone = Vec::new();
-        for descriptor in manifest.config.iter().chain(&manifest.layers) {
-            needs_gone.extend(self.check_blob(&hash, descriptor).await?);
+        if let Some(config) = &manifest.config {
+            needs_gone.extend(self.check_blob(&hash, config, true).await?);
+        }
+        for layer in &manifest.layers {
+            let is_required = !lives_elsewhere(manifest.kind, layer);
+            needs_gone.extend(self.check_blob(&hash, layer, is_required).await?);
         }
         for child in &manifest.manifests {
             self.check_child(&hash, child).await?;
@@ -89,16 +94,26 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Checks a configuration or layer.
-    async fn check_blob(&mut self, manifest: &Hash, descriptor: &Descriptor) -> Result<Option<Problem>> {
+    /// Checks a configuration or layer. One that is not required and has no link was never pushed to the repository, so it is no
+    /// matter of the repository what another one has under that digest.
+    async fn check_blob(
+        &mut self,
+        manifest: &Hash,
+        descriptor: &Descriptor,
+        is_required: bool,
+    ) -> Result<Option<Problem>> {
         let known = descriptor.digest.canonical_hash();
         let Some(hash) = known.or_else(|| self.blob_aliases.get(&descriptor.digest).copied()) else {
             // An alias without a link: the content may be anywhere.
             let link = Entry::LayerLink(self.listing.name.clone(), descriptor.digest.clone()).path();
-            return Ok(descriptor.urls.is_empty().then(|| Problem::new(&link, ProblemKind::Missing, None)));
+            return Ok(is_required.then(|| Problem::new(&link, ProblemKind::Missing, None)));
         };
+        if !is_required && !self.listing.layers.contains(&hash) {
+            return Ok(None);
+        }
         if self.checker.wanted.contains(&hash) {
             self.users.push((hash, *manifest));
+            self.required.extend(is_required.then_some(hash));
         }
         let (blob, path) = (digest(&hash), Entry::Blob(digest(&hash)).path());
         let mut size_bytes = self.checker.sizes.get(&hash);
@@ -106,13 +121,11 @@ impl Check<'_> {
             size_bytes = self.driver().stat_if_any(&path).await?.map(|data| data.size_bytes);
         }
         let Some(size_bytes) = size_bytes else {
-            // Layers that clients fetch from elsewhere were never pushed.
-            let is_foreign = !descriptor.urls.is_empty() && !self.listing.layers.contains(&hash);
-            return Ok((!is_foreign).then(|| Problem::new(&path, ProblemKind::Missing, Some(blob))));
+            return Ok(Some(Problem::new(&path, ProblemKind::Missing, Some(blob))));
         };
         if size_bytes != descriptor.size {
             // A descriptor may be wrong, too; then no data are damaged.
-            let state = look_twice(&**self.driver(), &blob, Some(self.checker.pace)).await?;
+            let state = self.checker.verdicts.state(&hash, self.driver(), self.checker.pace).await?;
             if let Some(problem) = data::problem(&hash, state) {
                 return Ok(Some(problem));
             }

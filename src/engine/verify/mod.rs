@@ -47,6 +47,7 @@ mod repository;
 mod run;
 mod sizes;
 mod structure;
+mod verdicts;
 
 pub(crate) use data::{Damage, damage};
 pub use error::{Error, Result};

@@ -12,6 +12,7 @@ use super::manifest::Content;
 use super::pace::Pace;
 use super::problem::{MAX_TAGS, Need, Problem};
 use super::sizes::{Hash, Sizes, digest};
+use super::verdicts::Verdicts;
 use super::{Error, Result};
 use crate::caches::CachePrefixes;
 use crate::layout::Entry;
@@ -34,6 +35,8 @@ pub(super) struct Checked {
     pub(super) needs: Vec<(Hash, Need)>,
     /// Wanted content that the repository links.
     pub(super) linked: Vec<Hash>,
+    /// Wanted content that a manifest cannot do without, whether the repository links it or not.
+    pub(super) required: HashSet<Hash>,
 }
 
 /// Checks repositories.
@@ -44,6 +47,7 @@ pub(super) struct Checker<'a> {
     pub(super) pace: &'a Pace,
     pub(super) sizes: &'a Sizes,
     pub(super) wanted: &'a HashSet<Hash>,
+    pub(super) verdicts: &'a Verdicts,
     /// Whether the content of every link is read, and not only of those with an odd length.
     pub(super) reads_links: bool,
 }
@@ -64,6 +68,8 @@ pub(super) struct Check<'a> {
     pub(super) manifest_aliases: HashMap<Hash, Vec<Entry>>,
     /// Wanted content, and a manifest that refers to it.
     pub(super) users: Vec<(Hash, Hash)>,
+    /// Wanted content that a manifest cannot do without.
+    pub(super) required: HashSet<Hash>,
     pub(super) absent_children: u64,
 }
 
@@ -106,6 +112,7 @@ impl<'a> Check<'a> {
             blob_aliases: HashMap::new(),
             manifest_aliases: HashMap::new(),
             users: Vec::new(),
+            required: HashSet::new(),
             absent_children: 0,
         }
     }
@@ -172,6 +179,7 @@ impl<'a> Check<'a> {
             problems,
             more_problems: self.more_problems,
             needs,
+            required: self.required,
             linked: self.listing.content().filter(|hash| wanted.contains(hash)).collect(),
         }
     }

@@ -18,6 +18,7 @@ use super::progress::{Cycle, Progress};
 use super::report::{DataReport, Ending, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
 use super::structure::{Found, Pass};
+use super::verdicts::Verdicts;
 use crate::clock::millis;
 use crate::turn::{Turn, Work};
 use crate::{Registry, Selection};
@@ -46,6 +47,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         findings: Findings::default(),
         users: Users::default(),
         is_complete: true,
+        verdicts: Verdicts::default(),
         cycle: Cycle::default(),
         begins_with: 0,
         without_users: None,
@@ -153,6 +155,7 @@ struct Run<'a> {
     sizes: Sizes,
     findings: Findings,
     users: Users,
+    verdicts: Verdicts,
     /// Why the users are not known, if they are not.
     without_users: Option<String>,
     /// The cycle of which this run is a part, as far as it has come.
@@ -211,8 +214,15 @@ impl Run<'_> {
         wanted: &HashSet<Hash>,
         linked: Option<&mut HashSet<Hash>>,
     ) -> Result<Found> {
-        let pass =
-            Pass { registry: self.registry, options, pace: self.pace, sizes: &self.sizes, wanted, linked };
+        let pass = Pass {
+            registry: self.registry,
+            options,
+            pace: self.pace,
+            sizes: &self.sizes,
+            wanted,
+            verdicts: &self.verdicts,
+            linked,
+        };
         pass.run().await
     }
 
@@ -247,6 +257,7 @@ impl Run<'_> {
             pace: &pace,
             sizes: &self.sizes,
             wanted,
+            verdicts: &self.verdicts,
             linked: None,
         };
         let found = pass.run().await?;
@@ -268,6 +279,7 @@ impl Run<'_> {
 
     /// Reads the structure once more. Returns whether more problems were found.
     async fn look_again(&mut self) -> bool {
+        self.verdicts.forget_faults();
         let found = match self.pass(self.options, &HashSet::new(), None).await {
             Ok(found) => found,
             Err(error) => {

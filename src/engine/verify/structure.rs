@@ -12,6 +12,7 @@ use super::pace::Pace;
 use super::report::StructureReport;
 use super::repository::Checker;
 use super::sizes::{Hash, Sizes, unseen};
+use super::verdicts::Verdicts;
 use crate::Registry;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
@@ -24,6 +25,7 @@ pub(super) struct Pass<'a> {
     pub(super) sizes: &'a Sizes,
     /// Content whose users are wanted.
     pub(super) wanted: &'a HashSet<Hash>,
+    pub(super) verdicts: &'a Verdicts,
     /// Content that selected repositories link is collected here.
     pub(super) linked: Option<&'a mut HashSet<Hash>>,
 }
@@ -92,6 +94,7 @@ impl Pass<'_> {
             pace: self.pace,
             sizes: self.sizes,
             wanted: self.wanted,
+            verdicts: self.verdicts,
             reads_links: self.options.data.is_some(),
         };
         if let Some(linked) = self.linked.as_deref_mut() {
@@ -108,7 +111,13 @@ impl Pass<'_> {
         checked.problems.into_iter().for_each(|problem| found.findings.add(problem));
         found.findings.add_unlisted(checked.more_problems);
         for (hash, need) in checked.needs {
-            found.users.add_need(hash, &name, need);
+            found.users.add_need(hash, need);
+        }
+        // What a cache may serve is for its upstream to say.
+        if !self.registry.caches().contains(&name) {
+            for hash in checked.required {
+                found.users.add_requirement(hash, &name);
+            }
         }
         for hash in checked.linked {
             found.users.add_link(hash, &name);

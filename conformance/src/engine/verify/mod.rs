@@ -1,12 +1,16 @@
 //! Verification: every damage is found and named, what is whole is left alone, and what is moved aside comes back by a push.
 
+mod access;
 mod caches;
+mod cost;
 mod find;
 mod progress;
 mod repair;
 mod seed;
 
+use access::a_repair_opens_no_blob_that_a_manifest_only_names;
 use caches::what_a_cache_lacks_is_no_damage;
+use cost::wrong_lengths_have_a_blob_hashed_once;
 use find::{
     an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
     much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
@@ -41,4 +45,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     of_several_registries_one_verifies_a_part,
     what_is_found_is_reported_where_no_progress_can_be_written,
     what_a_cache_lacks_is_no_damage,
+    a_repair_opens_no_blob_that_a_manifest_only_names,
+    wrong_lengths_have_a_blob_hashed_once,
 };

@@ -80,7 +80,7 @@ pub(super) async fn links_are_written_and_memory_heals_manifests(ctx: Context) -
 
 /// Another place that has some content, and lies about some.
 #[derive(Debug)]
-struct Elsewhere(BTreeMap<Digest, Bytes>);
+pub(super) struct Elsewhere(pub(super) BTreeMap<Digest, Bytes>);
 
 #[async_trait]
 impl HealSource for Elsewhere {
