@@ -146,14 +146,14 @@ fn a_run_that_is_terminated_prints_what_it_has_found() {
     for signal in ["TERM", "INT"] {
         let progress = store.path(&Entry::Verification);
         let _ = fs::remove_file(&progress);
-        let arguments = "verify --rate 10KiB --jobs 1 --since-start --progress none config.yml".split(' ');
+        let arguments = "verify --rate 50KiB --jobs 1 --since-start --progress none config.yml".split(' ');
         let mut run = binary(site.path())
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It is written when the structure was read.
+        // It is written after a second of hashing, which the rate makes twelve.
         while !progress.exists() {
             assert_eq!(run.try_wait().unwrap(), None, "it ended before it could be stopped");
             std::thread::yield_now();

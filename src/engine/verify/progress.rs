@@ -21,7 +21,7 @@ pub struct Progress {
     pub cycle: Cycle,
     /// The last digest that was hashed in it; `None` at its beginning.
     pub after: Option<Digest>,
-    /// When the structure was last read to the end, in milliseconds since 1970.
+    /// When the structure was last read to the end by a run that has reported its problems, in milliseconds since 1970.
     pub structure_ms: Option<u64>,
     /// The last cycle that came to its end.
     pub last: Option<Cycle>,

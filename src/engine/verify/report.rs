@@ -18,6 +18,10 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Further problems that are not in the list.
     pub more_problems: u64,
+    /// When the structure of the whole store was read to its end, in milliseconds since 1970. `acknowledge` writes it down: until
+    /// then its problems are shown nowhere.
+    #[serde(skip)]
+    pub structure_ms: Option<u64>,
 }
 
 /// What was read of the structure.

@@ -48,6 +48,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         users: Users::default(),
         is_complete: true,
         verdicts: Verdicts::default(),
+        structure_ms: None,
         cycle: Cycle::default(),
         begins_with: 0,
         without_users: None,
@@ -64,7 +65,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
     run.sizes = Sizes::walk(registry, &pace, after, up_to).await?;
     run.is_complete = !pace.is_stopped();
     let structure = match options.structure && run.is_complete {
-        true => Some(run.structure(&mut progress).await?),
+        true => Some(run.structure().await?),
         false => None,
     };
     let all = run.sizes.len();
@@ -91,23 +92,34 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
             }
         }
     }
+    let structure_ms = run.structure_ms;
     let (problems, more_problems) = run.findings.into_parts();
-    Ok(Report { structure, data, ending, problems, more_problems })
+    Ok(Report { structure, data, ending, problems, more_problems, structure_ms })
 }
 
 /// Writes down what a run has healed, and that its caller has shown `report`: the next run passes over what is in it, but for
-/// damaged data that were to be moved aside and could not be. Without this call it finds all of it again.
+/// damaged data that were to be moved aside and could not be. Without this call it finds all of it again, and the structure does
+/// not count as read.
 ///
 /// # Errors
 ///
 /// Any error of the store.
 pub async fn acknowledge(registry: &Registry, options: &Options, report: &Report) -> Result<()> {
     let keeps = options.selection.is_everything() && registry.check_writable().is_ok();
-    if !keeps || report.data.is_none() {
+    if !keeps || (report.data.is_none() && report.structure_ms.is_none()) {
         return Ok(());
     }
     let mut progress = Progress::read(registry).await?;
     let before = progress.clone();
+    progress.structure_ms = report.structure_ms.or(progress.structure_ms);
+    if report.data.is_some() {
+        note_data(&mut progress, options, report);
+    }
+    if progress != before { progress.write(registry).await } else { Ok(()) }
+}
+
+/// Notes what a run has done about damaged data.
+fn note_data(progress: &mut Progress, options: &Options, report: &Report) {
     progress.add_healed(report.mended());
     let is_to_move = |problem: &Problem| {
         let is_left = matches!(problem.outcome, Outcome::Reported | Outcome::Left(_));
@@ -117,7 +129,6 @@ pub async fn acknowledge(registry: &Registry, options: &Options, report: &Report
         report.problems.iter().filter(|it| is_to_move(it)).filter_map(|it| it.digest.clone()).collect();
     let is_ill = report.ending == Ending::TooMuch;
     progress.unreported.retain(|digest| !is_ill && again.contains(digest));
-    if progress != before { progress.write(registry).await } else { Ok(()) }
 }
 
 /// Whose turn a part of a verification is.
@@ -156,6 +167,8 @@ struct Run<'a> {
     findings: Findings,
     users: Users,
     verdicts: Verdicts,
+    /// When the structure of the whole store was read.
+    structure_ms: Option<u64>,
     /// Why the users are not known, if they are not.
     without_users: Option<String>,
     /// The cycle of which this run is a part, as far as it has come.
@@ -169,7 +182,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn structure(&mut self, progress: &mut Progress) -> Result<StructureReport> {
+    async fn structure(&mut self) -> Result<StructureReport> {
         let mut linked = HashSet::new();
         let of_some = (!self.options.selection.is_everything()).then_some(&mut linked);
         let found = self.pass(self.options, &HashSet::new(), of_some).await?;
@@ -177,9 +190,8 @@ impl Run<'_> {
         self.findings = found.findings;
         if !self.options.selection.is_everything() {
             self.sizes.retain(|hash| linked.contains(hash));
-        } else if found.is_complete && self.registry.check_writable().is_ok() {
-            progress.structure_ms = Some(millis(self.registry.clock().now()));
-            progress.keep(self.registry, self.pace).await;
+        } else if found.is_complete {
+            self.structure_ms = Some(millis(self.registry.clock().now()));
         }
         Ok(found.report)
     }

@@ -18,6 +18,7 @@ use find::{
 use progress::{
     a_run_that_was_stopped_goes_on_where_it_was, damage_that_a_killed_run_found_is_reported_by_the_next,
     of_several_registries_one_verifies_a_part, what_is_found_is_reported_where_no_progress_can_be_written,
+    what_the_structure_shows_is_read_again_until_it_is_reported,
 };
 use repair::{
     a_collection_keeps_what_a_moved_manifest_needs, a_crash_of_a_repair_loses_nothing,
@@ -47,4 +48,5 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     what_a_cache_lacks_is_no_damage,
     a_repair_opens_no_blob_that_a_manifest_only_names,
     wrong_lengths_have_a_blob_hashed_once,
+    what_the_structure_shows_is_read_again_until_it_is_reported,
 };

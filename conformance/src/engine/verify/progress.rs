@@ -9,10 +9,12 @@ use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
-    Ending, Observer, Options, Progress, Report, Start, VerificationTurn, acknowledge, verify, verify_in_turn,
+    Ending, Observer, Options, ProblemKind, Progress, Report, Start, VerificationTurn, acknowledge, verify,
+    verify_in_turn,
 };
 use sampan_engine::{Clock, Registry};
 
+use super::super::client::name;
 use super::seed::{damage, files, options, seeded};
 use crate::check::{ensure, equal};
 use crate::faulty::{Fault, Faulty};
@@ -111,6 +113,38 @@ pub(super) async fn of_several_registries_one_verifies_a_part(ctx: Context) -> R
     let turns: Vec<_> =
         files(ctx.driver()).await?.into_keys().filter(|it| it.as_str().contains("/turns/")).collect();
     equal(turns.len(), 1, "the records of turns")
+}
+
+/// A run that is killed after it has read the structure has shown its findings to no one.
+pub(super) async fn what_the_structure_shows_is_read_again_until_it_is_reported(
+    ctx: Context,
+) -> Result<(), Failed> {
+    let (client, [image, _]) = seeded(&ctx).await?;
+    ctx.driver().delete(&Entry::RevisionLink(name("copy"), image.digest()).path()).await?;
+    let is_due = async || -> Result<bool, Failed> {
+        let progress = Progress::read(&client.registry).await?;
+        Ok(!progress.has_structure_since(SystemTime::now(), Duration::from_secs(3600)))
+    };
+    let is_in =
+        |report: &Report| report.problems.iter().any(|it| matches!(it.kind, ProblemKind::TagDangling { .. }));
+    let brief = Options { max_duration: Some(Duration::ZERO), ..options(false) };
+    let report = verify(&client.registry, &brief).await?;
+    equal((report.ending, is_in(&report)), (Ending::Stopped, true), "a run that ends as it hashes")?;
+    ensure(is_due().await?, "the structure counts as read before its problems are reported")?;
+    acknowledge(&client.registry, &brief, &report).await?;
+    ensure(!is_due().await?, "the structure was read to its end, and its problems are reported")?;
+
+    ctx.driver().delete(&Entry::Verification.path()).await?;
+    let stopped = Options { data: None, ..options(false) };
+    stopped.stop.cancel();
+    let report = verify(&client.registry, &stopped).await?;
+    acknowledge(&client.registry, &stopped, &report).await?;
+    ensure(is_due().await?, "half a structure counts as read")?;
+    let quick = Options { data: None, ..options(false) };
+    let report = verify(&client.registry, &quick).await?;
+    ensure(is_in(&report), format_args!("{report:?}"))?;
+    acknowledge(&client.registry, &quick, &report).await?;
+    ensure(!is_due().await?, "a run that hashes nothing has read the structure, too")
 }
 
 /// A store without space.
