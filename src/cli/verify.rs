@@ -100,11 +100,17 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
         return Err(selected::none(&options.repository).into());
     }
     match options.format {
-        ReportFormat::Json => say(serde_json::to_string_pretty(&report)?),
+        ReportFormat::Json => {
+            say(serde_json::to_string_pretty(&report)?);
+            warn_of_failure(&report);
+        }
         ReportFormat::Text => print(&report, options.repair),
     }
     if let Err(error) = runtime.block_on(acknowledge(&registry, &engine_options, &report)) {
         warn(format!("the next run reports the same again: {}", with_causes(&error)));
+    }
+    if report.error.is_some() && report.count() == 0 {
+        return Ok(ExitCode::FAILURE);
     }
     let is_whole = matched.warn_of_others().is_empty() && report.is_whole();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
@@ -203,6 +209,7 @@ pub(super) fn print(report: &Report, repair: bool) {
     }
     match report.ending {
         Ending::Finished => {}
+        Ending::Failed => warn_of_failure(report),
         Ending::Stopped => warn("stopped before the end; the next run goes on there"),
         Ending::TooMuch => warn(
             "so much is damaged or unreadable that the disk or the memory must be ill: look after them first; nothing was \
@@ -211,6 +218,7 @@ pub(super) fn print(report: &Report, repair: bool) {
     }
     match report.count() {
         0 if report.ending == Ending::Finished => say("everything is whole"),
+        0 if report.ending == Ending::Failed => {}
         0 => say("nothing is wrong so far"),
         found => {
             let (mended, moved) = (report.mended(), report.moved());
@@ -219,6 +227,12 @@ pub(super) fn print(report: &Report, repair: bool) {
                 warn("nothing was changed; `--repair` mends what can be mended");
             }
         }
+    }
+}
+
+fn warn_of_failure(report: &Report) {
+    if let Some(error) = &report.error {
+        warn(format!("cannot verify the store: {error}"));
     }
 }
 

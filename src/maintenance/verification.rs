@@ -192,6 +192,10 @@ impl Verifier {
             Ok(Ok(VerificationTurn::Done(report))) => {
                 self.take(&report);
                 part.done(&report);
+                if let Some(error) = &report.error {
+                    self.totals.lock().failed += 1;
+                    tracing::warn!(%error, "cannot verify the store: {error}");
+                }
                 if let Err(error) = acknowledge(&self.registry, &options, &report).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,

@@ -189,7 +189,10 @@ impl RunningPart<'_> {
     /// Ends the part with its report.
     pub(super) fn done(self, report: &Report) {
         let Report { ending, structure, data, .. } = *report;
-        self.end(PartOutcome::Done { ending, structure, data, problems: report.count() });
+        self.end(match &report.error {
+            Some(error) => PartOutcome::Failed { error: error.clone() },
+            None => PartOutcome::Done { ending, structure, data, problems: report.count() },
+        });
         self.record.found.add(&report.problems);
     }
 

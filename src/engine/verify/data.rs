@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 use super::findings::Findings;
 use super::options::Options;
+use super::outage::{Answer, ask};
 use super::pace::Pace;
 use super::problem::{Problem, ProblemKind};
 use super::progress::Progress;
 use super::report::DataReport;
 use super::sizes::{Hash, Sizes, digest, place};
-use super::{MAX_MOVED, Result};
+use super::{Error, MAX_MOVED, Result};
 use crate::Registry;
 use crate::block_on_thread::block_on_thread;
 use crate::gc::CollectorLock;
@@ -46,7 +47,8 @@ const WRITE_INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_s
 const PIECE_BYTES: u64 = 4 << 20;
 const PIECE_COUNT: usize = 64;
 
-/// Hashes the data after the position in `progress`. Returns whether it came to the end, and not to a stop.
+/// Hashes the data after the position in `progress`. Returns whether it came to the end, and not to a stop. The report has what
+/// was hashed before an error, too.
 pub(super) async fn hash_all(
     registry: &Registry,
     options: &Options,
@@ -54,15 +56,16 @@ pub(super) async fn hash_all(
     sizes: &Sizes,
     progress: &mut Progress,
     findings: &mut Findings,
-) -> Result<(DataReport, bool)> {
-    let mut report = DataReport {
+    report: &mut DataReport,
+) -> Result<bool> {
+    *report = DataReport {
         of_blobs: sizes.len(),
         of_bytes: sizes.bytes(),
         blobs_before: progress.cycle.blobs,
         ..DataReport::default()
     };
     if !look_at_unreported(registry, pace, progress, findings).await? {
-        return Ok((report, false));
+        return Ok(false);
     }
     let rest = sizes.after(progress.position().as_ref());
     let wanted = rest.partition_point(|(hash, _)| place(hash) <= options.up_to);
@@ -75,17 +78,17 @@ pub(super) async fn hash_all(
             0 => Either::Left(work),
             _ => Either::Right(
                 block_on_thread(work)
-                    .map(|done| done.unwrap_or_else(|| Ok(vec![([0; 32], 0, State::Stopped)]))),
+                    .map(|done| done.unwrap_or_else(|| (vec![([0; 32], 0, State::Stopped)], None))),
             ),
         }
     });
     let mut done = stream::iter(work).buffered(options.threads.max(1));
     let (begun, [shortest, longest]) = (Instant::now(), WRITE_INTERVALS);
     let mut written = begun;
-    while let Some(piece) = done.try_next().await? {
+    while let Some((piece, failure)) = done.next().await {
         for (hash, size_bytes, state) in piece {
             if state == State::Stopped {
-                return Ok((report, false));
+                return Ok(false);
             }
             report.blobs += 1;
             report.bytes += size_bytes;
@@ -99,9 +102,12 @@ pub(super) async fn hash_all(
             }
             options.emit(size_bytes);
         }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         // Such a store needs another disk first.
         if findings.damaged() > MAX_MOVED {
-            return Ok((report, false));
+            return Ok(false);
         }
         if options.selection.is_everything()
             && written.elapsed() >= (begun.elapsed() / 10).clamp(shortest, longest)
@@ -111,7 +117,7 @@ pub(super) async fn hash_all(
             written = Instant::now();
         }
     }
-    Ok((report, true))
+    Ok(true)
 }
 
 /// Looks once more at what a killed run of this cycle found. Returns whether the run goes on.
@@ -163,18 +169,22 @@ fn pieces(mut all: &[(Hash, u64)]) -> impl Iterator<Item = Piece> {
     })
 }
 
+/// Hashes a piece to its end or to an error.
 async fn hash_piece(
     driver: Arc<dyn StorageDriver>,
     piece: Piece,
     pace: Arc<Pace>,
     ends: Option<Instant>,
-) -> Result<Vec<(Hash, u64, State)>> {
+) -> (Vec<(Hash, u64, State)>, Option<Error>) {
     let mut done = Vec::with_capacity(piece.len());
     for (hash, size_bytes) in piece {
         // What has begun is read to its end, since one file may take longer than a whole run.
         let state = match ends.is_some_and(|ends| Instant::now() >= ends) {
             true => State::Stopped,
-            false => look_twice(&*driver, &digest(&hash), Some(&pace)).await?,
+            false => match look_twice(&*driver, &digest(&hash), Some(&pace)).await {
+                Ok(state) => state,
+                Err(error) => return (done, Some(error)),
+            },
         };
         let is_stopped = state == State::Stopped;
         done.push((hash, size_bytes, state));
@@ -182,7 +192,7 @@ async fn hash_piece(
             break;
         }
     }
-    Ok(done)
+    (done, None)
 }
 
 /// The result of a hash of data.
@@ -209,12 +219,21 @@ pub(crate) async fn damage(driver: &dyn StorageDriver, digest: &Digest) -> Resul
     })
 }
 
-/// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill.
+/// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill. A run outlasts a
+/// store that does not answer, for a while.
 pub(super) async fn look_twice(
     driver: &dyn StorageDriver,
     digest: &Digest,
     pace: Option<&Pace>,
 ) -> Result<State> {
+    let Some(of_run) = pace else { return hash_twice(driver, digest, pace).await };
+    Ok(match ask(driver, of_run, || hash_twice(driver, digest, pace)).await? {
+        Answer::Given(state) => state,
+        Answer::Refused(error) => State::Unreadable(with_cause(&error)),
+    })
+}
+
+async fn hash_twice(driver: &dyn StorageDriver, digest: &Digest, pace: Option<&Pace>) -> Result<State> {
     let path = Entry::Blob(digest.clone()).path();
     match hash_at(driver, &path, digest, Guard::Pace(pace)).await? {
         State::Damaged(..) | State::Unreadable(_) => hash_at(driver, &path, digest, Guard::Pace(pace)).await,

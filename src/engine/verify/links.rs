@@ -6,6 +6,7 @@ use sampan_driver::{DriverPath, ErrorKind, StorageDriverExt};
 
 use super::Result;
 use super::data::with_cause;
+use super::outage::{Answer, ask};
 use super::problem::{Problem, ProblemKind};
 use super::repository::Check;
 use super::sizes::{Hash, digest};
@@ -31,10 +32,20 @@ impl Check<'_> {
             .buffered(SMALL_AT_A_TIME);
         let mut read = Vec::new();
         while let Some((entry, content)) = reads.next().await {
+            let content = match content {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    let (driver, path) = (self.driver(), entry.path());
+                    let again = || async { Ok(driver.get_content_if_any(&path).await?) };
+                    match ask(driver, self.checker.pace, again).await? {
+                        Answer::Given(content) => Ok(content),
+                        Answer::Refused(error) => Err(error),
+                    }
+                }
+                content => content,
+            };
             match content {
                 Ok(Some(content)) => read.push((entry, content)),
                 Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
                 Err(error) => {
                     let kind = ProblemKind::Unreadable { error: with_cause(&error) };
                     self.add(Problem::new(&entry.path(), kind, None), None);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sampan_driver::{ErrorKind, StorageDriver, StorageDriverExt};
+use sampan_driver::{DriverError, DriverPath, ErrorKind, StorageDriver, StorageDriverExt};
 
 use super::Result;
 use super::data::{self, look_twice, with_cause};
+use super::outage::{Answer, ask};
 use super::problem::{Problem, ProblemKind};
 use super::repository::Check;
 use super::sizes::{Hash, digest};
@@ -42,6 +43,16 @@ impl Content {
 }
 
 impl Check<'_> {
+    /// Reads the data of a manifest again, which the store did not give.
+    pub(super) async fn read_again(&self, hash: &Hash) -> Result<Content> {
+        let (driver, size_bytes) = (self.driver(), self.checker.sizes.get(hash));
+        let again = || Content::read(driver, hash, size_bytes);
+        Ok(match ask(driver, self.checker.pace, again).await? {
+            Answer::Given(content) => content,
+            Answer::Refused(error) => Content::Unreadable(with_cause(&error)),
+        })
+    }
+
     pub(super) async fn take_manifest(&mut self, hash: Hash, content: Content) -> Result<()> {
         let path = Entry::Blob(digest(&hash)).path();
         let bytes = match content {
@@ -118,7 +129,10 @@ impl Check<'_> {
         let (blob, path) = (digest(&hash), Entry::Blob(digest(&hash)).path());
         let mut size_bytes = self.checker.sizes.get(&hash);
         if size_bytes != Some(descriptor.size) {
-            size_bytes = self.driver().stat_if_any(&path).await?.map(|data| data.size_bytes);
+            size_bytes = match self.stat(&path).await? {
+                Answer::Given(data) => data.map(|data| data.size_bytes),
+                Answer::Refused(error) => return Ok(Some(unreadable(&path, &error, blob))),
+            };
         }
         let Some(size_bytes) = size_bytes else {
             return Ok(Some(Problem::new(&path, ProblemKind::Missing, Some(blob))));
@@ -132,7 +146,10 @@ impl Check<'_> {
         }
         if !self.listing.layers.contains(&hash) {
             let link = Entry::LayerLink(self.listing.name.clone(), blob.clone());
-            let found = self.driver().stat_if_any(&link.path()).await?;
+            let found = match self.stat(&link.path()).await? {
+                Answer::Given(found) => found,
+                Answer::Refused(error) => return Ok(Some(unreadable(&link.path(), &error, blob))),
+            };
             if found.is_none_or(|found| found.size_bytes == 0) {
                 return Ok(Some(Problem::new(&link.path(), ProblemKind::LinkMissing, Some(blob))));
             }
@@ -155,4 +172,8 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+fn unreadable(path: &DriverPath, error: &DriverError, digest: Digest) -> Problem {
+    Problem::new(path, ProblemKind::Unreadable { error: with_cause(error) }, Some(digest))
 }

@@ -21,7 +21,9 @@
 //!
 //! # Left alone
 //!
-//! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. If more is damaged than
+//! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. So is one that the store does not
+//! give while it answers other requests. A store that answers nothing for about a minute ends the run, which reports what it
+//! has found, and the next one goes on there. If more is damaged than
 //! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A
 //! collection keeps everything in a repository whose manifest was moved aside.
 //!
@@ -39,6 +41,7 @@ mod listing;
 mod manifest;
 mod move_aside;
 mod options;
+mod outage;
 mod pace;
 mod problem;
 mod progress;

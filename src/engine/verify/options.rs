@@ -33,6 +33,8 @@ pub struct Options {
     /// How long the run may hash; it finishes the file that it has begun. Reading the structure has no limit, since half of it is
     /// worth nothing.
     pub max_duration: Option<Duration>,
+    /// How long the store may not answer until the run ends.
+    pub outage: Duration,
     /// The grace period of the store's collections: how long a client can rely on content.
     pub grace: Duration,
     /// Learns how far the run is.
@@ -82,6 +84,7 @@ impl Default for Options {
             rate: None,
             rest: 0.0,
             max_duration: None,
+            outage: Duration::from_secs(60),
             grace: Duration::from_secs(24 * 60 * 60),
             observer: None,
             stop: CancellationToken::new(),

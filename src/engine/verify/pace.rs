@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ pub(super) struct Pace {
     stop: CancellationToken,
     rest: Rest,
     rate: Rate,
+    outage: Duration,
     /// The progress of the run could not be written, and that was logged.
     has_lost_progress: AtomicBool,
 }
@@ -26,6 +28,7 @@ impl Pace {
             stop: options.stop.clone(),
             rest: Rest::new(options.rest),
             rate,
+            outage: options.outage,
             has_lost_progress: AtomicBool::new(false),
         }
     }
@@ -38,6 +41,16 @@ impl Pace {
     /// Whether the run was stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// How long the store may not answer.
+    pub(super) fn outage(&self) -> Duration {
+        self.outage
+    }
+
+    /// Waits. Returns whether the run goes on.
+    pub(super) async fn pause(&self, pause: Duration) -> bool {
+        self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 
     /// Rests if it is time to. Returns whether the run goes on.
@@ -54,8 +67,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::{Instant, sleep};
 
     use super::*;

@@ -14,6 +14,9 @@ pub struct Report {
     pub data: Option<DataReport>,
     /// How the run ended.
     pub ending: Ending,
+    /// Why it ended, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
     /// The problems, at most ten thousand of them.
     pub problems: Vec<Problem>,
     /// Further problems that are not in the list.
@@ -69,12 +72,15 @@ pub enum Ending {
     Stopped,
     /// So much is damaged or unreadable that the disk or the memory must be ill: the run stopped, and moved nothing.
     TooMuch,
+    /// The store did not answer, or a part of it cannot be seen: the run stopped, and moved nothing. The report has what was found
+    /// until then, and the next run goes on there.
+    Failed,
 }
 
 impl Report {
-    /// Whether nothing is wrong, or nothing any more.
+    /// Whether nothing is wrong, or nothing any more. A run that failed has not seen everything.
     pub fn is_whole(&self) -> bool {
-        self.more_problems == 0 && self.problems.iter().all(Problem::is_mended)
+        self.error.is_none() && self.more_problems == 0 && self.problems.iter().all(Problem::is_mended)
     }
 
     /// The number of problems.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{StorageDriver, StorageDriverExt};
+use futures::{StreamExt, stream};
+use sampan_driver::{DriverPath, ErrorKind, FileInfo, StorageDriver, StorageDriverExt};
 
 use super::findings::{MAX_NEEDS, MAX_PROBLEMS};
 use super::listing::Listing;
 use super::manifest::Content;
+use super::outage::{Answer, ask};
 use super::pace::Pace;
 use super::problem::{MAX_TAGS, Need, Problem};
 use super::sizes::{Hash, Sizes, digest};
@@ -74,9 +75,14 @@ pub(super) struct Check<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a repository; `None` if the run was stopped meanwhile.
-    pub(super) async fn check(&self, listing: Listing) -> Result<Option<Checked>> {
+    /// Checks a repository. Returns whether the run goes on, and what was found until it was stopped or failed.
+    pub(super) async fn check(&self, listing: Listing) -> (Checked, Result<bool>) {
         let mut state = Check::new(self, listing);
+        let goes_on = self.read(&mut state).await;
+        (state.into_checked(), goes_on)
+    }
+
+    async fn read(&self, state: &mut Check<'_>) -> Result<bool> {
         state.read_links().await?;
         state.read_aliases().await?;
         state.read_tags().await?;
@@ -87,16 +93,22 @@ impl Checker<'_> {
         let mut manifests = stream::iter(revisions)
             .map(|hash| {
                 let (driver, size_bytes) = (driver.clone(), self.sizes.get(&hash));
-                async move { Ok::<_, Error>((hash, Content::read(&driver, &hash, size_bytes).await?)) }
+                async move { (hash, Content::read(&driver, &hash, size_bytes).await) }
             })
             .buffered(MANIFESTS_AT_A_TIME);
-        while let Some((hash, content)) = manifests.try_next().await? {
+        while let Some((hash, content)) = manifests.next().await {
             if !self.pace.goes_on().await {
-                return Ok(None);
+                return Ok(false);
             }
+            let content = match content {
+                Err(Error::Driver(error)) if error.kind() == ErrorKind::Unavailable => {
+                    state.read_again(&hash).await?
+                }
+                content => content?,
+            };
             state.take_manifest(hash, content).await?;
         }
-        Ok(Some(state.into_checked()))
+        Ok(true)
     }
 }
 
@@ -136,9 +148,18 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether the repository has the manifest. A link that the store does not give is not gone.
     pub(super) async fn is_revision(&self, hash: &Hash) -> Result<bool> {
         let link = Entry::RevisionLink(self.listing.name.clone(), digest(hash));
-        Ok(self.driver().stat_if_any(&link.path()).await?.is_some())
+        Ok(match self.stat(&link.path()).await? {
+            Answer::Given(link) => link.is_some(),
+            Answer::Refused(_) => true,
+        })
+    }
+
+    pub(super) async fn stat(&self, path: &DriverPath) -> Result<Answer<Option<FileInfo>>> {
+        let driver = self.driver();
+        ask(driver, self.checker.pace, || async { Ok(driver.stat_if_any(path).await?) }).await
     }
 
     /// The tags that lead to a manifest, directly or through indexes.

@@ -32,8 +32,8 @@ const MAX_ROUNDS: usize = 2;
 ///
 /// # Errors
 ///
-/// Any error of the store but for files that cannot be read, and those after everything was looked at: a problem that cannot
-/// be repaired is left as it is. `Unseen` if a part of the store cannot be seen; `ReadOnly` if a repair is wanted.
+/// `ReadOnly` if a repair is wanted. An error of the store is [`Report::error`], with all that was found before it; a file that cannot
+/// be read is a problem, and one that cannot be repaired is left as it is.
 pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
     if options.repair {
         registry.check_writable()?;
@@ -48,42 +48,31 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         users: Users::default(),
         is_complete: true,
         verdicts: Verdicts::default(),
+        structure: None,
+        data: None,
         structure_ms: None,
         cycle: Cycle::default(),
         begins_with: 0,
         without_users: None,
         healed: 0,
     };
-    let mut progress = Progress::read(registry).await?;
-    progress.give_up_future_cycle(registry.clock().now());
-    // The structure needs all lengths, a part of a cycle those of its part alone.
-    let (after, up_to) = match (options.structure || !options.selection.is_everything(), options.data) {
-        (false, Some(Start::Continue)) => (progress.after.as_ref(), options.up_to),
-        (false, Some(Start::Beginning)) => (None, options.up_to),
-        _ => (None, u64::MAX),
-    };
-    run.sizes = Sizes::walk(registry, &pace, after, up_to).await?;
-    run.is_complete = !pace.is_stopped();
-    let structure = match options.structure && run.is_complete {
-        true => Some(run.structure().await?),
-        false => None,
-    };
+    let failure = run.look().await.err();
+    let (structure, data) = (run.structure.take(), run.data.take());
     let all = run.sizes.len();
-    let data = match options.data {
-        Some(start) if run.is_complete => Some(run.data(start, &mut progress).await?),
-        _ => None,
-    };
     // A part of a cycle is small, so the whole of it counts as well: an ill disk must not be emptied part by part.
     let looked_at = data.map_or(all, |data| data.blobs + run.begins_with);
     let is_ill =
         is_too_much(run.findings.damaged(), looked_at) || is_too_much(run.cycle.damaged, run.cycle.blobs);
     let ending = match is_ill {
+        _ if failure.is_some() => Ending::Failed,
         true => Ending::TooMuch,
         false if run.is_complete => Ending::Finished,
         false => Ending::Stopped,
     };
-    run.find_users().await;
-    if options.repair {
+    if failure.is_none() {
+        run.find_users().await;
+    }
+    if options.repair && failure.is_none() {
         run.repair(ending).await;
         // What a manifest needs can be seen when it is healed; an index and its children make two rounds.
         for _ in 0..MAX_ROUNDS {
@@ -94,7 +83,8 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
     }
     let structure_ms = run.structure_ms;
     let (problems, more_problems) = run.findings.into_parts();
-    Ok(Report { structure, data, ending, problems, more_problems, structure_ms })
+    let error = failure.map(|error| with_causes(&error));
+    Ok(Report { structure, data, ending, error, problems, more_problems, structure_ms })
 }
 
 /// Writes down what a run has healed, and that its caller has shown `report`: the next run passes over what is in it, but for
@@ -144,7 +134,8 @@ pub enum VerificationTurn {
 ///
 /// # Errors
 ///
-/// As [`verify`]; then the part is still due. The registry is read-only.
+/// As [`verify`], and those of the record of turns. The registry is read-only. After an error, or a report with one, the part is still
+/// due.
 pub async fn verify_in_turn(
     registry: &Registry,
     options: &Options,
@@ -155,8 +146,15 @@ pub async fn verify_in_turn(
         Turn::NotDue(wait) => return Ok(VerificationTurn::NotDue(wait)),
         Turn::Taken(turn) => turn,
     };
-    let done = verify(registry, options).await.map(VerificationTurn::Done);
-    registry.end_turn(turn, done).await
+    let done = match verify(registry, options).await {
+        Ok(report) if report.ending == Ending::Failed => Err(Ok(report)),
+        Ok(report) => Ok(report),
+        Err(error) => Err(Err(error)),
+    };
+    match registry.end_turn(turn, done).await {
+        Ok(report) | Err(Ok(report)) => Ok(VerificationTurn::Done(report)),
+        Err(Err(error)) => Err(error),
+    }
 }
 
 struct Run<'a> {
@@ -167,6 +165,8 @@ struct Run<'a> {
     findings: Findings,
     users: Users,
     verdicts: Verdicts,
+    structure: Option<StructureReport>,
+    data: Option<DataReport>,
     /// When the structure of the whole store was read.
     structure_ms: Option<u64>,
     /// Why the users are not known, if they are not.
@@ -182,42 +182,66 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn structure(&mut self) -> Result<StructureReport> {
+    /// Looks at everything that is wanted. What was found before an error stays.
+    async fn look(&mut self) -> Result<()> {
+        let (registry, options) = (self.registry, self.options);
+        let mut progress = Progress::read(registry).await?;
+        progress.give_up_future_cycle(registry.clock().now());
+        // The structure needs all lengths, a part of a cycle those of its part alone.
+        let (after, up_to) = match (options.structure || !options.selection.is_everything(), options.data) {
+            (false, Some(Start::Continue)) => (progress.after.as_ref(), options.up_to),
+            (false, Some(Start::Beginning)) => (None, options.up_to),
+            _ => (None, u64::MAX),
+        };
+        self.sizes = Sizes::walk(registry, self.pace, after, up_to).await?;
+        self.is_complete = !self.pace.is_stopped();
+        if options.structure && self.is_complete {
+            self.read_structure().await?;
+        }
+        match options.data {
+            Some(start) if self.is_complete => self.hash_data(start, progress).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn read_structure(&mut self) -> Result<()> {
         let mut linked = HashSet::new();
         let of_some = (!self.options.selection.is_everything()).then_some(&mut linked);
-        let found = self.pass(self.options, &HashSet::new(), of_some).await?;
+        let found = self.pass(self.options, &HashSet::new(), of_some).await;
         self.is_complete = found.is_complete;
         self.findings = found.findings;
+        self.structure = Some(found.report);
+        if let Some(failure) = found.failure {
+            return Err(failure);
+        }
         if !self.options.selection.is_everything() {
             self.sizes.retain(|hash| linked.contains(hash));
         } else if found.is_complete {
             self.structure_ms = Some(millis(self.registry.clock().now()));
         }
-        Ok(found.report)
+        Ok(())
     }
 
-    async fn data(&mut self, start: Start, progress: &mut Progress) -> Result<DataReport> {
+    async fn hash_data(&mut self, start: Start, progress: Progress) -> Result<()> {
         // A part of the repositories is no part of a cycle.
         let keeps = self.options.selection.is_everything() && self.registry.check_writable().is_ok();
         let now = self.registry.clock().now();
-        let mut own = match keeps {
-            true => std::mem::take(progress),
-            false => Progress::default(),
-        };
+        let mut own = if keeps { progress } else { Progress::default() };
         own.begin(now, start == Start::Beginning);
         self.begins_with = if own.unreported.is_empty() { 0 } else { own.cycle.blobs };
+        let report = self.data.insert(DataReport::default());
+        let (sizes, findings) = (&self.sizes, &mut self.findings);
         let hashed =
-            hash_all(self.registry, self.options, self.pace, &self.sizes, &mut own, &mut self.findings).await;
-        let (report, is_complete) = hashed?;
-        self.is_complete = is_complete;
+            hash_all(self.registry, self.options, self.pace, sizes, &mut own, findings, report).await;
+        self.is_complete = matches!(hashed, Ok(true));
         self.cycle = own.cycle;
         if keeps {
-            if is_complete && self.options.up_to == u64::MAX {
+            if self.is_complete && self.options.up_to == u64::MAX {
                 own.end(self.registry.clock().now());
             }
             own.keep(self.registry, self.pace).await;
         }
-        Ok(report)
+        hashed.map(drop)
     }
 
     async fn pass(
@@ -225,7 +249,7 @@ impl Run<'_> {
         options: &Options,
         wanted: &HashSet<Hash>,
         linked: Option<&mut HashSet<Hash>>,
-    ) -> Result<Found> {
+    ) -> Found {
         let pass = Pass {
             registry: self.registry,
             options,
@@ -272,7 +296,10 @@ impl Run<'_> {
             verdicts: &self.verdicts,
             linked: None,
         };
-        let found = pass.run().await?;
+        let found = pass.run().await;
+        if let Some(failure) = found.failure {
+            return Err(failure);
+        }
         self.findings.add_needs(&found.users);
         self.users = found.users;
         Ok(found.is_complete)
@@ -292,14 +319,12 @@ impl Run<'_> {
     /// Reads the structure once more. Returns whether more problems were found.
     async fn look_again(&mut self) -> bool {
         self.verdicts.forget_faults();
-        let found = match self.pass(self.options, &HashSet::new(), None).await {
-            Ok(found) => found,
-            Err(error) => {
-                let error = with_causes(&error);
-                tracing::warn!(%error, "verification: what the healed manifests need is not known; verify again: {error}");
-                return false;
-            }
-        };
+        let found = self.pass(self.options, &HashSet::new(), None).await;
+        if let Some(error) = found.failure {
+            let error = with_causes(&error);
+            tracing::warn!(%error, "verification: what the healed manifests need is not known; verify again: {error}");
+            return false;
+        }
         let before = self.findings.count();
         let (problems, _) = found.findings.into_parts();
         problems.into_iter().for_each(|problem| self.findings.add(problem));

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 
-use super::Result;
 use super::findings::{Findings, Users};
 use super::listing::Listing;
 use super::options::Options;
@@ -13,6 +12,7 @@ use super::report::StructureReport;
 use super::repository::Checker;
 use super::sizes::{Hash, Sizes, unseen};
 use super::verdicts::Verdicts;
+use super::{Error, Result};
 use crate::Registry;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
@@ -38,16 +38,27 @@ pub(super) struct Found {
     pub(super) users: Users,
     /// Whether it came to the end.
     pub(super) is_complete: bool,
+    /// The error that ended it.
+    pub(super) failure: Option<Error>,
 }
 
 impl Pass<'_> {
-    pub(super) async fn run(mut self) -> Result<Found> {
+    pub(super) async fn run(mut self) -> Found {
         let mut found = Found::default();
+        match self.read(&mut found).await {
+            Ok(is_complete) => found.is_complete = is_complete,
+            Err(error) => found.failure = Some(error),
+        }
+        found
+    }
+
+    /// Returns whether it came to the end.
+    async fn read(&mut self, found: &mut Found) -> Result<bool> {
         let mut files = self.registry.driver().walk(&layout::repositories_root(), None);
         let mut listing: Option<Listing> = None;
         while let Some(file) = files.try_next().await.map_err(unseen)? {
             if !self.pace.goes_on().await {
-                return Ok(found);
+                return Ok(false);
             }
             let Some(entry) = Entry::parse(&file.path) else {
                 found.report.foreign += u64::from(!layout::is_temporary(&file.path));
@@ -66,20 +77,19 @@ impl Pass<'_> {
             if listing.as_ref().is_none_or(|listing| listing.name != *name) {
                 let next = Listing::new(name.clone());
                 if let Some(whole) = listing.replace(next)
-                    && !self.check(whole, &mut found).await?
+                    && !self.check(whole, found).await?
                 {
-                    return Ok(found);
+                    return Ok(false);
                 }
             }
             if let Some(listing) = &mut listing {
                 listing.add(entry, file.size_bytes);
             }
         }
-        found.is_complete = match listing {
-            Some(last) => self.check(last, &mut found).await?,
-            None => true,
-        };
-        Ok(found)
+        match listing {
+            Some(last) => self.check(last, found).await,
+            None => Ok(true),
+        }
     }
 
     /// Checks a repository. Returns whether the run goes on.
@@ -100,7 +110,7 @@ impl Pass<'_> {
         if let Some(linked) = self.linked.as_deref_mut() {
             linked.extend(listing.content());
         }
-        let Some(checked) = checker.check(listing).await? else { return Ok(false) };
+        let (checked, goes_on) = checker.check(listing).await;
         let StructureReport { repositories, tags, manifests, layer_links, absent_children, foreign: _ } =
             &mut found.report;
         *repositories += 1;
@@ -122,7 +132,7 @@ impl Pass<'_> {
         for hash in checked.linked {
             found.users.add_link(hash, &name);
         }
-        Ok(!self.pace.is_stopped())
+        Ok(goes_on? && !self.pace.is_stopped())
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod caches;
 mod cost;
 mod find;
+mod outage;
 mod progress;
 mod repair;
 mod seed;
@@ -15,6 +16,7 @@ use find::{
     an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
     much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
 };
+use outage::{a_file_that_the_store_never_gives_is_reported, an_outage_keeps_what_was_found_before_it};
 use progress::{
     a_run_that_was_stopped_goes_on_where_it_was, damage_that_a_killed_run_found_is_reported_by_the_next,
     of_several_registries_one_verifies_a_part, what_is_found_is_reported_where_no_progress_can_be_written,
@@ -48,5 +50,7 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     what_a_cache_lacks_is_no_damage,
     a_repair_opens_no_blob_that_a_manifest_only_names,
     wrong_lengths_have_a_blob_hashed_once,
+    a_file_that_the_store_never_gives_is_reported,
+    an_outage_keeps_what_was_found_before_it,
     what_the_structure_shows_is_read_again_until_it_is_reported,
 };

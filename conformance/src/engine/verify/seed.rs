@@ -17,7 +17,9 @@ use super::find::FLIPPED;
 use crate::{Context, Failed};
 
 pub(super) fn options(repair: bool) -> Options {
-    Options { data: Some(Start::Beginning), repair, grace: Duration::ZERO, ..Options::default() }
+    // A driver that fails for good is not waited for.
+    let (grace, outage) = (Duration::ZERO, Duration::ZERO);
+    Options { data: Some(Start::Beginning), repair, grace, outage, ..Options::default() }
 }
 
 /// Everything that a store can have: two repositories with a common image, an index, a signature, an alias, and an upload.
