@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, PutMode, StorageDriver, StorageDriverExt};
 
 use crate::layout::Entry;
@@ -16,6 +16,24 @@ pub(crate) const BYTES: u64 = 71;
 /// The digest in the content of a link, if it has one.
 pub(crate) fn digest_in(content: &[u8]) -> Option<Digest> {
     std::str::from_utf8(content).ok()?.trim_ascii().parse().ok()
+}
+
+/// Why a link cannot be read in whose place there is a directory.
+pub(crate) const OBSTRUCTED: &str = "a directory is in the place of the link";
+
+/// Whether a directory is in the place of a link. A walk does not show it, and a read finds no file.
+pub(crate) async fn is_obstructed(
+    driver: &Arc<dyn StorageDriver>,
+    link: &DriverPath,
+) -> sampan_driver::Result<bool> {
+    let (Some(directory), Some(name)) = (link.parent(), link.name()) else { return Ok(false) };
+    let mut entries = driver.list(&directory, None);
+    while let Some(entry) = entries.try_next().await? {
+        if entry.name() == name {
+            return Ok(entry.is_directory());
+        }
+    }
+    Ok(false)
 }
 
 /// Writes a link, or refreshes its modification time.

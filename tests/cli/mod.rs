@@ -12,6 +12,7 @@ mod config_command;
 mod config_samples;
 mod copied_referrers;
 mod copy_command;
+mod damaged_tags;
 pub(crate) mod debug_listener;
 mod fake_registry;
 mod foreign_files;

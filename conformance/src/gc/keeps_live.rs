@@ -156,6 +156,18 @@ async fn what_an_unreadable_tag_has_pointed_at(ctx: Context) -> Result<(), Faile
     Ok(())
 }
 
+/// A bit that has changed makes a link name another digest, which no content has. The tag never pointed there.
+async fn what_a_tag_has_pointed_at_that_names_what_never_was(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let kept = seed.image("a", 1).await?;
+    let garbage = seed.image("a", 2).await?;
+    seed.tag("a", "latest", &kept.manifest).await?;
+    let current = Entry::TagCurrent(name("a"), tag("latest")).path();
+    seed.put(&current, Digest::sha256_of(b"what never was").to_string()).await?;
+    expect_kept(&ctx, &garbage.files("a"), current.clone()).await?;
+    expect_kept(&ctx, &[], current).await
+}
+
 /// An interrupted deletion or push leaves this. Clients cannot pull it, and an operator may repair it.
 async fn what_a_tag_without_a_revision_link_points_at(ctx: Context) -> Result<(), Failed> {
     let seed = Seed::new(ctx.driver());
@@ -340,6 +352,7 @@ pub(crate) const CLAUSES: &[Clause] = table!["gc::keeps_live":
     the_repository_of_a_damaged_manifest,
     the_repository_of_an_unreadable_tag,
     what_an_unreadable_tag_has_pointed_at,
+    what_a_tag_has_pointed_at_that_names_what_never_was,
     what_a_tag_without_a_revision_link_points_at,
     what_keys_in_other_letters_refer_to,
     an_unreadable_alias,

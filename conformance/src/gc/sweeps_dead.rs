@@ -88,6 +88,24 @@ async fn links_to_manifests_whose_data_are_gone(ctx: Context) -> Result<(), Fail
     Ok(())
 }
 
+/// Such a tag is no damaged link: its history names its target, also after a collection.
+async fn what_a_tag_pointed_at_before_its_manifest_was_lost(ctx: Context) -> Result<(), Failed> {
+    let seed = Seed::new(ctx.driver());
+    let (lost, other) = (seed.image("a", 1).await?, seed.image("a", 2).await?);
+    seed.tag("a", "other", &other.manifest).await?;
+    seed.tag("a", "latest", &other.manifest).await?;
+    seed.tag("a", "latest", &lost.manifest).await?;
+    for file in [Entry::RevisionLink(name("a"), lost.manifest.clone()), Entry::Blob(lost.manifest.clone())] {
+        ctx.driver().delete(&file.path()).await?;
+    }
+    collect_later(ctx.driver(), &options(true)).await?;
+    ctx.driver().delete_tree(&path("/docker/registry/v2/repositories/a/_manifests/tags/other")).await?;
+    let report = collect_later(ctx.driver(), &options(true)).await?;
+    ensure(report.is_complete(), format_args!("it reports {:?}", report.unreadable))?;
+    let left = paths(ctx.driver()).await?;
+    ensure(other.files("a").iter().all(|file| !left.contains(file)), "garbage is left")
+}
+
 async fn links_to_data_that_never_came(ctx: Context) -> Result<(), Failed> {
     let link = Seed::new(ctx.driver()).layer("a", &Digest::sha256_of(b"never")).await?;
     let before = paths(ctx.driver()).await?;
@@ -146,6 +164,7 @@ pub(crate) const CLAUSES: &[Clause] = table!["gc::sweeps_dead":
     exactly_what_nothing_refers_to,
     exactly_what_no_tag_reaches,
     links_to_manifests_whose_data_are_gone,
+    what_a_tag_pointed_at_before_its_manifest_was_lost,
     links_to_data_that_never_came,
     uploads_that_were_given_up,
     leftovers_of_interrupted_writes,

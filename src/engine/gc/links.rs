@@ -11,11 +11,12 @@ use super::Result;
 use super::eviction::Victims;
 use super::graph::is_of_this_file;
 use super::interner::{DigestInterner, Id, IdHashSet};
-use super::inventory::{Contents, History, Inventory};
+use super::inventory::{Contents, Data, History, Inventory};
 use super::options::Options;
 use super::pacer::Pacer;
 use super::report::Unreadable;
 use crate::layout::Entry;
+use crate::link;
 use crate::oci::{Digest, RepositoryName, Tag};
 
 /// The manifests that tags point at, by repository and tag. A collection reads each tag once, since a manifest that is
@@ -34,7 +35,7 @@ enum Place {
 pub(super) async fn read(
     driver: &Arc<dyn StorageDriver>,
     inventory: &mut Inventory,
-    tagged: &mut Tagged,
+    (tagged, data): (&mut Tagged, &Data),
     ids: &mut DigestInterner,
     (options, victims): (&Options, &Victims),
     pacer: &mut Pacer,
@@ -63,7 +64,7 @@ pub(super) async fn read(
             }
         }
     }
-    let mut unreadable = Vec::new();
+    let mut unreadable = obstructed(inventory);
     let entries: Vec<(Place, Entry)> =
         wanted.into_iter().map(|place| (place, entry(&inventory.repositories, place, ids))).collect();
     let mut targets = stream::iter(entries)
@@ -86,12 +87,58 @@ pub(super) async fn read(
         pacer.tick().await?;
         // A link that is gone was deleted since, with everything that it kept alive.
         let Some(target) = target else { continue };
+        if let (Place::Tag(repository, tag), Ok(digest)) = (place, &target) {
+            let id = ids.intern(digest);
+            let history = &mut inventory.repositories[repository].tags[tag];
+            if is_strange(history, id, data) && leads_nowhere(driver, &entry, digest).await? {
+                history.unreadable = true;
+                let reason =
+                    format!("it names {digest}, which is not here, and at which the tag never pointed");
+                unreadable.push(Unreadable { path: entry.path().to_string(), reason });
+                continue;
+            }
+        }
         if let Err(reason) = settle(inventory, tagged, ids, place, &entry, target, options) {
             unreadable.push(Unreadable { path: entry.path().to_string(), reason });
         }
     }
     inventory.repositories.iter_mut().for_each(Contents::keep_all);
     Ok(unreadable)
+}
+
+/// The tags in the place of whose links there are directories.
+fn obstructed(inventory: &Inventory) -> Vec<Unreadable> {
+    let mut obstructed = Vec::new();
+    for contents in &inventory.repositories {
+        let tags = contents.tags.iter().filter(|history| history.unreadable && !history.is_current);
+        obstructed.extend(tags.map(|history| Unreadable {
+            path: Entry::TagCurrent(contents.name.clone(), history.tag.clone()).path().to_string(),
+            reason: link::OBSTRUCTED.to_owned(),
+        }));
+    }
+    obstructed
+}
+
+/// Whether a tag names a manifest that is not there and at which it has never pointed, as after damage to its link. A tag
+/// without a history says nothing: an interrupted deletion may have left it.
+fn is_strange(history: &History, target: Id, data: &Data) -> bool {
+    let entries = &history.entries;
+    !data.is_there(target) && !entries.is_empty() && entries.iter().all(|entry| entry.id != target)
+}
+
+/// Whether a tag still names that manifest, and the store has neither its data nor a link to it. A push may have brought it
+/// since the scan.
+async fn leads_nowhere(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &Digest) -> Result<bool> {
+    let Entry::TagCurrent(name, _) = entry else { return Ok(false) };
+    let (name, digest) = (name.clone(), target.clone());
+    let links = [Entry::LayerLink(name.clone(), digest.clone()), Entry::RevisionLink(name, digest.clone())];
+    for file in links.iter().chain(&[Entry::Blob(digest)]) {
+        if driver.exists(&file.path()).await? {
+            return Ok(false);
+        }
+    }
+    let content = driver.get_content_if_any(&entry.path()).await?;
+    Ok(content.is_some_and(|content| parse(&content).as_ref() == Ok(target)))
 }
 
 fn entry(repositories: &[Contents], place: Place, ids: &DigestInterner) -> Entry {

@@ -176,15 +176,16 @@ impl Plan {
                 dead.push((name.clone(), canonical));
             }
         }
-        for (place, history) in contents.tags.iter().enumerate() {
+        for history in &contents.tags {
+            let is_deleted =
+                marks.is_cache && history.current.is_some_and(|id| !live_revisions.contains(&id));
             match history.current {
-                Some(id) if marks.is_cache && !live_revisions.contains(&id) => {
-                    self.tags.push((name.clone(), history.tag.clone(), id));
-                }
+                Some(id) if is_deleted => self.tags.push((name.clone(), history.tag.clone(), id)),
                 _ => left += usize::from(history.is_current),
             }
-            // A tag that points at a manifest without a link keeps its history entry for that manifest.
-            let kept = history.current.filter(|_| marks.dangling.binary_search(&place).is_ok());
+            // A tag keeps its history entry for the manifest that it points at, also if that is gone: a link that names
+            // another digest is damaged.
+            let kept = history.current.filter(|_| !is_deleted);
             let stays = marks.is_obscure || history.unreadable;
             for entry in &history.entries {
                 let is_live = live_revisions.contains(&entry.id) || kept == Some(entry.id);

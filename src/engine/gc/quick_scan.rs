@@ -81,6 +81,7 @@ pub(super) async fn scan_names(cx: &mut Context<'_>) -> Result<Inventory> {
     }
     inventory.bare = Some(bare);
     inventory.sort();
+    inventory.find_obstructed(cx.driver(), &mut cx.pacer).await?;
     scan_data(cx, &mut inventory).await?;
     Ok(inventory)
 }

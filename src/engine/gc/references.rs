@@ -46,8 +46,8 @@ impl References {
         self.snapshots.read(cx).await?;
         self.snapshots.mark(inventory);
         let Context { ids, pacer, .. } = cx;
-        let unreadable =
-            links::read(driver, inventory, &mut self.tagged, ids, (options, &self.victims), pacer).await?;
+        let known = (&mut self.tagged, &self.data);
+        let unreadable = links::read(driver, inventory, known, ids, (options, &self.victims), pacer).await?;
         self.graph.read(driver, inventory, &mut self.data, ids, how, pacer).await?;
         let moved = match self.moved_aside.take() {
             Some(moved) => moved,
@@ -72,7 +72,8 @@ impl References {
         if !self.victims.is_empty() {
             let (driver, options) = (cx.driver(), cx.options);
             let Context { ids, pacer, .. } = cx;
-            links::read(driver, inventory, &mut self.tagged, ids, (options, &self.victims), pacer).await?;
+            let known = (&mut self.tagged, &self.data);
+            links::read(driver, inventory, known, ids, (options, &self.victims), pacer).await?;
         }
         Ok(())
     }

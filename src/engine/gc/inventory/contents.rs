@@ -109,7 +109,7 @@ pub(in crate::gc) struct History {
     pub(in crate::gc) is_current: bool,
     /// The manifest that the tag points at, once its link is read.
     pub(in crate::gc) current: Option<Id>,
-    /// The link was read and is invalid, so the tag may point at any of its `entries`.
+    /// The link is damaged, so the tag may point at any of its `entries`.
     pub(in crate::gc) unreadable: bool,
     /// The link does not have the length of a link.
     pub(in crate::gc) is_odd: bool,

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::stream::select_all;
+use futures::stream::{self, select_all};
 use sampan_driver::{DriverPath, FileInfo, StorageDriver};
 
 use super::caution::unseen;
@@ -63,8 +63,40 @@ impl Inventory {
             }
             pacer.tick().await?;
         }
+        inventory.find_obstructed(driver, pacer).await?;
         inventory.find_left_digests();
         Ok(inventory)
+    }
+
+    /// Marks as unreadable the tags in the place of whose links there are directories.
+    pub(super) async fn find_obstructed(
+        &mut self,
+        driver: &Arc<dyn StorageDriver>,
+        pacer: &mut Pacer,
+    ) -> Result<()> {
+        if driver.capabilities().flat {
+            return Ok(());
+        }
+        let mut without_link = Vec::new();
+        for (place, contents) in self.repositories.iter().enumerate() {
+            let tags = contents.tags.iter().enumerate().filter(|(_, history)| !history.is_current);
+            without_link.extend(tags.map(|(tag, history)| {
+                let link = Entry::TagCurrent(contents.name.clone(), history.tag.clone());
+                (place, tag, link.path())
+            }));
+        }
+        let look = |(place, tag, link): (usize, usize, DriverPath)| async move {
+            (place, tag, link::is_obstructed(driver, &link).await)
+        };
+        let mut looks = stream::iter(without_link).map(look).buffered(LOOKS);
+        while let Some((place, tag, is_obstructed)) = looks.next().await {
+            match is_obstructed {
+                Ok(is_obstructed) => self.repositories[place].tags[tag].unreadable = is_obstructed,
+                Err(error) => self.unseen.push(unseen(error)?),
+            }
+            pacer.tick().await?;
+        }
+        Ok(())
     }
 
     /// Counts the digest files of deleted tags as temporary.
@@ -75,7 +107,8 @@ impl Inventory {
                 Some(known) => current.insert(known),
                 None => {
                     let tags = self.find(&name).into_iter().flat_map(|contents| &contents.tags);
-                    let tags = tags.filter(|history| history.is_current).map(|history| history.tag.clone());
+                    let tags = tags.filter(|history| history.is_current || history.unreadable);
+                    let tags = tags.map(|history| history.tag.clone());
                     current.insert((name, tags.collect()))
                 }
             };
@@ -273,6 +306,9 @@ impl Inventory {
         self.places.get(name).map(|place| &mut self.repositories[*place])
     }
 }
+
+/// How many places of links are looked at at a time.
+const LOOKS: usize = 16;
 
 /// Links whose names a listing has shown.
 fn unknown(hashes: &[[u8; 32]], ids: &mut DigestInterner) -> Vec<Link> {
