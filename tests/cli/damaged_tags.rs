@@ -7,6 +7,8 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest};
 
 use super::garbage_collect::{READ_ONLY, collect, store};
+use super::support::{Ended, binary, end};
+use crate::support::StoreFiles;
 
 /// The states of a link after damage.
 #[derive(Clone, Copy, Debug)]
@@ -64,5 +66,70 @@ fn a_collection_keeps_the_image_and_names_the_tag() {
         let left = store.files();
         let gone: Vec<_> = live.iter().filter(|file| !left.contains(file)).collect();
         assert!(gone.is_empty() && !store.has(&Entry::Blob(untagged)), "{damage:?}: {gone:?}");
+    }
+}
+
+/// A store, and a copy of it that a migration is filling.
+fn migrated(site: &Path) -> (StoreFiles, StoreFiles) {
+    let read_only = "maintenance: {readonly: {enabled: true}}";
+    for (name, root, more) in [("a", "old", ""), ("read-only", "old", read_only), ("b", "new", "")] {
+        let text = format!("version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {root}}}\n  {more}\n");
+        fs::write(site.join(format!("{name}.yml")), text).unwrap();
+    }
+    let store = StoreFiles::new(&site.join("old"));
+    for tag in ["v1", "v2"] {
+        store.tag("app", tag, &store.image("app", tag, &[tag.to_owned()]));
+    }
+    let sha512 = Digest::of(Algorithm::Sha512, b"of another manifest");
+    store.write(&Entry::TagDigest("app".parse().unwrap(), "v1".parse().unwrap()), sha512.to_string());
+    (store, StoreFiles::new(&site.join("new")))
+}
+
+fn run(site: &Path, arguments: &str) -> Ended {
+    end(binary(site).args(arguments.split_whitespace()), "")
+}
+
+#[test]
+fn the_end_of_a_migration_keeps_the_tag_of_the_target_and_is_none() {
+    let cases = DAMAGES.map(|damage| (damage, true));
+    for (damage, has_history) in cases.into_iter().chain([(Damage::Directory, false)]) {
+        let site = tempfile::tempdir().unwrap();
+        let at = site.path();
+        let (store, new) = migrated(at);
+        assert_eq!(run(at, "migrate --from a.yml --to b.yml").code, Some(0));
+        let tag = store.path(&current());
+        Damage::of(damage, &tag);
+        if !has_history {
+            fs::remove_dir_all(tag.ancestors().nth(2).unwrap().join("index")).unwrap();
+        }
+        let there = new.files();
+        let ended = run(at, "migrate --from read-only.yml --to b.yml --finish");
+        assert_eq!(ended.code, Some(3), "{damage:?}: {ended:?}");
+        let difference = format!("differs: {}", current().path());
+        assert!(ended.stdout.contains(&difference), "{damage:?}: {ended:?}");
+        let left = new.files();
+        let gone: Vec<_> = there.iter().filter(|file| !left.contains(file)).collect();
+        assert!(gone.is_empty() && !store.has(&Entry::Moved), "{damage:?}: {gone:?}");
+        // A second pass to an empty store names it, too.
+        fs::remove_dir_all(at.join("new")).unwrap();
+        let ended = run(at, "migrate --from a.yml --to b.yml");
+        assert!(ended.stdout.contains(current().path().as_str()) || !has_history, "{damage:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_backup_keeps_the_tag_that_it_has_and_names_it() {
+    for damage in DAMAGES {
+        let site = tempfile::tempdir().unwrap();
+        let at = site.path();
+        let (store, backup) = migrated(at);
+        let command = "backup run --to b.yml a.yml";
+        assert_eq!(run(at, command).code, Some(0));
+        Damage::of(damage, &store.path(&current()));
+        let ended = run(at, command);
+        assert_eq!(ended.code, Some(3), "{damage:?}: {ended:?}");
+        assert!(ended.stdout.contains(current().path().as_str()), "{damage:?}: {ended:?}");
+        let pushed_as = Entry::TagDigest("app".parse().unwrap(), "v1".parse().unwrap());
+        assert!(backup.has(&current()) && backup.has(&pushed_as), "{damage:?}");
     }
 }

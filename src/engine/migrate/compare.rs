@@ -181,6 +181,8 @@ async fn compare_tag(migration: &Migration, name: &RepositoryName, tag: TagInBot
             Verdict::Equal(parse(&here))
         }
         (Some(_), Some(_)) => Verdict::Differs(How::Other),
+        (None, Some(_)) if tag.is_obstructed => Verdict::Differs(How::Other),
+        (None, None) if tag.is_obstructed => Verdict::Differs(How::Missing),
         (None, Some(_)) => Verdict::Differs(How::Extra),
         (None, None) => Verdict::Equal(None),
         (Some(here), None) => match parse(&here) {

@@ -70,7 +70,7 @@ impl Recorded {
 
 /// The tags that only the target has.
 pub(super) fn gone(tags: &[TagInBoth]) -> Vec<Tag> {
-    tags.iter().filter(|tag| tag.source.is_none()).map(|tag| tag.tag.clone()).collect()
+    tags.iter().filter(|tag| tag.is_gone()).map(|tag| tag.tag.clone()).collect()
 }
 
 impl RepositoryCopy {

@@ -1,5 +1,6 @@
 //! Removes from the target what the source no longer has: references first, data last.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,7 +11,7 @@ use super::error::At;
 use super::merged::Merged;
 use super::others;
 use super::report::Amounts;
-use super::repositories::{InBoth, Repositories};
+use super::repositories::{InBoth, Repositories, TagInBoth};
 use super::{Migration, Result, check_seen};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest};
@@ -103,11 +104,14 @@ async fn remove_from(
         history.map(|(tag, digest)| Entry::TagIndex(name.clone(), tag, digest).path()).collect();
     removed.history += history.len() as u64;
     delete(target, history).await?;
-    let gone = tags.into_iter().filter(|tag| tag.source.is_none() && tag.target.is_some());
+    let obstructed = tags.iter().filter(|tag| tag.is_obstructed).map(|tag| tag.tag.clone());
+    let obstructed: HashSet<_> = obstructed.collect();
+    let gone = tags.into_iter().filter(|tag| tag.is_gone() && tag.target.is_some());
     let tags: Vec<DriverPath> = gone.map(|gone| Entry::TagCurrent(name.clone(), gone.tag).path()).collect();
     removed.tags += tags.len() as u64;
     delete(target, tags).await?;
-    let digests = digests.into_iter().filter(|digest| digest.source.is_none());
+    let is_gone_with_tag = |digest: &TagInBoth| digest.source.is_none() && !obstructed.contains(&digest.tag);
+    let digests = digests.into_iter().filter(is_gone_with_tag);
     delete(target, digests.map(|digest| Entry::TagDigest(name.clone(), digest.tag).path()).collect()).await?;
     removed.revisions += extra.revisions.len() as u64;
     let (indexes, others) = indexes_first(target, extra.revisions).await?;

@@ -1,21 +1,26 @@
 //! `Repositories`: both stores, repository by repository.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriver};
 
-use super::Result;
 use super::digest_set::DigestSet;
+use super::error::At;
 use super::merged::{Merged, Pair};
 use super::report::Unseen;
+use super::{CONCURRENCY, Result};
 use crate::Selection;
 use crate::layout::{self, Entry};
+use crate::link;
 use crate::oci::{Digest, RepositoryName, Tag};
 
 /// Walks both stores and gathers the files of each repository. A walk yields them together, since no file of another
 /// repository lies between them.
 pub(super) struct Repositories {
+    source: Arc<dyn StorageDriver>,
     merged: Merged,
     selection: Selection,
     /// The first file of the next repository.
@@ -69,6 +74,8 @@ pub(super) struct TagInBoth {
     pub(super) tag: Tag,
     pub(super) source: Option<SystemTime>,
     pub(super) target: Option<SystemTime>,
+    /// The source has a directory in the place of the link.
+    pub(super) is_obstructed: bool,
 }
 
 impl Repositories {
@@ -78,7 +85,7 @@ impl Repositories {
         selection: Selection,
     ) -> Self {
         let merged = Merged::new(source, target, &layout::repositories_root());
-        Self { merged, selection, next: None, foreign: Vec::new() }
+        Self { source: source.clone(), merged, selection, next: None, foreign: Vec::new() }
     }
 
     /// The next repository that is selected.
@@ -114,13 +121,31 @@ impl Repositories {
                 None => {}
             }
         }
-        Ok(found.map(|(repository, _)| repository))
+        let Some((mut repository, _)) = found else { return Ok(None) };
+        find_obstructed(&self.source, &mut repository).await?;
+        Ok(Some(repository))
     }
 
     /// The foreign files, and the places that were not seen, since the last call.
     pub(super) fn take_findings(&mut self) -> (Vec<DriverPath>, Vec<Unseen>) {
         (std::mem::take(&mut self.foreign), self.merged.take_unseen())
     }
+}
+
+/// Finds tags in the place of whose links the source has directories, which a walk does not show: such a tag is damaged,
+/// and not gone.
+async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut InBoth) -> Result<()> {
+    if source.capabilities().flat {
+        return Ok(());
+    }
+    let look = |tag: Tag| {
+        let path = Entry::TagCurrent(found.name.clone(), tag.clone()).path();
+        async move { link::is_obstructed(source, &path).await.at_source().map(|is| is.then_some(tag)) }
+    };
+    let looks = stream::iter(found.without_link()).map(look).buffered(CONCURRENCY);
+    let obstructed: Vec<Tag> = looks.try_filter_map(|tag| std::future::ready(Ok(tag))).try_collect().await?;
+    obstructed.into_iter().for_each(|tag| found.add_obstructed(tag));
+    Ok(())
 }
 
 impl InBoth {
@@ -144,6 +169,25 @@ impl InBoth {
     /// Whether the source has a tag, a manifest or a layer in it.
     pub(super) fn is_in_source(&self) -> bool {
         self.in_source != [0; 3]
+    }
+
+    /// The tags of which the target has the link, or the source a history, and the source no link.
+    fn without_link(&self) -> BTreeSet<Tag> {
+        let (linked, only_there): (Vec<_>, Vec<_>) = self.tags.iter().partition(|tag| tag.source.is_some());
+        let linked: BTreeSet<&Tag> = linked.into_iter().map(|tag| &tag.tag).collect();
+        let with_history = self.history.iter().map(|(tag, ..)| tag);
+        let only_there = only_there.into_iter().map(|tag| &tag.tag);
+        with_history.chain(only_there).filter(|tag| !linked.contains(tag)).cloned().collect()
+    }
+
+    fn add_obstructed(&mut self, tag: Tag) {
+        self.in_source[TAGS] += 1;
+        // Nothing of it is gone.
+        self.extra.history.retain(|(of, _)| *of != tag);
+        match self.tags.iter_mut().find(|there| there.tag == tag) {
+            Some(there) => there.is_obstructed = true,
+            None => self.tags.push(TagInBoth { tag, source: None, target: None, is_obstructed: true }),
+        }
     }
 
     /// Takes a file. Returns its path if it belongs to no registry.
@@ -217,7 +261,12 @@ impl InBoth {
 impl TagInBoth {
     fn of(tag: Tag, pair: &Pair) -> Self {
         let time = |file: &Option<sampan_driver::FileInfo>| file.as_ref().map(|file| file.modified);
-        Self { tag, source: time(&pair.source), target: time(&pair.target) }
+        Self { tag, source: time(&pair.source), target: time(&pair.target), is_obstructed: false }
+    }
+
+    /// Whether the source does not have the tag.
+    pub(super) fn is_gone(&self) -> bool {
+        self.source.is_none() && !self.is_obstructed
     }
 }
 

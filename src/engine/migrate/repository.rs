@@ -74,7 +74,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> 
     } = repository;
     let recorder = copier.manner.recorder().cloned();
     let copies_all = copier.manner.copies_all();
-    let is_done = tags.iter().all(|tag| tag.source.is_none()) && missing.is_empty() && history.is_empty();
+    let is_done = tags.iter().all(TagInBoth::is_gone) && missing.is_empty() && history.is_empty();
     if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links())) {
         if let Some(recorder) = recorder {
             recorder.record(Recorded::gone(name, &tags));

@@ -29,6 +29,10 @@ impl RepositoryCopy {
     /// Reads the links of all tags in both stores. Their length is always the same, so only their content tells whether a tag
     /// has moved; the time of a link proves nothing, since stores count in seconds.
     pub(super) async fn read_tags(self: &Arc<Self>, tags: &[TagInBoth]) -> Result<Vec<Target>> {
+        for tag in tags.iter().filter(|tag| tag.is_obstructed) {
+            let path = Entry::TagCurrent(self.name.clone(), tag.tag.clone()).path();
+            self.copier.find(|pass| pass.unreadable.push(path));
+        }
         let tags: Vec<(Tag, bool)> = tags
             .iter()
             .filter(|tag| tag.source.is_some())
