@@ -10,6 +10,8 @@ use sampan_driver::with_causes;
 use sampan_engine::Registry;
 use sampan_ui::Ui;
 
+use tokio::time::timeout;
+
 use super::ui::Pages;
 use super::{Access, collection, verification};
 use crate::blocking::on_blocking_pool;
@@ -17,6 +19,9 @@ use crate::http::PageSlot;
 use crate::maintenance::{Collector, Verifier};
 use crate::serve::Security;
 use crate::telemetry::LevelSwitch;
+
+/// How long a reload waits for writes that are running when the registry becomes read-only.
+const WRITES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads the configuration again.
 pub(super) struct Reload {
@@ -92,6 +97,9 @@ impl Reload {
         taken.extend(self.take_rules(&new).await);
         taken.extend(self.take_page(&new));
         taken.extend(self.take_offline(&new));
+        if self.running.registry.limits().read_only {
+            self.wait_for_writes().await;
+        }
         let pending = differences(&self.config, &new);
         for key in &pending {
             tracing::warn!("{key} has changed in {}; the change needs a restart", self.source);
@@ -237,6 +245,18 @@ impl Reload {
         self.running.registry.set_read_only(read_only);
         self.config.storage.maintenance.readonly.enabled = read_only;
         is_new.then(|| format!("read-only mode is {}", if read_only { "on" } else { "off" }))
+    }
+
+    /// Waits for the writes that began before read-only mode, so that nothing changes the store after the line that says that
+    /// it is on.
+    async fn wait_for_writes(&self) {
+        let registry = &self.running.registry;
+        if timeout(WRITES_TIMEOUT, registry.writes_ended()).await.is_err() {
+            tracing::warn!(
+                "{} writes that began before read-only mode are still running; send SIGHUP again to wait for them",
+                registry.running_writes()
+            );
+        }
     }
 
     /// Whether upstreams are asked.

@@ -30,7 +30,7 @@ impl Registry {
     ///
     /// The registry is read-only, there is a token with this id, or the store failed.
     pub async fn create_access_token(&self, id: AccessTokenId, record: Bytes) -> Result<()> {
-        self.check_writable()?;
+        let _write = self.begin_write()?;
         let path = Entry::AccessTokenRecord(id).path();
         Ok(self.driver().put_content(&path, record, PutMode::Create).await?)
     }
@@ -55,7 +55,7 @@ impl Registry {
     ///
     /// The registry is read-only, the token has such an end, or the store failed.
     pub async fn end_access_token(&self, id: AccessTokenId, time: SystemTime) -> Result<()> {
-        self.check_writable()?;
+        let _write = self.begin_write()?;
         let path = Entry::AccessTokenEnds(id).path();
         Ok(self.driver().put_content(&path, millis(time).to_string().into(), PutMode::Create).await?)
     }
@@ -66,7 +66,7 @@ impl Registry {
     ///
     /// The registry is read-only, or the store failed; then the token may be left.
     pub async fn remove_access_token(&self, id: AccessTokenId) -> Result<bool> {
-        self.check_writable()?;
+        let _write = self.begin_write()?;
         let record = Entry::AccessTokenRecord(id).path();
         // A record that cannot be read can be removed.
         let existed = self.driver().exists(&record).await.unwrap_or(true);
@@ -100,7 +100,7 @@ impl Registry {
     ///
     /// The registry is read-only, or the store failed.
     pub async fn note_access_token_use(&self, id: AccessTokenId, time: SystemTime) -> Result<()> {
-        self.check_writable()?;
+        let _write = self.begin_write()?;
         let path = Entry::AccessTokenUsed(id).path();
         Ok(self.driver().put_content(&path, millis(time).to_string().into(), PutMode::Transient).await?)
     }

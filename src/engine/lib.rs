@@ -67,6 +67,7 @@ mod turn;
 mod upload;
 mod validation;
 pub mod verify;
+mod writes;
 mod wrong_lengths;
 
 pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};

@@ -53,7 +53,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// When the store cannot list the repositories.
+    /// When the store cannot list the repositories. `ReadOnly`, also where the registry becomes read-only meanwhile.
     pub async fn purge_uploads(&self, options: &PurgeOptions) -> Result<PurgeReport> {
         let mut report = PurgeReport::default();
         let mut names = self.repositories_with(Content::Uploads, "");
@@ -62,6 +62,7 @@ impl Registry {
             while let Some(entry) = uploads.try_next().await? {
                 let Ok(id) = entry.name().parse::<UploadId>() else { continue };
                 report.examined += 1;
+                let _write = (!options.dry_run).then(|| self.begin_write()).transpose()?;
                 match self.purge_upload(&name, &id, options).await {
                     Ok(Some(bytes)) => {
                         report.purged += 1;

@@ -1,7 +1,6 @@
 //! `Registry`: the entry point of the engine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +20,7 @@ use crate::small_blobs::SmallBlobs;
 use crate::summary::{Summaries, SummaryLimits};
 use crate::tag_digest::AbsentDigests;
 use crate::upload::locks::UploadLocks;
+use crate::writes::{RunningWrite, Writes};
 use crate::wrong_lengths::WrongLengths;
 use crate::{Error, Repository, Result, Validation};
 
@@ -37,7 +37,7 @@ pub struct Registry {
 pub(crate) struct Inner {
     pub(crate) driver: Arc<dyn StorageDriver>,
     limits: Limits,
-    read_only: AtomicBool,
+    pub(crate) writes: Arc<Writes>,
     pub(crate) validation: Validation,
     pub(crate) locks: UploadLocks,
     pub(crate) manifests: ManifestCache,
@@ -109,7 +109,7 @@ impl Registry {
 
     /// The present limits.
     pub fn limits(&self) -> Limits {
-        Limits { read_only: self.inner.read_only.load(Ordering::Relaxed), ..self.inner.limits }
+        Limits { read_only: self.inner.writes.is_read_only(), ..self.inner.limits }
     }
 
     /// The statistics of the manifest cache.
@@ -117,9 +117,21 @@ impl Registry {
         self.inner.manifests.statistics()
     }
 
-    /// Rejects every write from now on, or allows writes again. Running requests continue.
+    /// Rejects every write from now on, or allows writes again. Running writes continue; see
+    /// [`writes_ended`](Self::writes_ended).
     pub fn set_read_only(&self, read_only: bool) {
-        self.inner.read_only.store(read_only, Ordering::Relaxed);
+        self.inner.writes.set_read_only(read_only);
+    }
+
+    /// Waits until no write is running but for the bytes of uploads: those that began before the registry became read-only, and
+    /// a collection.
+    pub async fn writes_ended(&self) {
+        self.inner.writes.ended().await;
+    }
+
+    /// How many writes are running.
+    pub fn running_writes(&self) -> usize {
+        self.inner.writes.running()
     }
 
     /// Waits for the running deletions of manifests and tags, including those whose requests were dropped. Call this after the
@@ -145,15 +157,22 @@ impl Registry {
     /// `ReadOnly`; `ReadOnlyStore` if the store can never be written.
     pub fn check_writable(&self) -> Result<()> {
         match self.inner.driver.capabilities().read_only {
-            _ if !self.inner.read_only.load(Ordering::Relaxed) => Ok(()),
+            _ if !self.inner.writes.is_read_only() => Ok(()),
             Some(reason) => Err(Error::ReadOnlyStore(reason)),
             None => Err(Error::ReadOnly),
         }
     }
 
-    pub(crate) fn check_deletable(&self) -> Result<()> {
+    /// Begins a write unless the registry rejects every write. It lasts until the result is dropped.
+    pub(crate) fn begin_write(&self) -> Result<RunningWrite> {
+        let write = self.inner.writes.count();
         self.check_writable()?;
-        if self.inner.limits.delete { Ok(()) } else { Err(Error::Disabled("deletion")) }
+        Ok(write)
+    }
+
+    pub(crate) fn begin_deletion(&self) -> Result<RunningWrite> {
+        let write = self.begin_write()?;
+        if self.inner.limits.delete { Ok(write) } else { Err(Error::Disabled("deletion")) }
     }
 }
 
@@ -237,7 +256,7 @@ impl RegistryBuilder {
             inner: Arc::new(Inner {
                 driver: self.driver,
                 limits: self.limits,
-                read_only: AtomicBool::new(self.limits.read_only),
+                writes: Writes::new(self.limits.read_only),
                 validation: self.validation,
                 locks: UploadLocks::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes, self.limits.manifest_size_bytes),

@@ -192,7 +192,7 @@ impl RepositoryBlobs {
     /// `ReadOnly`; any error of the store. A missing blob is not an error.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.mount", skip_all)]
     pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<MountOutcome> {
-        self.repository.registry.check_writable()?;
+        let _write = self.repository.registry.begin_write()?;
         let Some(found) = self.find(digest, from).await? else { return Ok(MountOutcome::NotFound) };
         self.link(&found.canonical, digest).await?;
         let look = self.leases().check_pending(self.driver()).await?;
@@ -219,7 +219,7 @@ impl RepositoryBlobs {
     /// `BlobUnknown` when the repository lacks the blob, `Disabled` when the configuration forbids deletion, `ReadOnly`.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.blob.delete", skip_all)]
     pub async fn delete(&self, digest: &Digest) -> Result<()> {
-        self.repository.registry.check_deletable()?;
+        let _write = self.repository.registry.begin_deletion()?;
         let canonical = self.resolve(digest).await?;
         // The canonical link counts: without it, an alias that a crash left means nothing.
         self.driver().delete_tree(&layout::layer(&self.repository.name, &canonical)).await?;

@@ -55,7 +55,7 @@ impl TagStore {
         on_existing: OnExistingTag,
     ) -> Result<RestoreOutcome> {
         let (name, manifests) = (&self.repository.name, self.repository.manifests());
-        self.repository.registry.check_writable()?;
+        let _write = self.repository.registry.begin_write()?;
         let digest = match digest {
             Some(digest) => digest.clone(),
             None => {

@@ -85,6 +85,7 @@ impl Registry {
                 return Ok(Turn::NotDue(interval - age));
             }
         }
+        let _write = self.begin_write()?;
         let mark = work.mark(last.map_or(0, |number| number.wrapping_add(1)));
         match put_in_reserve(self.driver(), &mark, millis(now).to_string().into(), PutMode::Create).await {
             Ok(()) => Ok(Turn::Taken(TakenTurn { work, mark, earlier })),
@@ -100,6 +101,8 @@ impl Registry {
         result: std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let TakenTurn { work, mark, earlier } = turn;
+        // Without a write this turn counts as done, and the next one removes the marks.
+        let Ok(_write) = self.begin_write() else { return result };
         if result.is_err() {
             if let Err(again) = self.driver().delete(&mark).await {
                 tracing::warn!(error = %again, "a {work} failed, and its mark {mark} cannot be removed, so the next one waits for its interval");

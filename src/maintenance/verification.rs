@@ -26,6 +26,8 @@ pub struct Verifier {
     settings: watch::Sender<Option<VerifySettings>>,
     /// Since when there are settings that hash data. A plain mutex: held to read or replace.
     hashing_since: Mutex<Option<SystemTime>>,
+    /// Whether the registry writes nothing.
+    read_only: watch::Sender<bool>,
     /// A plain mutex: held to read or add.
     totals: Mutex<VerifyTotals>,
     pub(super) record: VerifyRecord,
@@ -68,6 +70,7 @@ impl Verifier {
         sink: Option<Arc<dyn EventSink>>,
     ) -> Self {
         Self {
+            read_only: watch::Sender::new(registry.limits().read_only),
             registry,
             hashing_since: Mutex::new(settings.as_ref().filter(|new| new.data).map(|_| SystemTime::now())),
             settings: watch::Sender::new(settings),
@@ -77,13 +80,15 @@ impl Verifier {
         }
     }
 
-    /// Replaces the settings; a running part is stopped if they differ.
+    /// Replaces the settings; a running part is stopped if they differ. One that is running when the registry becomes read-only
+    /// ends at once, and reports what it has found.
     pub fn reconsider(&self, settings: Option<VerifySettings>) {
         {
             let mut since = self.hashing_since.lock();
             let is_hashing = settings.as_ref().is_some_and(|new| new.data);
             *since = is_hashing.then(|| since.unwrap_or_else(SystemTime::now));
         }
+        self.read_only.send_replace(self.registry.limits().read_only);
         self.settings.send_if_modified(|present| {
             let has_changed = *present != settings;
             *present = settings;
@@ -188,7 +193,7 @@ impl Verifier {
         let registry = self.registry.clone();
         let part_options = options.clone();
         let work = async move { verify_in_turn(&registry, &part_options, interval).await };
-        match in_background(work).await {
+        match self.unless_read_only(&options.stop, in_background(work)).await {
             Ok(Ok(VerificationTurn::Done(report))) => {
                 self.take(&report);
                 part.done(&report);
@@ -214,6 +219,21 @@ impl Verifier {
                 part.failed(&error);
                 self.failed(&error, interval)
             }
+        }
+    }
+
+    /// Waits for `work`, and stops it when the registry becomes read-only.
+    async fn unless_read_only<T>(&self, stop: &CancellationToken, work: impl Future<Output = T>) -> T {
+        let mut read_only = self.read_only.subscribe();
+        let end = async {
+            // The sender lives as long as this.
+            let _ = read_only.wait_for(|is_read_only| *is_read_only).await;
+            stop.cancel();
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = work => done,
+            done = end => done,
         }
     }
 

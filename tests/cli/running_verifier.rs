@@ -190,3 +190,38 @@ fn the_time_of_the_last_cycle_is_known_from_the_start() {
 }
 
 const METRIC: &str = "sampan_verify_last_cycle_timestamp_seconds ";
+
+/// At this rate the large blob takes a minute, and a repair comes last.
+#[test]
+fn a_registry_that_becomes_read_only_ends_its_verification_and_changes_nothing() {
+    let (site, _, path) = site();
+    let store = StoreFiles::new(&site.path().join("data"));
+    store.blob("large".repeat(1 << 20));
+    fs::write(&path, "short").unwrap();
+    let progress = store.path(&Entry::Verification);
+    fs::create_dir_all(progress.parent().unwrap()).unwrap();
+    fs::write(&progress, br#"{"cycle":{"begun_ms":1000000}}"#).unwrap();
+    let config = filesystem_config(&site.path().join("data"))
+        .replace("http: {", "http: {debug: {addr: '127.0.0.1:0'}, ");
+    let config = format!("{config}verify: {{enabled: true, cycle: 24h, rate: 64KiB}}\n");
+    let registry = registry(site.path(), &config);
+    let debug = debug(&registry);
+    let state = || serde_json::from_str::<Value>(&get(debug, "/debug/verify")).unwrap();
+    let has_begun = || store.entries().iter().any(|entry| matches!(entry, Entry::VerificationTurn(_)));
+    while !has_begun() {}
+    let read_only = config.replace("  delete:", "  maintenance: {readonly: {enabled: true}}\n  delete:");
+    fs::write(site.path().join("sampan.yml"), read_only).unwrap();
+    registry.process.signal("HUP");
+    registry.process.wait_to_say("read-only mode is on");
+    let files = || (store.files(), fs::read(&progress).unwrap());
+    let before = files();
+    let ended = loop {
+        let state = state();
+        if state["running"].is_null() && !state["last"].is_null() {
+            break state;
+        }
+    };
+    assert_eq!(ended["last"]["ending"], "stopped", "{ended}");
+    assert_eq!(files(), before, "{ended}");
+    assert!(path.exists());
+}

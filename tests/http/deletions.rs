@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use sampan_engine::oci::Digest;
 use tokio::task::yield_now;
 
@@ -61,6 +62,30 @@ async fn a_deletion_continues_without_its_client_and_within_its_bound() {
     server.call("GET", &path).send().await.expect_error(404, "MANIFEST_UNKNOWN");
     let tags = server.call("GET", "/v2/a/tags/list").send().await.expect(200);
     assert_eq!(tags.json()["tags"], serde_json::json!(["other"]));
+}
+
+/// A migration takes the store as at rest then.
+#[tokio::test]
+async fn a_registry_that_becomes_read_only_waits_for_the_deletion_and_refuses_others() {
+    let (server, driver, path) = with_tags().await;
+    let held = Held::new();
+    driver.be(Misbehaviour::HoldsTags("", held.clone()));
+    let deletion = delete(&server, &path);
+    held.reached().await;
+    server.registry.set_read_only(true);
+    deletion.abort();
+    assert!(deletion.await.unwrap_err().is_cancelled());
+    assert_eq!(server.registry.running_writes(), 1);
+    let ended = server.registry.writes_ended();
+    tokio::pin!(ended);
+    assert!((&mut ended).now_or_never().is_none(), "it is still running");
+    held.permits.add_permits(100_000);
+    ended.await;
+    driver.behave();
+    let after = server.files().await;
+    server.call("GET", &path).send().await.expect_error(404, "MANIFEST_UNKNOWN");
+    server.call("DELETE", &path).send().await.expect_error(405, "UNSUPPORTED");
+    assert_eq!(server.files().await, after);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ pub(super) async fn link(
     digest: &Digest,
 ) -> Result<BlobInfo, FillError> {
     let linked = async {
-        repository.registry.check_writable()?;
+        let _write = repository.registry.begin_write()?;
         let blobs = repository.blobs();
         let look = blobs.link_before_commit(&stored.canonical, digest).await?;
         let info = blobs.stat(digest).await?;

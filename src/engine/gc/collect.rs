@@ -43,6 +43,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
     // Before the lock: a lease file of a registry that knows of the run is younger than this cutoff by at least half the
     // grace period.
     let cutoff = options.cutoff(registry.clock());
+    let _write = (!options.dry_run).then(|| registry.inner.writes.count());
     let lock = match options.dry_run {
         true => None,
         false => {

@@ -72,6 +72,7 @@ pub async fn survey_in_turn(
     };
     let made = async {
         let made = survey(registry, rest, stop).await?;
+        let _write = registry.begin_write()?;
         made.write(registry).await?;
         Ok(SurveyTurn::Made(made))
     };

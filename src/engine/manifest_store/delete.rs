@@ -51,7 +51,7 @@ impl ManifestStore {
         skip_all
     )]
     pub async fn delete(&self, reference: &Reference) -> Result<()> {
-        self.repository.registry.check_deletable()?;
+        let _write = self.repository.registry.begin_deletion()?;
         match reference {
             Reference::Tag(tag) => self.delete_tag(reference, tag).await,
             Reference::Digest(digest) => {
@@ -67,7 +67,7 @@ impl ManifestStore {
     ///
     /// `ManifestUnknown`, `Disabled` when the configuration forbids deletion, `ReadOnly`.
     pub async fn delete_untagged(&self, digest: &Digest) -> Result<bool> {
-        self.repository.registry.check_deletable()?;
+        let _write = self.repository.registry.begin_deletion()?;
         self.delete_manifest(&Reference::Digest(digest.clone()), digest, OnTagged::Keep).await
     }
 
@@ -77,7 +77,7 @@ impl ManifestStore {
     ///
     /// `Disabled` when the configuration forbids deletion, `ReadOnly`.
     pub async fn delete_tag_of(&self, tag: &Tag, digest: &Digest) -> Result<bool> {
-        self.repository.registry.check_deletable()?;
+        let _write = self.repository.registry.begin_deletion()?;
         match self.resolve(&Reference::Digest(digest.clone())).await {
             Ok((_, canonical)) => {
                 let (store, tag) = (self.clone(), tag.clone());
@@ -95,7 +95,7 @@ impl ManifestStore {
     ///
     /// `ReadOnly`.
     pub async fn forget_tag(&self, tag: &Tag) -> Result<()> {
-        self.repository.registry.check_writable()?;
+        let _write = self.repository.registry.begin_write()?;
         match self.delete_tag(&Reference::Tag(tag.clone()), tag).await {
             Err(Error::ManifestUnknown(..)) => Ok(()),
             forgotten => forgotten,
@@ -144,9 +144,11 @@ impl ManifestStore {
         let canonical = self.canonical_of_deleted(reference, digest).await?;
         let deletions = &self.repository.registry.inner.deletions;
         let running = deletions.begin(&self.repository.name, canonical.as_ref().unwrap_or(digest)).await;
+        // The request, which has begun a write, may be dropped.
+        let write = self.repository.registry.inner.writes.count();
         let (store, reference, digest) = (self.clone(), reference.clone(), digest.clone());
         let deletion = async move {
-            let _running = running;
+            let (_running, _write) = (running, write);
             let deleted = store.delete_to_the_end(&reference, &digest, on_tagged).await;
             if let Err(error) = &deleted {
                 // The request may be gone.

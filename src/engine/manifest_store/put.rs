@@ -73,7 +73,7 @@ impl ManifestStore {
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.put", skip_all)]
     pub async fn put(&self, put: PutManifest) -> Result<PutOutcome> {
         let registry = &self.repository.registry;
-        registry.check_writable()?;
+        let _write = registry.begin_write()?;
         let (size_bytes, limit) = (put.bytes.len() as u64, registry.limits().manifest_size_bytes);
         if size_bytes > limit {
             return Err(Error::TooLarge { what: "manifest", limit });

@@ -36,7 +36,7 @@ impl ManifestStore {
     )]
     pub async fn put_cached(&self, put: CachedPut) -> Result<Stored> {
         let registry = &self.repository.registry;
-        registry.check_writable()?;
+        let _write = registry.begin_write()?;
         let CachedPut { bytes, media_type, digest, tags } = put;
         let (size_bytes, limit) = (bytes.len() as u64, registry.limits().manifest_size_bytes);
         if size_bytes > limit {

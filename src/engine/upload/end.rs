@@ -115,6 +115,14 @@ impl UploadStore {
         staged: UploadWriter,
         digest: &Digest,
     ) -> Result<BlobInfo> {
+        // The registry may have become read-only since the upload began.
+        let _write = match self.repository.registry.begin_write() {
+            Ok(write) => write,
+            Err(error) => {
+                revert(staged).await;
+                return Err(error);
+            }
+        };
         let size_bytes = staged.writer.size();
         let known =
             staged.hash.as_ref().and_then(|hash| Some((hash.canonical(), hash.digest(digest.algorithm())?)));

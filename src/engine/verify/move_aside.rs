@@ -59,6 +59,7 @@ async fn with_lock(
     problems: &mut [&mut Problem],
     users: &Users,
 ) -> Result<()> {
+    let _write = registry.begin_write()?;
     let driver = registry.driver();
     let mut lock = CollectorLock::take(driver, registry.clock(), options.grace, &options.stop).await?;
     let keys: Vec<_> =
@@ -67,6 +68,8 @@ async fn with_lock(
     let mut moved = Ok(());
     for problem in problems.iter_mut() {
         moved = match lock.keep().await {
+            // The registry may have become read-only.
+            Ok(()) if registry.check_writable().is_err() => Err(crate::Error::ReadOnly.into()),
             Ok(()) => move_one(registry, &mut lock, problem, users).await,
             Err(error) => Err(error.into()),
         };

@@ -87,6 +87,8 @@ impl Progress {
     /// Writes the progress of a run. It is a hint, so a store that takes no writes, such as a full one, is logged once and does
     /// not end the run.
     pub(super) async fn keep(&self, registry: &Registry, pace: &Pace) {
+        // The registry may have become read-only since the run began.
+        let Ok(_write) = registry.begin_write() else { return };
         if let Err(error) = self.write(registry).await
             && pace.is_first_lost_progress()
         {

@@ -95,7 +95,8 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
 ///
 /// Any error of the store.
 pub async fn acknowledge(registry: &Registry, options: &Options, report: &Report) -> Result<()> {
-    let keeps = options.selection.is_everything() && registry.check_writable().is_ok();
+    let Ok(_write) = registry.begin_write() else { return Ok(()) };
+    let keeps = options.selection.is_everything();
     if !keeps || (report.data.is_none() && report.structure_ms.is_none()) {
         return Ok(());
     }
@@ -370,6 +371,7 @@ async fn mend(
     problem: &mut Problem,
     users: &Users,
 ) -> Result<()> {
+    let _write = registry.begin_write()?;
     write_link(registry, problem).await?;
     heal(registry, source, problem, users).await
 }
