@@ -21,7 +21,7 @@ use sampan_transfer::{
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
 use super::export_failure::{explain, name_other_platforms, name_unused};
-use super::export_parts::{missing_ranges, nothing_to_resume, refuse_existing, write_sums};
+use super::export_parts::{check_first_part, missing_ranges, nothing_to_resume, refuse_existing, write_sums};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
 use super::interruption::until_interrupted;
@@ -101,7 +101,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
     let mut job = if args.resume {
         resume(&*source, &output, split_bytes).await?
     } else if let Some(number) = args.part {
-        part(&*source, &output, number).await?
+        part(&*source, &output, number, split_bytes).await?
     } else {
         let mut planned = plan(&*source, &options(&args, &*source, selectors, host).await?).await?;
         left_out = planned.failures.len();
@@ -254,7 +254,12 @@ async fn resume(
     Ok(Job { bundle: found.bundle, places, split_bytes, ranges: vec![rest] })
 }
 
-async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Box<dyn std::error::Error>> {
+async fn part(
+    source: &dyn Source,
+    output: &Path,
+    number: u64,
+    split_bytes: Option<u64>,
+) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(first) = first_parts(output).find(|path| path.exists()) else {
         return Err(Failed(format!(
             "{} is missing, which has the plan of all parts: repeat the export with the options of the first time; the same \
@@ -264,8 +269,9 @@ async fn part(source: &dyn Source, output: &Path, number: u64) -> Result<Job, Bo
         .into());
     };
     let split = std::fs::metadata(&first)?.len();
-    let bundle = Reader::head_of(&[first]).await?;
+    let bundle = Reader::head_of(std::slice::from_ref(&first)).await?;
     let len = bundle.layout().len_bytes();
+    check_first_part(output, &first, len, split_bytes)?;
     let count = len.div_ceil(split);
     if number < 1 || number > count {
         return Err(Failed(format!("the bundle has {count} parts, so there is no part {number}")).into());

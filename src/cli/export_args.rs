@@ -83,7 +83,7 @@ pub(super) struct ExportArgs {
     pub(super) resume: bool,
 
     /// Write this part of a split bundle again, from the first part and the store
-    #[arg(long, value_name = "NUMBER", requires = "output", conflicts_with_all = [PLAN, "split"])]
+    #[arg(long, value_name = "NUMBER", requires = "output", conflicts_with = PLAN)]
     pub(super) part: Option<u64>,
 
     /// How many blobs are read and hashed at a time, ahead of the output; each takes up to 4 MiB of memory

@@ -122,6 +122,68 @@ pub(super) async fn missing_ranges(
     Ok((ranges, sums))
 }
 
+/// Checks that the first part of a bundle of `len` bytes is whole, since its length is that of all parts but the last: by its
+/// checksum, by `--split`, and by the lengths of the other parts that are there.
+///
+/// # Errors
+///
+/// When one of these contradicts it, or there is none of them.
+pub(super) fn check_first_part(
+    output: &Path,
+    first: &Path,
+    len: u64,
+    split_bytes: Option<u64>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let remedy = "put back the first part as it was written, or remove all parts and repeat the export";
+    let length = std::fs::metadata(first)?.len();
+    let mut is_confirmed = false;
+    if let Some(split_bytes) = split_bytes {
+        if length != split_bytes.min(len) {
+            let shown = first.display();
+            let problem = format!("{shown} has {length} bytes, and --split says {split_bytes}: {remedy}");
+            return Err(Failed(problem).into());
+        }
+        is_confirmed = true;
+    }
+    let count = len.div_ceil(length.max(1));
+    for part in found_parts(output).into_iter().filter(|part| !part.is_partial && part.number > 1) {
+        let actual = std::fs::metadata(&part.path)?.len();
+        let start = (part.number - 1).saturating_mul(length);
+        if part.number > count || actual != length.min(len.saturating_sub(start)) {
+            return Err(Failed(format!(
+                "{} has {length} bytes, and {} {actual}, which are no parts of one bundle of {len} bytes: {remedy}",
+                first.display(),
+                part.path.display()
+            ))
+            .into());
+        }
+        is_confirmed = true;
+    }
+    let listed = PartSum::file(output);
+    let known = if listed.exists() { PartSum::parse(&std::fs::read_to_string(&listed)?) } else { Vec::new() };
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(known) = known.iter().find(|sum| sum.name == name) {
+        if PartSum::of(first)? != *known {
+            return Err(Failed(format!(
+                "{} does not have the checksum in {}: {remedy}",
+                first.display(),
+                listed.display()
+            ))
+            .into());
+        }
+        is_confirmed = true;
+    }
+    match is_confirmed {
+        true => Ok(()),
+        false => Err(Failed(format!(
+            "there is no {} and no other part, so nothing says that {} is whole: pass the --split of the first time",
+            listed.display(),
+            first.display()
+        ))
+        .into()),
+    }
+}
+
 /// The sha256 digest of a range of a bundle.
 async fn hash_of(
     bundle: &Bundle,
@@ -143,7 +205,11 @@ impl Output for Hashed {
     }
 }
 
-/// Writes the checksums of all parts, or replaces that of one part that was made again. `new` are those that are known.
+/// Writes the checksums of all parts, or adds those of `new`, which are known, to the others.
+///
+/// # Errors
+///
+/// When a part would get another checksum than it has; any error of a file.
 pub(super) fn write_sums(
     output: &Path,
     new: &[PartSum],
@@ -153,8 +219,18 @@ pub(super) fn write_sums(
     let mut sums = Vec::new();
     if only_one {
         let known = std::fs::read_to_string(&path).map(|lines| PartSum::parse(&lines)).unwrap_or_default();
-        let is_replaced = |sum: &&PartSum| !new.iter().any(|new| new.name == sum.name);
-        sums.extend(known.iter().filter(is_replaced).chain(new).cloned());
+        if let Some(other) =
+            known.iter().find(|sum| new.iter().any(|new| new.name == sum.name && new != *sum))
+        {
+            return Err(Failed(format!(
+                "{} does not have the checksum in {}, which stays as it was: remove the one that is wrong",
+                output.with_file_name(&other.name).display(),
+                path.display()
+            ))
+            .into());
+        }
+        let is_other = |sum: &&PartSum| !new.contains(sum);
+        sums.extend(known.iter().filter(is_other).chain(new).cloned());
         sums.sort_by(|a, b| a.name.cmp(&b.name));
     } else {
         for part in PartFiles::open(&[output.to_owned()])?.paths() {

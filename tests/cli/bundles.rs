@@ -311,3 +311,49 @@ fn exit_codes_say_what_happened() {
     fs::write(gap.path("readonly.yml"), read_only).unwrap();
     gap.expect(1, &["import", "d.tar", "-c", "readonly.yml"]);
 }
+
+#[test]
+fn a_part_is_made_again_only_beside_an_intact_first_part() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    let part = |number: usize| gap.path(&format!("b.tar.00{number}"));
+    let (first, second, third) =
+        (fs::read(part(1)).unwrap(), fs::read(part(2)).unwrap(), fs::read(part(3)).unwrap());
+    let sums = fs::read_to_string(gap.path("b.sums")).unwrap();
+    let again = ["export", "-c", "near.yml", "-o", "b.tar", "--part", "3"];
+    let mut damaged = first.clone();
+    damaged[first.len() - 1] ^= 1;
+    let refuses = |first: &[u8], args: &[&str], named: &[&str]| {
+        fs::write(part(1), first).unwrap();
+        let refused = gap.expect(1, &[&again[..], args].concat()).stderr;
+        assert!(named.iter().all(|name| refused.contains(name)), "{refused}");
+        assert!(!part(3).exists(), "{args:?}");
+        let now = fs::read_to_string(gap.path("b.sums"));
+        assert!(now.is_err() || now.unwrap() == sums, "{args:?}");
+    };
+    fs::remove_file(part(3)).unwrap();
+    refuses(&first[..1_000_000], &[], &["b.tar.001", "b.tar.002"]);
+    refuses(&damaged, &[], &["b.tar.001", "b.sums"]);
+    refuses(&first, &["--split", "2MiB"], &["b.tar.001", "--split"]);
+    // Without checksums, the lengths of other parts and --split tell.
+    fs::remove_file(gap.path("b.sums")).unwrap();
+    refuses(&first[..1_000_000], &[], &["b.tar.001", "b.tar.002"]);
+    fs::remove_file(part(2)).unwrap();
+    fs::remove_file(part(4)).unwrap();
+    refuses(&first[..1_000_000], &["--split", "1MiB"], &["b.tar.001", "--split"]);
+    refuses(&first[..1_000_000], &[], &["b.tar.001", "b.sums", "--split"]);
+    fs::write(gap.path("b.sums"), &sums).unwrap();
+    refuses(&first[..1_000_000], &[], &["b.tar.001", "b.sums"]);
+    // The near side has changed, so the part is another one than that of the checksums.
+    fs::write(part(1), &first).unwrap();
+    fs::write(part(2), &second).unwrap();
+    let other = sums.replace(Digest::sha256_of(&third).hex(), Digest::sha256_of(b"other").hex());
+    fs::write(gap.path("b.sums"), &other).unwrap();
+    let refused = gap.expect(1, &again).stderr;
+    assert!(refused.contains("b.tar.003") && refused.contains("b.sums"), "{refused}");
+    assert_eq!(fs::read_to_string(gap.path("b.sums")).unwrap(), other);
+    fs::remove_file(gap.path("b.sums")).unwrap();
+    let _ = fs::remove_file(part(3));
+    gap.expect(0, &[&again[..], &["--split", "1MiB"]].concat());
+    assert!(fs::read(part(3)).unwrap() == third);
+}
