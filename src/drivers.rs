@@ -1,6 +1,6 @@
 //! `Drivers`: maps a storage section's name to its driver, in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use sampan_driver_filesystem::FilesystemConfig;
 use sampan_driver_inmemory::InMemoryConfig;
 use sampan_driver_object_store::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
+use sampan_engine::oci::RepositoryName;
 
 /// The storage drivers of a binary.
 ///
@@ -119,6 +120,23 @@ impl Drivers {
         let is_ours = selected.name() == FilesystemConfig::NAME && self.recipes.contains_key(selected.name());
         let config = is_ours.then(|| Node::read::<FilesystemConfig>(selected.params()))?;
         config.ok().map(|config| config.rootdirectory)
+    }
+
+    /// The repositories that are not whole in the bundles of a section; none if it names no bundles.
+    ///
+    /// # Errors
+    ///
+    /// When a bundle cannot be opened.
+    pub async fn incomplete_repositories(
+        &self,
+        selected: &Selected,
+    ) -> Result<BTreeSet<RepositoryName>, DriverSetupError> {
+        let name = self.aliases.get(selected.name()).copied().unwrap_or(selected.name());
+        let is_ours = name == BundleConfig::NAME && self.recipes.contains_key(name);
+        let config = is_ours.then(|| Node::read::<BundleConfig>(selected.params()));
+        let Some(Ok(config)) = config else { return Ok(BTreeSet::new()) };
+        let found = config.incomplete_repositories().await;
+        found.map_err(|source| DriverSetupError::unusable(selected, source))
     }
 
     fn prepare(&self, selected: &Selected) -> Result<Box<dyn Prepared>, DriverSetupError> {

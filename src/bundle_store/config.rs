@@ -1,10 +1,12 @@
 //! `BundleConfig`: the section `bundle` of the configuration file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
+use sampan_engine::oci::RepositoryName;
 use serde::Deserialize;
 
 use crate::{BundleStore, Result};
@@ -55,6 +57,15 @@ impl DriverConfig for BundleConfig {
 }
 
 impl BundleConfig {
+    /// The repositories that are not whole in these bundles.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](DriverConfig::build).
+    pub async fn incomplete_repositories(&self) -> Result<BTreeSet<RepositoryName>, BuildError> {
+        Ok(self.open().await?.incomplete_repositories())
+    }
+
     async fn open(&self) -> Result<BundleStore, BuildError> {
         if self.files.is_empty() {
             return Err(BuildError::new("storage.bundle.files is empty: name the files of a bundle"));

@@ -1,6 +1,6 @@
 //! `BundleStore`: open bundles as one store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -137,6 +137,13 @@ impl BundleStore {
             first = first.or(faults.into_iter().next().map(|fault| failed(fault.into())));
         }
         first.map_or(Ok(()), Err)
+    }
+
+    /// The repositories that are not whole here: the last bundle that names one says so.
+    pub fn incomplete_repositories(&self) -> BTreeSet<RepositoryName> {
+        let planned = self.inner.contents.plans().flat_map(|plan| &plan.repositories);
+        let complete: BTreeMap<_, _> = planned.map(|it| (&it.name, it.complete)).collect();
+        complete.into_iter().filter(|(_, complete)| !complete).map(|(name, _)| name.clone()).collect()
     }
 
     /// The number of bundles.

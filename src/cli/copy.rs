@@ -9,7 +9,7 @@ use sampan_transfer::{ExportOptions, ImportOptions, IndexPolicy, Live, Platform,
 use super::endpoint::{Endpoint, Opened};
 use super::export::selectors;
 use super::export_args::positive;
-use super::export_failure::{name_other_platforms, name_unused};
+use super::export_failure::{name_other_platforms, name_unlisted, name_unused};
 use super::import::{TagChoice, check_renames};
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
@@ -178,6 +178,7 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         name_rewritten(&planned.rewritten);
     }
     name_unused(&planned.unused_exclusions);
+    name_unlisted(&planned.unlisted);
     if !args.report.quiet {
         name_other_platforms(&planned.other_platforms);
     }

@@ -77,12 +77,13 @@ impl Endpoint {
             Self::Config(path) => {
                 let loaded = check::find(drivers, path.clone())?;
                 let registry = store::open_to_export(drivers, &loaded).await?;
+                let incomplete = drivers.incomplete_repositories(&loaded.config.storage.driver).await?;
                 let url = loaded.config.http.host.as_ref().map(|host| host.as_url());
                 let host = url.and_then(|url| {
                     let host = url.host_str()?;
                     Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
                 });
-                Ok((Arc::new(StoreSource::new(registry)), host))
+                Ok((Arc::new(StoreSource::new(registry).with_incomplete(incomplete)), host))
             }
             Self::Registry(address) => {
                 // Without patterns no catalog is needed, which Docker Hub and others do not have.

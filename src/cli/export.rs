@@ -20,7 +20,7 @@ use sampan_transfer::{
 
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
-use super::export_failure::{explain, name_other_platforms, name_unused};
+use super::export_failure::{explain, name_other_platforms, name_unlisted, name_unused};
 use super::export_parts::{check_first_part, missing_ranges, nothing_to_resume, refuse_existing, write_sums};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
@@ -107,6 +107,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         left_out = planned.failures.len();
         name_left_out(&planned.failures);
         name_unused(&planned.unused_exclusions);
+        name_unlisted(&planned.unlisted);
         rewritten = std::mem::take(&mut planned.rewritten);
         if !args.report.quiet {
             name_rewritten(&rewritten);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sampan_bundle::{PartSum, Plan, WriteError};
 use sampan_client::Limits;
-use sampan_engine::oci::Digest;
+use sampan_engine::oci::{Digest, RepositoryName};
 use sampan_transfer::{Live, Planned, Source, images_with, places};
 
 use super::export_args::ExportArgs;
@@ -28,6 +28,15 @@ pub(super) fn name_unused(exclusions: &[String]) {
 pub(super) fn name_other_platforms(images: &[String]) {
     for image in images {
         warn(printable(&format!("{image} is left out: it is for another platform")));
+    }
+}
+
+/// Names the repositories of whose tags the source has no list.
+pub(super) fn name_unlisted(repositories: &[RepositoryName]) {
+    for name in repositories {
+        warn(format!(
+            "warning: {name} is listed, and a list of its tags is not there: its tags are left out, and it is not whole here"
+        ));
     }
 }
 

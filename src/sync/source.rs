@@ -106,12 +106,12 @@ impl Source for UpstreamSource {
         Ok(vec![self.target.clone()])
     }
 
-    fn is_cache(&self, name: &RepositoryName) -> bool {
-        self.stored.is_cache(name)
+    fn is_partial(&self, name: &RepositoryName) -> bool {
+        self.stored.is_partial(name)
     }
 
-    async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
-        Ok(self.image.lock().tag.iter().chain(&self.fallback_tags).cloned().collect())
+    async fn tags(&self, _: &RepositoryName) -> Result<Option<Vec<Tag>>> {
+        Ok(Some(self.image.lock().tag.iter().chain(&self.fallback_tags).cloned().collect()))
     }
 
     async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {

@@ -174,12 +174,12 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn is_cache(&self, _: &RepositoryName) -> bool {
+        fn is_partial(&self, _: &RepositoryName) -> bool {
             false
         }
 
-        async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
-            Ok(Vec::new())
+        async fn tags(&self, _: &RepositoryName) -> Result<Option<Vec<Tag>>> {
+            Ok(None)
         }
 
         async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {

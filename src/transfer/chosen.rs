@@ -16,6 +16,8 @@ const CONCURRENT_LOOKUPS: usize = 16;
 /// The selected images of a repository.
 #[derive(Default)]
 pub(crate) struct Selected {
+    /// Whether the source has a list of its tags.
+    pub(crate) is_listed: bool,
     /// The number of all its tags.
     pub(crate) all: usize,
     /// All its fallback tags, by the digest that they belong to.
@@ -46,7 +48,10 @@ pub(crate) async fn select(
             }
             // No selector before this one has the repository.
             let all = source.tags(name).await?;
+            let is_listed = all.is_some();
+            let all = all.unwrap_or_default();
             let mut selected = Selected::of(name, &all, options, place, &mut matched, used);
+            selected.is_listed = is_listed;
             drop(all);
             if let Some(since) = options.since {
                 keep_since(source, name, &mut selected, since).await?;

@@ -165,7 +165,7 @@ async fn selected(source: &dyn Source, selectors: &[Selector]) -> Result<Vec<(Re
         if wanted.is_empty() && !selectors.is_empty() {
             continue;
         }
-        let mut tags = source.tags(&name).await?;
+        let mut tags = source.tags(&name).await?.unwrap_or_default();
         for (selector, place) in &wanted {
             let is_named = selector.digest().is_some() || selector.names_repositories();
             matched[*place] |= is_named || tags.iter().any(|tag| selector.has_tag(tag));

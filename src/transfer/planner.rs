@@ -36,6 +36,8 @@ pub struct Planned {
     pub rewritten: Vec<RewrittenImage>,
     /// The images of other platforms than the selected ones, which were left out.
     pub other_platforms: Vec<String>,
+    /// The repositories of whose tags the source has no list; they are not whole.
+    pub unlisted: Vec<RepositoryName>,
     /// The selectors of [`ExportOptions::exclude`] that match nothing that is selected.
     pub unused_exclusions: Vec<String>,
 }
@@ -141,7 +143,11 @@ impl Planner<'_> {
         let mut rewritten: HashSet<String> = HashSet::new();
         let mut listed: HashSet<Tag> = selected.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let mut queue = Queue::default();
-        let mut is_whole = !self.source.is_cache(&name);
+        let mut is_whole = selected.is_listed && !self.source.is_partial(&name);
+        if !selected.is_listed {
+            self.size.add([name.as_str()])?;
+            self.planned.unlisted.push(name.clone());
+        }
         let (source, options) = (self.source, self.options);
         let found = stream::iter(&selected.tags).map(|(tag, required)| {
             let found = tagged(source, &name, tag);

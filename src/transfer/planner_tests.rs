@@ -45,12 +45,12 @@ impl Source for Endless {
         Ok(vec!["team/app".parse().unwrap()])
     }
 
-    fn is_cache(&self, _: &RepositoryName) -> bool {
+    fn is_partial(&self, _: &RepositoryName) -> bool {
         false
     }
 
-    async fn tags(&self, _: &RepositoryName) -> Result<Vec<Tag>> {
-        Ok(vec!["v1".parse().unwrap()])
+    async fn tags(&self, _: &RepositoryName) -> Result<Option<Vec<Tag>>> {
+        Ok(Some(vec!["v1".parse().unwrap()]))
     }
 
     async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {

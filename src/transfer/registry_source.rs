@@ -51,13 +51,13 @@ impl Source for RegistrySource {
             .ok_or_else(|| Error::NoCatalog(self.registry.address().to_string()))
     }
 
-    fn is_cache(&self, _: &RepositoryName) -> bool {
+    fn is_partial(&self, _: &RepositoryName) -> bool {
         // The API does not say it.
         false
     }
 
-    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
-        Ok(self.at(repository).tags().await?.unwrap_or_default())
+    async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>> {
+        Ok(self.at(repository).tags().await?)
     }
 
     async fn tag_time(&self, _: &RepositoryName, _: &Tag) -> Result<Option<SystemTime>> {

@@ -27,11 +27,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// All repositories.
     async fn repositories(&self) -> Result<Vec<RepositoryName>>;
 
-    /// Whether a repository is known to be a cache of another one, and may lack tags which that has.
-    fn is_cache(&self, repository: &RepositoryName) -> bool;
+    /// Whether a repository is known to be a part of another one, and may lack tags which that has: a cache, or a part in a
+    /// bundle.
+    fn is_partial(&self, repository: &RepositoryName) -> bool;
 
-    /// The tags of a repository.
-    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>>;
+    /// The tags of a repository; `None` if the source has no list of them, which is not an empty one.
+    async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>>;
 
     /// The time at which a tag was set; `None` if it is missing. `NoTagTimes` if the source cannot say.
     async fn tag_time(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<SystemTime>>;

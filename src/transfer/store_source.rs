@@ -1,5 +1,6 @@
 //! `StoreSource`: the store of a registry, which may run meanwhile.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::SystemTime;
 
@@ -17,6 +18,7 @@ use crate::{Error, FoundManifest, Result, Source};
 #[derive(Clone, Debug)]
 pub struct StoreSource {
     registry: Registry,
+    incomplete: BTreeSet<RepositoryName>,
 }
 
 /// The number of repositories per page.
@@ -25,7 +27,14 @@ const PAGE: usize = 1000;
 impl StoreSource {
     /// The store of a registry. Unless it is read-only, each blob gets a lease when the plan asks for it.
     pub fn new(registry: Registry) -> Self {
-        Self { registry }
+        Self { registry, incomplete: BTreeSet::new() }
+    }
+
+    /// The same store, of which these repositories are parts of others.
+    #[must_use]
+    pub fn with_incomplete(mut self, incomplete: BTreeSet<RepositoryName>) -> Self {
+        self.incomplete = incomplete;
+        self
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -51,11 +60,11 @@ impl Source for StoreSource {
         Ok(parsed(found))
     }
 
-    fn is_cache(&self, repository: &RepositoryName) -> bool {
-        self.registry.caches().contains(repository)
+    fn is_partial(&self, repository: &RepositoryName) -> bool {
+        self.registry.caches().contains(repository) || self.incomplete.contains(repository)
     }
 
-    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+    async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>> {
         tags_of(&self.at(repository)).await
     }
 
@@ -102,11 +111,11 @@ impl Source for StoreSource {
     }
 }
 
-/// The tags of a repository, sorted; none if it does not exist.
-pub(crate) async fn tags_of(repository: &Repository) -> Result<Vec<Tag>> {
+/// The tags of a repository, sorted; `None` if it does not exist.
+pub(crate) async fn tags_of(repository: &Repository) -> Result<Option<Vec<Tag>>> {
     match repository.tags().list(None, None).await {
-        Ok(page) => Ok(parsed(page.items)),
-        Err(EngineError::RepositoryUnknown(_)) => Ok(Vec::new()),
+        Ok(page) => Ok(Some(parsed(page.items))),
+        Err(EngineError::RepositoryUnknown(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -62,7 +62,7 @@ fn is_lacking(error: EngineError) -> Result<()> {
 #[async_trait]
 impl Target for StoreTarget {
     async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
-        tags_of(&self.at(repository)).await
+        Ok(tags_of(&self.at(repository)).await?.unwrap_or_default())
     }
 
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {

@@ -199,3 +199,26 @@ fn only_what_is_new_in_a_store_is_exported() {
     }
     gap.expect(2, &["export", "a", "--since", "yesterday", "-c", "near.yml", "--dry-run"]);
 }
+
+#[test]
+fn a_bundle_of_a_part_stays_a_part_when_it_is_exported_again() {
+    let (gap, far) = mirror(0);
+    gap.expect(0, &["export", "team/app:1.0", "other", "-c", "near.yml", "-o", "part.tar"]);
+    let before = gap.images("far");
+    for (files, code, incomplete) in [
+        ("part.tar", 0, vec!["team/app"]),
+        ("part.tar, b.tar", 0, vec![]),
+        ("b.tar, part.tar", 0, vec!["team/app"]),
+    ] {
+        let config = format!("version: 0.1\nstorage: {{bundle: {{files: [{files}]}}}}\n");
+        fs::write(gap.path("served.yml"), config).unwrap();
+        gap.expect(0, &["export", "**", "-c", "served.yml", "-o", "again.tar"]);
+        let pruned =
+            ["import", "again.tar", "-c", "far.yml", "--prune", "apply", "--yes", "--format", "json"];
+        let pruned: Value = serde_json::from_str(&gap.expect(code, &pruned).stdout).unwrap();
+        assert_eq!(pruned["prune"]["incomplete"], serde_json::json!(incomplete), "{files}");
+        assert_eq!(gap.images("far"), before, "{files}");
+        fs::remove_file(gap.path("again.tar")).unwrap();
+    }
+    drop(far);
+}

@@ -60,7 +60,7 @@ fn tags_alone_are_enough_for_a_near_side_with_the_same_images() {
         assert_eq!(planned.images().map(|(_, image)| &image.digest).collect::<Vec<_>>(), [&new.digest]);
         let bundle = export(&near, &delta).await.unwrap();
         import_bytes(&far, &bundle, Way::Pipe, &import_options()).await.unwrap();
-        let third = far.source().tags(&"third".parse().unwrap()).await.unwrap();
+        let third = far.source().tags(&"third".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(third.len(), 1);
     });
 }

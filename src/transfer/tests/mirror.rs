@@ -2,16 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
 
+mod fake_distribution;
 mod support;
 
 use std::sync::Arc;
 
+use fake_distribution::FakeDistribution;
 use sampan_conformance::faulty::{Fault, Faulty};
 use sampan_engine::caches::CachePrefixes;
 use sampan_engine::oci::{Algorithm, Digest, Reference, Tag};
 use sampan_engine::{Limits, Registry};
 use sampan_transfer::{
-    Error, PruneOutcome, PrunePlan, PruneReport, Renames, Source, StoreSource, StoreTarget, Target, plan,
+    Error, Live, Progress, PruneOutcome, PrunePlan, PruneReport, RegistrySource, RegistryTarget, Renames,
+    Source, StoreSource, StoreTarget, Target, import, plan,
 };
 use support::{Store, Way, export, import_bytes, import_options, name, options, runtime};
 
@@ -26,7 +29,8 @@ async fn tagged(store: &Store, repository: &str, tags: &[&str]) -> Digest {
 }
 
 async fn tags(store: &Store, repository: &str) -> Vec<String> {
-    store.source().tags(&name(repository)).await.unwrap().iter().map(ToString::to_string).collect()
+    let tags = store.source().tags(&name(repository)).await.unwrap().unwrap_or_default();
+    tags.iter().map(ToString::to_string).collect()
 }
 
 /// The stale tags in `far` of an export of `near`.
@@ -214,4 +218,23 @@ fn a_store_that_forbids_deletions_says_how_to_allow_them() {
     let error = StoreTarget::new(store.registry()).check_deletable().unwrap_err().to_string();
     assert!(error.contains("storage.delete.enabled"), "{error}");
     target(&store).check_deletable().unwrap();
+}
+
+#[test]
+fn a_repository_without_a_list_of_tags_is_not_whole() {
+    runtime().block_on(async {
+        let (near, registry) = (Store::new(), FakeDistribution::start());
+        tagged(&near, "app", &["1"]).await;
+        let planned = plan(&near.source(), &options(&["**"])).await.unwrap();
+        let live = Live::new(Arc::new(near.source()), planned).unwrap();
+        let target_of_registry = RegistryTarget::new(registry.client());
+        import(&live, &target_of_registry, &import_options(), &Progress::default()).await.unwrap();
+        // The catalog has it, and a request for its tags is answered by 404.
+        let source = RegistrySource::new(registry.client(), None);
+        let planned = plan(&source, &options(&["**"])).await.unwrap();
+        let [repository] = &planned.plan.repositories[..] else { panic!("{:?}", planned.plan.repositories) };
+        assert_eq!((repository.name.as_str(), repository.complete), ("app", false));
+        let pruned = PrunePlan::of(&planned.plan, &target(&near), &Renames::default()).await;
+        assert!(matches!(pruned, Err(Error::NotComplete(_))), "{pruned:?}");
+    });
 }

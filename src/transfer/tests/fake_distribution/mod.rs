@@ -1,6 +1,8 @@
 //! A registry without the referrers API, as Distribution 2 is.
 
-use std::collections::{BTreeMap, HashMap};
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -118,6 +120,11 @@ impl State {
         }
         match path.split_once("/manifests/") {
             Some((repository, reference)) => self.manifest(method, repository, reference, body),
+            // It has no list of tags.
+            None if path == "_catalog" => {
+                let names: BTreeSet<&String> = self.manifests.keys().map(|(name, _)| name).collect();
+                (200, String::new(), serde_json::json!({ "repositories": names }).to_string().into_bytes())
+            }
             None => (404, String::new(), b"404 page not found\n".to_vec()),
         }
     }

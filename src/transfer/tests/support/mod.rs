@@ -156,7 +156,7 @@ impl Store {
         for name in source.repositories().await.unwrap() {
             let repository = self.registry().repository(name.clone());
             let mut lines = Vec::new();
-            for tag in source.tags(&name).await.unwrap() {
+            for tag in source.tags(&name).await.unwrap().unwrap_or_default() {
                 let found = source.manifest(&name, &Reference::Tag(tag.clone())).await.unwrap().unwrap();
                 lines.push(format!("tag {tag} {}", found.digest));
             }
