@@ -76,8 +76,8 @@ pub async fn import(
     options: &ImportOptions,
     progress: &Progress,
 ) -> Result<ImportReport> {
-    let selected = select(carried.plan(), options)?;
     carried.check().await?;
+    let selected = select(carried, options).await?;
     check_presumed(carried, target, options).await?;
     if let Some(free_bytes) = options.free_bytes.filter(|_| options.only.is_empty()) {
         check_space(carried.plan(), target, free_bytes).await?;

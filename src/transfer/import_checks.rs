@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{Plan, PlannedImage, PlannedRepository};
+use sampan_bundle::{PlannedImage, PlannedRepository};
 use sampan_engine::oci::{Digest, ManifestKind, RepositoryName, Tag};
 
-use crate::{Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
+use crate::attachments::Attachments;
+use crate::{Carried, Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
 
 /// How many questions to the target are open at a time.
 const CONCURRENT_CHECKS: usize = 16;
@@ -30,17 +31,35 @@ impl SelectedImage<'_> {
 }
 
 /// The images of a bundle that are imported.
-pub(crate) fn select<'a>(plan: &'a Plan, options: &ImportOptions) -> Result<Vec<SelectedImage<'a>>> {
+pub(crate) async fn select<'a>(
+    carried: &'a dyn Carried,
+    options: &ImportOptions,
+) -> Result<Vec<SelectedImage<'a>>> {
     let mut selected = Vec::new();
     let mut matched = vec![false; options.only.len()];
-    for (repository, image) in plan.images() {
-        let tags = match options.only.is_empty() {
-            true => Some(image.tags.clone()),
-            false => only(repository, image, &options.only, &mut matched),
+    let attachments = Attachments::new(carried, options.max_manifest_bytes);
+    for repository in &carried.plan().repositories {
+        let mut tags: Vec<Option<Vec<Tag>>> = match options.only.is_empty() {
+            true => repository.images.iter().map(|image| Some(image.tags.clone())).collect(),
+            false => {
+                let images = repository.images.iter();
+                images.map(|image| only(repository, image, &options.only, &mut matched)).collect()
+            }
         };
-        let Some(tags) = tags else { continue };
+        if tags.iter().all(Option::is_none) {
+            continue;
+        }
+        attachments.select(repository, &mut tags).await?;
         let target = options.renames.apply(&repository.name)?;
-        selected.push(SelectedImage { planned: image, repository: &repository.name, target, tags });
+        for (planned, tags) in repository.images.iter().zip(tags) {
+            let Some(tags) = tags else { continue };
+            selected.push(SelectedImage {
+                planned,
+                repository: &repository.name,
+                target: target.clone(),
+                tags,
+            });
+        }
     }
     if let Some(place) = matched.iter().position(|matched| !matched) {
         return Err(Error::NoMatch(options.only[place].to_string()));

@@ -7,6 +7,7 @@
 //! Absent on purpose: the format of bundles, which is `sampan-bundle`'s, those of other tools, which are `sampan-foreign`'s, and
 //! printing.
 
+mod attachments;
 mod carried;
 mod children;
 mod chosen;

@@ -7,8 +7,8 @@ mod support;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use sampan_engine::oci::{Algorithm, Reference, Tag};
-use sampan_transfer::{Error, ExportOptions, Renames, Source, TagPolicy, places, plan};
+use sampan_engine::oci::{Algorithm, Digest, Manifest, Reference, Tag};
+use sampan_transfer::{Error, ExportOptions, ImportOptions, Renames, Source, TagPolicy, places, plan};
 use support::{Store, Way, assemble, export, import_bytes, import_options, name, options, runtime, sample};
 
 /// The tags of a plan, in order.
@@ -342,9 +342,41 @@ fn a_part_of_a_bundle_comes_under_another_name() {
         import_bytes(&far, &bundle, Way::File, &options).await.unwrap();
         let state = far.state().await;
         assert_eq!(state.keys().collect::<Vec<_>>(), ["mirror/near/app"]);
-        assert_eq!(state["mirror/near/app"].iter().filter(|line| line.starts_with("tag ")).count(), 1);
+        // With its signature.
+        assert_eq!(state["mirror/near/app"].iter().filter(|line| line.starts_with("tag ")).count(), 2);
         options.only = vec!["nothing".parse().unwrap()];
         let error = import_bytes(&far, &bundle, Way::File, &options).await.unwrap_err();
         assert_eq!(error.to_string(), "nothing matches `nothing`");
+    });
+}
+
+#[test]
+fn an_import_of_a_selection_has_the_tags_of_its_export() {
+    runtime().block_on(async {
+        let near = sample().await;
+        let digest = async |reference: &str| {
+            near.source().manifest(&name("team/app"), &reference.parse().unwrap()).await.unwrap().unwrap()
+        };
+        let index = digest("1.0").await;
+        let child = Manifest::parse(&index.bytes, None).unwrap().manifests[1].digest.clone();
+        let fallback = |digest: &Digest| digest.to_string().replacen(':', "-", 1);
+        let sign = async |repository: &str, tag: String| {
+            near.image(repository, Algorithm::Sha256, &tag, &[], false, &[&tag]).await.digest
+        };
+        // Signatures of a child and of a signature, and those of what is not selected.
+        let signature = sign("team/app", format!("{}.sig", fallback(&child))).await;
+        sign("team/app", format!("{}.att", fallback(&signature))).await;
+        let alone = sign("team/app", "alone".to_owned()).await;
+        sign("team/app", format!("{}.sig", fallback(&alone))).await;
+        sign("other", format!("{}.sig", fallback(&index.digest))).await;
+        let everything = export(&near, &options(&["**"])).await.unwrap();
+        for selector in ["team/app:1.0", "team/app:latest", "team/app:alone", "team/*:*"] {
+            let (by_export, by_import) = (Store::new(), Store::new());
+            let bundle = export(&near, &options(&[selector])).await.unwrap();
+            import_bytes(&by_export, &bundle, Way::File, &import_options()).await.unwrap();
+            let only = ImportOptions { only: vec![selector.parse().unwrap()], ..import_options() };
+            import_bytes(&by_import, &everything, Way::File, &only).await.unwrap();
+            assert_eq!(by_import.state().await, by_export.state().await, "{selector}");
+        }
     });
 }
