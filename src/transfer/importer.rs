@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{ContentKind, ImageWalk, Presumed, Role, WalkedBlob};
+use sampan_bundle::{ContentKind, ImageWalk, PlannedContent, Presumed, Role, WalkedBlob};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::carried::Carried;
 use crate::import_checks::SelectedImage;
+use crate::passed::Passed;
 use crate::placed::PlacedBlobs;
 use crate::spool::Spool;
 use crate::target::NewManifest;
@@ -32,6 +33,8 @@ pub(crate) struct Importer<'a> {
     places: HashMap<&'a Digest, usize>,
     presumed: HashMap<&'a Digest, &'a Presumed>,
     spool: Mutex<Spool>,
+    /// How far a pipe is; `None` for a file.
+    passed: Option<Passed>,
     placed: PlacedBlobs,
     /// A permit is a blob that is being stored.
     permits: Semaphore,
@@ -114,6 +117,7 @@ impl<'a> Importer<'a> {
             places: places.map(|(index, content)| (&content.digest, index)).collect(),
             presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
             spool: Mutex::default(),
+            passed: (!carried.is_seekable()).then(|| Passed::new(plan)),
             placed: PlacedBlobs::default(),
             permits: Semaphore::new(jobs),
             walking: Mutex::default(),
@@ -152,9 +156,39 @@ impl<'a> Importer<'a> {
 
     /// Stores the blobs that a root needs.
     pub(crate) async fn prepare(&self, root: &Root<'_>) -> Result<Prepared> {
-        if root.has_failed() {
-            return Ok(Prepared::default());
+        let prepared = match root.has_failed() {
+            true => Ok(Prepared::default()),
+            false => self.prepare_whole(root).await,
+        };
+        let goes_on = match &prepared {
+            Ok(_) => root.has_failed(),
+            Err(error) => self.options.keep_going && error.is_of_image(),
+        };
+        if goes_on && let Some(passed) = &self.passed {
+            self.keep_rest(root, passed).await?;
         }
+        prepared
+    }
+
+    /// Keeps the rest of a root that is passed over: other images may need it, and a pipe does not go back.
+    async fn keep_rest(&self, root: &Root<'_>, passed: &Passed) -> Result<()> {
+        let own = self.places.get(root.digest).copied().unwrap_or_default();
+        for index in passed.rest_of(own, self.carried.plan().contents.len()) {
+            let content = &self.carried.plan().contents[index];
+            let kept = match content.kind {
+                ContentKind::Manifest => self.manifest(&content.digest).await.map(drop),
+                ContentKind::Blob => self.blob(&root.image.target, &content.digest).await.map(drop),
+            };
+            match kept {
+                // Images that need it fail by themselves.
+                Err(error) if error.is_of_image() => {}
+                kept => kept?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepare_whole(&self, root: &Root<'_>) -> Result<Prepared> {
         let Walked { walk, subjects } = self.walk(root).await?;
         let image = root.image;
         let blobs = self.blobs(&image.target, walk.blobs()).await;
@@ -337,14 +371,24 @@ impl<'a> Importer<'a> {
                 }
             };
         };
-        let size_bytes = self.carried.plan().contents[index].size_bytes;
+        let PlannedContent { size_bytes, kind, .. } = self.carried.plan().contents[index];
+        // A pipe passes it once, and it may be a manifest of a later image.
+        if kind == ContentKind::Manifest
+            && self.passed.is_some()
+            && size_bytes <= self.options.max_manifest_bytes
+        {
+            self.manifest(digest).await?;
+        }
         if self.target.place(repository, digest, size_bytes, &hints).await? {
             self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
             return Ok(None);
         }
         let content = match self.spool.lock().await.get(digest)? {
             Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
-            None => self.carried.content(index).await?,
+            None => {
+                self.pass(index);
+                self.carried.content(index).await?
+            }
         };
         let stored = self.target.put_blob(repository, digest, size_bytes, content).await;
         stored.map_err(|error| self.explain(index, error))?;
@@ -377,11 +421,19 @@ impl<'a> Importer<'a> {
         let Some(index) = self.places.get(digest).copied() else {
             return Err(self.fault(digest, "it is not carried".to_owned()));
         };
+        self.pass(index);
         let bytes = self.carried.whole(index, self.options.max_manifest_bytes).await?;
         if !self.carried.is_seekable() {
             self.spool.lock().await.put(digest, &bytes)?;
         }
         Ok(bytes)
+    }
+
+    /// Notes that a pipe has come to this content.
+    fn pass(&self, index: usize) {
+        if let Some(passed) = &self.passed {
+            passed.add(index);
+        }
     }
 
     fn fault(&self, digest: &Digest, problem: String) -> Error {

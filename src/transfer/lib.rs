@@ -25,6 +25,7 @@ mod in_order;
 mod intact;
 mod inventory;
 mod missing;
+mod passed;
 mod placed;
 mod placing;
 mod plan_size;

@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use sampan_conformance::faulty::{Fault, Faulty};
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_transfer::{Error, Holdings, inventory};
+use sampan_transfer::{Error, Holdings, ImportOptions, inventory};
 use support::recipes::{build, recipes};
 use support::{Store, Way, descriptor, export, import_bytes, import_options, options, runtime, sample};
 
@@ -147,23 +148,29 @@ fn a_damaged_bundle_stores_nothing_wrong() {
 #[test]
 fn a_blob_that_is_a_manifest_elsewhere_stays_both() {
     runtime().block_on(async {
-        let (near, far) = (Store::new(), Store::new());
+        let near = Store::new();
         let image = near.image("a", Algorithm::Sha256, "x", &[vec![9; 50]], false, &["1"]).await;
         let bytes = near.repository("a").manifests().get(&image.digest.clone().into()).await.unwrap().bytes;
         // The repository `0` comes first, where the manifest is a layer.
         near.blob("0", Algorithm::Sha256, &bytes).await;
         let config = near.blob("0", Algorithm::Sha256, b"{}").await;
+        let last = near.blob("0", Algorithm::Sha256, b"last").await;
         let artifact = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": sampan_engine::oci::media_type::OCI_MANIFEST,
             "config": descriptor("application/vnd.oci.empty.v1+json", &config, 2),
-            "layers": [descriptor("application/json", &Digest::sha256_of(&bytes), bytes.len())],
+            "layers": [
+                descriptor("application/json", &Digest::sha256_of(&bytes), bytes.len()),
+                descriptor("text/plain", &last, 4),
+            ],
         });
         near.manifest("0", Algorithm::Sha256, &artifact, &["1"]).await;
         let bundle = export(&near, &options(&["**"])).await.unwrap();
         for way in [Way::File, Way::Pipe] {
+            let far = Store::new();
             import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
             assert_eq!(far.state().await, near.state().await);
+            import_bytes(&far, &bundle, way, &import_options()).await.unwrap();
         }
     });
 }
@@ -191,4 +198,55 @@ fn a_blob_that_images_share_is_stored_once_though_they_are_imported_together() {
             );
         }
     });
+}
+
+#[test]
+fn a_damaged_image_takes_no_other_one_with_it() {
+    runtime().block_on(async {
+        let near = Store::new();
+        let shared = vec![7; 3000];
+        let child =
+            near.image("a", Algorithm::Sha256, "child", std::slice::from_ref(&shared), false, &[]).await;
+        let other = near.image("a", Algorithm::Sha256, "other", &[vec![8; 100]], false, &[]).await;
+        let index = near.index("a", &[other.clone(), child.clone()], &["1"]).await;
+        near.referrer("a", &index, "sbom of a", &[]).await;
+        // The child of an index, a layer and the configuration of an artifact are those of the image that is damaged.
+        near.index("a", &[child], &["2"]).await;
+        let good = near.image("b", Algorithm::Sha256, "good", &[shared], false, &["1"]).await;
+        near.referrer("b", &good, "sbom of b", &[]).await;
+        let bundle = export(&near, &options(&["a:1", "a:2", "b"])).await.unwrap();
+        let expected = near.state().await;
+        for damaged in ["\"author\":\"other\"", "sbom of a", "\"manifests\":["] {
+            let mut bytes = bundle.clone();
+            let found = bytes.windows(damaged.len()).rposition(|bytes| bytes == damaged.as_bytes());
+            // The first of the two indexes is the damaged one.
+            let found = match damaged.starts_with("\"manifests") {
+                true => position_of_manifest(&bytes, &index.digest),
+                false => found.unwrap(),
+            };
+            bytes[found + damaged.len() - 2] ^= 1;
+            for way in [Way::File, Way::Pipe] {
+                let far = Store::new();
+                let going_on = ImportOptions { keep_going: true, ..import_options() };
+                let report = import_bytes(&far, &bytes, way, &going_on).await.unwrap();
+                let failed: Vec<&str> = report.failures.iter().map(|it| it.image.as_str()).collect();
+                assert_eq!((report.imported, &failed[..]), (2, &["a:1"][..]), "{damaged} {way:?}");
+                let images = |state: &BTreeMap<String, Vec<String>>| -> Vec<String> {
+                    state["b"]
+                        .iter()
+                        .chain(state["a"].iter().filter(|it| it.starts_with("tag 2")))
+                        .cloned()
+                        .collect()
+                };
+                assert_eq!(images(&far.state().await), images(&expected), "{damaged} {way:?}");
+            }
+        }
+    });
+}
+
+/// Where the content of a manifest begins in a bundle, behind the names of its entry.
+fn position_of_manifest(bundle: &[u8], digest: &Digest) -> usize {
+    let entry = format!("blobs/sha256/{}\0", digest.hex());
+    let header = bundle.windows(entry.len()).position(|bytes| bytes == entry.as_bytes()).unwrap();
+    header + 512
 }
