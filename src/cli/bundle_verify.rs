@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use sampan_bundle::{Reader, Verification, verify};
 use sampan_client::Limits;
 use sampan_driver::HumanSize;
-use sampan_transfer::{Missing, Progress, images_with, missing};
+use sampan_transfer::{Missing, Progress, Supplement, images_with, missing};
 use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
@@ -114,6 +114,7 @@ async fn compare(
         return Ok(());
     }
     let images = images_with(reader, &contents, Limits::default().manifest_bytes).await?;
-    let error = sampan_transfer::Error::PresumedMissing(Missing { contents, images });
+    let error =
+        sampan_transfer::Error::PresumedMissing(Missing { contents, images, supplement: Supplement::Export });
     Err(name_missing(error.into(), None))
 }

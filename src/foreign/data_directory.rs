@@ -1,10 +1,11 @@
 //! The data directory of a registry in a tar file: Distribution's layout, which is ours, and which oc-mirror's archives have.
 //!
-//! Tags and manifests are found by their links, and content by its digest. What a later archive of oc-mirror leaves out, because an
-//! earlier one had it, is presumed: the target must have it.
+//! Tags and manifests are found by their links, and content by its digest. A later archive of oc-mirror leaves out what an
+//! earlier one had: blobs, and images of an index that have a link. That is presumed: the target must have it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use sampan_bundle::{ContentKind, Presumed};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
@@ -16,7 +17,7 @@ use crate::image_name::ImageName;
 use crate::listing::{Listed, Naming};
 use crate::reader::Notice;
 use crate::unreadable::{UnreadableImages, UnreadablePolicy};
-use crate::walk::MAX_MANIFEST_BYTES;
+use crate::walk::{MAX_MANIFEST_BYTES, add_repository};
 use crate::{Error, Result};
 
 /// The longest link, in bytes: a digest, and perhaps a line feed.
@@ -153,6 +154,30 @@ impl<'a> DataDirectory<'a> {
         let bytes = link.whole(MAX_LINK_BYTES)?;
         let digest = str::from_utf8(&bytes).ok().and_then(|text| text.trim_ascii().parse().ok());
         digest.map(Some).ok_or_else(|| Error::damaged(&link.entry, "it has no digest, as a link must"))
+    }
+
+    /// Whether a repository has the link of a manifest, whose content an earlier archive may have.
+    pub(crate) fn is_linked(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let link = Entry::RevisionLink(repository.clone(), digest.clone());
+        self.archive.has(&EntryName::Store(link))
+    }
+
+    /// Adds the repositories that link presumed blobs, so that an earlier archive may have brought them there.
+    pub(crate) fn add_seen(&self, presumed: &mut [Presumed]) {
+        let blobs = presumed.iter().enumerate().filter(|(_, it)| it.kind == ContentKind::Blob);
+        let places: HashMap<Digest, usize> = blobs.map(|(place, it)| (it.digest.clone(), place)).collect();
+        if places.is_empty() {
+            return;
+        }
+        let links = self.archive.store_entries().filter_map(|entry| match entry {
+            Entry::LayerLink(repository, digest) => Some((repository, *places.get(digest)?)),
+            _ => None,
+        });
+        let mut links: Vec<_> = links.collect();
+        links.sort_unstable();
+        for (repository, place) in links {
+            add_repository(&mut presumed[place], repository);
+        }
     }
 
     /// Content by its digest.

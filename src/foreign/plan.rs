@@ -13,7 +13,7 @@ use crate::listing::{self, Listed, Naming};
 use crate::reader::Notice;
 use crate::referrers::Referrers;
 use crate::unreadable::{UnreadableImage, UnreadableImages};
-use crate::walk::{Find, Lack, Walker};
+use crate::walk::{Find, Homes, Lack, MAX_PRESUMED_REPOSITORIES, Walked, Walker};
 use crate::{Error, NameRule, Result};
 
 /// The least that a child that is left out takes in a plan, in bytes.
@@ -33,6 +33,7 @@ pub(crate) struct Planned {
 struct Root {
     media_type: String,
     left_out: Vec<LeftOut>,
+    absent: Vec<String>,
     referrers: Vec<PlannedReferrer>,
 }
 
@@ -45,14 +46,17 @@ struct Root {
 pub(crate) fn plan(
     mut listed: Vec<Listed>,
     rules: &[NameRule],
-    lack: Lack,
+    lack: Lack<'_>,
     mut unreadable: UnreadableImages,
     find: &Find<'_>,
 ) -> Result<Planned> {
     if listed.is_empty() && unreadable.images.is_empty() {
         return Err(Error::damaged("index.json", "it lists no image"));
     }
+    let mut homes: HashMap<Digest, Homes> = HashMap::new();
+    add_homes(&mut homes, &listed, |homes| &mut homes.original);
     listing::apply(&mut listed, rules)?;
+    add_homes(&mut homes, &listed, |homes| &mut homes.named);
     let mut walker = Walker::new(find, lack);
     let mut referrers = Referrers::of(&listed, &walker)?;
     let (mut roots, mut repositories) = (HashMap::new(), Repositories::default());
@@ -60,16 +64,17 @@ pub(crate) fn plan(
     for image in &listed {
         let Naming::Full(name) = &image.naming else { continue };
         if !roots.contains_key(&image.digest) {
-            let walked = match walker.walk(&image.digest) {
+            let homes = &homes[&image.digest];
+            let walked = match walker.walk(&image.digest, homes) {
                 Ok(walked) => walked,
                 Err(error) => {
                     unreadable.add(&name.repository, name.tag.as_ref(), Some(&image.digest), error)?;
                     continue;
                 }
             };
-            let referrers = referrers.attached_to(&walked.manifests, &mut walker)?;
-            let (media_type, left_out) = (walked.media_type, walked.left_out);
-            roots.insert(image.digest.clone(), Root { media_type, left_out, referrers });
+            let referrers = referrers.attached_to(&walked.manifests, homes, &mut walker)?;
+            let Walked { media_type, left_out, absent, .. } = walked;
+            roots.insert(image.digest.clone(), Root { media_type, left_out, absent, referrers });
         }
         let root = &roots[&image.digest];
         if repositories.add(&name.repository, name.tag.as_ref(), &image.digest, root)? {
@@ -89,7 +94,7 @@ pub(crate) fn plan(
     if orphans > 0 {
         notices.push(Notice::Orphans { count: orphans });
     }
-    notices.extend(repositories.partial());
+    notices.extend(repositories.partial(&roots));
     let presumed = walker.presumed;
     let contents = walker.contents.into_iter().map(|(digest, kind, extent)| {
         (PlannedContent { digest, size_bytes: extent.size_bytes, kind }, extent)
@@ -97,6 +102,21 @@ pub(crate) fn plan(
     let (contents, extents) = contents.unzip();
     let plan = Plan { contents, presumed, repositories: repositories.planned, ..Plan::default() };
     Ok(Planned { plan, extents, notices, unreadable: unreadable.images })
+}
+
+/// Adds the repositories of images with full names.
+fn add_homes(
+    homes: &mut HashMap<Digest, Homes>,
+    listed: &[Listed],
+    list: fn(&mut Homes) -> &mut Vec<RepositoryName>,
+) {
+    for image in listed {
+        let Naming::Full(name) = &image.naming else { continue };
+        let repositories = list(homes.entry(image.digest.clone()).or_default());
+        if repositories.len() < MAX_PRESUMED_REPOSITORIES && !repositories.contains(&name.repository) {
+            repositories.push(name.repository.clone());
+        }
+    }
 }
 
 /// The repositories in the order in which the file names them.
@@ -150,18 +170,15 @@ impl Repositories {
     }
 
     /// The images of which the file has a part of the platforms.
-    fn partial(&self) -> Vec<Notice> {
+    fn partial(&self, roots: &HashMap<Digest, Root>) -> Vec<Notice> {
         let images = self.planned.iter().flat_map(|it| it.images.iter().map(move |image| (it, image)));
         let partial = images.filter_map(|(repository, image)| {
-            let platforms = image.left_out.iter().map(|it| it.platform.as_str());
-            // Attestations have the platform `unknown/unknown`.
-            let platforms: Vec<&str> =
-                platforms.filter(|it| !it.is_empty() && !it.starts_with("unknown/")).collect();
+            let absent = roots.get(&image.digest).map(|root| root.absent.as_slice()).unwrap_or_default();
             let image = match image.tags.first() {
                 Some(tag) => format!("{}:{tag}", repository.name),
                 None => repository.name.to_string(),
             };
-            (!platforms.is_empty()).then(|| Notice::Partial { image, absent: platforms.join(", ") })
+            (!absent.is_empty()).then(|| Notice::Partial { image, absent: absent.join(", ") })
         });
         partial.collect()
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sampan_bundle::Plan;
-use sampan_engine::oci::Digest;
+use sampan_engine::oci::{Digest, RepositoryName};
 
 use crate::archive::Archive;
 use crate::data_directory::DataDirectory;
@@ -148,7 +148,11 @@ fn plan_of(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Pl
     if let Some(mut directory) = DataDirectory::read(archive, *unreadable)? {
         let unreadable = std::mem::replace(&mut directory.unreadable, refused);
         let find = |digest: &Digest| directory.find(digest);
-        let mut planned = plan(directory.listed.clone(), rules, Lack::Presume, unreadable, &find)?;
+        let is_linked =
+            |repository: &RepositoryName, digest: &Digest| directory.is_linked(repository, digest);
+        let lack = Lack::Presume(&is_linked);
+        let mut planned = plan(directory.listed.clone(), rules, lack, unreadable, &find)?;
+        directory.add_seen(&mut planned.plan.presumed);
         planned.notices.extend(directory.notices);
         return Ok(planned);
     }

@@ -6,7 +6,7 @@ use sampan_bundle::{MAX_PLAN_BYTES, PlanProblem, PlannedReferrer};
 use sampan_engine::oci::{Digest, MediaType};
 
 use crate::listing::{Listed, Naming};
-use crate::walk::Walker;
+use crate::walk::{Homes, Walker};
 use crate::{Error, Result};
 
 /// The least that a referrer takes in a plan, in bytes.
@@ -44,7 +44,7 @@ impl Referrers {
         Ok(referrers)
     }
 
-    /// The referrers of these manifests, of theirs, and so on; their content is added to `walker`.
+    /// The referrers of these manifests of an image, of theirs, and so on; their content is added to `walker`.
     ///
     /// # Errors
     ///
@@ -52,6 +52,7 @@ impl Referrers {
     pub(crate) fn attached_to(
         &mut self,
         manifests: &[Digest],
+        homes: &Homes,
         walker: &mut Walker<'_>,
     ) -> Result<Vec<PlannedReferrer>> {
         let (mut found, mut known) = (Vec::new(), HashSet::new());
@@ -61,7 +62,7 @@ impl Referrers {
                 if !known.insert(&referrer.digest) {
                     continue;
                 }
-                subjects.extend(walker.walk(&referrer.digest)?.manifests);
+                subjects.extend(walker.walk(&referrer.digest, homes)?.manifests);
                 self.attached.insert(referrer.digest.clone());
                 found.push(referrer.clone());
             }

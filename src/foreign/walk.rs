@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use sampan_bundle::{ContentKind, ImageWalk, LeftOut, Presumed, Role};
-use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, media_type};
+use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, RepositoryName, media_type};
 
 use crate::error::SHOWN;
 use crate::extent::Extent;
@@ -22,21 +22,38 @@ const MAX_MISSING: usize = 100_000;
 /// Finds content by its digest.
 pub(crate) type Find<'a> = dyn Fn(&Digest) -> Result<Option<Extent>> + 'a;
 
-/// What a blob means that a file does not have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Lack {
+/// Whether a repository of the file links a manifest.
+pub(crate) type IsLinked<'a> = dyn Fn(&RepositoryName, &Digest) -> Result<bool> + 'a;
+
+/// The meaning of content that a file does not have.
+#[derive(Clone, Copy)]
+pub(crate) enum Lack<'a> {
     /// The file is not whole.
     Refuse,
-    /// The target must have it.
-    Presume,
+    /// An earlier file had a blob, or a manifest that is linked, and the target must have it.
+    Presume(&'a IsLinked<'a>),
+}
+
+/// The most repositories that are named for content that the target must have.
+pub(crate) const MAX_PRESUMED_REPOSITORIES: usize = 64;
+
+/// The repositories of an image.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Homes {
+    /// By their names in the file.
+    pub(crate) original: Vec<RepositoryName>,
+    /// By the names that they get.
+    pub(crate) named: Vec<RepositoryName>,
 }
 
 /// What was found so far.
 pub(crate) struct Walker<'a> {
     find: &'a Find<'a>,
-    lack: Lack,
-    /// The blobs that the target must have.
+    lack: Lack<'a>,
+    /// The content that the target must have.
     pub(crate) presumed: Vec<Presumed>,
+    /// Where each is in [`presumed`](Self::presumed).
+    presumed_places: HashMap<Digest, usize>,
     /// The content in the order in which it was found.
     pub(crate) contents: Vec<(Digest, ContentKind, Extent)>,
     places: HashMap<Digest, usize>,
@@ -50,15 +67,18 @@ pub(crate) struct Walker<'a> {
 pub(crate) struct Walked {
     pub(crate) media_type: String,
     pub(crate) left_out: Vec<LeftOut>,
+    /// The images that are left out: their platforms, or else their digests.
+    pub(crate) absent: Vec<String>,
     pub(crate) manifests: Vec<Digest>,
 }
 
 impl<'a> Walker<'a> {
-    pub(crate) fn new(find: &'a Find<'a>, lack: Lack) -> Self {
+    pub(crate) fn new(find: &'a Find<'a>, lack: Lack<'a>) -> Self {
         Self {
             find,
             lack,
             presumed: Vec::new(),
+            presumed_places: HashMap::new(),
             contents: Vec::new(),
             places: HashMap::new(),
             missing: HashSet::new(),
@@ -67,29 +87,35 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walks everything below a manifest. Notes missing content, for [`check_missing`](Self::check_missing); of an image that
-    /// cannot be read, nothing.
+    /// Walks everything below a manifest in these repositories. Notes missing content, for
+    /// [`check_missing`](Self::check_missing); of an image that cannot be read, nothing.
     ///
     /// # Errors
     ///
     /// `Damaged` when a manifest is; when the file cannot be read.
-    pub(crate) fn walk(&mut self, root: &Digest) -> Result<Walked> {
+    pub(crate) fn walk(&mut self, root: &Digest, homes: &Homes) -> Result<Walked> {
         let (contents, presumed) = (self.contents.len(), self.presumed.len());
-        let walked = self.walk_below(root);
+        let walked = self.walk_below(root, homes);
         if walked.is_err() {
             for (digest, ..) in self.contents.drain(contents..) {
                 self.places.remove(&digest);
             }
             for content in self.presumed.drain(presumed..) {
                 self.missing.remove(&content.digest);
+                self.presumed_places.remove(&content.digest);
             }
         }
         walked
     }
 
-    fn walk_below(&mut self, root: &Digest) -> Result<Walked> {
+    fn walk_below(&mut self, root: &Digest, homes: &Homes) -> Result<Walked> {
         let mut walk = ImageWalk::new(root);
-        let mut walked = Walked { media_type: String::new(), left_out: Vec::new(), manifests: Vec::new() };
+        let mut walked = Walked {
+            media_type: String::new(),
+            left_out: Vec::new(),
+            absent: Vec::new(),
+            manifests: Vec::new(),
+        };
         while let Some(digest) = walk.next() {
             let Some((extent, bytes, manifest)) = self.manifest(&digest)? else {
                 self.miss(&digest)?;
@@ -99,7 +125,7 @@ impl<'a> Walker<'a> {
                 walked.media_type = MediaType::of_manifest(&bytes).as_str().to_owned();
             }
             self.add(&digest, ContentKind::Manifest, extent);
-            let roles = self.roles(&manifest, &mut walked.left_out)?;
+            let roles = self.roles(&digest, &manifest, homes, &mut walked)?;
             walk.add(&digest, &manifest, |child| roles.get(&child.digest).copied().unwrap_or(Role::LeftOut));
         }
         walked.manifests = walk.manifests().to_vec();
@@ -124,7 +150,13 @@ impl<'a> Walker<'a> {
     }
 
     /// Looks up the references of a manifest.
-    fn roles(&mut self, manifest: &Manifest, left_out: &mut Vec<LeftOut>) -> Result<HashMap<Digest, Role>> {
+    fn roles(
+        &mut self,
+        digest: &Digest,
+        manifest: &Manifest,
+        homes: &Homes,
+        walked: &mut Walked,
+    ) -> Result<HashMap<Digest, Role>> {
         let mut roles = HashMap::new();
         let references = manifest.config.iter().chain(&manifest.layers).chain(&manifest.manifests);
         let mut absent = Vec::new();
@@ -150,18 +182,49 @@ impl<'a> Walker<'a> {
             };
             roles.insert(descriptor.digest.clone(), role);
         }
-        // docker and containerd write an index as it is, and only the platforms that they have.
-        let is_partial = self.lack == Lack::Presume || roles.values().any(|role| *role == Role::Manifest);
+        // docker, containerd and oc-mirror write an index as it is, and only the platforms that they have.
+        let mut is_partial = roles.values().any(|role| *role == Role::Manifest);
+        let mut unlinked = Vec::new();
         for (descriptor, is_manifest) in absent {
-            let may_be_absent = media_type::is_nondistributable(&descriptor.media_type);
-            match is_manifest && is_partial || may_be_absent {
-                true => left_out
-                    .push(LeftOut { digest: descriptor.digest.clone(), platform: platform_of(descriptor) }),
-                false => self.miss_blob(descriptor)?,
-            }
             roles.insert(descriptor.digest.clone(), Role::LeftOut);
+            if is_manifest && !self.is_linked(&descriptor.digest, homes)? {
+                unlinked.push(descriptor);
+            } else if media_type::is_nondistributable(&descriptor.media_type) {
+                walked.left_out.push(LeftOut { digest: descriptor.digest.clone(), platform: String::new() });
+            } else {
+                let kind = if is_manifest { ContentKind::Manifest } else { ContentKind::Blob };
+                is_partial |= is_manifest;
+                self.miss_content(descriptor, kind, homes)?;
+            }
+        }
+        for descriptor in unlinked {
+            match (is_partial, self.lack) {
+                (true, _) => {
+                    let platform = platform_of(descriptor);
+                    walked.absent.extend(shown(descriptor, &platform));
+                    walked.left_out.push(LeftOut { digest: descriptor.digest.clone(), platform });
+                }
+                (false, Lack::Refuse) => self.miss(&descriptor.digest)?,
+                (false, Lack::Presume(_)) => {
+                    return Err(Error::damaged(
+                        digest,
+                        "it is an index, and the file has none of its images",
+                    ));
+                }
+            }
         }
         Ok(roles)
+    }
+
+    /// Whether an earlier file had a manifest.
+    fn is_linked(&self, digest: &Digest, homes: &Homes) -> Result<bool> {
+        let Lack::Presume(is_linked) = self.lack else { return Ok(false) };
+        for repository in &homes.original {
+            if is_linked(repository, digest)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn add(&mut self, digest: &Digest, kind: ContentKind, extent: Extent) {
@@ -175,18 +238,28 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Notes that a blob is missing, or presumed.
-    fn miss_blob(&mut self, descriptor: &Descriptor) -> Result<()> {
-        if self.lack == Lack::Refuse {
+    /// Notes that content is missing, or presumed.
+    fn miss_content(&mut self, descriptor: &Descriptor, kind: ContentKind, homes: &Homes) -> Result<()> {
+        if matches!(self.lack, Lack::Refuse) {
             return self.miss(&descriptor.digest);
         }
-        if self.missing.insert(descriptor.digest.clone()) {
-            self.presumed.push(Presumed {
-                digest: descriptor.digest.clone(),
-                size_bytes: descriptor.size,
-                kind: ContentKind::Blob,
-                repositories: Vec::new(),
-            });
+        let digest = &descriptor.digest;
+        let place = match self.presumed_places.get(digest) {
+            Some(place) => *place,
+            None => {
+                self.missing.insert(digest.clone());
+                self.presumed_places.insert(digest.clone(), self.presumed.len());
+                let (size_bytes, repositories) = (descriptor.size, Vec::new());
+                self.presumed.push(Presumed { digest: digest.clone(), size_bytes, kind, repositories });
+                self.presumed.len() - 1
+            }
+        };
+        let presumed = &mut self.presumed[place];
+        if kind == ContentKind::Manifest {
+            presumed.kind = kind;
+        }
+        for repository in &homes.named {
+            add_repository(presumed, repository);
         }
         Ok(())
     }
@@ -222,6 +295,22 @@ fn check_size(descriptor: &Descriptor, extent: &Extent) -> Result<()> {
         true => Ok(()),
         false => Err(extent
             .damaged(format!("it has {} bytes, and a manifest says {}", extent.size_bytes, descriptor.size))),
+    }
+}
+
+/// Adds a repository in which presumed content may be, unless there are too many.
+pub(crate) fn add_repository(presumed: &mut Presumed, repository: &RepositoryName) {
+    let repositories = &mut presumed.repositories;
+    if repositories.len() < MAX_PRESUMED_REPOSITORIES && !repositories.contains(repository) {
+        repositories.push(repository.clone());
+    }
+}
+
+/// An image that is left out, as a notice names it; `None` for an attestation, whose platform is `unknown/unknown`.
+fn shown(descriptor: &Descriptor, platform: &str) -> Option<String> {
+    match platform {
+        "" => Some(descriptor.digest.to_string()),
+        platform => (!platform.starts_with("unknown/")).then(|| platform.to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentSource, ContentStream, Fault, Plan, Reader};
 use sampan_engine::oci::Digest;
 
-use crate::{Error, Exported, Planned, Result, Source};
+use crate::{Error, Exported, Planned, Result, Source, Supplement};
 
 /// Planned content that can be read. An index is a place in the plan's list of content.
 #[async_trait]
@@ -18,6 +18,9 @@ pub trait Carried: Send + Sync {
 
     /// Whether content can be read in any order, several at a time, and again.
     fn is_seekable(&self) -> bool;
+
+    /// Where content is that the plan presumes and a target lacks.
+    fn supplement(&self) -> Supplement;
 
     /// Checks what can be checked before anything is written.
     async fn check(&self) -> Result<()>;
@@ -46,6 +49,10 @@ impl Carried for Reader {
 
     fn is_seekable(&self) -> bool {
         self.files().is_some()
+    }
+
+    fn supplement(&self) -> Supplement {
+        Supplement::Export
     }
 
     async fn check(&self) -> Result<()> {
@@ -102,6 +109,10 @@ impl Carried for Live {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn supplement(&self) -> Supplement {
+        Supplement::Export
     }
 
     async fn check(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use sampan_driver::{DriverError, HumanSize};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, RepositoryName};
 
-use crate::Missing;
+use crate::{Missing, Supplement};
 
 /// The result of a transfer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,11 +58,7 @@ pub enum Error {
         problem: String,
     },
     /// The target lacks content that the bundle presumes.
-    #[error(
-        "the registry lacks {} that the bundle presumes, the first is {}: export again with `--have` and the registry's \
-         `registry inventory` or the receipt of its last import",
-        amount(&.0.contents), .0.contents[0]
-    )]
+    #[error("{}", lacks(.0))]
     PresumedMissing(Missing),
     /// The file system of the target is too small for the bundle.
     #[error(
@@ -120,10 +116,27 @@ pub enum Error {
     },
 }
 
-fn amount(digests: &[Digest]) -> String {
-    match digests.len() {
-        1 => "one blob".to_owned(),
-        count => format!("{count} blobs"),
+fn lacks(missing: &Missing) -> String {
+    let (count, first) = (missing.contents.len(), &missing.contents[0]);
+    match missing.supplement {
+        Supplement::Export => {
+            let amount = if count == 1 { "one blob".to_owned() } else { format!("{count} blobs") };
+            format!(
+                "the registry lacks {amount} that the bundle presumes, the first is {first}: export again with `--have` and \
+                 the registry's `registry inventory` or the receipt of its last import"
+            )
+        }
+        Supplement::EarlierArchive => {
+            let amount = if count == 1 {
+                "one blob or manifest".to_owned()
+            } else {
+                format!("{count} blobs or manifests")
+            };
+            format!(
+                "the registry lacks {amount} that an earlier archive had, the first is {first}: import the earlier archives \
+                 first, or all of them at once"
+            )
+        }
     }
 }
 

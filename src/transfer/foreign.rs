@@ -7,7 +7,7 @@ use sampan_bundle::{BoxError, ContentStream, Plan};
 use sampan_engine::oci::Digest;
 use sampan_foreign::ForeignReader;
 
-use crate::{Carried, Error, Result};
+use crate::{Carried, Error, Result, Supplement};
 
 #[async_trait]
 impl Carried for ForeignReader {
@@ -17,6 +17,10 @@ impl Carried for ForeignReader {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn supplement(&self) -> Supplement {
+        Supplement::EarlierArchive
     }
 
     /// The headers and manifests were checked when the file was opened.

@@ -78,7 +78,7 @@ pub async fn import(
 ) -> Result<ImportReport> {
     carried.check().await?;
     let selected = select(carried, options).await?;
-    check_presumed(carried, target, options).await?;
+    let presumed = check_presumed(carried, target, options).await?;
     if let Some(free_bytes) = options.free_bytes.filter(|_| options.only.is_empty()) {
         check_space(carried.plan(), target, free_bytes).await?;
     }
@@ -90,7 +90,7 @@ pub async fn import(
         report.imported = selected.len() as u64;
         return Ok(report);
     }
-    let importer = Importer::new(carried, target, options, progress);
+    let importer = Importer::new(carried, target, options, progress, presumed);
     let roots = selected.iter().flat_map(|image| importer.roots(image, &kept));
     let (mut is_new, mut named) = (false, Vec::new());
     let finish = async |root: Root<'_>, prepared: Result<Prepared>| {

@@ -32,6 +32,8 @@ pub(crate) struct Importer<'a> {
     /// Where each content is in the bundle.
     places: HashMap<&'a Digest, usize>,
     presumed: HashMap<&'a Digest, &'a Presumed>,
+    /// The repository of the target in which presumed content was found.
+    presumed_in: HashMap<Digest, RepositoryName>,
     spool: Mutex<Spool>,
     /// How far a pipe is; `None` for a file.
     passed: Option<Passed>,
@@ -105,6 +107,7 @@ impl<'a> Importer<'a> {
         target: &'a dyn Target,
         options: &'a ImportOptions,
         progress: &'a Progress,
+        presumed_in: HashMap<Digest, RepositoryName>,
     ) -> Self {
         let plan = carried.plan();
         let places = plan.contents.iter().enumerate();
@@ -115,6 +118,7 @@ impl<'a> Importer<'a> {
             options,
             progress,
             places: places.map(|(index, content)| (&content.digest, index)).collect(),
+            presumed_in,
             presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
             spool: Mutex::default(),
             passed: (!carried.is_seekable()).then(|| Passed::new(plan)),
@@ -243,6 +247,8 @@ impl<'a> Importer<'a> {
             let mut unknown = None;
             walk.add(&digest, &manifest, |reference| match self.kind(&reference.digest) {
                 _ if root.leaves_out(&manifest, reference) => Role::LeftOut,
+                // The target has it, with everything below it.
+                Some(ContentKind::Manifest) if self.presumed.contains_key(&reference.digest) => Role::LeftOut,
                 Some(ContentKind::Manifest) if manifest.kind.is_index() => Role::Manifest,
                 Some(_) => Role::Blob,
                 None => {
@@ -270,7 +276,7 @@ impl<'a> Importer<'a> {
     fn kind(&self, digest: &Digest) -> Option<ContentKind> {
         match self.places.get(digest) {
             Some(index) => Some(self.carried.plan().contents[*index].kind),
-            None => self.presumed.contains_key(digest).then_some(ContentKind::Blob),
+            None => self.presumed.get(digest).map(|presumed| presumed.kind),
         }
     }
 
@@ -361,13 +367,14 @@ impl<'a> Importer<'a> {
     ) -> Result<Option<u64>> {
         let Some(index) = self.places.get(digest).copied() else {
             let presumed = self.presumed.get(digest);
+            hints.extend(self.presumed_in.get(digest).cloned());
             hints.extend(presumed.into_iter().flat_map(|presumed| presumed.repositories.iter().cloned()));
             return match self.target.place(repository, digest, self.size_bytes(digest), &hints).await? {
                 true => Ok(None),
                 // The collector took it since the check.
                 false => {
-                    let contents = vec![digest.clone()];
-                    Err(Error::PresumedMissing(Missing { contents, images: Vec::new() }))
+                    let (contents, supplement) = (vec![digest.clone()], self.carried.supplement());
+                    Err(Error::PresumedMissing(Missing { contents, images: Vec::new(), supplement }))
                 }
             };
         };

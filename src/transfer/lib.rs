@@ -56,7 +56,7 @@ pub use fallback::fallback_subject;
 pub use holdings::{Holdings, InventoryError};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
 pub use inventory::{Inventory, inventory, inventory_by_api};
-pub use missing::{Missing, MissingImage, images_with, missing};
+pub use missing::{Missing, MissingImage, Supplement, images_with, missing};
 pub use placing::places;
 pub use planner::{Planned, PlannedFailure, plan};
 pub use prune::{PruneOutcome, PrunePlan, PruneReport, PrunedTag, StaleRepository};

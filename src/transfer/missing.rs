@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::pin::pin;
 
 use futures::future::ready;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, Plan, Presumed};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
 use crate::selection::split_host;
-use crate::{Carried, Error, ImportOptions, Result, Target};
+use crate::{Carried, Error, ImportOptions, Renames, Result, Target};
 
 /// How many questions to the target are open at a time.
 const CONCURRENT_CHECKS: usize = 16;
@@ -22,6 +23,18 @@ pub struct Missing {
     pub contents: Vec<Digest>,
     /// The images that need it, as far as they are known.
     pub images: Vec<MissingImage>,
+    /// Where the content is.
+    pub supplement: Supplement,
+}
+
+/// Where a target gets the content from that it lacks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Supplement {
+    /// Another export of the source has it.
+    #[default]
+    Export,
+    /// An earlier archive of another tool has it.
+    EarlierArchive,
 }
 
 /// An image that needs missing content. It is shown as a line of a list for an export: the image by its digest, and its tags
@@ -46,21 +59,40 @@ impl fmt::Display for MissingImage {
     }
 }
 
-/// Checks that the target has all presumed content.
+/// Checks that the target has all presumed content; returns the repository of each blob that was found in one.
 pub(crate) async fn check_presumed(
     carried: &dyn Carried,
     target: &dyn Target,
     options: &ImportOptions,
-) -> Result<()> {
-    let contents = missing(carried.plan(), target).await?;
+) -> Result<HashMap<Digest, RepositoryName>> {
+    let (mut places, mut contents) = (HashMap::new(), Vec::new());
+    let mut found = pin!(found(carried.plan(), target, &options.renames));
+    while let Some((presumed, found)) = found.try_next().await? {
+        match found {
+            Found::In(repository) => _ = places.insert(presumed.digest.clone(), repository),
+            Found::Somewhere => {}
+            Found::Nowhere => contents.push(presumed.digest.clone()),
+        }
+    }
     if contents.is_empty() {
-        return Ok(());
+        return Ok(places);
     }
     let images = match carried.is_seekable() || options.find_missing {
         true => images_with(carried, &contents, options.max_manifest_bytes).await?,
         false => Vec::new(),
     };
-    Err(Error::PresumedMissing(Missing { contents, images }))
+    Err(Error::PresumedMissing(Missing { contents, images, supplement: carried.supplement() }))
+}
+
+/// The presumed content of a plan, and where `target` has it.
+fn found<'a>(
+    plan: &'a Plan,
+    target: &'a dyn Target,
+    renames: &'a Renames,
+) -> impl Stream<Item = Result<(&'a Presumed, Found)>> {
+    let found = stream::iter(&plan.presumed)
+        .map(move |presumed| async move { Ok((presumed, find(target, presumed, renames).await?)) });
+    found.buffered(CONCURRENT_CHECKS)
 }
 
 /// The presumed content of a plan that `target` lacks.
@@ -69,26 +101,42 @@ pub(crate) async fn check_presumed(
 ///
 /// Any error of the target.
 pub async fn missing(plan: &Plan, target: &dyn Target) -> Result<Vec<Digest>> {
-    let missing = stream::iter(&plan.presumed).map(|presumed| async move {
-        Ok::<_, Error>((!has_presumed(target, presumed).await?).then(|| presumed.digest.clone()))
+    let renames = Renames::default();
+    let missing = found(plan, target, &renames).try_filter_map(|(presumed, found)| {
+        ready(Ok(matches!(found, Found::Nowhere).then(|| presumed.digest.clone())))
     });
-    let missing = missing.buffered(CONCURRENT_CHECKS).try_filter_map(|it| ready(Ok(it)));
     missing.try_collect().await
 }
 
-/// Whether the target has presumed content, in any repository.
-async fn has_presumed(target: &dyn Target, presumed: &Presumed) -> Result<bool> {
+/// Where a target has presumed content.
+enum Found {
+    In(RepositoryName),
+    Somewhere,
+    Nowhere,
+}
+
+/// Looks for presumed content: for a blob in any repository, for a manifest in all that need it, since no repository lends one to
+/// another.
+async fn find(target: &dyn Target, presumed: &Presumed, renames: &Renames) -> Result<Found> {
     let Presumed { digest, size_bytes, kind, repositories } = presumed;
+    if *kind == ContentKind::Manifest {
+        for repository in repositories {
+            if !target.has_manifest(&renames.apply(repository)?, digest).await? {
+                return Ok(Found::Nowhere);
+            }
+        }
+        return Ok(if repositories.is_empty() { Found::Nowhere } else { Found::Somewhere });
+    }
     for repository in repositories {
-        let is_there = match kind {
-            ContentKind::Blob => target.has_blob(repository, digest, *size_bytes).await?,
-            ContentKind::Manifest => target.has_manifest(repository, digest).await?,
-        };
-        if is_there {
-            return Ok(true);
+        // An inventory of the target has its names, and the file of another tool has its own.
+        let renamed = renames.apply(repository).ok().filter(|renamed| renamed != repository);
+        for repository in renamed.iter().chain([repository]) {
+            if target.has_blob(repository, digest, *size_bytes).await? {
+                return Ok(Found::In(repository.clone()));
+            }
         }
     }
-    target.has_data(digest, *size_bytes).await
+    Ok(if target.has_data(digest, *size_bytes).await? { Found::Somewhere } else { Found::Nowhere })
 }
 
 /// The images of a bundle that need one of `contents`, in the order of the bundle. Reads all its manifests, thus a pipe to its

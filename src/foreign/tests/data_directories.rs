@@ -231,3 +231,39 @@ async fn an_unpacked_data_directory_is_named_with_the_command_for_it() {
         assert!(error.to_string().contains(&root), "{error}");
     }
 }
+
+#[tokio::test]
+async fn an_absent_image_of_an_index_is_presumed_if_it_has_a_link_and_else_named() {
+    let presumed = |reader: &sampan_foreign::ForeignReader| {
+        let presumed = reader.plan().presumed.iter();
+        presumed.map(|it| (it.digest.clone(), it.kind, it.repositories.clone())).collect::<Vec<_>>()
+    };
+    for has_platforms in [true, false] {
+        let mut data = Data::default();
+        let children = [data.blobs.image(&["shared", "amd64"]), data.blobs.image(&["shared", "arm64"])];
+        let index = match has_platforms {
+            true => data.blobs.index(&children),
+            false => data.blobs.index_without_platforms(&children),
+        };
+        data.tag("team/app", "1.0", &index);
+        data.revision("team/app", &children[0]);
+        // The other one was never mirrored.
+        data.blobs.0.remove(&path(&children[1]));
+        let reader = foreign_tar(data.tar()).await.unwrap();
+        assert_eq!(presumed(&reader), []);
+        let absent = if has_platforms { "linux/arm64".to_owned() } else { children[1].to_string() };
+        let partial = Notice::Partial { image: "team/app:1.0".to_owned(), absent };
+        assert!(reader.notices().contains(&partial), "{:?}", reader.notices());
+        // An earlier archive had the first one.
+        data.blobs.0.remove(&path(&children[0]));
+        let reader = foreign_tar(data.tar()).await.unwrap();
+        let repository = vec!["team/app".parse().unwrap()];
+        assert_eq!(presumed(&reader), [(children[0].clone(), ContentKind::Manifest, repository)]);
+        assert_eq!(reader.plan().repositories[0].images[0].left_out.len(), 1);
+        // No archive had any.
+        let mut none = Data { blobs: data.blobs.clone(), ..Data::default() };
+        none.tag("team/app", "1.0", &index);
+        let error = foreign_tar(none.tar()).await.unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains("none of its images"), "{error}");
+    }
+}

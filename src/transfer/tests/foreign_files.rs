@@ -2,14 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
 
+mod fake_distribution;
 mod support;
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Read};
 
+use fake_distribution::FakeDistribution;
+use futures::TryStreamExt;
 use sampan_bundle::IndexScope;
+use sampan_driver::DriverPath;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
 use sampan_foreign::{ForeignOptions, Input, Opened, open};
-use sampan_transfer::{Error, ImportOptions, ImportReport, Progress, Source, StoreTarget, import};
+use sampan_transfer::{
+    Error, ImportOptions, ImportReport, Progress, RegistryTarget, Renames, Source, StoreTarget, Target,
+    import,
+};
 use support::{Store, export, import_options, name, options, sample};
 
 /// Everything of `store` as another tool would pack it: its entries in another order, and without the plan.
@@ -39,8 +47,39 @@ async fn packed(store: &Store, keep: impl Fn(&str) -> bool) -> Vec<u8> {
     packed.into_inner().unwrap()
 }
 
+/// The data directory of `store`, as oc-mirror packs it.
+async fn data_directory(store: &Store, keep: impl Fn(&str) -> bool) -> Vec<u8> {
+    let files: Vec<_> = store.driver.walk(&DriverPath::root(), None).try_collect().await.unwrap();
+    let mut packed = tar::Builder::new(Vec::new());
+    for file in files {
+        let name = file.path.as_str().trim_start_matches('/').to_owned();
+        if !keep(&name) {
+            continue;
+        }
+        let content = store.driver.get_content(&file.path).await.unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        packed.append_data(&mut header, name, &content[..]).unwrap();
+    }
+    packed.into_inner().unwrap()
+}
+
+/// Whether a file is the content with this digest.
+fn is_data(name: &str, digest: &Digest) -> bool {
+    name.ends_with(&format!("{}/data", digest.hex()))
+}
+
 async fn import_foreign(
     store: &Store,
+    bytes: Vec<u8>,
+    options: &ImportOptions,
+) -> Result<ImportReport, Error> {
+    import_foreign_to(&StoreTarget::new(store.registry()), bytes, options).await
+}
+
+async fn import_foreign_to(
+    target: &dyn Target,
     bytes: Vec<u8>,
     options: &ImportOptions,
 ) -> Result<ImportReport, Error> {
@@ -48,7 +87,7 @@ async fn import_foreign(
     let Opened::Foreign(reader) = open(input, ForeignOptions::default(), |_| {}).await? else {
         panic!("it is no bundle")
     };
-    import(&*reader, &StoreTarget::new(store.registry()), options, &Progress::default()).await
+    import(&*reader, target, options, &Progress::default()).await
 }
 
 #[tokio::test]
@@ -95,4 +134,60 @@ async fn a_damaged_blob_never_becomes_visible() {
     assert_eq!((report.imported, report.failures.len()), (1, 1));
     assert!(report.failures[0].is_damage && report.failures[0].image == "bad:1");
     assert_eq!(far.source().tags(&name("good")).await.unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn images_of_an_index_that_an_earlier_archive_had_must_be_there() {
+    let near = Store::new();
+    let one = near.image("app", Algorithm::Sha256, "one", &[vec![1; 100]], false, &["one"]).await;
+    let two = near.image("app", Algorithm::Sha256, "two", &[vec![2; 100]], false, &["two"]).await;
+    let earlier = data_directory(&near, |_| true).await;
+    near.index("app", &[one.clone(), two.clone()], &["1"]).await;
+    for absent in [&[&one][..], &[&two], &[&one, &two]] {
+        let empty = Store::new();
+        let is_kept = |name: &str| !absent.iter().any(|image| is_data(name, &image.digest));
+        let archive = data_directory(&near, is_kept).await;
+        let refused = import_foreign(&empty, archive.clone(), &import_options()).await.unwrap_err();
+        let Error::PresumedMissing(missing) = &refused else { panic!("{refused}") };
+        let expected: HashSet<&Digest> = absent.iter().map(|image| &image.digest).collect();
+        assert_eq!(missing.contents.iter().collect::<HashSet<_>>(), expected);
+        assert!(refused.to_string().contains("earlier archive"), "{refused}");
+        assert!(empty.state().await.is_empty(), "nothing was written");
+        // With another name, too.
+        for renamed in [false, true] {
+            let renames = match renamed {
+                true => Renames::new(vec!["app=mirror/app".parse().unwrap()]),
+                false => Renames::default(),
+            };
+            let (far, options) = (Store::new(), ImportOptions { renames, ..import_options() });
+            import_foreign(&far, earlier.clone(), &options).await.unwrap();
+            import_foreign(&far, archive.clone(), &options).await.unwrap();
+            let state = |state: BTreeMap<String, Vec<String>>| state.into_values().collect::<Vec<_>>();
+            assert_eq!(state(far.state().await), state(near.state().await));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_later_archive_is_imported_by_http_where_the_earlier_one_was() {
+    let near = Store::new();
+    near.image("base", Algorithm::Sha256, "base", &[vec![1; 100]], false, &["1"]).await;
+    let seen: Vec<_> = near.driver.walk(&DriverPath::root(), None).try_collect().await.unwrap();
+    let seen: HashSet<String> = seen.into_iter().map(|file| file.path.as_str()[1..].to_owned()).collect();
+    let earlier = data_directory(&near, |_| true).await;
+    near.image("app", Algorithm::Sha256, "new", &[vec![1; 100], vec![2; 100]], false, &["1"]).await;
+    let later = data_directory(&near, |name| !name.ends_with("/data") || !seen.contains(name)).await;
+    let empty = FakeDistribution::start();
+    let target = RegistryTarget::new(empty.client());
+    let refused = import_foreign_to(&target, later.clone(), &import_options()).await.unwrap_err();
+    assert!(matches!(refused, Error::PresumedMissing(_)), "{refused}");
+    let refused = refused.to_string();
+    assert!(refused.contains("earlier archive") && !refused.contains("--have"), "{refused}");
+    assert_eq!(empty.manifest_writes(), 0);
+    let far = FakeDistribution::start();
+    let target = RegistryTarget::new(far.client());
+    for archive in [earlier, later] {
+        let report = import_foreign_to(&target, archive, &import_options()).await.unwrap();
+        assert_eq!(report.imported, 1);
+    }
 }

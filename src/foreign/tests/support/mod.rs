@@ -76,6 +76,15 @@ impl Files {
         )
     }
 
+    /// Adds an index that does not say for which platforms its images are.
+    pub(crate) fn index_without_platforms(&mut self, children: &[Digest]) -> Digest {
+        let children = children.iter().map(|child| self.descriptor(media_type::OCI_MANIFEST, child));
+        let children: Vec<Value> = children.collect();
+        self.manifest(
+            &json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": children }),
+        )
+    }
+
     /// Adds an artifact that is attached to a manifest.
     pub(crate) fn referrer(&mut self, subject: &Digest, content: &str) -> Digest {
         let (empty, content) = (self.blob("{}"), self.blob(content));
