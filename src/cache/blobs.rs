@@ -100,8 +100,7 @@ impl CachedRepository {
             let Some((fill, size)) = self.opened(digest).await? else {
                 // The transfer is of another repository there, whose content this one may not have.
                 let size = self.ask_for_size(digest).await?;
-                let key = (self.name.stored.clone(), digest.clone());
-                self.inner.memory.described.insert(key, size);
+                self.note_entitled(digest, size);
                 // It may be here by now.
                 continue;
             };
@@ -126,7 +125,7 @@ impl CachedRepository {
     }
 
     /// The length that the upstream says; fails if this repository there does not have the blob.
-    async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
+    pub(crate) async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
         let upstream = &self.name.upstream;
         let unknown = |handling| self.unknown_blob(digest, handling);
         let asked = upstream.ask(Kind::Blob, &Ticket::new(self.client), self.remote.blob_info(digest)).await;
@@ -230,6 +229,12 @@ impl CachedRepository {
 
     fn described(&self, digest: &Digest) -> Option<u64> {
         self.inner.memory.described.get(&(self.name.stored.clone(), digest.clone()))
+    }
+
+    /// Remembers that this repository has the blob at the upstream, and its length.
+    pub(crate) fn note_entitled(&self, digest: &Digest, size_bytes: u64) {
+        let key = (self.name.stored.clone(), digest.clone());
+        self.inner.memory.described.insert(key, size_bytes);
     }
 
     fn note_holder(&self, digest: &Digest) {

@@ -246,6 +246,16 @@ pub(crate) fn needed_blobs(manifest: &Manifest) -> impl Iterator<Item = &Descrip
     blobs.filter(|blob| blob.urls.is_empty() || !is_nondistributable(&blob.media_type))
 }
 
+/// The blobs that an upstream had in the repository when it took the manifest. Of a layer with URLs, or one that need not be
+/// distributed, registries do not check that.
+pub(crate) fn proven_blobs(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.config.iter().chain(&manifest.layers).filter(|blob| is_proven(blob))
+}
+
+fn is_proven(blob: &Descriptor) -> bool {
+    blob.urls.is_empty() && !is_nondistributable(&blob.media_type)
+}
+
 impl CachedRepository {
     /// Whether the store has a blob, as long as its manifest says.
     pub(crate) async fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
@@ -259,7 +269,11 @@ impl CachedRepository {
     /// Fetches a blob, and waits until the store has it.
     pub(crate) async fn fetch_blob(&self, blob: &Descriptor) -> Result<()> {
         self.check_askable()?;
-        self.inner.memory.described.insert((self.name.stored.clone(), blob.digest.clone()), blob.size);
+        if !is_proven(blob) {
+            // The upstream says whether this repository has it.
+            self.ask_for_size(&blob.digest).await?;
+        }
+        self.note_entitled(&blob.digest, blob.size);
         if self.link_if_here(&blob.digest).await? {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use sampan_client::RemoteManifest;
 use sampan_engine::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use sampan_engine::{CachedPut, Stored, StoredInfo};
 
+use crate::complete::proven_blobs;
 use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
 use crate::repository::{CachedRepository, Served};
@@ -147,13 +148,10 @@ impl CachedRepository {
         }
     }
 
-    /// Remembers what a manifest of this repository refers to: it may have these blobs.
+    /// Remembers what a manifest of this repository proves to be in it there: it may have these blobs.
     fn note_described(&self, bytes: &[u8]) {
         let Ok(manifest) = Manifest::parse(bytes, None) else { return };
-        for descriptor in manifest.config.iter().chain(&manifest.layers) {
-            let key = (self.name.stored.clone(), descriptor.digest.clone());
-            self.inner.memory.described.insert(key, descriptor.size);
-        }
+        proven_blobs(&manifest).for_each(|blob| self.note_entitled(&blob.digest, blob.size));
     }
 
     pub(crate) fn unknown_manifest(&self, reference: &Reference, handling: Handling) -> CacheError {

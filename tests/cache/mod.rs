@@ -10,6 +10,7 @@ mod deadlines;
 mod deletions;
 mod error_status;
 mod fairness;
+mod foreign_layers;
 mod limits;
 mod lists;
 mod mapping;
