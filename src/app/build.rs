@@ -6,6 +6,7 @@ use axum::Router;
 use sampan_cache::Caches;
 use sampan_config::{Environment, Loaded, UploadPurgingConfig};
 use sampan_engine::Registry;
+use sampan_engine::fill::Admission;
 
 use super::debug::Shown;
 use super::last_lines::LastLines;
@@ -105,7 +106,10 @@ impl App {
         let access = access.with_rules(config, &registry).await?;
         services.guard = access.guard().cloned();
         last_lines.add(access.guard().and_then(|guard| guard.audit().lines()));
-        let caches = caches::caches_if_configured(config).await?;
+        let health = checks.board();
+        let writes = health.clone();
+        let admission = Admission::default().unless(move || writes.writes_blocked_by().is_some());
+        let caches = caches::caches_within(config, admission).await?;
         services.caches = caches.clone();
         let syncer = sync::syncer(config, &registry, caches.as_ref())?;
         let collector = Collector::new(registry.clone(), collection::settings(config));
@@ -120,7 +124,6 @@ impl App {
         if let Some(hint) = network::hint(&config.http) {
             tracing::info!("{hint}");
         }
-        let health = checks.board();
         services.health = health.clone();
         services.metrics =
             metrics.as_ref().map(|page| metrics::of_requests(page, &config.http)).transpose()?;

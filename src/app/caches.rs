@@ -11,10 +11,10 @@ use sampan_config::{
     UpstreamRepositories,
 };
 use sampan_engine::Registry;
-use sampan_engine::fill::{FillOptions, Fills};
+use sampan_engine::fill::{Admission, FillOptions, Fills};
 use sampan_engine::oci::{RepositoryName, Tag};
 
-use super::AppError;
+use super::{AppError, collection};
 use crate::auth::{PolicyTooLarge, name_matcher};
 use crate::blocking::on_blocking_pool;
 
@@ -48,6 +48,11 @@ pub enum CacheSetupError {
 ///
 /// A pattern, an address or a certificate cannot be used.
 pub async fn caches_if_configured(config: &Config) -> Result<Option<Caches>, AppError> {
+    caches_within(config, Admission::default()).await
+}
+
+/// The same, whose store takes what `admission` admits within the bounds of `config`.
+pub(super) async fn caches_within(config: &Config, admission: Admission) -> Result<Option<Caches>, AppError> {
     let Some(proxy) = config.proxy.as_ref().filter(|proxy| proxy.is_cache()) else { return Ok(None) };
     let upstreams = upstreams(config, proxy)?;
     let settings = CacheSettings {
@@ -59,6 +64,7 @@ pub async fn caches_if_configured(config: &Config) -> Result<Option<Caches>, App
     let fills = Fills::new(FillOptions {
         spool: proxy.spool.clone(),
         write_timeout: proxy.write_timeout(),
+        admission: admission.bounds(collection::bounds(config)),
         ..FillOptions::default()
     });
     let opened = on_blocking_pool(move || Caches::new(settings, fills)).await;

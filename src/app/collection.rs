@@ -38,7 +38,7 @@ pub fn eviction(config: &Config) -> Option<Eviction> {
 }
 
 /// The bounds of the caches of other registries; `None` if there are no caches. A running registry may be offline for a while.
-fn bounds(config: &Config) -> Option<Eviction> {
+pub(super) fn bounds(config: &Config) -> Option<Eviction> {
     let proxy = config.proxy.as_ref().filter(|proxy| proxy.is_cache())?;
     let bounds = proxy.resolved_upstreams().into_iter().filter_map(|upstream| {
         // The bound of one that is the whole registry is that of all.

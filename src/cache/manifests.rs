@@ -118,6 +118,14 @@ impl CachedRepository {
             media_type: MediaType::named(&media_type).unwrap_or_else(|| MediaType::of_manifest(&bytes)),
             bytes: bytes.clone(),
         };
+        if let Some(reason) = self.inner.fills.refusal(&self.bare(), bytes.len() as u64) {
+            self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                repository = %self.name.stored, digest = %served.digest,
+                "a manifest of an upstream is served without being stored: {reason}"
+            );
+            return served;
+        }
         match self.bare().manifests().put_cached(CachedPut { bytes, media_type, digest, tags }).await {
             Ok(stored) => stored,
             Err(error) => {

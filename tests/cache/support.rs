@@ -28,11 +28,19 @@ impl World {
 
     /// With other settings of the upstream and of the registry.
     pub(crate) async fn with(change: impl FnOnce(&mut UpstreamSettings, &mut Setup)) -> Self {
+        Self::over(FillOptions::default(), change).await
+    }
+
+    /// With other transfers, too.
+    pub(crate) async fn over(
+        fills: FillOptions,
+        change: impl FnOnce(&mut UpstreamSettings, &mut Setup),
+    ) -> Self {
         let (upstream, clock) = (Upstream::start().await, TestClock::default());
         let mut settings = settings("up", &upstream.url(), &clock);
         let mut setup = Setup::default();
         change(&mut settings, &mut setup);
-        let caches = caches(vec![settings], None);
+        let caches = caches_over(fills, vec![settings], None);
         setup.services = HttpServices { caches: Some(caches.clone()), ..HttpServices::default() };
         Self { upstream, server: Server::with(setup), caches, clock }
     }
@@ -86,13 +94,17 @@ pub(crate) fn clean(answer: Answer) -> Answer {
 
 /// Caches of upstreams.
 pub(crate) fn caches(upstreams: Vec<UpstreamSettings>, default: Option<&str>) -> Caches {
+    caches_over(FillOptions::default(), upstreams, default)
+}
+
+fn caches_over(fills: FillOptions, upstreams: Vec<UpstreamSettings>, default: Option<&str>) -> Caches {
     let settings = CacheSettings {
         upstreams,
         default: default.map(str::to_owned),
         local: Arc::new(|name| name == "team" || name.starts_with("team/")),
         offline: false,
     };
-    Caches::new(settings, Fills::new(FillOptions::default())).unwrap()
+    Caches::new(settings, Fills::new(fills)).unwrap()
 }
 
 /// An upstream below a prefix that is its name.

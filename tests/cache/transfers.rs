@@ -1,12 +1,15 @@
 //! Transfers of blobs that meet trouble: at the upstream, with their clients, and in the store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use futures::FutureExt;
 use futures::future::join_all;
 use sampan_driver::StorageDriver;
+use sampan_engine::caches::CachePrefixes;
+use sampan_engine::fill::{Admission, FillOptions, UnstoredReason};
+use sampan_engine::gc::Eviction;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
@@ -298,6 +301,41 @@ async fn a_registry_that_only_reads_serves_what_it_does_not_store() {
         world.head("/v2/up/app/manifests/latest").await.expect(200);
     }
     assert_eq!(world.server.files().await, []);
+}
+
+/// Below the floor of free space, and above 105 % of a bound; what stays young, no collection frees.
+#[tokio::test]
+async fn transfers_do_not_fill_a_store_that_has_no_room_for_them() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let is_refused = refuses.clone();
+    let below_floor = Admission::default().unless(move || is_refused.load(Ordering::Relaxed));
+    let bounds = Eviction { max_bytes: Some(SIZE as u64 * 2), ..Eviction::default() };
+    let bounded = Admission::default().bounds(Some(bounds));
+    for (admission, reason, stored) in
+        [(below_floor, UnstoredReason::Refused, 0), (bounded, UnstoredReason::Bound, 2)]
+    {
+        let fills = FillOptions { admission, ..FillOptions::default() };
+        let prefixes = CachePrefixes::below(["up".parse().unwrap()]);
+        let world = World::over(fills, |_, setup| setup.prefixes = prefixes).await;
+        for number in 0..4_u8 {
+            let content = [&[number], &noise(SIZE)[1..]].concat();
+            let digest = world.upstream.blob("app", content.clone());
+            let path = format!("/v2/up/app/blobs/{digest}");
+            let answer = world.server.call("GET", path).header("range", "bytes=0-0").send().await;
+            assert_eq!(answer.expect(206).body, [number][..]);
+            world.settle().await;
+            assert_eq!(world.blob(&digest).await.expect(200).body, content);
+        }
+        let data =
+            |files: Vec<(String, u64)>| files.iter().filter(|(path, _)| path.contains("/blobs/")).count();
+        assert_eq!(data(world.server.files().await), stored, "{reason:?}");
+        assert!(world.caches.fills().statistics().unstored_for(reason) > 0);
+        let image = world.upstream.image("app", "latest", &[b"one"]);
+        assert_eq!(world.manifest("latest").await.expect(200).body, image.manifest);
+        let is_stored = world.server.files().await.iter().any(|(path, _)| path.contains("_manifests"));
+        assert_eq!(is_stored, stored > 0);
+    }
+    refuses.store(false, Ordering::Relaxed);
 }
 
 /// Fails if an answer is what the upstream said of another repository.

@@ -71,6 +71,17 @@ impl StoredBytes {
         })
     }
 
+    /// Whether the caches may store so many more bytes in the repository: up to 105 % of their bounds.
+    pub fn has_room(&self, name: &RepositoryName, bytes: u64, bounds: &Eviction) -> bool {
+        let Some(index) = self.prefixes.index_of(name) else { return true };
+        let below =
+            self.prefixes.iter().nth(index).and_then(|prefix| bounds.max_bytes_below.get(prefix).copied());
+        let bounded = [(&self.counts[index], below), (self.all_counts(), bounds.max_bytes)];
+        bounded.into_iter().all(|(count, bound)| {
+            bound.is_none_or(|bound| count.bytes().saturating_add(bytes) <= bound.saturating_add(bound / 20))
+        })
+    }
+
     /// Takes over what another process has counted, if that began later than the count that is known.
     pub fn learn(&self, last: &LastRun) {
         let Some(begun) = last.caches_begun() else { return };

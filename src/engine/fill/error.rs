@@ -55,6 +55,10 @@ pub enum UnstoredReason {
     Full,
     /// The registry or its store is read-only.
     ReadOnly,
+    /// The registry takes no content at the moment, such as when too little space is free.
+    Refused,
+    /// The caches have more than their bound, and it would become more still.
+    Bound,
     /// A call of the store took longer than [`write_timeout`](crate::fill::FillOptions::write_timeout).
     Timeout,
     /// Any other failure.
@@ -92,13 +96,16 @@ impl FillError {
 
 impl UnstoredReason {
     /// All reasons, each at its index.
-    pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::Timeout, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::ReadOnly, Self::Refused, Self::Bound, Self::Timeout, Self::Failed];
 
     /// The reason as a label of metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::ReadOnly => "readonly",
+            Self::Refused => "refused",
+            Self::Bound => "bound",
             Self::Timeout => "timeout",
             Self::Failed => "failed",
         }
@@ -110,11 +117,18 @@ impl std::fmt::Display for UnstoredReason {
         f.write_str(match self {
             Self::Full => "the store is full",
             Self::ReadOnly => "the registry is read-only",
+            Self::Refused => "the registry takes no content at the moment, as `/debug/health` says",
+            Self::Bound => "the caches have more than their `maxsize`",
             Self::Timeout => "the store took too long",
             Self::Failed => "the store failed",
         })
     }
 }
+
+/// The store was not asked to take it.
+#[derive(Debug, thiserror::Error)]
+#[error("the store was not asked to take it")]
+pub(super) struct NotAsked;
 
 /// A call of the store took too long.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@
 //! Absent on purpose: upstreams and their errors (a [`FillSource`] resumes by itself), which repository may have which blob,
 //! blobs that are here already, events.
 
+mod admission;
 mod client;
 mod error;
 mod link;
@@ -23,6 +24,7 @@ mod store;
 mod table;
 mod transfer;
 
+pub use admission::Admission;
 pub use client::Fill;
 pub use error::{FillError, UnstoredReason};
 pub use source::FillSource;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::FillError;
+use super::error::NotAsked;
 use super::progress::{Part, Place};
 use super::spool::SpoolWriter;
 use super::store::StoreWriter;
+use super::{FillError, UnstoredReason};
 use crate::oci::Digest;
 use crate::upload::hash::UploadHash;
 use crate::{BlobInfo, Repository};
@@ -35,13 +36,19 @@ pub(super) struct SinkOptions {
     pub(super) len: Option<u64>,
     pub(super) spool: PathBuf,
     pub(super) write_timeout: Duration,
+    /// Why the store must not take it.
+    pub(super) refused: Option<UnstoredReason>,
 }
 
 impl Sink {
     /// Opens a staged file, and a spool if that has no view. Fails if there is neither.
     pub(super) async fn open(options: SinkOptions) -> Result<Self, FillError> {
-        let SinkOptions { repository, digest, len, spool, write_timeout } = options;
-        let (store, unstored) = match StoreWriter::open(repository, &digest, len, write_timeout).await {
+        let SinkOptions { repository, digest, len, spool, write_timeout, refused } = options;
+        let opened = match refused {
+            Some(reason) => Err(FillError::Unstored(reason, Arc::new(NotAsked))),
+            None => StoreWriter::open(repository, &digest, len, write_timeout).await,
+        };
+        let (store, unstored) = match opened {
             Ok(store) => (Some(store), None),
             Err(error) => (None, Some(error)),
         };

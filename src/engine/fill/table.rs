@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admission;
 use super::client::{Client, Fill, NO_TRANSFER};
 use super::progress::Progress;
 use super::statistics::Counters;
 use super::transfer::Transfer;
-use super::{FillError, FillSource, FillStatistics};
+use super::{FillError, FillSource, FillStatistics, UnstoredReason};
 use crate::oci::{Digest, RepositoryName};
 use crate::{BlobInfo, Repository};
 
@@ -31,6 +32,8 @@ pub struct FillOptions {
     pub write_timeout: Duration,
     /// The most transfers without a client. Of more, the one with the fewest bytes is given up.
     pub max_orphans: usize,
+    /// When the store takes nothing more.
+    pub admission: Admission,
 }
 
 /// The running transfers of a process. Clones share them.
@@ -76,7 +79,12 @@ struct Running {
 
 impl Default for FillOptions {
     fn default() -> Self {
-        Self { spool: None, write_timeout: Duration::from_secs(30), max_orphans: 16 }
+        Self {
+            spool: None,
+            write_timeout: Duration::from_secs(30),
+            max_orphans: 16,
+            admission: Admission::default(),
+        }
     }
 }
 
@@ -186,6 +194,11 @@ impl Fills {
         table.running.insert(key.clone(), running);
         self.0.tasks.spawn(transfer.run(Box::new(open)));
         Fill::new(Client::new(self.0.clone(), key, id), progress, repository)
+    }
+
+    /// Why the store must not take so many bytes for the repository; `None` if it may.
+    pub fn refusal(&self, repository: &Repository, bytes: u64) -> Option<UnstoredReason> {
+        self.0.options.admission.refusal(repository, bytes)
     }
 
     /// Whether a transfer of `digest` from `group` is running.

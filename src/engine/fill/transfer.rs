@@ -67,6 +67,7 @@ impl Transfer {
             len: expected,
             spool: options.spool.clone().unwrap_or_else(std::env::temp_dir),
             write_timeout: options.write_timeout,
+            refused: options.admission.refusal(&self.repository, expected.unwrap_or_default()),
         });
         let sink = sink.insert(whole(opened).await?);
         self.until_stopped(self.receive(source, expected, sink)).await

@@ -157,7 +157,7 @@ impl Setting {
 }
 
 pub(super) fn options() -> FillOptions {
-    FillOptions { spool: None, write_timeout: Duration::from_secs(60), max_orphans: 16 }
+    FillOptions { write_timeout: Duration::from_secs(60), ..FillOptions::default() }
 }
 
 /// A directory in which no spool can be made.
