@@ -64,6 +64,14 @@ pub(crate) async fn remove(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Re
     delete_durably(driver, vec![path.clone()], &[path], Deadline::NONE).await
 }
 
+/// Removes a file of the layout that is seldom there.
+pub(crate) async fn remove_if_any(driver: &Arc<dyn StorageDriver>, entry: &Entry) -> Result<()> {
+    match driver.exists(&entry.path()).await? {
+        true => remove(driver, entry).await,
+        false => Ok(()),
+    }
+}
+
 /// Deletes `paths` before the deadline, and makes the deletion of `files` among them durable, even after an error: a retry no
 /// longer finds the files that the first attempt removed, so it would not sync them.
 pub(crate) async fn delete_durably(

@@ -40,7 +40,7 @@ impl Sent {
 
 impl CopyTarget {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { store: StoreTarget::new(registry), sent: Mutex::default() }
+        Self { store: StoreTarget::of_upstream(registry), sent: Mutex::default() }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{Error, Result, Target};
 #[derive(Clone, Debug)]
 pub struct StoreTarget {
     registry: Registry,
+    /// Whether what comes into caches is their upstream's.
+    is_of_upstream: bool,
     /// Blobs that are being stored.
     uploads: TaskTracker,
 }
@@ -23,10 +25,19 @@ pub struct StoreTarget {
 impl StoreTarget {
     /// The store of a registry, which must not be read-only.
     pub fn new(registry: Registry) -> Self {
+        Self::with(registry, false)
+    }
+
+    /// The same, for what an upstream has sent: a collection may evict what comes into caches.
+    pub fn of_upstream(registry: Registry) -> Self {
+        Self::with(registry, true)
+    }
+
+    fn with(registry: Registry, is_of_upstream: bool) -> Self {
         let uploads = TaskTracker::new();
         // Only of a closed one the end can be waited for; it takes tasks nevertheless.
         uploads.close();
-        Self { registry, uploads }
+        Self { registry, is_of_upstream, uploads }
     }
 
     /// Makes a blob of the repository `from`, or else of any, visible in another; `false` if there is none of this length.
@@ -146,7 +157,11 @@ impl Target for StoreTarget {
             tags: manifest.tags,
             left_out: manifest.left_out,
         };
-        self.at(repository).manifests().put(put).await?;
+        let manifests = self.at(repository).manifests();
+        match self.is_of_upstream && self.registry.caches().contains(repository) {
+            true => manifests.put_fetched(put).await?,
+            false => manifests.put(put).await?,
+        };
         Ok(true)
     }
 

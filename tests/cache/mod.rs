@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod mapping;
 mod pair;
+mod reconfigured;
 mod replicas;
 pub(crate) mod support;
 mod tags;

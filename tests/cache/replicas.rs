@@ -9,7 +9,7 @@ use sampan_engine::gc;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
-use super::pair::{Pair, Replica, evicting};
+use super::pair::{CACHE_GRACE, GRACE, Pair, Replica, evicting};
 use super::support::clean;
 use crate::support::Answer;
 use crate::support::hostile_server::Gate;
@@ -154,6 +154,32 @@ async fn one_evicts_what_the_other_is_serving() {
         assert_eq!(replica.blob(digest).await.expect(200).body, content);
         pair.settle().await;
     }
+}
+
+/// As a copy on a schedule leaves blobs before the manifest, and a client that pulls by digest.
+#[tokio::test(start_paused = true)]
+async fn a_blob_whose_manifest_is_still_to_come_has_the_whole_grace_period() {
+    let pair = Pair::new().await;
+    let (waiting, evicted) = (noise(SIZE), noise(SIZE / 2));
+    let digest = pair.upstream.blob("app", waiting);
+    let image = pair.upstream.image("app", "latest", &[&evicted]);
+    let [one, _] = &pair.replicas;
+    one.manifest("latest").await.expect(200);
+    for digest in [&digest, &image.blobs[1]] {
+        one.blob(digest).await.expect(200);
+        pair.settle().await;
+    }
+    pair.advance(CACHE_GRACE + (GRACE - CACHE_GRACE) / 2).await;
+    let report = pair.collect(0, &evicting(None, Some(0))).await;
+    assert_eq!(report.evicted.size.count, 1);
+    let data = |digest: &Digest| Entry::Blob(digest.clone()).path().to_string();
+    let (waiting, evicted) = (data(&digest), data(&image.blobs[1]));
+    assert_eq!(pair.count(|path| path == waiting).await, 1);
+    // That of an evicted manifest has the shorter one.
+    assert_eq!(pair.count(|path| path == evicted).await, 0);
+    pair.advance(GRACE).await;
+    pair.collect(0, &evicting(None, Some(0))).await;
+    assert_eq!(pair.count(|path| path == waiting).await, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,6 +175,7 @@ async fn an_index_before_its_children_and_artifacts_with_their_subject(ctx: Cont
     }
     let mut gone = files("hub/app", &[old_child, signed]);
     for manifest in [&older, &signature] {
+        gone.insert(Entry::Fetched(name("hub/app"), manifest.clone()).path());
         gone.insert(Entry::RevisionLink(name("hub/app"), manifest.clone()).path());
         gone.insert(Entry::Blob(manifest.clone()).path());
     }
@@ -259,6 +260,7 @@ async fn however_much_that_is(ctx: Context) -> Result<(), Failed> {
     ensure(matches!(result, Err(Error::TooMuch(_))), format_args!("the garbage went: {result:?}"))?;
     let gone = [
         Entry::RevisionLink(name("hub/app"), cached.clone()).path(),
+        Entry::Fetched(name("hub/app"), cached.clone()).path(),
         Entry::Blob(cached).path(),
         Entry::LayerLink(name("hub/app"), layer.clone()).path(),
         Entry::Blob(layer).path(),

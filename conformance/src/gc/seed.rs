@@ -78,12 +78,15 @@ impl Seed {
         })
     }
 
-    /// A manifest with its link.
+    /// A manifest with its link; in a cache, with the mark that it was fetched.
     #[track_caller]
     pub(super) fn manifest(&self, repository: &str, manifest: &Bytes) -> impl Done<Digest> {
         located(async move {
             let digest = self.blob(manifest).await?;
             self.revision(repository, &digest).await?;
+            if is_cache(repository) {
+                self.link(Entry::Fetched(name(repository), digest.clone()), &digest).await?;
+            }
             Ok(digest)
         })
     }
@@ -110,6 +113,11 @@ impl Seed {
     }
 }
 
+/// Whether the repository is a cache in the seeded stores.
+fn is_cache(repository: &str) -> bool {
+    ["hub/", "quay/"].iter().any(|prefix| repository.starts_with(prefix))
+}
+
 /// A written image.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
@@ -125,6 +133,9 @@ impl Image {
             Entry::RevisionLink(name(repository), self.manifest.clone()).path(),
             Entry::Blob(self.manifest.clone()).path(),
         ];
+        if is_cache(repository) {
+            files.push(Entry::Fetched(name(repository), self.manifest.clone()).path());
+        }
         for blob in &self.blobs {
             files.push(Entry::LayerLink(name(repository), blob.clone()).path());
             files.push(Entry::Blob(blob.clone()).path());

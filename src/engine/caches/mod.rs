@@ -13,6 +13,7 @@ mod use_table;
 
 pub use compared_tags::ComparedTags;
 pub use prefixes::CachePrefixes;
+pub(crate) use scheduler_state::scheduled_manifests;
 pub use stored_bytes::StoredBytes;
 pub use use_table::UseTable;
 pub(crate) use use_table::hour_of;

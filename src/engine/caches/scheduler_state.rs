@@ -31,30 +31,37 @@ const MANIFEST: u8 = 1;
 /// The longest file that is read, in bytes: some 200,000 entries.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Records when each manifest in the file was first used: `ttl` before Distribution would forget it. A file that is too long or
-/// cannot be read is left out, with a warning.
+/// Records when each manifest in the file was first used: `ttl` before Distribution would forget it.
 pub(super) async fn load(table: &UseTable, driver: &Arc<dyn StorageDriver>, ttl: Duration) -> Result<()> {
+    let Some((_, entries)) = scheduled_manifests(driver).await? else { return Ok(()) };
+    for (name, digest, expiry) in entries {
+        let first_used = expiry.checked_sub(ttl).unwrap_or(SystemTime::UNIX_EPOCH);
+        table.raise(key(&name, &digest), hour_of(first_used));
+    }
+    Ok(())
+}
+
+/// When the file was written, and its manifests with the time at which Distribution would forget each. A file that is too long or
+/// cannot be read is left out, with a warning.
+pub(crate) async fn scheduled_manifests(
+    driver: &Arc<dyn StorageDriver>,
+) -> Result<Option<(SystemTime, Vec<(String, Digest, SystemTime)>)>> {
     let path = layout::scheduler_state();
-    let Some(file) = driver.stat_if_any(&path).await? else { return Ok(()) };
+    let Some(file) = driver.stat_if_any(&path).await? else { return Ok(None) };
     let entries = match file.size_bytes > MAX_BYTES {
         true => Err(format!("it has {} bytes", file.size_bytes)),
         false => {
-            let Some(content) = driver.get_content_if_any(&path).await? else { return Ok(()) };
+            let Some(content) = driver.get_content_if_any(&path).await? else { return Ok(None) };
             on_blocking_pool(move || parse(&content)).await.map_err(|error| error.to_string())
         }
     };
     match entries {
-        Ok(entries) => {
-            for (name, digest, expiry) in entries {
-                let first_used = expiry.checked_sub(ttl).unwrap_or(SystemTime::UNIX_EPOCH);
-                table.raise(key(&name, &digest), hour_of(first_used));
-            }
-        }
+        Ok(entries) => Ok(Some((file.modified, entries))),
         Err(reason) => {
             tracing::warn!(%path, %reason, "{path} of Distribution cannot be read, and is left out: {reason}");
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 /// The manifests in the file, and when Distribution would forget each. Entries that make no sense are left out.

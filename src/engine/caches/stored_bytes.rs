@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
+
 use super::CachePrefixes;
 use crate::clock::millis;
 use crate::gc::{CacheSize, Eviction, LastRun};
@@ -19,7 +21,12 @@ pub struct StoredBytes {
     counts: Vec<Count>,
     /// When the counting collection began, in milliseconds since 1970; 0 before the first.
     counted_ms: AtomicU64,
+    /// Caches with images that were pushed, by the last warning of them. A plain mutex: held to compare and replace.
+    pushed: Mutex<Vec<RepositoryName>>,
 }
+
+/// How many repositories a warning names.
+const SHOWN: usize = 10;
 
 #[derive(Debug, Default)]
 struct Count {
@@ -32,7 +39,7 @@ impl StoredBytes {
     /// Nothing is counted yet.
     pub(crate) fn new(prefixes: CachePrefixes) -> Self {
         let counts = (0..=prefixes.iter().count()).map(|_| Count::default()).collect();
-        Self { prefixes, counts, counted_ms: AtomicU64::new(0) }
+        Self { prefixes, counts, counted_ms: AtomicU64::new(0), pushed: Mutex::default() }
     }
 
     /// Adds a blob or manifest of so many bytes that was fetched into the repository. Nothing is added for a repository that
@@ -100,6 +107,20 @@ impl StoredBytes {
             count.counted.store(size.bytes, Ordering::Relaxed);
             count.added.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Warns of caches with images that were pushed before a configuration named them caches; once, until these change.
+    pub(crate) fn warn_of_pushed(&self, names: Vec<RepositoryName>) {
+        let mut known = self.pushed.lock();
+        if !names.is_empty() && *known != names {
+            let shown: Vec<&str> = names.iter().take(SHOWN).map(RepositoryName::as_str).collect();
+            let more = if names.len() > SHOWN { " and more" } else { "" };
+            tracing::warn!(
+                "caches have images that did not come from an upstream, which are not evicted, nor counted: {}{more}",
+                shown.join(", ")
+            );
+        }
+        *known = names;
     }
 
     /// What was added until now, before a collection counts.

@@ -2,10 +2,10 @@
 
 use std::cell::OnceCell;
 
-use super::eviction::Reason;
+use super::eviction::VictimsIn;
 use super::graph::{ReferenceGraph, State};
 use super::interner::{Id, IdHashSet, IdMap, IdSet};
-use super::inventory::{Contents, Data, History, Inventory, Link};
+use super::inventory::{Age, Contents, Data, History, Inventory, Link};
 
 /// The live data and links of the whole store.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) enum Rule<'a> {
         delete_untagged: bool,
     },
     /// All manifests but these victims, whether or not they have a tag.
-    Cache(Option<&'a IdMap<Reason>>),
+    Cache(VictimsIn<'a>),
     /// Everything.
     Keep,
 }
@@ -127,11 +127,13 @@ impl<'a> Marker<'a> {
     fn mark(&self, live_data: &mut IdSet, young_data: &mut IdSet) -> RepositoryMarks {
         let is_kept = matches!(self.rule, Rule::Keep);
         let is_cache = matches!(self.rule, Rule::Cache(_));
-        // What a cache lacks is fetched again, so nothing is kept there for lack of knowledge.
-        let mut is_obscure = is_kept || (!is_cache && self.is_obscure());
+        // What a cache lacks is fetched again, so nothing is kept there for lack of knowledge: but for what was pushed.
+        let is_mixed = is_cache && self.contents.has_pushed();
+        let mut is_obscure = is_kept || ((!is_cache || is_mixed) && self.is_obscure());
         let mut live = self.reach(is_obscure);
+        let may_return = |id: Id| self.is_gone(id) && !(is_cache && self.contents.is_fetched(id));
         // A push or a copy brings the manifest back, and it may refer to anything.
-        if !is_obscure && !is_cache && live.manifests.iter().any(|id| self.is_gone(*id)) {
+        if !is_obscure && (!is_cache || is_mixed) && live.manifests.iter().any(|id| may_return(*id)) {
             is_obscure = true;
             live = self.reach(is_obscure);
         }
@@ -145,17 +147,23 @@ impl<'a> Marker<'a> {
         for id in manifests.iter().chain(&needed) {
             live_data.insert(*id);
         }
+        let mut explained = None;
         let mut keep = |link: &Link| {
             let is_live = is_obscure || needed.contains(&link.id);
+            let mut waits = || {
+                let explained = explained.get_or_insert_with(|| self.explained());
+                !explained.contains(&link.id)
+            };
+            let is_young = link.is_young() || (!is_live && link.age == Age::OldInCache && waits());
             if is_live {
                 live_data.insert(link.id);
-            } else if link.is_young() {
+            } else if is_young {
                 young_data.insert(link.id);
             }
-            is_live || link.is_young()
+            is_live || is_young
         };
         let layers = self.contents.layers.iter().map(&mut keep).collect();
-        let dangling = if is_cache { Vec::new() } else { self.dangling() };
+        let dangling = if is_cache && !is_mixed { Vec::new() } else { self.dangling() };
         RepositoryMarks { revisions, layers, is_obscure, dangling, is_kept, is_cache }
     }
 
@@ -179,9 +187,25 @@ impl<'a> Marker<'a> {
         live
     }
 
+    /// What any manifest of the repository refers to, victims of this collection included.
+    fn explained(&self) -> IdHashSet {
+        let mut explained = IdHashSet::default();
+        for link in &self.contents.revisions {
+            let references = self.graph.get(link.id).map(|reading| &*reading.references).unwrap_or_default();
+            explained.extend(references.iter().filter_map(|reference| self.contents.resolve(*reference)));
+        }
+        if let Rule::Cache(victims) = self.rule {
+            explained.extend(victims.data.into_iter().flatten());
+        }
+        explained
+    }
+
     fn is_obscure(&self) -> bool {
-        let obscure =
-            |id| matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Unreadable(_)));
+        let is_cache = matches!(self.rule, Rule::Cache(_));
+        let obscure = |id| {
+            matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Unreadable(_)))
+                && !(is_cache && self.contents.is_fetched(id))
+        };
         self.contents.obscure
             || self.contents.revisions.iter().any(|link| obscure(link.id))
             || self.has_obscure_reference()
@@ -202,15 +226,19 @@ impl<'a> Marker<'a> {
 
     fn roots(&self, is_obscure: bool) -> Vec<Id> {
         let revisions = self.contents.revisions.iter();
-        if is_obscure {
+        // What came from an upstream may go all the same; the layers of the repository stay.
+        if is_obscure && !matches!(self.rule, Rule::Cache(_)) {
             return revisions.map(|link| link.id).chain(self.tagged()).collect();
         }
         let delete_untagged = match self.rule {
             Rule::Keep => false,
             Rule::Ordinary { delete_untagged } => delete_untagged,
             Rule::Cache(victims) => {
-                let is_victim =
-                    |id: Id| victims.is_some_and(|victims| victims.contains_key(&id)) || self.is_gone(id);
+                let is_victim = |id: Id| {
+                    let is_chosen = victims.manifests.is_some_and(|victims| victims.contains_key(&id));
+                    // A client may have pushed it since.
+                    (is_chosen || self.is_gone(id)) && self.contents.is_fetched(id)
+                };
                 let stays = |link: &Link| {
                     link.is_young() || self.contents.in_snapshots.contains(&link.id) || !is_victim(link.id)
                 };

@@ -7,7 +7,7 @@ use sampan_driver::FileInfo;
 
 use super::graph::{ReferenceGraph, State};
 use super::interner::{DigestInterner, Id, IdHashSet, IdMap, IdSet};
-use super::inventory::{Attached, Contents, Data, Inventory};
+use super::inventory::{Age, Attached, Contents, Data, Inventory};
 use super::mark::{Marks, RepositoryMarks};
 use super::report::Amount;
 use crate::oci::{RepositoryName, Tag};
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) aliases: Vec<DeadAlias>,
     /// Data that would be garbage if they were older.
     pub(super) young: Amount,
+    /// Marks that manifests were fetched, of `revisions` and of manifests without a link.
+    pub(super) marks: Vec<(RepositoryName, Id)>,
     /// With their sizes in bytes.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
@@ -139,6 +141,7 @@ impl Plan {
         let dead_revisions =
             contents.revisions.iter().map(|link| link.id).filter(|id| !live_revisions.contains(id));
         let dead_revisions: Vec<Id> = dead_revisions.collect();
+        let dead: IdHashSet = dead_revisions.iter().copied().collect();
         let dead_layers = contents.layers.iter().map(|link| link.id).filter(|id| !live_layers.contains(id));
         self.layers.extend(dead_layers.map(|id| (name.clone(), id)));
 
@@ -176,9 +179,10 @@ impl Plan {
                 dead.push((name.clone(), canonical));
             }
         }
-        for history in &contents.tags {
-            let is_deleted =
-                marks.is_cache && history.current.is_some_and(|id| !live_revisions.contains(&id));
+        for (place, history) in contents.tags.iter().enumerate() {
+            let is_deleted = marks.is_cache
+                && history.current.is_some_and(|id| !live_revisions.contains(&id))
+                && marks.dangling.binary_search(&place).is_err();
             match history.current {
                 Some(id) if is_deleted => self.tags.push((name.clone(), history.tag.clone(), id)),
                 _ => left += usize::from(history.is_current),
@@ -202,6 +206,11 @@ impl Plan {
                 _ => left += 1,
             }
         }
+        let old = contents
+            .marks
+            .iter()
+            .filter(|(id, age)| !live_revisions.contains(*id) && (dead.contains(*id) || **age == Age::Old));
+        self.marks.extend(old.map(|(id, _)| (name.clone(), *id)));
         let linked = Linked { live: &live_revisions, dead: &dead_revisions };
         left += self.add_referrers(contents, marks, data, graph, linked);
         self.revisions.extend(referring_first(&dead_revisions, contents, graph).map(|id| (name.clone(), id)));

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 
 use super::context::Context;
-use super::eviction::{Scope, Victims, choose};
+use super::eviction::{Scheduled, Scope, Victims, choose};
 use super::graph::{ReadOptions, ReferenceGraph};
 use super::interner::{Id, IdSet};
 use super::inventory::{Contents, Data, Inventory};
@@ -23,6 +23,8 @@ pub(super) struct References {
     /// Content whose data a verification has moved aside, once it is known.
     moved_aside: Option<Vec<Id>>,
     snapshots: Snapshots,
+    /// What Distribution's cache fetched, once it is known.
+    scheduled: Option<Scheduled>,
     /// Data that stay although no link leads to them, once they are known.
     kept: Option<IdSet>,
     /// The manifests of caches that the collection evicts.
@@ -45,6 +47,12 @@ impl References {
         let (driver, options) = (cx.driver(), cx.options);
         self.snapshots.read(cx).await?;
         self.snapshots.mark(inventory);
+        if cx.options.evict.is_some() && self.scheduled.is_none() {
+            self.scheduled = Some(Scheduled::read(cx).await?);
+        }
+        if let Some(scheduled) = &self.scheduled {
+            scheduled.mark(inventory);
+        }
         let Context { ids, pacer, .. } = cx;
         let known = (&mut self.tagged, &self.data);
         let unreadable = links::read(driver, inventory, known, ids, (options, &self.victims), pacer).await?;
@@ -85,7 +93,9 @@ impl References {
         let (caches, delete_untagged) = (cx.registry.caches(), cx.options.delete_untagged);
         let mut marks = mark(inventory, &self.data, &self.graph, is_blank, |contents| {
             match (caches.contains(&contents.name), cx.options.scope) {
-                (true, _) if cx.options.evict.is_some() => Rule::Cache(self.victims.of(&contents.name)),
+                (true, _) if cx.options.evict.is_some() && self.is_cache(contents) => {
+                    Rule::Cache(self.victims.in_repository(&contents.name))
+                }
                 // What was pulled by its digest alone has no tag.
                 (true, _) => Rule::Ordinary { delete_untagged: false },
                 (false, Scope::All) => Rule::Ordinary { delete_untagged },
@@ -94,6 +104,11 @@ impl References {
         });
         self.kept.iter().for_each(|kept| marks.data.add_all(kept));
         marks
+    }
+
+    /// Whether anything in the repository came from an upstream, what was just evicted included.
+    fn is_cache(&self, contents: &Contents) -> bool {
+        contents.has_fetched() || self.victims.in_repository(&contents.name).data.is_some()
     }
 
     /// Marks what is live, if untagged manifests are deleted in the repositories that `delete_untagged` selects.

@@ -57,6 +57,8 @@ impl<'a, 'c> Sweep<'a, 'c> {
         for revisions in rounds(&plan.revisions, batch) {
             self.sweep_revisions(revisions).await?;
         }
+        let linked: HashSet<_> = plan.revisions.iter().collect();
+        self.delete_marks(plan.marks.iter().filter(|manifest| !linked.contains(manifest))).await?;
         self.sweep_misplaced_referrers(plan).await?;
         for manifests in rounds(&plan.unlinked_referrers(), batch) {
             self.sweep_referrers(manifests).await?;
@@ -89,6 +91,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
         let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
+        let marks: HashSet<_> = plan.marks.iter().collect();
         for batch in round.chunks(self.cx.batch()) {
             let dead: Vec<_> = batch.iter().filter(|revision| dead.contains(revision)).collect();
             self.sweep_tags_of(&plan, &dead).await?;
@@ -102,6 +105,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
             }
             self.delete_durably(&paths).await?;
             self.delete_referrers(&referrers, &dead).await?;
+            self.delete_marks(dead.iter().filter(|revision| marks.contains(**revision)).copied()).await?;
             self.report.manifests += dead.len() as u64;
             for (name, id) in &dead {
                 self.report.evicted.add_manifest(self.references.victims.reason(name, *id));
@@ -110,6 +114,13 @@ impl<'a, 'c> Sweep<'a, 'c> {
             self.withdraw_batch().await?;
         }
         Ok(())
+    }
+
+    /// Deletes marks of manifests that have no link any more.
+    async fn delete_marks(&mut self, marks: impl Iterator<Item = &(RepositoryName, Id)>) -> Result<()> {
+        let mark = |(name, id): &(RepositoryName, Id)| Entry::Fetched(name.clone(), self.cx.ids.digest(*id));
+        let paths: Vec<DriverPath> = marks.map(|manifest| mark(manifest).path()).collect();
+        self.delete(&paths).await
     }
 
     /// Deletes layer links first, then the data behind them.

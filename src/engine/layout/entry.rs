@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{
     ACCESS_TOKENS, CACHE_COMPARISONS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED,
     OWN, PURGES, REMOVED, REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK,
-    VERIFICATION, blob_directory, layer_directory, own, path, referrer_directory, revision_directory,
+    VERIFICATION, blob_directory, fetched_directory, layer_directory, own, path, referrer_directory,
+    revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -47,6 +48,8 @@ pub enum Entry {
     DamagedNote(Digest, u64),
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
+    /// The mark that a manifest of the repository was fetched from another registry. No client has pushed it.
+    Fetched(RepositoryName, Digest),
     /// The notice of a deletion that is about to remove a manifest with all its tags.
     ManifestRemoval(RepositoryName, Digest, Uuid),
     /// The marker of a store that a migration fills: which store it copies.
@@ -125,6 +128,7 @@ impl Entry {
             Self::DamagedNote(digest, ms) => {
                 format!("{DAMAGED}/{}/{}/{ms}/note", digest.algorithm(), digest.hex())
             }
+            Self::Fetched(name, digest) => fetched_directory(name, digest.algorithm()) + "/" + digest.hex(),
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
             Self::ManifestRemoval(name, digest, id) => {
                 let (algorithm, hex) = (digest.algorithm(), digest.hex());
@@ -228,6 +232,7 @@ impl Entry {
                 Some(Self::TagIndex(name, tag.parse().ok()?, digest(algorithm, hex)?))
             }
             ("_sampan", ["digests", tag]) => Some(Self::TagDigest(name, tag.parse().ok()?)),
+            ("_sampan", ["fetched", algorithm, hex]) => Some(Self::Fetched(name, digest(algorithm, hex)?)),
             ("_sampan", ["referrers", COMPLETE]) => Some(Self::ReferrersComplete(name)),
             ("_sampan", ["referrers", algorithm, hex, of, referrer]) => {
                 Some(Self::Referrer(name, digest(algorithm, hex)?, digest(of, referrer)?))
@@ -320,6 +325,7 @@ mod tests {
                 22 => Entry::Survey,
                 36 => Entry::StoreId,
                 37 => Entry::Reserve,
+                38 => Entry::Fetched(name, digest),
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),
                 25 => Entry::DamagedNote(digest, offset),

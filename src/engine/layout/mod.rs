@@ -10,6 +10,7 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link           a present or past target of the tag
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
 //!     _sampan/digests/<tag>                                  the digest of the tag's push, if that is no sha256 one
+//!     _sampan/fetched/<alg>/<hex>                            the manifest was fetched from another registry
 //!     _sampan/referrers/<alg>/<hex>/<alg>/<hex>              the second manifest is attached to the first by its `subject`
 //!     _sampan/referrers/complete                             there is such an entry for each attached manifest
 //!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
@@ -94,6 +95,10 @@ fn layer_directory(name: &RepositoryName, digest: &Digest) -> String {
 
 fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
     [REPOSITORIES, name.as_str(), "_manifests/revisions", digest.algorithm().as_str(), digest.hex()].join("/")
+}
+
+fn fetched_directory(name: &RepositoryName, algorithm: Algorithm) -> String {
+    [REPOSITORIES, name.as_str(), "_sampan/fetched", algorithm.as_str()].join("/")
 }
 
 fn referrer_directory(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> String {

@@ -18,6 +18,16 @@ pub(super) struct NewManifest<'a> {
     references: &'a References,
     /// The manifest that it is attached to.
     subject: Option<&'a Digest>,
+    origin: Origin,
+}
+
+/// Where a manifest comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// A client or a command stores it here.
+    Pushed,
+    /// Another registry, of which the repository is a cache.
+    Fetched,
 }
 
 impl<'a> NewManifest<'a> {
@@ -27,9 +37,10 @@ impl<'a> NewManifest<'a> {
         canonical: &'a Digest,
         digest: &'a Digest,
         references: &'a References,
+        origin: Origin,
     ) -> Self {
         let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
-        Self { canonical, digest, bytes, references, subject }
+        Self { canonical, digest, bytes, references, subject, origin }
     }
 }
 
@@ -93,7 +104,7 @@ impl ManifestStore {
         renews_everything: bool,
         is_linked_by_us: &mut bool,
     ) -> Result<Attempt> {
-        let NewManifest { canonical, digest, bytes, references, subject } = *new;
+        let NewManifest { canonical, digest, bytes, references, subject, origin } = *new;
         let name = &self.repository.name;
         let revision = Entry::RevisionLink(name.clone(), canonical.clone());
         // If no run is active, and this check is still fresh at the end, nothing can have vanished.
@@ -125,6 +136,11 @@ impl ManifestStore {
             }
         }
         *is_linked_by_us |= !was_linked;
+        let mark = Entry::Fetched(name.clone(), canonical.clone());
+        if origin == Origin::Pushed && !*is_linked_by_us {
+            // What was only fetched is what a client relies on from here on.
+            link::remove_if_any(self.driver(), &mark).await?;
+        }
         if digest != canonical {
             let alias = Entry::RevisionLink(name.clone(), digest.clone());
             files.push(link::file(&alias, canonical));
@@ -134,6 +150,10 @@ impl ManifestStore {
             files.push(referrers.file(subject, canonical));
         }
         files.push(link::file(&revision, canonical));
+        if origin == Origin::Fetched && *is_linked_by_us {
+            // Last: a crash before it leaves a manifest that no collection evicts, never a mark on one that a client pushes.
+            files.push(link::file(&mark, canonical));
+        }
         self.put_files(canonical, &files).await?;
         if let Some(subject) = subject {
             // A deletion of the same manifest may have removed the entry meanwhile.

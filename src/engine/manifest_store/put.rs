@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::ManifestStore;
-use super::commit::NewManifest;
+use super::commit::{NewManifest, Origin};
 use super::references::References;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
@@ -72,6 +72,20 @@ impl ManifestStore {
     /// stored then.
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.manifest.put", skip_all)]
     pub async fn put(&self, put: PutManifest) -> Result<PutOutcome> {
+        self.put_from(put, Origin::Pushed).await
+    }
+
+    /// As [`put`](Self::put), for a manifest that a schedule copies from another registry into its cache: a collection may
+    /// evict it, unless it was here before.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub async fn put_fetched(&self, put: PutManifest) -> Result<PutOutcome> {
+        self.put_from(put, Origin::Fetched).await
+    }
+
+    async fn put_from(&self, put: PutManifest, origin: Origin) -> Result<PutOutcome> {
         let registry = &self.repository.registry;
         let _write = registry.begin_write()?;
         let (size_bytes, limit) = (put.bytes.len() as u64, registry.limits().manifest_size_bytes);
@@ -92,7 +106,7 @@ impl ManifestStore {
         check_listed(&manifest).map_err(Error::ManifestInvalid)?;
         let tags: Vec<&Tag> = put.reference.tag().into_iter().chain(&put.tags).collect();
         let references = References::of(&manifest, &registry.inner.validation, &put.left_out)?;
-        let new = NewManifest::new(&manifest, &put.bytes, &canonical, &digest, &references);
+        let new = NewManifest::new(&manifest, &put.bytes, &canonical, &digest, &references, origin);
         self.store_and_tag(&new, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;
         let media_type = self.note_stored(&canonical, &manifest, put.bytes).await;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::commit::NewManifest;
+use super::commit::{NewManifest, Origin};
 use super::references::References;
 use super::{ManifestStore, Stored};
 use crate::oci::{Digest, Manifest, Tag};
@@ -23,7 +23,8 @@ pub struct CachedPut {
 
 impl ManifestStore {
     /// Stores a manifest in a cache: bytes, then revision link, then tags. What it refers to may be missing, and the rules for
-    /// pushes do not apply: the client that asked gets what the other registry has. No event.
+    /// pushes do not apply: the client that asked gets what the other registry has. No event. A manifest that was not here
+    /// gets a mark: collections evict no other.
     ///
     /// # Errors
     ///
@@ -50,7 +51,7 @@ impl ManifestStore {
         let manifest = Manifest::parse(&bytes, Some(&media_type)).map_err(Error::ManifestInvalid)?;
         super::put::check_listed(&manifest).map_err(Error::ManifestInvalid)?;
         let references = References::none(&manifest);
-        let new = NewManifest::new(&manifest, &bytes, &canonical, &digest, &references);
+        let new = NewManifest::new(&manifest, &bytes, &canonical, &digest, &references, Origin::Fetched);
         let tags: Vec<&Tag> = tags.iter().collect();
         self.store_and_tag(&new, &tags).await?;
         self.repository.tags().note_pushed_digest(&tags, &digest).await?;

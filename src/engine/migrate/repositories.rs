@@ -62,7 +62,7 @@ pub(super) struct Files {
     pub(super) layers: Vec<Digest>,
     pub(super) revisions: Vec<Digest>,
     pub(super) history: Vec<(Tag, Digest)>,
-    /// Entries of the index of referrers.
+    /// Entries of the index of referrers, and marks of fetched manifests.
     pub(super) referrers: Vec<Entry>,
     /// The index of referrers is complete.
     pub(super) has_index: bool,
@@ -245,7 +245,7 @@ impl InBoth {
                 files.into_iter().for_each(|files| files.history.push((tag.clone(), digest.clone())));
             }
             Some(Entry::TagDigest(_, tag)) => self.digests.push(TagInBoth::of(tag, pair)),
-            Some(entry @ Entry::Referrer(..)) => {
+            Some(entry @ (Entry::Referrer(..) | Entry::Fetched(..))) => {
                 files.into_iter().for_each(|files| files.referrers.push(entry.clone()));
             }
             Some(Entry::ReferrersComplete(_)) => files.into_iter().for_each(|files| files.has_index = true),

@@ -106,7 +106,7 @@ impl CacheClient {
             left_out,
         };
         let begun = Instant::now();
-        here.manifests().put(put).await?;
+        here.manifests().put_fetched(put).await?;
         let found = here.manifests().get(&ware.digest().into()).await;
         match found {
             Ok(stored) if stored.bytes == ware.bytes => Ok(()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Result;
 use super::super::context::Context;
 use super::super::graph::{ReferenceGraph, State};
-use super::super::interner::{Id, IdMap, IdSet};
+use super::super::interner::{Id, IdHashSet, IdMap, IdSet};
 use super::super::inventory::{Contents, Data, Inventory};
 use super::super::mark::{Rule, mark_data};
 use super::Scope;
@@ -34,12 +34,19 @@ pub(in crate::gc) async fn choose(
     if caches.is_empty() {
         return Ok(victims);
     }
-    let mut candidates = Vec::new();
+    let (mut candidates, mut left, mut with_pushed) = (Vec::new(), kept, Vec::new());
     for (place, contents) in inventory.repositories.iter().enumerate() {
         let Some(prefix) = caches.index_of(&contents.name) else { continue };
         cx.pacer.tick().await?;
-        let own = own_uses(cx, contents);
-        for used in last_uses(contents, graph, &own) {
+        let pushed = pushed(contents, graph);
+        if !pushed.is_empty() {
+            with_pushed.push(contents.name.clone());
+        }
+        for id in &pushed {
+            references(contents, graph, *id).for_each(|id| _ = left.insert(id));
+        }
+        let own = own_uses(cx, contents, &pushed);
+        for used in last_uses(contents, graph, &own).into_iter().filter(|used| !pushed.contains(&used.id)) {
             let is_lost = !graph.is_blank()
                 && graph
                     .get(used.id)
@@ -61,7 +68,7 @@ pub(in crate::gc) async fn choose(
         Scope::All => Rule::Ordinary { delete_untagged },
         Scope::Caches => Rule::Keep,
     });
-    elsewhere.add_all(&kept);
+    elsewhere.add_all(&left);
     let young = inventory.repositories.iter().flat_map(|contents| young_layers(contents, caches)).collect();
     let mut needs = Needs { repositories: &inventory.repositories, data, graph, elsewhere, young };
     // Of what was used in the same hour, an index comes before its children: the sort is stable.
@@ -76,12 +83,44 @@ pub(in crate::gc) async fn choose(
     cx.pacer.tick().await?;
     note_data(&inventory.repositories, graph, &mut victims);
     victims.sizes = sizes(&mut needs, &candidates, caches);
+    cx.registry.cache_bytes().warn_of_pushed(with_pushed);
     Ok(victims)
 }
 
-/// The hour of the last use of each manifest: the recorded one; otherwise that in which the manifest was stored or the recording
-/// began.
-fn own_uses(cx: &Context<'_>, contents: &Contents) -> IdMap<u32> {
+/// The manifests of a cache that its upstream did not give, with those that they refer to and that are attached to them.
+fn pushed(contents: &Contents, graph: &ReferenceGraph) -> IdHashSet {
+    let mut todo: Vec<Id> =
+        contents.revisions.iter().map(|link| link.id).filter(|id| !contents.is_fetched(*id)).collect();
+    let mut pushed = IdHashSet::default();
+    if todo.is_empty() {
+        return pushed;
+    }
+    let mut referring: IdMap<Vec<Id>> = IdMap::default();
+    for link in &contents.revisions {
+        let subject = graph.get(link.id).and_then(|reading| reading.subject);
+        if let Some(subject) = subject.and_then(|subject| contents.resolve(subject)) {
+            referring.entry(subject).or_default().push(link.id);
+        }
+    }
+    let linked: IdHashSet = contents.revisions.iter().map(|link| link.id).collect();
+    while let Some(id) = todo.pop() {
+        if linked.contains(&id) && pushed.insert(id) {
+            todo.extend(references(contents, graph, id));
+            todo.extend(referring.get(&id).into_iter().flatten());
+        }
+    }
+    pushed
+}
+
+/// The manifest, and what it refers to.
+fn references(contents: &Contents, graph: &ReferenceGraph, id: Id) -> impl Iterator<Item = Id> {
+    let references = graph.get(id).map(|reading| &*reading.references).unwrap_or_default();
+    std::iter::once(id).chain(references.iter().filter_map(|reference| contents.resolve(*reference)))
+}
+
+/// The hour of the last use of each manifest but those that were pushed: the recorded one; otherwise that in which the manifest was
+/// stored or the recording began.
+fn own_uses(cx: &Context<'_>, contents: &Contents, pushed: &IdHashSet) -> IdMap<u32> {
     let uses = cx.registry.cache_uses();
     let since = hour_of(uses.since());
     let hour = |place: usize, id: Id| {
@@ -90,7 +129,7 @@ fn own_uses(cx: &Context<'_>, contents: &Contents) -> IdMap<u32> {
         // A store whose clock is ahead dates nothing in the future for long.
         stored.max(used)
     };
-    let links = contents.revisions.iter().enumerate();
+    let links = contents.revisions.iter().enumerate().filter(|(_, link)| !pushed.contains(&link.id));
     let own = links.map(|(place, link)| match link.is_young() || contents.in_snapshots.contains(&link.id) {
         true => (link.id, ALWAYS),
         false => (link.id, hour(place, link.id)),
@@ -157,13 +196,14 @@ fn young_layers(contents: &Contents, caches: &CachePrefixes) -> impl Iterator<It
 fn note_data(repositories: &[Contents], graph: &ReferenceGraph, victims: &mut Victims) {
     for contents in repositories {
         let Some(ids) = victims.by_repository.get(&contents.name) else { continue };
+        let mut needed = IdHashSet::default();
         for (id, reason) in ids {
-            let references = graph.get(*id).map(|reading| &*reading.references).unwrap_or_default();
-            let references = references.iter().filter_map(|reference| contents.resolve(*reference));
-            for id in std::iter::once(*id).chain(references) {
+            for id in references(contents, graph, *id) {
                 victims.data.entry(id).or_insert(*reason);
+                needed.insert(id);
             }
         }
+        victims.data_in.insert(contents.name.clone(), needed);
     }
 }
 

@@ -15,7 +15,8 @@ pub struct Eviction {
     /// The most bytes of the caches below a prefix, likewise: of blobs that only those need.
     pub max_bytes_below: HashMap<String, u64>,
     /// Younger links in caches stay. It may be shorter than the grace period of a collection, since no client pushes into a
-    /// cache.
+    /// cache. A layer link that no manifest of its repository explains has that of the collection all the same: a copy on a
+    /// schedule stores the manifest last, and a large image takes hours.
     pub grace: Duration,
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::interner::{Id, IdMap};
+use super::super::interner::{Id, IdHashSet, IdMap};
 use super::super::report::Amount;
 use crate::oci::RepositoryName;
 
@@ -14,8 +14,18 @@ pub(in crate::gc) struct Victims {
     pub(super) by_repository: HashMap<RepositoryName, IdMap<Reason>>,
     /// What they need, themselves included: the reason of the first that needs it.
     pub(super) data: IdMap<Reason>,
+    /// The same in each repository.
+    pub(super) data_in: HashMap<RepositoryName, IdHashSet>,
     /// What the caches store without them.
     pub(in crate::gc) sizes: Vec<CacheSize>,
+}
+
+/// The victims in one repository.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::gc) struct VictimsIn<'a> {
+    pub(in crate::gc) manifests: Option<&'a IdMap<Reason>>,
+    /// What they need.
+    pub(in crate::gc) data: Option<&'a IdHashSet>,
 }
 
 /// Why a manifest is evicted.
@@ -53,6 +63,11 @@ impl Victims {
     /// The victims in a repository, if there are any.
     pub(in crate::gc) fn of(&self, name: &RepositoryName) -> Option<&IdMap<Reason>> {
         self.by_repository.get(name)
+    }
+
+    /// The same, and what they need.
+    pub(in crate::gc) fn in_repository(&self, name: &RepositoryName) -> VictimsIn<'_> {
+        VictimsIn { manifests: self.of(name), data: self.data_in.get(name) }
     }
 
     /// Whether there are none.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use sampan_driver::FileInfo;
 
 use super::super::cutoff::Cutoff;
-use super::super::interner::{DigestInterner, Id, IdHashSet, IdHasher};
+use super::super::interner::{DigestInterner, Id, IdHashSet, IdHasher, IdMap};
 use crate::layout::Entry;
 use crate::link;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -38,6 +38,10 @@ pub(in crate::gc) struct Contents {
     pub(in crate::gc) odd: Vec<Entry>,
     /// Links that stay, whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
     kept: [IdHashSet; 2],
+    /// Marks of manifests that were fetched from another registry.
+    pub(in crate::gc) marks: IdMap<Age>,
+    /// Manifests that Distribution's cache fetched, by the record of that.
+    pub(in crate::gc) scheduled: IdHashSet,
     /// Manifests that a snapshot has.
     pub(in crate::gc) in_snapshots: Arc<IdHashSet>,
     /// An unreadable file may refer to anything in the repository.
@@ -58,6 +62,9 @@ pub(in crate::gc) enum Age {
     Old,
     /// Younger than the grace period, or treated as such.
     Young,
+    /// Of a layer link in a cache: older than the grace period of caches, and younger than that of a push. It stays if no
+    /// manifest explains it, since the manifest of a copy comes last.
+    OldInCache,
     /// Only a listing showed the file, which shows neither its age nor whether it exists.
     Unknown,
     /// A listing showed the file, but it does not exist.
@@ -144,6 +151,8 @@ impl Contents {
             uploads: BTreeMap::new(),
             odd: Vec::new(),
             kept: Default::default(),
+            marks: IdMap::default(),
+            scheduled: IdHashSet::default(),
             in_snapshots: Arc::default(),
             obscure: false,
         }
@@ -171,7 +180,23 @@ impl Contents {
             && self.tags.is_empty()
             && self.referrers.is_empty()
             && !self.has_index
+            && self.marks.is_empty()
             && self.uploads.is_empty()
+    }
+
+    /// Whether a manifest was fetched from another registry, and no client has pushed it.
+    pub(in crate::gc) fn is_fetched(&self, id: Id) -> bool {
+        self.marks.contains_key(&id) || self.scheduled.contains(&id)
+    }
+
+    /// Whether the repository has manifests that were fetched, or had them a short while ago.
+    pub(in crate::gc) fn has_fetched(&self) -> bool {
+        !self.marks.is_empty() || !self.scheduled.is_empty()
+    }
+
+    /// Whether it has manifests that a client pushed.
+    pub(in crate::gc) fn has_pushed(&self) -> bool {
+        self.revisions.iter().any(|link| !self.is_fetched(link.id))
     }
 
     /// Records the link if its length is wrong.

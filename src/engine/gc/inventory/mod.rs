@@ -175,7 +175,10 @@ impl Inventory {
             _ => false,
         };
         let age = match in_cache {
-            true if !cutoff.is_young_in_cache(file.modified) => Age::Old,
+            true if !cutoff.is_young_in_cache(file.modified) => match entry {
+                Entry::LayerLink(..) if cutoff.is_young(file.modified) => Age::OldInCache,
+                _ => Age::Old,
+            },
             _ => Age::of(&file, cutoff),
         };
         let young = age == Age::Young;
@@ -225,6 +228,12 @@ impl Inventory {
                     }
                 }
             }
+            Entry::Fetched(name, digest) if digest.is_canonical() => {
+                let id = ids.intern(&digest);
+                self.contents(&name).marks.insert(id, age);
+            }
+            // A mark names a manifest by the digest under which it is stored.
+            Entry::Fetched(..) => self.foreign.push(file.path),
             Entry::Referrer(name, subject, digest) if digest.is_canonical() => {
                 let (subject, manifest) = (ids.intern(&subject), ids.intern(&digest));
                 self.contents(&name).referrers.push(Attached { subject, manifest, young });
