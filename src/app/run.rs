@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use sampan_cache::Caches;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -10,7 +11,9 @@ use super::caches::warn_of_hidden;
 use super::signals::Signals;
 use super::tasks::Tasks;
 use super::{App, AppError, debug, notifications, systemd};
-use crate::maintenance::{keep_cache_uses, keep_store_prepared, purge_uploads, save_cache_uses};
+use crate::maintenance::{
+    keep_cache_uses, keep_offline_notice, keep_store_prepared, note_offline, purge_uploads, save_cache_uses,
+};
 
 impl App {
     /// Serves until SIGTERM or SIGINT, then lets transfers end within the drain timeout, or until a second signal.
@@ -35,6 +38,8 @@ impl App {
         tasks.spawn("the preparation of the store", keep_store_prepared(registry.clone()));
         tasks.spawn("the survey of the store", reload.surveys());
         if let Some(caches) = caches.clone() {
+            let notice = keep_offline_notice(registry.clone(), caches.offline_changes());
+            tasks.spawn("the notice of caches that are offline", notice);
             let look = warn_of_hidden(caches, registry.clone());
             tasks.spawn("the look for hidden repositories", async {
                 look.await;
@@ -87,6 +92,9 @@ impl App {
             }
             tasks.stop().await;
             save_cache_uses(&registry).await;
+            if caches.as_ref().is_some_and(Caches::is_offline) {
+                note_offline(&registry, false).await;
+            }
             let _ = drained.send(ended);
         };
         systemd::ready();

@@ -138,6 +138,11 @@ impl Caches {
         self.inner.is_offline()
     }
 
+    /// Tells when the caches go offline or online.
+    pub fn offline_changes(&self) -> watch::Receiver<bool> {
+        self.inner.offline.subscribe()
+    }
+
     /// Asks no upstream from now on, or asks them again. Running transfers go on; lists end.
     pub fn set_offline(&self, offline: bool) {
         self.inner.offline.send_replace(offline);

@@ -103,18 +103,24 @@ pub(super) async fn show_cache(State(caches): State<Caches>) -> Json<Value> {
     }))
 }
 
+/// The caches, and the collector that evicts from them.
+type OfflineState = (Caches, Arc<Collector>);
+
 /// Asks no upstream from now on.
-pub(super) async fn go_offline(state: State<Caches>) -> Json<Value> {
-    state.set_offline(true);
+pub(super) async fn go_offline(State((caches, collector)): State<OfflineState>) -> Json<Value> {
+    caches.set_offline(true);
+    // Before the answer: the next collection, also by a command, evicts nothing.
+    collector.note_offline(true).await;
     tracing::info!("offline: upstreams are not asked until `DELETE /debug/offline`, SIGHUP or a restart");
-    show_cache(state).await
+    show_cache(State(caches)).await
 }
 
 /// Asks upstreams again.
-pub(super) async fn go_online(state: State<Caches>) -> Json<Value> {
-    state.set_offline(false);
+pub(super) async fn go_online(State((caches, collector)): State<OfflineState>) -> Json<Value> {
+    caches.set_offline(false);
+    collector.note_offline(false).await;
     tracing::info!("online: upstreams are asked again");
-    show_cache(state).await
+    show_cache(State(caches)).await
 }
 
 /// The page in Prometheus' text format.

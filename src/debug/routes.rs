@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::Parts;
 use super::guard::{self, Guard};
@@ -20,14 +20,14 @@ pub(super) fn table(parts: Parts) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(health))
         .route("/debug/config", get(show_config).with_state(config))
-        .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector))
+        .route("/debug/gc", get(show_gc).post(start_gc).with_state(collector.clone()))
         .route("/debug/verify", get(show_verify).with_state(verifier));
     if let Some(caches) = caches {
         pages.extend(["/debug/cache", "/debug/offline"]);
-        let offline = get(show_cache).post(go_offline).delete(go_online);
-        router = router
-            .route("/debug/cache", get(show_cache).with_state(caches.clone()))
-            .route("/debug/offline", offline.with_state(caches));
+        let offline = post(go_offline).delete(go_online).with_state((caches.clone(), collector));
+        let offline = offline.merge(get(show_cache).with_state(caches.clone()));
+        router =
+            router.route("/debug/cache", get(show_cache).with_state(caches)).route("/debug/offline", offline);
     }
     if let Some(syncer) = syncer {
         pages.push("/debug/sync");

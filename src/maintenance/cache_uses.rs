@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sampan_engine::Registry;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// How often the record is written.
@@ -26,6 +27,37 @@ pub async fn keep_cache_uses(registry: Registry, ttl: Duration) {
         sleep(INTERVAL).await;
         save(&registry).await;
     }
+}
+
+/// Notes for the collectors of all processes whether the caches of this one are offline, when that changes and again and again,
+/// until dropped.
+pub async fn keep_offline_notice(registry: Registry, mut is_offline: watch::Receiver<bool>) {
+    let mut was_offline = false;
+    loop {
+        let now_offline = *is_offline.borrow_and_update();
+        if now_offline || was_offline {
+            note_offline(&registry, now_offline).await;
+        }
+        was_offline = now_offline;
+        // A sender that is gone changes nothing any more.
+        tokio::select! {
+            Ok(()) = is_offline.changed() => {}
+            () = sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// Notes whether the caches of this process are offline. A failure is logged.
+pub async fn note_offline(registry: &Registry, is_offline: bool) {
+    let noted = timeout(END_TIMEOUT, registry.note_offline(is_offline)).await;
+    let problem = match noted {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => sampan_driver::with_causes(&error),
+        Err(_) => "the store does not answer".to_owned(),
+    };
+    tracing::warn!(
+        "other processes do not know whether this one is offline, so a collection there may evict: {problem}"
+    );
 }
 
 /// Writes the record for the last time. A store that does not answer must not keep the process alive.

@@ -28,7 +28,7 @@ mod verify_state;
 
 use history::History;
 
-pub use cache_uses::{keep_cache_uses, save_cache_uses};
+pub use cache_uses::{keep_cache_uses, keep_offline_notice, note_offline, save_cache_uses};
 pub use history::{Outcome, Run, Totals, Trigger};
 pub use prepare_store::{keep_store_prepared, prepare_store};
 pub use purge_uploads::purge_uploads;

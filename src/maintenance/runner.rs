@@ -115,6 +115,11 @@ impl Collector {
         self
     }
 
+    /// Notes for collections of other processes whether the caches of this one are offline. A failure is logged.
+    pub async fn note_offline(&self, is_offline: bool) {
+        super::note_offline(&self.registry, is_offline).await;
+    }
+
     /// What a collection of this kind is to do now.
     fn options(&self, settings: &Settings, trigger: Trigger, stop: &CancellationToken) -> gc::Options {
         let options = settings.options(trigger, stop);

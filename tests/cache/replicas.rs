@@ -182,6 +182,27 @@ async fn a_blob_whose_manifest_is_still_to_come_has_the_whole_grace_period() {
     assert_eq!(pair.count(|path| path == waiting).await, 0);
 }
 
+/// Fails if another process, such as a command, evicts what cannot be fetched again.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_evicted_while_one_is_offline() {
+    let pair = Pair::new().await;
+    let image = pair.upstream.image("app", "latest", &[b"one"]);
+    let [one, other] = &pair.replicas;
+    other.manifest("latest").await.expect(200);
+    pair.advance(2 * DAY).await;
+    one.server.registry.note_offline(true).await.unwrap();
+    let count = async || pair.collect(1, &evicting(Some(DAY), Some(0))).await.evicted.ttl.count;
+    assert_eq!(count().await, 0);
+    assert_eq!(other.manifest(&image.digest).await.expect(200).header("cache-status"), "sampan; hit");
+    pair.advance(2 * DAY).await;
+    // Killed while it was offline: the notice counts for an hour.
+    assert!(!other.server.registry.is_any_offline().await.unwrap());
+    one.server.registry.note_offline(true).await.unwrap();
+    assert_eq!(count().await, 0);
+    one.server.registry.note_offline(false).await.unwrap();
+    assert_eq!(count().await, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_one_has_used_is_not_evicted_by_the_other_once_the_record_is_saved() {
     for is_saved in [true, false] {

@@ -4,6 +4,7 @@
 //! A collection evicts manifests of caches by these, see [`gc`](crate::gc). Fetching from another registry is not here.
 
 mod compared_tags;
+mod offline;
 mod prefixes;
 mod record_kind;
 mod scheduler_state;

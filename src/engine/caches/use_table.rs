@@ -64,6 +64,11 @@ impl UseTable {
         Self { kind, replica: Uuid::new_v4(), clock, shards, since, is_changed, merged }
     }
 
+    /// The name of this process in the store.
+    pub(crate) fn replica(&self) -> Uuid {
+        self.replica
+    }
+
     /// Records that the manifest was used now. The digest is the one that its data are stored under.
     pub fn note_used(&self, name: &RepositoryName, digest: &Digest) {
         self.raise(key(name.as_str(), digest), hour_of(self.clock.now()));

@@ -52,6 +52,9 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
             Some(lock)
         }
     };
+    if options.evict.is_some() && !options.dry_run {
+        registry.remove_outdated_offline().await?;
+    }
     let mut cx = Context::new(registry, options, cutoff, Pacer::new(lock, options));
     let mut report = Report::new(options);
     let left = run(&mut cx, &mut report).await;

@@ -75,6 +75,9 @@ impl References {
         cx: &mut Context<'_>,
         inventory: &mut Inventory,
     ) -> Result<()> {
+        if cx.options.evict.is_none() || cx.registry.is_any_offline().await? {
+            return Ok(());
+        }
         let kept = self.kept.clone().unwrap_or_default();
         self.victims = choose(cx, inventory, &self.data, &self.graph, kept).await?;
         if !self.victims.is_empty() {
@@ -82,6 +85,14 @@ impl References {
             let Context { ids, pacer, .. } = cx;
             let known = (&mut self.tagged, &self.data);
             links::read(driver, inventory, known, ids, (options, &self.victims), pacer).await?;
+        }
+        Ok(())
+    }
+
+    /// Spares the victims that are left if a process has gone offline since.
+    pub(super) async fn spare_victims_if_offline(&mut self, cx: &Context<'_>) -> Result<()> {
+        if !self.victims.is_empty() && cx.registry.is_any_offline().await? {
+            self.victims.spare();
         }
         Ok(())
     }

@@ -273,6 +273,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
         }
         let mut inventory = self.cx.walk(&[layout::repositories_root()]).await?;
         check_sight(&inventory)?;
+        self.references.spare_victims_if_offline(self.cx).await?;
         // The first walk has reported what cannot be read.
         self.references.read(self.cx, &mut inventory).await?;
         let marks = self.references.mark(self.cx, &inventory);

@@ -3,9 +3,9 @@
 use sampan_driver::DriverPath;
 
 use super::{
-    ACCESS_TOKENS, BLOBS, CACHE_COMPARISONS, CACHE_USES, COLLECTION, DAMAGED, DATES, MIGRATION, PURGES,
-    REMOVED, REPOSITORIES, SNAPSHOTS, SURVEYS, SYNC, VERIFICATION, blob_directory, layer_directory, path,
-    referrer_directory, revision_directory,
+    ACCESS_TOKENS, BLOBS, CACHE_COMPARISONS, CACHE_OFFLINE, CACHE_USES, COLLECTION, DAMAGED, DATES,
+    MIGRATION, PURGES, REMOVED, REPOSITORIES, SNAPSHOTS, SURVEYS, SYNC, VERIFICATION, blob_directory,
+    layer_directory, path, referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -40,6 +40,11 @@ pub fn access_tokens_root() -> DriverPath {
 /// The directory of one access token.
 pub fn access_token(id: &AccessTokenId) -> DriverPath {
     path(format!("{ACCESS_TOKENS}/{id}"))
+}
+
+/// The directory of the notices of processes that are offline.
+pub fn cache_offline_root() -> DriverPath {
+    path(CACHE_OFFLINE.to_owned())
 }
 
 /// The directory of the records of when caches were used.

@@ -4,10 +4,10 @@ use sampan_driver::DriverPath;
 use uuid::Uuid;
 
 use super::{
-    ACCESS_TOKENS, CACHE_COMPARISONS, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES, MIGRATION, MOVED,
-    OWN, PURGES, REMOVED, REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS, SYNC, TAG_LINK,
-    VERIFICATION, blob_directory, fetched_directory, layer_directory, own, path, referrer_directory,
-    revision_directory,
+    ACCESS_TOKENS, CACHE_COMPARISONS, CACHE_OFFLINE, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES,
+    MIGRATION, MOVED, OWN, PURGES, REMOVED, REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS,
+    SYNC, TAG_LINK, VERIFICATION, blob_directory, fetched_directory, layer_directory, own, path,
+    referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
 use crate::job_name::JobName;
@@ -30,6 +30,8 @@ pub enum Entry {
     Blob(Digest),
     /// When one process last compared each tag of a cache with its upstream.
     CacheComparisons(Uuid),
+    /// The notice that a process asks no other registry.
+    CacheOffline(Uuid),
     /// When one process last used each manifest of a cache of another registry.
     CacheUses(Uuid),
     /// The pending deletions of a running collector of an earlier version.
@@ -116,6 +118,7 @@ impl Entry {
             Self::BackupOf => format!("{SNAPSHOTS}/of"),
             Self::Blob(digest) => blob_directory(digest) + "/data",
             Self::CacheComparisons(replica) => format!("{CACHE_COMPARISONS}/{replica}"),
+            Self::CacheOffline(replica) => format!("{CACHE_OFFLINE}/{replica}"),
             Self::CacheUses(replica) => format!("{CACHE_USES}/{replica}"),
             Self::CollectionDoomed => format!("{COLLECTION}/doomed"),
             Self::CollectionLast => format!("{COLLECTION}/last"),
@@ -290,7 +293,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..39_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..40_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -326,6 +329,7 @@ mod tests {
                 36 => Entry::StoreId,
                 37 => Entry::Reserve,
                 38 => Entry::Fetched(name, digest),
+                39 => Entry::CacheOffline(Uuid::from_u128(offset.into())),
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),
                 25 => Entry::DamagedNote(digest, offset),

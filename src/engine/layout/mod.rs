@@ -29,6 +29,7 @@
 //! /docker/registry/sampan/verify/state                       how far the verification of the store has come
 //! /docker/registry/sampan/verify/turns/<number>              a part of a verification, as for purges
 //! /docker/registry/sampan/damaged/<alg>/<hex>/<ms>/{data,note}   damaged data that were moved aside, and why
+//! /docker/registry/sampan/cache/offline/<uuid>               a process asks no other registry, so nothing is evicted
 //! /docker/registry/sampan/cache/used/<uuid>                  when a process last used each manifest of a cache
 //! /docker/registry/sampan/dates/<name…>/_tags                when tags were pushed in the store that a migration has copied
 //! /docker/registry/sampan/migration/begun                    a migration fills this store
@@ -60,6 +61,7 @@ const REPOSITORIES: &str = "/docker/registry/v2/repositories";
 /// The root of the files that belong to no repository and that Distribution ignores.
 const OWN: &str = "/docker/registry/sampan/";
 const CACHE_COMPARISONS: &str = "/docker/registry/sampan/cache/compared";
+const CACHE_OFFLINE: &str = "/docker/registry/sampan/cache/offline";
 const CACHE_USES: &str = "/docker/registry/sampan/cache/used";
 const COLLECTION: &str = "/docker/registry/sampan/gc";
 const ACCESS_TOKENS: &str = "/docker/registry/sampan/access/tokens";

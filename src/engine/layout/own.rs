@@ -32,6 +32,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
         Some(("dates", rest)) => Some(Entry::TagDates(rest.strip_suffix("/_tags")?.parse().ok()?)),
         Some(("cache", rest)) => match rest.split_once('/')? {
             ("compared", replica) => uuid(replica).map(Entry::CacheComparisons),
+            ("offline", replica) => uuid(replica).map(Entry::CacheOffline),
             ("used", replica) => uuid(replica).map(Entry::CacheUses),
             _ => None,
         },

@@ -70,6 +70,11 @@ impl Victims {
         VictimsIn { manifests: self.of(name), data: self.data_in.get(name) }
     }
 
+    /// Makes none of them a victim any more. Those that are evicted already stay gone.
+    pub(in crate::gc) fn spare(&mut self) {
+        self.by_repository.clear();
+    }
+
     /// Whether there are none.
     pub(in crate::gc) fn is_empty(&self) -> bool {
         self.by_repository.is_empty()

@@ -198,6 +198,7 @@ impl Inventory {
             | Entry::AccessTokenUsed(_)
             | Entry::BackupOf
             | Entry::CacheComparisons(_)
+            | Entry::CacheOffline(_)
             | Entry::CacheUses(_)
             | Entry::MigrationBegun
             | Entry::Moved
