@@ -293,7 +293,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..40_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..42_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -321,7 +321,7 @@ mod tests {
                 30 => Entry::Moved,
                 35 => Entry::SyncRun(name.as_str().replace('/', "-").parse().unwrap(), offset),
                 32 => Entry::BackupOf,
-                38 => Entry::CacheComparisons(Uuid::from_u128(offset.into())),
+                40 => Entry::CacheComparisons(Uuid::from_u128(offset.into())),
                 34 => Entry::CacheUses(Uuid::from_u128(offset.into())),
                 33 => Entry::Snapshot(offset),
                 31 => Entry::TagDates(name),
