@@ -16,12 +16,14 @@ use url::{Host, Url};
 pub(super) const REASON: &str =
     "its address is internal; add its host to those that the registry may redirect to if it is right";
 
-/// Who can reach an address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Who can reach an address: fewer with each class.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum AddressClass {
     Public,
-    /// Machines of a private network, or this one.
+    /// Machines of a private network.
     Internal,
+    /// This machine alone.
+    Loopback,
     /// Link-local addresses, other addresses of a cloud's own services such as metadata servers, and addresses of no machine.
     Special,
 }
@@ -42,7 +44,8 @@ impl AddressClass {
             _ if CLOUDS_V4.contains(&address) => Self::Special,
             (0 | 240..=255, _) => Self::Special,
             _ if address.octets().starts_with(&[192, 0, 0]) => Self::Special,
-            _ if address.is_private() || address.is_loopback() => Self::Internal,
+            _ if address.is_loopback() => Self::Loopback,
+            _ if address.is_private() => Self::Internal,
             // Carrier-grade NAT, and benchmarks.
             (100, 64..=127) | (198, 18 | 19) => Self::Internal,
             _ => Self::Public,
@@ -57,7 +60,8 @@ impl AddressClass {
             _ if CLOUDS_V6.contains(&address) => Self::Special,
             _ if address.is_unspecified() || address.is_multicast() => Self::Special,
             _ if address.is_unicast_link_local() => Self::Special,
-            _ if address.is_loopback() || address.is_unique_local() => Self::Internal,
+            _ if address.is_loopback() => Self::Loopback,
+            _ if address.is_unique_local() => Self::Internal,
             // Site-local (RFC 3879), and the NAT64 of a network's own (RFC 8215).
             (0xfec0..=0xfeff, _) => Self::Internal,
             (0x64, 0xff9b) if c == 1 => Self::Internal,
@@ -84,8 +88,8 @@ const CLOUDS_V6: [Ipv6Addr; 4] = [
 /// The rule for addresses, which a client's requests share.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// A registry at an internal address may refer to its neighbours; not one that answered from elsewhere too, since its
-    /// name may resolve to what its owner likes.
+    /// A registry at an internal address may refer to its neighbours, and one on this machine also to this machine. The widest
+    /// class that it answered from counts, since its name may resolve to what its owner likes.
     registry: Mutex<Option<AddressClass>>,
     /// Proxies of the environment, which may be anywhere.
     exempt: Mutex<HashSet<String>>,
@@ -94,17 +98,19 @@ pub(super) struct Guard {
 impl Guard {
     /// Notes the address at which the registry answered.
     pub(super) fn set_registry(&self, class: AddressClass) {
+        // What answers from a special address has no neighbours.
+        let class = if class == AddressClass::Special { AddressClass::Public } else { class };
         let mut known = self.registry.lock();
-        if matches!(*known, None | Some(AddressClass::Internal)) {
-            *known = Some(class);
-        }
+        *known = Some(known.map_or(class, |known| known.min(class)));
     }
 
     /// Whether a server may refer to this address.
     pub(super) fn allows(&self, address: IpAddr) -> bool {
         match AddressClass::of(address) {
             AddressClass::Public => true,
-            AddressClass::Internal => *self.registry.lock() == Some(AddressClass::Internal),
+            class @ (AddressClass::Internal | AddressClass::Loopback) => {
+                self.registry.lock().is_some_and(|registry| registry >= class)
+            }
             AddressClass::Special => false,
         }
     }
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn addresses_have_their_class() {
-        use AddressClass::{Internal, Public, Special};
+        use AddressClass::{Internal, Loopback, Public, Special};
         for (address, class) in [
             ("1.1.1.1", Public),
             ("2606:4700::1", Public),
@@ -169,24 +175,24 @@ mod tests {
             ("172.16.0.1", Internal),
             ("172.32.0.1", Public),
             ("192.168.1.1", Internal),
-            ("127.0.0.1", Internal),
+            ("127.0.0.1", Loopback),
             ("100.64.0.1", Internal),
             ("169.254.169.254", Special),
             ("0.0.0.0", Special),
             ("224.0.0.1", Special),
             ("255.255.255.255", Special),
-            ("::1", Internal),
+            ("::1", Loopback),
             ("::", Special),
             ("fd00::1", Internal),
             ("fd00:ec2::254", Special),
             ("fe80::1", Special),
             ("ff02::1", Special),
-            ("::ffff:127.0.0.1", Internal),
+            ("::ffff:127.0.0.1", Loopback),
             ("::ffff:169.254.169.254", Special),
-            ("::127.0.0.1", Internal),
+            ("::127.0.0.1", Loopback),
             ("64:ff9b::a00:1", Internal),
             ("64:ff9b::101:101", Public),
-            ("2002:7f00:1::", Internal),
+            ("2002:7f00:1::", Loopback),
             ("168.63.129.16", Special),
             ("100.100.100.200", Special),
             ("192.0.0.192", Special),
@@ -196,8 +202,8 @@ mod tests {
             ("fd00:c1::a9fe:a9fe", Special),
             ("fec0::1", Internal),
             ("64:ff9b:1::a00:1", Internal),
-            ("::ffff:0:127.0.0.1", Internal),
-            ("2001:0:4136:e378:8000:63bf:80ff:fffe", Internal),
+            ("::ffff:0:127.0.0.1", Loopback),
+            ("2001:0:4136:e378:8000:63bf:80ff:fffe", Loopback),
             ("2001:0:4136:e378:8000:63bf:3fff:fdd2", Public),
         ] {
             assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
@@ -211,11 +217,27 @@ mod tests {
         assert!(allows("1.1.1.1") && !allows("10.0.0.1"));
         guard.set_registry(AddressClass::Internal);
         assert!(allows("10.0.0.1") && !allows("169.254.169.254"));
+        assert!(!allows("127.0.0.1") && !allows("::1") && !allows("::ffff:127.0.0.1"));
         guard.set_registry(AddressClass::Public);
         assert!(!allows("10.0.0.1"));
         // Its name resolves to a neighbour again.
         guard.set_registry(AddressClass::Internal);
         assert!(!allows("10.0.0.1"));
+    }
+
+    #[test]
+    fn only_a_registry_on_this_machine_refers_to_this_machine() {
+        let guard = Guard::default();
+        let allows = |address: &str| guard.allows(address.parse().unwrap());
+        assert!(!allows("127.0.0.1"));
+        guard.set_registry(AddressClass::Loopback);
+        assert!(allows("127.0.0.1") && allows("::1") && allows("10.0.0.1") && !allows("169.254.169.254"));
+        guard.set_registry(AddressClass::Internal);
+        assert!(!allows("127.0.0.1") && allows("10.0.0.1"));
+        guard.set_registry(AddressClass::Loopback);
+        assert!(!allows("127.0.0.1"));
+        guard.set_registry(AddressClass::Special);
+        assert!(!allows("10.0.0.1") && !allows("169.254.169.254"));
     }
 
     #[test]
