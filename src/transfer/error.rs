@@ -161,6 +161,11 @@ impl Error {
         }
     }
 
+    /// Whether the registry has lost the upload of a blob, so that only the whole content makes another one.
+    pub(crate) fn is_lost_upload(&self) -> bool {
+        matches!(self, Self::Registry(error) if matches!(error.problem(), Problem::UploadLost))
+    }
+
     /// Whether the error concerns one image: other images may still be imported.
     pub fn is_of_image(&self) -> bool {
         match self {

@@ -23,6 +23,9 @@ use crate::{Error, ImportOptions, ImportReport, Missing, MissingImage, Progress,
 /// root is whole before the blobs of later ones take its turns.
 const MAX_WAITING_BLOBS: usize = 128;
 
+/// How often a blob is sent whose uploads the registry loses.
+const MAX_SENDS: u32 = 5;
+
 /// Stores images of a bundle. Several roots may be prepared at once.
 pub(crate) struct Importer<'a> {
     carried: &'a dyn Carried,
@@ -390,15 +393,22 @@ impl<'a> Importer<'a> {
             self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
             return Ok(None);
         }
-        let content = match self.spool.lock().await.get(digest)? {
-            Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
-            None => {
-                self.pass(index);
-                self.carried.content(index).await?
+        for sends in 1.. {
+            let spooled = self.spool.lock().await.get(digest)?;
+            let may_repeat = sends < MAX_SENDS && (spooled.is_some() || self.carried.is_seekable());
+            let content = match spooled {
+                Some(bytes) => stream::iter([Ok(bytes)]).boxed(),
+                None => {
+                    self.pass(index);
+                    self.carried.content(index).await?
+                }
+            };
+            match self.target.put_blob(repository, digest, size_bytes, content).await {
+                Ok(()) => break,
+                Err(error) if may_repeat && error.is_lost_upload() => {}
+                Err(error) => return Err(self.explain(index, error)),
             }
-        };
-        let stored = self.target.put_blob(repository, digest, size_bytes, content).await;
-        stored.map_err(|error| self.explain(index, error))?;
+        }
         self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
         Ok(Some(size_bytes))
     }

@@ -27,6 +27,11 @@ struct State {
     tags: BTreeMap<(String, String), String>,
     refuses_fallback_tags: bool,
     manifest_writes: usize,
+    /// By the numbers of uploads: what they have.
+    uploads: HashMap<usize, Vec<u8>>,
+    begun_uploads: usize,
+    /// How many uploads it still loses, each with its first chunk.
+    losses: usize,
 }
 
 impl FakeDistribution {
@@ -52,6 +57,16 @@ impl FakeDistribution {
     /// Whether writes of fallback tags are refused.
     pub(crate) fn refuse_fallback_tags(&self, refuses: bool) {
         self.state.lock().unwrap().refuses_fallback_tags = refuses;
+    }
+
+    /// Loses this many uploads, each with its first chunk.
+    pub(crate) fn lose_uploads(&self, count: usize) {
+        self.state.lock().unwrap().losses = count;
+    }
+
+    /// The number of uploads that were begun.
+    pub(crate) fn begun_uploads(&self) -> usize {
+        self.state.lock().unwrap().begun_uploads
     }
 
     /// The number of manifests that were written.
@@ -104,13 +119,8 @@ impl State {
     fn answer(&mut self, method: &str, path: &str, body: Vec<u8>) -> (u16, String, Vec<u8>) {
         let path = path.strip_prefix("/v2/").unwrap();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        if let Some((repository, _)) = path.split_once("/blobs/uploads/") {
-            if method == "POST" {
-                return (202, format!("Location: /v2/{repository}/blobs/uploads/1\r\n"), Vec::new());
-            }
-            let digest = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).unwrap();
-            self.blobs.insert(digest.replace("%3A", ":"), body);
-            return (201, String::new(), Vec::new());
+        if let Some((repository, upload)) = path.split_once("/blobs/uploads/") {
+            return self.upload(method, repository, upload, query, body);
         }
         if let Some((_, digest)) = path.split_once("/blobs/") {
             return match self.blobs.get(digest) {
@@ -126,6 +136,50 @@ impl State {
                 (200, String::new(), serde_json::json!({ "repositories": names }).to_string().into_bytes())
             }
             None => (404, String::new(), b"404 page not found\n".to_vec()),
+        }
+    }
+
+    fn upload(
+        &mut self,
+        method: &str,
+        repository: &str,
+        upload: &str,
+        query: &str,
+        body: Vec<u8>,
+    ) -> (u16, String, Vec<u8>) {
+        if method == "POST" {
+            self.begun_uploads += 1;
+            self.uploads.insert(self.begun_uploads, Vec::new());
+            let location = format!("Location: /v2/{repository}/blobs/uploads/{}\r\n", self.begun_uploads);
+            return (202, location, Vec::new());
+        }
+        let number = upload.parse().unwrap();
+        if method == "PATCH" && self.losses > 0 {
+            self.losses -= 1;
+            self.uploads.remove(&number);
+        }
+        let Some(content) = self.uploads.get_mut(&number) else { return (404, String::new(), Vec::new()) };
+        content.extend(body);
+        match method {
+            "PUT" => {
+                let digest = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).unwrap();
+                let content = self.uploads.remove(&number).unwrap();
+                self.blobs.insert(digest.replace("%3A", ":"), content);
+                (201, String::new(), Vec::new())
+            }
+            "DELETE" => {
+                self.uploads.remove(&number);
+                (204, String::new(), Vec::new())
+            }
+            _ => {
+                let end = content.len().saturating_sub(1);
+                let location = format!("Location: /v2/{repository}/blobs/uploads/{number}\r\n");
+                (
+                    if method == "PATCH" { 202 } else { 204 },
+                    format!("{location}Range: 0-{end}\r\n"),
+                    Vec::new(),
+                )
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 pub(crate) mod recipes;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -234,10 +235,16 @@ pub(crate) async fn import_bytes(
     options: &ImportOptions,
 ) -> Result<ImportReport, Error> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let reader = match way {
+    let reader = reader(bytes, way, file.path()).await?;
+    import(&reader, &StoreTarget::new(store.registry()), options, &Progress::default()).await
+}
+
+/// A reader of a bundle in memory; `path` is where a file may be made.
+pub(crate) async fn reader(bytes: &[u8], way: Way, path: &Path) -> Result<Reader, Error> {
+    Ok(match way {
         Way::File => {
-            std::fs::write(file.path(), bytes).unwrap();
-            Reader::open(&[file.path().to_owned()]).await?
+            std::fs::write(path, bytes).unwrap();
+            Reader::open(&[path.to_owned()]).await?
         }
         Way::Pipe => {
             let (mut near, far) = tokio::io::duplex(777);
@@ -248,8 +255,7 @@ pub(crate) async fn import_bytes(
             });
             Reader::from_pipe(far).await?
         }
-    };
-    import(&reader, &StoreTarget::new(store.registry()), options, &Progress::default()).await
+    })
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
