@@ -3,7 +3,7 @@
 //! Such an archive has no manifest, and so not the digest that the image had in a registry. One is made here from what the
 //! archive has, always the same, with the layers as they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use sampan_engine::oci::{Digest, media_type};
@@ -26,7 +26,8 @@ pub(crate) struct DockerImages {
     pub(crate) extents: HashMap<Digest, Extent>,
     /// By the names of their entries, and the digests that configurations give them.
     layers: HashMap<(Box<str>, Digest), Layer>,
-    missing: Vec<String>,
+    missing: HashSet<String>,
+    first_missing: Vec<String>,
     hosts: HostPolicy,
 }
 
@@ -97,10 +98,7 @@ impl DockerImages {
         }
         match images.missing.len() {
             0 => Ok(images),
-            count => {
-                images.missing.truncate(SHOWN);
-                Err(Error::Missing { count, first: images.missing })
-            }
+            count => Err(Error::Missing { count, first: images.first_missing }),
         }
     }
 
@@ -113,8 +111,8 @@ impl DockerImages {
     }
 
     fn miss(&mut self, path: &str) {
-        if !self.missing.iter().any(|missing| missing == path) {
-            self.missing.push(path.to_owned());
+        if self.missing.insert(path.to_owned()) && self.first_missing.len() < SHOWN {
+            self.first_missing.push(path.to_owned());
         }
     }
 

@@ -6,6 +6,7 @@ mod support;
 
 use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use sampan_engine::oci::Digest;
@@ -293,4 +294,23 @@ async fn other_inputs_are_named_with_a_remedy() {
     let absent = Input::Paths(vec![empty.path().join("absent")]);
     let error = foreign(absent, ForeignOptions::default()).await.unwrap_err();
     assert!(!error.is_damage() && error.to_string().contains("absent"), "{error}");
+}
+
+/// A comparison of each with all others would take minutes.
+#[tokio::test]
+async fn absent_configurations_are_counted_in_time_by_their_number() {
+    const COUNT: usize = 200_000;
+    let begun = Instant::now();
+    let items: Vec<String> =
+        (0..=COUNT).map(|item| format!(r#"{{"Config":"{:064x}.json"}}"#, item % COUNT)).collect();
+    let mut files = Files::default();
+    files.add("manifest.json", format!("[{}]", items.join(",")));
+    match foreign_tar(files.tar()).await.unwrap_err() {
+        Error::Missing { count, first } => {
+            assert_eq!(count, COUNT);
+            assert_eq!(first, [0, 1, 2].map(|item| format!("{item:064x}.json")));
+        }
+        error => panic!("{error}"),
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
