@@ -21,6 +21,7 @@ use sampan_transfer::{
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
 use super::export_failure::{explain, name_other_platforms, name_unlisted, name_unused};
+use super::export_files::{FAT_BYTES, check_file_length};
 use super::export_parts::{check_first_part, missing_ranges, nothing_to_resume, refuse_existing, write_sums};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
@@ -99,7 +100,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
 
     let (mut left_out, mut rewritten) = (0, Vec::new());
     let mut job = if args.resume {
-        resume(&*source, &output, split_bytes).await?
+        resume(&*source, &output, split_bytes, &args.source_options()).await?
     } else if let Some(number) = args.part {
         part(&*source, &output, number, split_bytes).await?
     } else {
@@ -114,7 +115,7 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
             name_other_platforms(&planned.other_platforms);
         }
         if !to_stdout && !args.dry_run {
-            refuse_existing(&output)?;
+            refuse_existing(&output, &args.source_options())?;
         }
         let (bundle, places) = assemble(planned, key.as_ref())?;
         let whole = 0..bundle.layout().len_bytes();
@@ -206,8 +207,7 @@ pub(super) fn selectors(texts: &[String]) -> Result<Vec<Selector>, clap::Error> 
 
 fn part_size(text: &str) -> Result<u64, clap::Error> {
     let size = match text {
-        // The longest file of FAT32.
-        "fat32" => Some((4 << 30) - 1),
+        "fat32" => Some(FAT_BYTES),
         "dvd" => Some(4_700_000_000),
         text => parse_size(text),
     };
@@ -246,9 +246,10 @@ async fn resume(
     source: &dyn Source,
     output: &Path,
     split_bytes: Option<u64>,
+    source_options: &str,
 ) -> Result<Job, Box<dyn std::error::Error>> {
     let Some(found) = find_resumption(output, split_bytes).await? else {
-        return Err(nothing_to_resume(output, split_bytes).into());
+        return Err(nothing_to_resume(output, split_bytes, source_options).into());
     };
     let places = places(source, found.bundle.plan()).await?;
     let rest = found.offset..found.bundle.layout().len_bytes();
@@ -295,6 +296,10 @@ async fn write(
     mut sums: Vec<PartSum>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let len: u64 = job.ranges.iter().map(|range| range.end - range.start).sum();
+    if !to_stdout {
+        let whole = job.bundle.layout().len_bytes();
+        check_file_length(output, job.split_bytes.map_or(whole, |split| split.min(whole)))?;
+    }
     if !to_stdout && job.split_bytes.is_none() {
         check_space(output, len)?;
     }

@@ -123,6 +123,15 @@ pub(super) struct ExportArgs {
     pub(super) report: ReportOptions,
 }
 
+impl ExportArgs {
+    /// The options that name the source, after a space each; none if it is the default.
+    pub(super) fn source_options(&self) -> String {
+        let config = self.config.as_ref().map(|path| format!(" -c {}", path.display()));
+        let from = self.from.as_ref().map(|address| format!(" --from {address}"));
+        [config, from].into_iter().flatten().collect()
+    }
+}
+
 /// A number that is not 0.
 pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {

@@ -1,6 +1,7 @@
 //! What an export says where it leaves something out or breaks off, with the way on.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,9 +50,12 @@ pub(super) async fn explain(
 ) -> Box<dyn Error> {
     let output = args.output.as_deref().filter(|output| *output != Path::new("-") && has_begun(output));
     let cause = sampan_driver::with_causes(&*error);
+    if let Some(output) = output.filter(|_| is_file_too_long(&*error)) {
+        return Failed(format!("{cause}\n{}", shorter_files(args, output))).into();
+    }
     let resume = output.map(|output| {
         let split = args.split.as_ref().map(|split| format!(" --split {split}")).unwrap_or_default();
-        format!("`registry export --resume{split} -o {}`", output.display())
+        format!("`registry export --resume{split} -o {}{}`", output.display(), args.source_options())
     });
     let damaged = match (error.downcast_ref(), &resume) {
         (Some(WriteError::Damaged { expected: digest, .. } | WriteError::Length { digest, .. }), _) => digest,
@@ -73,10 +77,7 @@ pub(super) async fn explain(
     let way_on = match (output, resume) {
         _ if args.part.is_some() => "Repair it there, and repeat the command.".to_owned(),
         (Some(output), Some(resume)) => {
-            let begun = match args.split.is_some() {
-                true => format!("the parts of {} and {}", output.display(), PartSum::file(output).display()),
-                false => format!("{}.partial", output.display()),
-            };
+            let begun = begun(args, output);
             format!(
                 "Repair it there and go on with {resume}; or remove {begun}, and export again with {exclude}."
             )
@@ -84,6 +85,37 @@ pub(super) async fn explain(
         _ => format!("Repair it there, or export again with {exclude}."),
     };
     Failed(format!("{cause}{needed}\n{way_on}")).into()
+}
+
+/// The files that an export has begun.
+fn begun(args: &ExportArgs, output: &Path) -> String {
+    match args.split.is_some() {
+        true => format!("the parts of {} and {}", output.display(), PartSum::file(output).display()),
+        false => format!("{}.partial", output.display()),
+    }
+}
+
+/// Whether a file became longer than its file system, or a limit of the process, lets it be.
+fn is_file_too_long(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::FileTooLarge)
+    })
+}
+
+/// The way on where files must be shorter: going on would end at the same byte.
+fn shorter_files(args: &ExportArgs, output: &Path) -> String {
+    let split = match (args.part, &args.split) {
+        (Some(_), _) => {
+            return "Write the part to another file system: it is as long as the others.".to_owned();
+        }
+        (None, Some(_)) => "a shorter `--split`, such as `--split fat32`",
+        (None, None) => "`--split fat32`",
+    };
+    format!(
+        "Its file system takes no longer file: remove {}, and export again with {split}.",
+        begun(args, output)
+    )
 }
 
 /// The images of a plan that need some content, under all their names, as far as the source says.

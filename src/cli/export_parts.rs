@@ -40,14 +40,14 @@ pub(super) fn found_parts(output: &Path) -> Vec<FoundPart> {
 }
 
 /// Refuses to begin an export where an earlier one is, or was begun. Other parts than the first one may be those of the same
-/// export: see [`missing_ranges`].
-pub(super) fn refuse_existing(output: &Path) -> Result<(), Failed> {
+/// export: see [`missing_ranges`]. `source` are the options that name the source.
+pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed> {
     let parts = found_parts(output);
     let mut whole = output.as_os_str().to_owned();
     whole.push(".partial");
     let unfinished = |path: &Path, split: &str| {
         Failed(format!(
-            "{} exists, an unfinished export: go on with `registry export --resume{split} -o {}`, or remove it",
+            "{} exists, an unfinished export: go on with `registry export --resume{split} -o {}{source}`, or remove it",
             path.display(),
             output.display()
         ))
@@ -245,13 +245,13 @@ pub(super) fn write_sums(
     write_lines(&path, &sums)
 }
 
-/// The error of `--resume` where it finds nothing.
-pub(super) fn nothing_to_resume(output: &Path, split_bytes: Option<u64>) -> Failed {
+/// The error of `--resume` where it finds nothing. `source` are the options that name the source.
+pub(super) fn nothing_to_resume(output: &Path, split_bytes: Option<u64>, source: &str) -> Failed {
     let (parts, shown) = (found_parts(output), output.display());
     if split_bytes.is_some() && !parts.is_empty() && parts.iter().all(|part| part.number > 1) {
         return Failed(format!(
             "{} is missing, which has the plan of all parts: put it back, and go on; parts that should not be beside it are made \
-             one by one with `registry export --part NUMBER -o {shown}`",
+             one by one with `registry export --part NUMBER -o {shown}{source}`",
             part_name(output, 1, 1).display()
         ));
     }

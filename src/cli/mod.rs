@@ -22,6 +22,7 @@ mod endpoint;
 mod export;
 mod export_args;
 mod export_failure;
+mod export_files;
 mod export_parts;
 mod export_report;
 mod garbage_collect;

@@ -11,6 +11,7 @@ use sampan_engine::oci::Digest;
 
 use super::bundles::Gap;
 use super::support::{binary, end};
+use crate::clients::support::tool;
 
 /// The files beside the stores, with their content.
 fn files(gap: &Gap) -> BTreeMap<String, Vec<u8>> {
@@ -62,10 +63,41 @@ fn a_damaged_layer_is_named_with_its_images_and_the_way_out() {
     gap.expect(0, &[&export[..], &exclude].concat());
 
     // Once the layer is whole again, the export goes on.
-    gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "c.tar"]);
+    let failed = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "c.tar"]).stderr;
+    assert!(failed.contains("`registry export --resume -o c.tar -c near.yml`"), "{failed}");
     fs::write(&blob, own).unwrap();
     gap.expect(0, &["export", "--resume", "-c", "near.yml", "-o", "c.tar"]);
     gap.expect(0, &["bundle", "verify", "c.tar"]);
+}
+
+/// Going on would end at the same byte.
+#[test]
+fn a_file_system_of_short_files_gets_parts() {
+    let gap = Gap::new();
+    let limited = |args: &[&str]| {
+        let ours = binary(&gap.path(""));
+        let mut limited = tool("sh");
+        limited.current_dir(gap.path(""));
+        limited.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        // In blocks of 512 or 1024 bytes; the signal would end the process.
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 2100; exec \"$0\" \"$@\""]).arg(ours.get_program());
+        end(limited.args(args), "")
+    };
+    let export = ["export", "**", "-c", "near.yml", "-o", "b.tar"];
+    for command in [&export[..], &["export", "--resume", "-c", "near.yml", "-o", "b.tar"]] {
+        let failed = limited(command);
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert!(failed.stderr.contains("`--split fat32`"), "{failed:?}");
+        assert!(failed.stderr.contains("remove b.tar.partial"), "{failed:?}");
+        assert!(!failed.stderr.contains("--resume"), "{failed:?}");
+    }
+    fs::remove_file(gap.path("b.tar.partial")).unwrap();
+    let failed = limited(&[&export[..], &["--split", "3MiB"]].concat());
+    assert!(failed.stderr.contains("a shorter `--split`"), "{failed:?}");
+    fs::remove_file(gap.path("b.tar.001.partial")).unwrap();
+    let written = limited(&[&export[..], &["--split", "1MiB"]].concat());
+    assert_eq!(written.code, Some(0), "{written:?}");
+    gap.expect(0, &["bundle", "verify", "b.tar"]);
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn an_unfinished_file_goes_on() {
     let whole = fs::read(gap.path("whole.tar")).unwrap();
     fs::write(gap.path("b.tar.partial"), &whole[..whole.len() / 2]).unwrap();
     let refused = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "b.tar"]).stderr;
-    assert!(refused.contains("--resume -o b.tar"), "{refused}");
+    assert!(refused.contains("--resume -o b.tar -c near.yml"), "{refused}");
     gap.expect(0, &["export", "--resume", "-c", "near.yml", "-o", "b.tar"]);
     assert!(fs::read(gap.path("b.tar")).unwrap() == whole);
     assert!(!gap.path("b.tar.partial").exists());
