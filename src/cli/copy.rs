@@ -12,7 +12,7 @@ use super::export_args::positive;
 use super::export_failure::{name_other_platforms, name_unlisted, name_unused};
 use super::import::{TagChoice, check_renames};
 use super::interruption::until_interrupted;
-use super::login::LoginOptions;
+use super::login::{LoginOptions, host_of_any_port};
 use super::misunderstood;
 use super::report::ReportOptions;
 use super::since::Since;
@@ -107,6 +107,14 @@ pub(super) struct CopyArgs {
     #[arg(long)]
     plain_http: bool,
 
+    /// A host at an internal address that the registries may redirect to, on any port
+    #[arg(long, value_name = "HOST", value_parser = host_of_any_port)]
+    redirect_host: Vec<String>,
+
+    /// A further host whose token server gets the logins, on any port
+    #[arg(long, value_name = "HOST", value_parser = host_of_any_port)]
+    realm_host: Vec<String>,
+
     #[command(flatten)]
     report: ReportOptions,
 }
@@ -120,6 +128,8 @@ impl CopyArgs {
             cacert: self.cacert.clone(),
             insecure: self.insecure,
             plain_http: self.plain_http,
+            redirect_host: self.redirect_host.clone(),
+            realm_host: self.realm_host.clone(),
         }
     }
 
@@ -133,6 +143,8 @@ impl CopyArgs {
             ("--cacert", self.cacert.is_some(), from || to, "--from URL or --to URL"),
             ("--insecure", self.insecure, from || to, "--from URL or --to URL"),
             ("--plain-http", self.plain_http, from || to, "--from URL or --to URL"),
+            ("--redirect-host", !self.redirect_host.is_empty(), from || to, "--from URL or --to URL"),
+            ("--realm-host", !self.realm_host.is_empty(), from || to, "--from URL or --to URL"),
         ];
         match options.into_iter().find(|(_, is_given, is_used, _)| *is_given && !is_used) {
             Some((name, _, _, needed)) => Err(misunderstood(format!("{name} needs {needed}"))),

@@ -1,10 +1,11 @@
-//! The options of commands that speak to a registry: login, certificates, plain HTTP.
+//! The options of commands that speak to a registry: login, certificates, plain HTTP, trusted hosts.
 
 use std::path::PathBuf;
 
 use sampan_client::{
     ClientOptions, Credentials, PlainHttp, RegistryAddress, RegistryClient, Secret, TlsOptions, Verification,
 };
+use sampan_config::RegistryHost;
 
 use super::misunderstood;
 use super::terminal::{first_line, password};
@@ -32,6 +33,23 @@ pub(super) struct LoginOptions {
     /// Use HTTP if the registry does not speak TLS, and its URL does not begin with https://
     #[arg(long)]
     pub(super) plain_http: bool,
+
+    /// A host at an internal address that the registry may redirect to, on any port
+    #[arg(long, value_name = "HOST", value_parser = host_of_any_port)]
+    pub(super) redirect_host: Vec<String>,
+
+    /// A further host whose token server gets the login, on any port
+    #[arg(long, value_name = "HOST", value_parser = host_of_any_port)]
+    pub(super) realm_host: Vec<String>,
+}
+
+/// A host without a port.
+pub(super) fn host_of_any_port(text: &str) -> Result<String, String> {
+    let host: RegistryHost = text.parse()?;
+    match host.has_port() {
+        true => Err(format!("a port has no meaning here: write `{}`, which is any port of it", host.host())),
+        false => Ok(host.as_str().to_owned()),
+    }
 }
 
 impl LoginOptions {
@@ -42,6 +60,8 @@ impl LoginOptions {
             ("--cacert", self.cacert.is_some()),
             ("--insecure", self.insecure),
             ("--plain-http", self.plain_http),
+            ("--redirect-host", !self.redirect_host.is_empty()),
+            ("--realm-host", !self.realm_host.is_empty()),
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             Some((name, _)) => Err(misunderstood(format!("{name} needs {option}"))),
@@ -74,7 +94,14 @@ impl LoginOptions {
             ..TlsOptions::default()
         };
         let plain_http = if self.plain_http { PlainHttp::Fallback } else { PlainHttp::WhenNamed };
-        let options = ClientOptions { credentials, tls, plain_http, ..ClientOptions::default() };
+        let options = ClientOptions {
+            credentials,
+            tls,
+            plain_http,
+            redirect_hosts: self.redirect_host.clone(),
+            trusted_realms: self.realm_host.clone(),
+            ..ClientOptions::default()
+        };
         Ok(RegistryClient::new(address, options)?)
     }
 }

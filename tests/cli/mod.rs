@@ -34,6 +34,7 @@ mod no_authorities;
 mod page_reload;
 mod permissions;
 mod pull_through_page;
+mod referring_registry;
 mod registry_client;
 mod reload_failures;
 mod rewritten_indexes;

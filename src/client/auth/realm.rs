@@ -34,7 +34,7 @@ pub(crate) fn check(
         }
         "http" if !is_near => {
             return Err(refused(
-                "it uses no TLS and is on another host; add that host to the trusted realms",
+                "it uses no TLS and is on another host; name that host if it is right (`--realm-host`, or `realms` of an upstream)",
             ));
         }
         "http" => {}
@@ -45,7 +45,7 @@ pub(crate) fn check(
         return Ok(());
     }
     Err(refused(
-        "it is in another domain than the registry; add its host to the trusted realms if it is right",
+        "it is in another domain than the registry; name its host if it is right (`--realm-host`, or `realms` of an upstream)",
     ))
 }
 

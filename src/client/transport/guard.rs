@@ -13,8 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Why a target is refused, with the remedy.
-pub(super) const REASON: &str =
-    "its address is internal; add its host to those that the registry may redirect to if it is right";
+pub(super) const REASON: &str = "its address is internal; name its host if it is right (`--redirect-host`, or `redirects` of an upstream)";
 
 /// Who can reach an address: fewer with each class.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
