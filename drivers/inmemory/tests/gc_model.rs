@@ -74,7 +74,7 @@ fn known_seed(sabotage: Sabotage) -> u64 {
         Sabotage::CollectorIgnoresData => 64,
         Sabotage::CollectorDoesNotNoticeItsSilence => 111,
         Sabotage::DeletionsIgnoreTheDeadline => 251,
-        Sabotage::DeletionsUnderWayAreDone => 39,
+        Sabotage::DeletionsUnderWayAreDone => 108,
         Sabotage::ClientsForgetDeadRuns => 584,
         Sabotage::ClientsDoNotSeeRemovals => 483,
         Sabotage::RunsShareFiles => 550,
