@@ -80,7 +80,7 @@ section! {
         pub public: bool = "false",
         /// Hosts of token servers in other domains that get the credentials, on any port.
         pub realms: Vec<RegistryHost>,
-        /// Hosts at private addresses that it may redirect to, on any port.
+        /// Hosts at private addresses, or on this machine, that it may redirect to, on any port.
         pub redirects: Vec<RegistryHost>,
         /// A PEM file of authorities to trust besides those of the system.
         pub ca: Option<PathBuf>,

@@ -37,7 +37,7 @@ pub struct CacheUpstream {
     pub account: UpstreamAccount,
     /// Hosts of token servers in other domains that get the credentials, on any port.
     pub realms: Vec<String>,
-    /// Hosts at private addresses that it may redirect to, on any port.
+    /// Hosts at private addresses, or on this machine, that it may redirect to, on any port.
     pub redirects: Vec<String>,
     /// A PEM file of authorities to trust besides those of the system.
     pub ca: Option<PathBuf>,

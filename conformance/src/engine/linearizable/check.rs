@@ -118,7 +118,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{Outcome, TagSet};
+    use super::super::history::{INDEX, Outcome, TagSet};
     use super::*;
 
     /// Calls and answers in this order: the number of a request, and whether the event is its answer.
@@ -220,6 +220,35 @@ mod tests {
         };
         assert!(read(Outcome::Found(1)));
         assert!(!read(Outcome::Unknown));
+    }
+
+    /// An image is deleted while an index is pushed that names it: the index may be there for a moment.
+    #[test]
+    fn a_refused_push_is_there_for_a_moment_only() {
+        let order =
+            [(0, false), (0, true), (1, false), (2, false), (3, false), (3, true), (2, true), (1, true)];
+        let then = |last: Outcome| {
+            let calls = [
+                (PUSH_A, Some(Outcome::Done)),
+                (PUSH_INDEX, Some(Outcome::Incomplete)),
+                (Request::Delete(0), Some(Outcome::Done)),
+                (Request::Read(INDEX), Some(Outcome::Found(INDEX))),
+                (Request::Read(INDEX), Some(last)),
+            ];
+            is_explained(&[&order[..], &[(4, false), (4, true)]].concat(), &calls)
+        };
+        assert!(then(Outcome::Unknown));
+        assert!(!then(Outcome::Found(INDEX)));
+        // Without the deletion there is no reason to refuse it.
+        let calls = [
+            (PUSH_A, Some(Outcome::Done)),
+            (PUSH_INDEX, Some(Outcome::Incomplete)),
+            (Request::Read(INDEX), Some(Outcome::Found(INDEX))),
+        ];
+        assert!(!is_explained(
+            &[(0, false), (0, true), (1, false), (2, false), (2, true), (1, true)],
+            &calls
+        ));
     }
 
     #[test]

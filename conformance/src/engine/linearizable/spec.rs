@@ -5,7 +5,10 @@
 //! - a push by tag stores the manifest, and then sets the tag; it writes again what a concurrent deletion removes, unless a
 //!   reference is gone as well: then it removes its tag;
 //! - a deletion by digest removes the tags of the manifest one by one, and then the manifest with all remaining tags;
-//! - a deletion sees what it deletes, and then removes what is there at that time;
+//! - a push of an index whose image is deleted before it answers may take its manifest away again, which was there for a
+//!   moment, and is refused unless the image comes back;
+//! - a deletion sees what it deletes, and then removes what is there at that time; it may remove a tag of its manifest that a
+//!   pending push has moved meanwhile, and which that push then sets again;
 //! - a listing reads each tag separately; it may or may not list a tag that a pending request changes.
 //!
 //! A failed request may have taken some of its steps or all; one without any answer may still take them at any time.
@@ -43,8 +46,10 @@ mod progress {
     pub(super) const STORED: u8 = 4;
     /// A deletion removed the manifest after it was stored, or the tag after it was set.
     pub(super) const LOST: u8 = 8;
+    /// A deletion has seen a tag of its manifest: the first of a bit for each tag.
+    pub(super) const SEEN_TAG: u8 = 16;
 }
-use progress::{DONE, LOST, SEEN, STORED};
+use progress::{DONE, LOST, SEEN, SEEN_TAG, STORED};
 
 impl State {
     pub(super) const EMPTY: Self = Self { stored: 0, tags: [ABSENT; TAGS] };
@@ -92,6 +97,8 @@ pub(super) struct Removed {
     manifests: u8,
     /// A bit for each tag.
     tags: u8,
+    /// Of these, those that a pending push must set again before it answers.
+    moved_tags: u8,
 }
 
 impl Removed {
@@ -105,6 +112,9 @@ impl Removed {
             self.manifests & (1 << manifest) != 0 || tag.is_some_and(|tag| self.tags & (1 << tag) != 0);
         if lost && pending.progress & (STORED | DONE) != 0 {
             pending.progress |= LOST;
+        }
+        if tag.is_some_and(|tag| self.moved_tags & (1 << tag) != 0) {
+            pending.progress &= !DONE;
         }
     }
 }
@@ -155,6 +165,14 @@ pub(super) fn steps(
                 steps.progress(SEEN);
             }
             if answers(Outcome::Done) && pending.progress & SEEN != 0 {
+                for tag in 0..TAGS as u8 {
+                    let seen = SEEN_TAG << tag;
+                    if state.tags[usize::from(tag)] == manifest {
+                        steps.progress(seen);
+                    } else if pending.progress & seen != 0 && is_being_set(tag) {
+                        steps.untag_moved(tag);
+                    }
+                }
                 steps.untag_any(manifest);
                 steps.delete(manifest, outcome.is_none());
             }
@@ -205,24 +223,26 @@ impl Steps {
     fn push(&mut self, manifest: u8, tag: Option<u8>, outcome: Option<Outcome>) {
         let (state, progress) = (self.state, self.pending.progress);
         let needs = if manifest == INDEX { Some(0) } else { None };
-        if outcome.is_none_or(|outcome| outcome == Outcome::Incomplete) {
-            if needs.is_some_and(|child| !state.has(child)) {
-                self.progress(DONE);
-            }
-            if outcome.is_some() {
-                return;
-            }
+        let lacks = needs.is_some_and(|child| !state.has(child));
+        let is_refused = outcome == Some(Outcome::Incomplete);
+        if lacks && progress & STORED == 0 && (is_refused || outcome.is_none()) {
+            self.progress(DONE);
         }
-        if needs.is_none_or(|child| state.has(child)) {
+        if lacks && progress & STORED != 0 && progress & DONE == 0 {
+            self.withdraw(manifest);
+        }
+        if !lacks {
             self.progress(SEEN);
         }
-        if progress & SEEN == 0 {
+        if progress & SEEN == 0 || (is_refused && progress & DONE != 0) {
             return;
         }
         let again = progress & LOST != 0;
         let mut with = state;
         with.store(manifest);
         match tag {
+            // It sets no tag.
+            _ if is_refused => self.add(with, (progress | STORED) & !LOST, Removed::default()),
             None if progress & DONE == 0 || again => {
                 self.add(with, (progress | STORED | DONE) & !LOST, Removed::default());
             }
@@ -257,6 +277,14 @@ impl Steps {
         }
     }
 
+    /// Takes the manifest of a push away, whose reference was deleted after it was seen.
+    fn withdraw(&mut self, manifest: u8) {
+        let mut without = self.state;
+        without.stored &= !(1 << manifest);
+        let removed = Removed { manifests: 1 << manifest, ..Removed::default() };
+        self.add(without, self.pending.progress & !(SEEN | STORED | LOST), removed);
+    }
+
     /// Ends a push whose manifest and a reference of that were deleted meanwhile: as if it had come before all deletions. It
     /// removes its tag.
     fn give_up(&mut self, manifest: u8, tag: u8) {
@@ -279,14 +307,22 @@ impl Steps {
     fn untag(&mut self, tag: u8, bits: u8) {
         let mut without = self.state;
         without.tags[usize::from(tag)] = ABSENT;
-        let removed = Removed { tags: 1 << tag, manifests: 0 };
+        let removed = Removed { tags: 1 << tag, ..Removed::default() };
         self.add(without, self.pending.progress | bits, removed);
+    }
+
+    /// Removes a tag that has moved since the deletion saw it, and that a push sets again.
+    fn untag_moved(&mut self, tag: u8) {
+        let mut without = self.state;
+        without.tags[usize::from(tag)] = ABSENT;
+        let removed = Removed { tags: 1 << tag, moved_tags: 1 << tag, ..Removed::default() };
+        self.add(without, self.pending.progress, removed);
     }
 
     fn delete(&mut self, manifest: u8, may_stop: bool) {
         let mut without = self.state;
         without.stored &= !(1 << manifest);
-        let removed = Removed { manifests: 1 << manifest, tags: 0 };
+        let removed = Removed { manifests: 1 << manifest, ..Removed::default() };
         if may_stop {
             self.add(without, self.pending.progress | DONE, removed);
         }
