@@ -7,7 +7,6 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use sampan_client::RegistryAddress;
 use sampan_config::GoDuration;
-use url::Url;
 
 use super::access_args::AccessCommand;
 use super::backup::BackupCommand;
@@ -21,6 +20,7 @@ use super::import::ImportArgs;
 use super::inventory::InventoryArgs;
 use super::login::LoginOptions;
 use super::migrate::MigrateArgs;
+use super::running_args::{HealthOptions, StatusOptions};
 use super::sync::SyncArgs;
 use super::tag::TagCommand;
 use super::token_args::TokenCommand;
@@ -215,60 +215,6 @@ pub(super) struct InventoryOptions {
     /// Only these repositories, and those below them (`team` includes `team/app`)
     #[arg(value_name = "REPOSITORY")]
     pub(super) repositories: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct HealthOptions {
-    /// The registry's URL, such as https://registry.example:5000; else http.addr of the configuration, on
-    /// this machine
-    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "config_option"])]
-    pub(super) url: Option<Url>,
-
-    #[command(flatten)]
-    pub(super) trust: TrustOptions,
-
-    #[command(flatten)]
-    pub(super) config: ConfigArgument,
-}
-
-/// Which certificates the registry at `--url` may have.
-#[derive(Debug, Default, clap::Args)]
-pub(super) struct TrustOptions {
-    /// A PEM file with the authority of the registry's certificate, trusted instead of this machine's authorities
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub(super) cacert: Option<PathBuf>,
-
-    /// Accept any certificate
-    #[arg(long)]
-    pub(super) insecure: bool,
-}
-
-impl TrustOptions {
-    pub(super) fn is_given(&self) -> bool {
-        self.cacert.is_some() || self.insecure
-    }
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct StatusOptions {
-    /// The debug listener's URL, such as http://localhost:5001; else http.debug.addr of the configuration, on
-    /// this machine
-    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "config_option"])]
-    pub(super) url: Option<Url>,
-
-    #[command(flatten)]
-    pub(super) trust: TrustOptions,
-
-    /// Request a garbage collection now
-    #[arg(long)]
-    pub(super) collect_garbage: bool,
-
-    /// The output format
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub(super) format: ReportFormat,
-
-    #[command(flatten)]
-    pub(super) config: ConfigArgument,
 }
 
 /// An output format.

@@ -41,6 +41,7 @@ mod progress;
 mod prune;
 mod record;
 mod report;
+mod running_args;
 mod selected;
 mod serve;
 mod since;

@@ -7,8 +7,9 @@ use sampan_config::{Config, ListenAddress, TlsConfig};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::args::{HealthOptions, ReportFormat, StatusOptions, TrustOptions};
+use super::args::ReportFormat;
 use super::check;
+use super::running_args::{HealthOptions, StatusOptions, TrustOptions};
 use super::terminal::{count, say};
 use super::{Outcome, misunderstood};
 use crate::drivers::Drivers;

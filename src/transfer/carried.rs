@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentSource, ContentStream, Fault, Plan, Reader};
+use sampan_engine::Error as EngineError;
 use sampan_engine::oci::Digest;
 
 use crate::{Error, Exported, Planned, Result, Source, Supplement};
@@ -39,6 +40,21 @@ pub trait Carried: Send + Sync {
 
     /// The error of other faults of some content.
     fn fault(&self, index: usize, problem: String) -> Error;
+
+    /// The error of an upload of some content: a damaged bundle shows as one that failed.
+    fn upload_failure(&self, index: usize, error: Error) -> Error {
+        match error {
+            Error::Store(EngineError::DigestMismatch { actual, .. }) => self.wrong_digest(index, &actual),
+            Error::Registry(refused) if refused.code() == "DIGEST_INVALID" => {
+                self.fault(index, "its content does not have its digest".to_owned())
+            }
+            Error::Store(EngineError::BodyBroken(source)) => match Error::content(source) {
+                Error::Other(source) => Error::Store(EngineError::BodyBroken(source)),
+                error => error,
+            },
+            error => error,
+        }
+    }
 }
 
 #[async_trait]

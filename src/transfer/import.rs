@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::carried::Carried;
 use crate::import_checks::{select, tag_changes};
-use crate::importer::{Importer, Prepared, Root};
+use crate::import_root::Root;
+use crate::importer::{Importer, Prepared};
 use crate::in_order::in_order;
 use crate::missing::check_presumed;
 use crate::space::{check_space, explain_full};
@@ -91,7 +92,7 @@ pub async fn import(
         return Ok(report);
     }
     let importer = Importer::new(carried, target, options, progress, presumed);
-    let roots = selected.iter().flat_map(|image| importer.roots(image, &kept));
+    let roots = selected.iter().flat_map(|image| Root::of_image(image, &kept));
     let (mut is_new, mut named) = (false, Vec::new());
     let finish = async |root: Root<'_>, prepared: Result<Prepared>| {
         if root.is_image {

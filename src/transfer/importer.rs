@@ -1,18 +1,17 @@
 //! `Importer`: stores what one manifest needs, and then that manifest.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, ImageWalk, PlannedContent, Presumed, Role, WalkedBlob};
 use sampan_engine::Error as EngineError;
-use sampan_engine::oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, Manifest, RepositoryName};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::carried::Carried;
-use crate::import_checks::SelectedImage;
+use crate::import_root::Root;
 use crate::passed::Passed;
 use crate::placed::PlacedBlobs;
 use crate::spool::Spool;
@@ -50,19 +49,6 @@ pub(crate) struct Importer<'a> {
     present_blobs: AtomicU64,
 }
 
-/// A manifest that is imported with everything below it: an image, or one of its referrers.
-pub(crate) struct Root<'a> {
-    pub(crate) image: &'a SelectedImage<'a>,
-    pub(crate) is_image: bool,
-    /// Whether no referrer of the image follows.
-    pub(crate) is_last: bool,
-    digest: &'a Digest,
-    tags: Vec<Tag>,
-    left_out: HashSet<&'a Digest>,
-    /// Shared by the roots of an image.
-    failed: Arc<AtomicBool>,
-}
-
 /// A root whose blobs are stored.
 #[derive(Default)]
 pub(crate) struct Prepared {
@@ -78,30 +64,6 @@ pub(crate) struct Prepared {
 struct Walked {
     walk: ImageWalk,
     subjects: HashMap<Digest, Digest>,
-}
-
-impl Root<'_> {
-    /// The lines of its tags in a receipt.
-    pub(crate) fn named(&self) -> Vec<String> {
-        self.tags.iter().map(|tag| format!("{}:{tag} {}", self.image.target, self.digest)).collect()
-    }
-
-    /// Whether it sets this tag, shown with its repository.
-    pub(crate) fn sets(&self, tag: &str) -> bool {
-        self.tags.iter().any(|set| format!("{}:{set}", self.image.target) == tag)
-    }
-
-    fn leaves_out(&self, manifest: &Manifest, reference: &Descriptor) -> bool {
-        self.left_out.contains(&reference.digest) && manifest.may_lack(reference)
-    }
-
-    pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
 }
 
 impl<'a> Importer<'a> {
@@ -137,28 +99,6 @@ impl<'a> Importer<'a> {
     /// How many blobs are stored at a time, and how many roots are begun.
     pub(crate) fn jobs(&self) -> usize {
         jobs(self.carried, self.options)
-    }
-
-    /// The image and its referrers, in the order in which they are stored.
-    pub(crate) fn roots(
-        &self,
-        image: &'a SelectedImage<'a>,
-        kept: &HashSet<String>,
-    ) -> impl Iterator<Item = Root<'a>> + use<'a> {
-        let tags = image.tags.iter().filter(|tag| !kept.contains(&format!("{}:{tag}", image.target)));
-        let tags: Vec<Tag> = tags.cloned().collect();
-        let (failed, last) = (Arc::new(AtomicBool::new(false)), image.planned.referrers.len());
-        let digests = image.planned.referrers.iter().map(|referrer| &referrer.digest);
-        let digests = std::iter::once(&image.planned.digest).chain(digests);
-        digests.enumerate().map(move |(place, digest)| Root {
-            image,
-            is_image: place == 0,
-            is_last: place == last,
-            digest,
-            tags: if place == 0 { tags.clone() } else { Vec::new() },
-            left_out: image.planned.left_out.iter().map(|it| &it.digest).collect(),
-            failed: failed.clone(),
-        })
     }
 
     /// Stores the blobs that a root needs.
@@ -406,28 +346,11 @@ impl<'a> Importer<'a> {
             match self.target.put_blob(repository, digest, size_bytes, content).await {
                 Ok(()) => break,
                 Err(error) if may_repeat && error.is_lost_upload() => {}
-                Err(error) => return Err(self.explain(index, error)),
+                Err(error) => return Err(self.carried.upload_failure(index, error)),
             }
         }
         self.progress.bytes.fetch_add(size_bytes, Ordering::Relaxed);
         Ok(Some(size_bytes))
-    }
-
-    /// A damaged bundle shows as a failed upload.
-    fn explain(&self, index: usize, error: Error) -> Error {
-        match error {
-            Error::Store(EngineError::DigestMismatch { actual, .. }) => {
-                self.carried.wrong_digest(index, &actual)
-            }
-            Error::Registry(refused) if refused.code() == "DIGEST_INVALID" => {
-                self.carried.fault(index, "its content does not have its digest".to_owned())
-            }
-            Error::Store(EngineError::BodyBroken(source)) => match Error::content(source) {
-                Error::Other(source) => Error::Store(EngineError::BodyBroken(source)),
-                error => error,
-            },
-            error => error,
-        }
     }
 
     /// The bytes of a manifest of the bundle.

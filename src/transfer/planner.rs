@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use sampan_bundle::{
-    ContentKind, DockerImage, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, Plan, PlannedContent, PlannedImage,
-    PlannedRepository, Presumed, RewrittenIndex,
+    ContentKind, MAX_MANIFEST_JSON, MAX_PLAN_BYTES, PlannedContent, PlannedImage, PlannedRepository,
+    Presumed, RewrittenIndex,
 };
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
@@ -13,43 +13,12 @@ use crate::chosen::{Selected, select};
 use crate::draft::{Draft, DraftContent};
 use crate::fallback::{in_tag, subject_in};
 use crate::plan_size::PlanSize;
+use crate::planned::{Planned, PlannedFailure};
 use crate::queue::{CONCURRENT_IMAGES, Queue};
 use crate::rewrite::{IndexPolicy, RewrittenImage};
 use crate::selection::shown_platforms;
 use crate::source::shown;
 use crate::{Error, ExportOptions, Result, Source};
-
-/// An export that is planned.
-#[derive(Clone, Debug, Default)]
-pub struct Planned {
-    /// The plan, without the files for other tools.
-    pub plan: Plan,
-    /// The images of `manifest.json`.
-    pub docker: HashMap<Digest, DockerImage>,
-    /// A repository for each content.
-    pub places: HashMap<Digest, RepositoryName>,
-    /// The images that were left out because they cannot be exported.
-    pub failures: Vec<PlannedFailure>,
-    /// The number of images that the far side has already.
-    pub unchanged: u64,
-    /// The images whose index was rewritten.
-    pub rewritten: Vec<RewrittenImage>,
-    /// The images of other platforms than the selected ones, which were left out.
-    pub other_platforms: Vec<String>,
-    /// The repositories of whose tags the source has no list; they are not whole.
-    pub unlisted: Vec<RepositoryName>,
-    /// The selectors of [`ExportOptions::exclude`] that match nothing that is selected.
-    pub unused_exclusions: Vec<String>,
-}
-
-/// An image that cannot be exported.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PlannedFailure {
-    /// The image.
-    pub image: String,
-    /// The problem.
-    pub problem: String,
-}
 
 /// Plans an export from `source`. It reads every selected manifest, and asks for every blob.
 ///

@@ -11,6 +11,7 @@ mod deletions;
 mod error_status;
 mod fairness;
 mod foreign_layers;
+mod joined_transfers;
 mod limits;
 mod lists;
 mod mapping;

@@ -9,7 +9,7 @@ use sampan_engine::gc::{Observer, Options};
 use sampan_engine::layout::Entry;
 
 use super::collector::{collect_later, options, paths};
-use super::seed::Generated;
+use super::generated::Generated;
 use crate::check::{ensure, equal};
 use crate::{Clause, Context, Failed, clause::table};
 

@@ -9,6 +9,7 @@ mod cost;
 mod crash;
 mod dry_run;
 mod evicts;
+mod generated;
 mod keeps_live;
 mod lost_manifests;
 pub mod model;

@@ -9,7 +9,8 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
 use super::collector::{collect_later, expect_gone, options, paths};
-use super::seed::{Generated, Image, Seed, name};
+use super::generated::Generated;
+use super::seed::{Image, Seed, name};
 use crate::check::{ensure, equal};
 use crate::data::{bytes, path};
 use crate::{Clause, Context, Failed, clause::table};

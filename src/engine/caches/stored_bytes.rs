@@ -1,9 +1,8 @@
 //! `StoredBytes`: how many bytes the caches store, between two collections.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
-
-use parking_lot::Mutex;
 
 use super::CachePrefixes;
 use crate::clock::millis;
@@ -21,12 +20,19 @@ pub struct StoredBytes {
     counts: Vec<Count>,
     /// When the counting collection began, in milliseconds since 1970; 0 before the first.
     counted_ms: AtomicU64,
-    /// Caches with images that were pushed, by the last warning of them. A plain mutex: held to compare and replace.
-    pushed: Mutex<Vec<RepositoryName>>,
+    /// A hash of the names of the caches with images that were pushed, as the last collection found them.
+    pushed: AtomicU64,
 }
 
 /// How many repositories a warning names.
 const SHOWN: usize = 10;
+
+/// Equal for equal names within one process.
+fn hash_of(names: &[RepositoryName]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish()
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -39,7 +45,7 @@ impl StoredBytes {
     /// Nothing is counted yet.
     pub(crate) fn new(prefixes: CachePrefixes) -> Self {
         let counts = (0..=prefixes.iter().count()).map(|_| Count::default()).collect();
-        Self { prefixes, counts, counted_ms: AtomicU64::new(0), pushed: Mutex::default() }
+        Self { prefixes, counts, counted_ms: AtomicU64::new(0), pushed: AtomicU64::new(hash_of(&[])) }
     }
 
     /// Adds a blob or manifest of so many bytes that was fetched into the repository. Nothing is added for a repository that
@@ -110,9 +116,9 @@ impl StoredBytes {
     }
 
     /// Warns of caches with images that were pushed before a configuration named them caches; once, until these change.
-    pub(crate) fn warn_of_pushed(&self, names: Vec<RepositoryName>) {
-        let mut known = self.pushed.lock();
-        if !names.is_empty() && *known != names {
+    pub(crate) fn warn_of_pushed(&self, names: &[RepositoryName]) {
+        let hash = hash_of(names);
+        if self.pushed.swap(hash, Ordering::Relaxed) != hash && !names.is_empty() {
             let shown: Vec<&str> = names.iter().take(SHOWN).map(RepositoryName::as_str).collect();
             let more = if names.len() > SHOWN { " and more" } else { "" };
             tracing::warn!(
@@ -120,7 +126,6 @@ impl StoredBytes {
                 shown.join(", ")
             );
         }
-        *known = names;
     }
 
     /// What was added until now, before a collection counts.

@@ -100,9 +100,11 @@ impl Users {
         add(&mut self.linked_in, hash, name);
     }
 
-    /// Adds a repository with a manifest that it took only together with the content.
+    /// Adds a repository with a manifest that it took only together with the content. A few are enough to heal it.
     pub(super) fn add_requirement(&mut self, hash: Hash, name: &RepositoryName) {
-        add(&mut self.required_in, hash, name);
+        if self.required_in.get(&hash).is_none_or(|names| names.len() < MAX_NEEDS) {
+            add(&mut self.required_in, hash, name);
+        }
     }
 
     /// The repositories that link the content; if all links are lost, those that had them. No other repository must get it: that a

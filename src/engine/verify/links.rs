@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{DriverPath, ErrorKind, StorageDriverExt};
+use sampan_driver::{ErrorKind, StorageDriverExt};
 
 use super::Result;
 use super::data::with_cause;
@@ -11,7 +11,7 @@ use super::problem::{Problem, ProblemKind};
 use super::repository::Check;
 use super::sizes::{Hash, digest};
 use crate::layout::{self, Entry};
-use crate::link::digest_in;
+use crate::link::{self, digest_in};
 use crate::oci::Tag;
 
 /// How many small files are read at a time.
@@ -141,23 +141,12 @@ impl Check<'_> {
     pub(super) async fn find_obstructed_tags(&mut self) -> Result<()> {
         for tag in std::mem::take(&mut self.listing.without_link) {
             let link = Entry::TagCurrent(self.listing.name.clone(), tag).path();
-            if self.is_directory(&link).await? {
-                let error = "a directory is in the place of the link".to_owned();
+            if link::is_obstructed(self.driver(), &link).await? {
+                let error = link::OBSTRUCTED.to_owned();
                 self.add(Problem::new(&link, ProblemKind::Unreadable { error }, None), None);
             }
         }
         Ok(())
-    }
-
-    async fn is_directory(&self, path: &DriverPath) -> Result<bool> {
-        let (Some(directory), Some(name)) = (path.parent(), path.name()) else { return Ok(false) };
-        let mut entries = self.driver().list(&directory, None);
-        while let Some(entry) = entries.try_next().await? {
-            if entry.name() == name {
-                return Ok(entry.is_directory());
-            }
-        }
-        Ok(false)
     }
 
     /// Whether an empty tag has pointed at a manifest, and is still empty.

@@ -14,7 +14,10 @@ use super::data::{State, look_twice};
 use super::pace::Pace;
 use super::sizes::{Hash, digest};
 
-/// What a run has found of blobs that it hashed for their length. It has at most one entry for each blob of the store.
+/// The most verdicts to remember, of some 400 bytes at most: with more, blobs are hashed again.
+const MAX_KNOWN: usize = 50_000;
+
+/// What a run has found of blobs that it hashed for their length.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     /// A plain mutex: held for a lookup.
@@ -34,13 +37,38 @@ impl Verdicts {
         }
         let state = look_twice(&**driver, &digest(hash), Some(pace)).await?;
         if state != State::Stopped {
-            self.known.lock().insert(*hash, state.clone());
+            self.remember(*hash, state.clone());
         }
         Ok(state)
+    }
+
+    fn remember(&self, hash: Hash, state: State) {
+        let mut known = self.known.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(hash, state);
     }
 
     /// Forgets what was not good, since it may be healed.
     pub(super) fn forget_faults(&self) {
         self.known.lock().retain(|_, state| *state == State::Good);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_lengths_are_wrong_few_verdicts_are_remembered() {
+        let verdicts = Verdicts::default();
+        for number in 0..2 * MAX_KNOWN + 1 {
+            let mut hash = Hash::default();
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            verdicts.remember(hash, State::Good);
+            assert!(verdicts.known.lock().len() <= MAX_KNOWN);
+        }
+        assert_eq!(verdicts.known.lock().len(), 1);
     }
 }

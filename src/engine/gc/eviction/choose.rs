@@ -83,7 +83,7 @@ pub(in crate::gc) async fn choose(
     cx.pacer.tick().await?;
     note_data(&inventory.repositories, graph, &mut victims);
     victims.sizes = sizes(&mut needs, &candidates, caches);
-    cx.registry.cache_bytes().warn_of_pushed(with_pushed);
+    cx.registry.cache_bytes().warn_of_pushed(&with_pushed);
     Ok(victims)
 }
 
