@@ -26,7 +26,7 @@ pub struct Planned {
     pub other_platforms: Vec<String>,
     /// The repositories of whose tags the source has no list; they are not whole.
     pub unlisted: Vec<RepositoryName>,
-    /// The selectors of [`ExportOptions::exclude`] that match nothing that is selected.
+    /// The selectors of [`crate::ExportOptions::exclude`] that match nothing that is selected.
     pub unused_exclusions: Vec<String>,
 }
 
