@@ -4,21 +4,18 @@
     tests/benches/pages.py REGISTRY [--repositories 10000] [--tags 10000] [--rounds 50] [--pull-rounds 9]
 
 Prints for each page the median and the 95th percentile of its time, its length, and its length with gzip; then the memory
-of the registry, and pulls at full speed beside 50 clients that read pages, in turn with pulls alone.
+of the registry, and pulls at full speed beside 50 clients that read pages (h2load, of nghttp2-client), in turn with pulls alone.
 """
 import argparse
 import gzip
 import hashlib
 import http.client
 import json
-import multiprocessing
-import os
 import pathlib
 import socket
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
@@ -82,21 +79,12 @@ def peak_mib(pid):
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def visit(port, paths, number, until):
-    while time.time() < until:
-        get(port, paths[number % len(paths)])
-        time.sleep(1)
-
-
-def visitors(port, paths, seconds):
-    """50 visitors that read a page, and think for a second; they would be on other machines, so they come after the registry."""
-    os.nice(19)
-    until = time.time() + seconds
-    threads = [threading.Thread(target=visit, args=(port, paths, number, until)) for number in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def visitors(port, paths, directory):
+    """50 visitors that read a page a second; they would be on other machines, so they come after the registry, and are cheap."""
+    addresses = directory / "pages"
+    addresses.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths))
+    command = ["nice", "-n", "19", "h2load", "--h1", "-c", "50", "--rps", "1", "-D", "60", "-H", "Accept: text/html", "-i", addresses]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def pulls(registry, port):
@@ -129,13 +117,13 @@ def main():
                           "ui: {enabled: true, survey: 1h}\n")
         server = subprocess.Popen([options.registry, "serve", str(config)])
         try:
-            measure(options, port, server.pid)
+            measure(options, root, port, server.pid)
         finally:
             server.terminate()
             server.wait()
 
 
-def measure(options, port, pid):
+def measure(options, root, port, pid):
     deadline = time.time() + 180
     while time.time() < deadline:
         try:
@@ -167,11 +155,11 @@ def measure(options, port, pid):
         ratios = {}
         for _ in range(options.pull_rounds):
             alone = pulls(options.registry, port)
-            process = multiprocessing.Process(target=visitors, args=(port, path, 12))
-            process.start()
+            others = visitors(port, path, root)
             beside = pulls(options.registry, port)
-            process.terminate()
-            process.join()
+            assert others.poll() is None, "the visitors are gone"
+            others.terminate()
+            others.wait()
             for work, rate in alone.items():
                 ratios.setdefault(work, []).append(beside[work] / rate)
         for work, all_of_work in ratios.items():
