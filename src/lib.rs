@@ -13,11 +13,9 @@ pub mod auth;
 pub mod debug;
 pub mod health;
 pub mod http;
-pub mod serve;
+pub use sampan_serve as serve;
 
-pub mod atomic_write;
-pub mod blocking;
-pub mod file_watch;
+pub use sampan_host::{atomic_write, blocking, file_watch};
 pub mod inventory;
 mod line_queue;
 pub mod maintenance;

@@ -19,7 +19,6 @@ mod access_token_id;
 mod access_tokens;
 pub mod backup;
 mod block_on_thread;
-mod blocking;
 mod cache;
 pub mod caches;
 mod catalog;
@@ -72,7 +71,6 @@ mod wrong_lengths;
 
 pub use access_token_id::{AccessTokenId, InvalidAccessTokenId};
 pub use access_tokens::AccessTokenFiles;
-pub use blocking::on_blocking_pool;
 pub use cache::CacheStatistics;
 pub use catalog::Page;
 pub use clock::Clock;

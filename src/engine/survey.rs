@@ -12,11 +12,11 @@ use futures::TryStreamExt;
 use sampan_driver::{ByteRange, FileInfo, PutMode, StorageDriver, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
-use crate::blocking::on_blocking_pool;
 use crate::clock::{millis, time_of};
 use crate::layout::Entry;
 use crate::oci::RepositoryName;
 use crate::{Error, Registry, Result};
+use sampan_host::blocking::on_blocking_pool;
 
 /// What a walk over the store found in each repository.
 #[derive(Clone, Debug, Eq, PartialEq)]

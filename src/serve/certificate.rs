@@ -15,7 +15,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsag
 use time::{Duration, OffsetDateTime};
 
 use super::certificate_authority::Authority;
-use crate::atomic_write::{Existing, create_private_folder_of, write_atomically};
+use sampan_host::atomic_write::{Existing, create_private_folder_of, write_atomically};
 
 /// The default validity of a certificate, in days: the longest that all clients accept.
 pub const DEFAULT_DAYS: u32 = 825;

@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificate::{CLOCK_TOLERANCE, CertificateError, CertificateFiles, exists, read, write};
-use crate::atomic_write::Existing;
+use sampan_host::atomic_write::Existing;
 
 /// The validity of an authority, in days.
 const AUTHORITY_DAYS: i64 = 3650;

@@ -114,9 +114,8 @@ impl FileSender {
         }
     }
 
-    /// Takes the range of the first announced part, as if it were sent.
-    #[cfg(test)]
-    pub(crate) fn take_announced(&self) -> Option<Range<u64>> {
+    /// Takes the range of the first announced part, as if it were sent: tests of a handler see what it announced.
+    pub fn take_announced(&self) -> Option<Range<u64>> {
         self.announced().pop_front().map(|part| part.range)
     }
 

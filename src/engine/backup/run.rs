@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::migrated::check_stays;
 use super::snapshot::{Encoder, Held, MAX_SHIFT};
 use super::{Error, Result, Snapshot, SnapshotId, Summary, snapshots, source};
-use crate::blocking::on_blocking_pool;
 use crate::layout::{self, Entry};
 use crate::link::delete_durably;
 use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
 use crate::oci::{RepositoryName, Tag};
 use crate::{Registry, Selection, StoreIdentity};
+use sampan_host::blocking::on_blocking_pool;
 
 /// The choices of a backup.
 #[derive(Clone, Debug, Default)]

@@ -7,9 +7,9 @@ use futures::TryStreamExt;
 use sampan_driver::{Deadline, ErrorKind, PutMode, StorageDriver, StorageDriverExt};
 
 use super::{Error, Result, Snapshot, SnapshotId};
-use crate::blocking::on_blocking_pool;
 use crate::layout::{Entry, snapshots_root};
 use crate::link::delete_durably;
+use sampan_host::blocking::on_blocking_pool;
 
 /// The snapshots of a store, the oldest first.
 pub(crate) async fn list(driver: &Arc<dyn StorageDriver>) -> sampan_driver::Result<Vec<SnapshotId>> {

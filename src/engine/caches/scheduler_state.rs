@@ -12,9 +12,9 @@ use time::format_description::well_known::Rfc3339;
 use super::UseTable;
 use super::use_table::{hour_of, key};
 use crate::Result;
-use crate::blocking::on_blocking_pool;
 use crate::layout;
 use crate::oci::Digest;
+use sampan_host::blocking::on_blocking_pool;
 
 /// An entry of the file, whose key is `<repository>@<digest>`.
 #[derive(Deserialize)]

@@ -21,7 +21,7 @@ use super::record_kind::{RecordKind, VERSION_BYTES};
 use super::scheduler_state;
 use super::use_table::{Key, MAX_ROWS};
 use crate::Result;
-use crate::blocking::on_blocking_pool;
+use sampan_host::blocking::on_blocking_pool;
 
 const HEADER_BYTES: usize = VERSION_BYTES + 8;
 const ROW_BYTES: usize = 20;

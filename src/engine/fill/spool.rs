@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, FileReader, Operation};
 
-use crate::blocking::on_blocking_pool;
+use sampan_host::blocking::on_blocking_pool;
 
 /// The bytes of a fill from `start` on.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ use super::pacer::Pacer;
 use super::references::References;
 use super::removal::{PreviewExtent, Removal, RemovalPreview};
 use super::{Error, Result};
-use crate::blocking::on_blocking_pool;
 use crate::oci::{RepositoryName, Tag};
 use crate::{Clock, Registry, layout};
+use sampan_host::blocking::on_blocking_pool;
 
 /// How many files are read at a time.
 const CONCURRENCY: usize = 16;

@@ -13,9 +13,9 @@ use super::config::{self, ImageConfig, given};
 use super::index::Family;
 use super::tally::Tally;
 use super::{ImageKind, ImageSummary};
-use crate::blocking::on_blocking_pool;
 use crate::oci::{Descriptor, Manifest, ManifestProblem};
 use crate::{Repository, Result};
+use sampan_host::blocking::on_blocking_pool;
 
 /// What a summary needs of a manifest.
 #[derive(Debug)]

@@ -83,7 +83,7 @@ fn go_name(suite: CipherSuite) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::tls::tests::section;
+    use crate::tls::tests::section;
 
     fn chosen(minimumtls: TlsVersion, names: &[&str]) -> Result<(Vec<&'static str>, usize), TlsError> {
         let ciphersuites = names.iter().map(|name| (*name).to_owned()).collect();

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::file_watch::how_to_make_readable;
+use sampan_host::file_watch::how_to_make_readable;
 
 /// A TLS section that is not usable. Each message names the key, the file and the remedy.
 #[derive(Debug, thiserror::Error)]

@@ -27,8 +27,8 @@ use super::certificates::{Files, Identity, Validity, date};
 use super::cipher_suites;
 use super::client_auth;
 use super::error::TlsError;
-use crate::blocking::on_blocking_pool;
-use crate::file_watch::FileStamp;
+use sampan_host::blocking::on_blocking_pool;
+use sampan_host::file_watch::FileStamp;
 
 /// How often to check the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -286,10 +286,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::atomic_write::Existing;
-    use crate::serve::certificate::{CertificateRequest, create};
-    use crate::serve::tls::tests::section;
+    use crate::certificate::{CertificateRequest, create};
     use crate::test_log::TestLog;
+    use crate::tls::tests::section;
+    use sampan_host::atomic_write::Existing;
 
     struct Fixture {
         dir: tempfile::TempDir,

@@ -12,9 +12,9 @@ use time::{Duration, OffsetDateTime};
 use super::authorities::Authorities;
 use super::certificates::{Files, Validity};
 use super::*;
-use crate::atomic_write::Existing;
-use crate::serve::certificate::{CertificateRequest, create};
+use crate::certificate::{CertificateRequest, create};
 use crate::test_log::TestLog;
+use sampan_host::atomic_write::Existing;
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve/tls/testdata").join(name)
@@ -139,7 +139,7 @@ fn an_authority_outside_its_validity_is_logged() {
     }
 }
 
-fn certificate_in(folder: &Path) -> crate::serve::certificate::CertificateFiles {
+fn certificate_in(folder: &Path) -> crate::certificate::CertificateFiles {
     let request = CertificateRequest {
         names: vec!["localhost".to_owned()],
         folder: folder.to_owned(),

@@ -3,8 +3,20 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-pub use sampan_engine::on_blocking_pool;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+/// Does `work` on a thread that may block; propagates its panic. If the future is dropped, the work goes on to its end.
+pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
 
 /// Runs `work` on a thread of its own, whose niceness is higher by `niceness`, so that requests come first on a busy
 /// processor; propagates its panic. The work goes on when the future is dropped.

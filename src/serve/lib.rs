@@ -28,6 +28,9 @@ mod running_clock;
 mod server;
 mod statistics;
 mod stream;
+#[cfg(test)]
+#[path = "../test_log.rs"]
+mod test_log;
 pub mod tls;
 mod unix_socket;
 
