@@ -95,7 +95,7 @@ pub(super) async fn warn_of_hidden(caches: Caches, registry: Registry) {
                 "proxy.default: clients that ask for {names}{more} get what the upstream has: name them in `proxy.local`"
             );
         }
-        Err(error) => tracing::warn!(%error, "cannot look whether `proxy.default` hides repositories"),
+        Err(error) => tracing::warn!(%error, "cannot check whether `proxy.default` hides repositories"),
     }
 }
 

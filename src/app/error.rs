@@ -85,7 +85,7 @@ pub enum AppError {
     #[error("middleware.storage")]
     Middleware(#[from] crate::decorators::InvalidRule),
     /// The HTTP client of the checks.
-    #[error("health.http: no client can be made")]
+    #[error("health.http: cannot create an HTTP client")]
     HealthClient(#[from] crate::http_client::HttpClientError),
     /// The request of a check is invalid.
     #[error("health.http: {uri}: {what}")]
@@ -96,7 +96,7 @@ pub enum AppError {
         what: String,
     },
     /// The socket from systemd.
-    #[error("the socket that systemd has opened cannot be taken over")]
+    #[error("cannot take over the socket that systemd opened")]
     InheritedSocket(#[source] std::io::Error),
     /// The Redis server of the descriptor cache.
     #[error(transparent)]
@@ -105,7 +105,7 @@ pub enum AppError {
     #[error("log.accesslog")]
     AccessLog(#[source] std::io::Error),
     /// The handlers of signals.
-    #[error("signals cannot be received")]
+    #[error("cannot receive signals")]
     Signals(#[source] std::io::Error),
 }
 

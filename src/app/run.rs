@@ -81,13 +81,15 @@ impl App {
             }
             // Pushes of a tag whose deletion is cut off would wait for it.
             if timeout(TAG_DELETIONS_TIMEOUT, registry.finish_tag_deletions()).await.is_err() {
-                tracing::warn!("a tag is left half deleted: delete it again before it is pushed");
+                tracing::warn!(
+                    "the deletion of a tag did not finish: delete the tag again before you push it"
+                );
             }
             // Deletions without a client get the rest of the drain timeout.
             let spent = stopped.await.map_or(Duration::ZERO, |since| since.elapsed());
             if timeout(drain_timeout.saturating_sub(spent), registry.finish_deletions()).await.is_err() {
                 tracing::warn!(
-                    "a manifest that was being deleted is left with some of its tags: delete it again"
+                    "the deletion of a manifest did not finish, and some of its tags are left: delete the manifest again"
                 );
             }
             tasks.stop().await;

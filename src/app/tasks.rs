@@ -44,7 +44,7 @@ impl Tasks {
     async fn failure(&mut self) -> String {
         match self.running.join_next_with_id().await {
             Some(Ok((task, ()))) => format!("{} has ended unexpectedly", self.name(task)),
-            Some(Err(error)) => format!("{} has ended unexpectedly: {error}", self.name(error.id())),
+            Some(Err(error)) => format!("{} ended unexpectedly: {error}", self.name(error.id())),
             None => pending().await,
         }
     }
@@ -54,7 +54,7 @@ impl Tasks {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next_with_id().await {
             if let Err(error) = ended {
-                tracing::error!("{} has ended unexpectedly: {error}", self.name(error.id()));
+                tracing::error!("{} ended unexpectedly: {error}", self.name(error.id()));
             }
         }
     }

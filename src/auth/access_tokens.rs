@@ -148,7 +148,7 @@ impl AccessTokens {
             Err(error) => {
                 tracing::error!(
                     token = %id,
-                    "an access token does not count, since its record is damaged: {error}; revoke it with `registry token \
+                    "an access token is refused, since its record is damaged: {error}; revoke it with `registry token \
                      revoke {id}` and create another one"
                 );
                 None

@@ -13,7 +13,7 @@ pub(super) fn user_of(der: &[u8], order: &[CertificateName]) -> Option<String> {
         tracing::info!(
             subject = %certificate.subject(),
             not_after = %certificate.validity().not_after,
-            "a client certificate is no longer valid, and names no user: renew it"
+            "a client certificate has expired and identifies no user: renew it"
         );
         return None;
     }

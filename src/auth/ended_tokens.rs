@@ -43,5 +43,8 @@ pub(super) async fn remove_if_old(registry: &Registry, token: &StoredToken) {
 }
 
 fn warn(error: &Error) {
-    tracing::warn!(error = error as &dyn std::error::Error, "tokens that ended long ago are not removed");
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "cannot remove access tokens that ended long ago"
+    );
 }

@@ -238,7 +238,7 @@ impl Htpasswd {
             matched
         });
         compared.await.map_err(|error| {
-            tracing::error!(%error, "a password was not compared, since the system starts no more threads");
+            tracing::error!(%error, "cannot start a thread to compare a password: raise the limit of threads (ulimit -u, TasksMax)");
             Denied::Unavailable
         })
     }
@@ -281,7 +281,7 @@ fn turned_away(why: NoTurn) -> Denied {
     match why {
         NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: RETRY_AFTER },
         NoTurn::TooLate => {
-            tracing::warn!("too many logins at once: refused one after it waited for {MAX_WAIT:?}");
+            tracing::warn!("too many logins at once: refused a login that waited for {MAX_WAIT:?}");
             Denied::Unavailable
         }
     }

@@ -63,7 +63,7 @@ pub enum InvalidToken {
         longest: GoDuration,
     },
     /// Its record would be too large to count.
-    #[error("its record would have {0} bytes, and {MAX_RECORD_BYTES} is the most: use fewer patterns")]
+    #[error("its record would have {0} bytes, more than the limit of {MAX_RECORD_BYTES}: use fewer patterns")]
     Size(usize),
     /// Its record cannot be written.
     #[error(transparent)]

@@ -71,10 +71,10 @@ pub enum CannotCreate {
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
     /// The name is in use.
-    #[error("there is a user or token {0} already: choose another name")]
+    #[error("a user or token named {0} exists already: choose another name")]
     Taken(String),
     /// The user has enough of them.
-    #[error("a user has {0} tokens at most: revoke one first")]
+    #[error("a user may have at most {0} tokens: revoke one first")]
     TooMany(usize),
     /// The store failed, or the registry is read-only.
     #[error(transparent)]

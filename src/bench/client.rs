@@ -184,7 +184,7 @@ impl Answer {
             let elsewhere = self.header(http::header::LOCATION).unwrap_or("elsewhere");
             let host = elsewhere.split('?').next().unwrap_or_default();
             detail = format!(
-                "it sends clients to {host}; what is measured is the server itself, so its redirects must be off"
+                "it redirects clients to {host}; turn its redirects off to measure the server itself"
             );
         }
         Error::Answer { request, status: self.status, detail }

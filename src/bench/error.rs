@@ -39,7 +39,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// The trusted certificates cannot be read.
-    #[error("no authority can be read from {path}: {reason}")]
+    #[error("cannot read an authority from {path}: {reason}")]
     Authority {
         /// Their file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum Error {
         source: hyper::Error,
     },
     /// The server was silent for too long.
-    #[error("{0}: nothing came for a minute")]
+    #[error("{0}: no answer for a minute")]
     Silence(String),
     /// The registry refused the request.
     #[error("{request} was answered with {status}{}{detail}", if detail.is_empty() { "" } else { ": " })]
@@ -76,7 +76,7 @@ pub enum Error {
         problem: String,
     },
     /// The registry refused access.
-    #[error("{host} asks for a user: {reason}")]
+    #[error("{host} requires a login: {reason}")]
     Access {
         /// The server.
         host: String,
@@ -84,7 +84,7 @@ pub enum Error {
         reason: String,
     },
     /// The process cannot be observed.
-    #[error("process {pid} cannot be watched: {reason}")]
+    #[error("cannot watch process {pid}: {reason}")]
     Process {
         /// The process.
         pid: u32,

@@ -28,7 +28,7 @@ impl Process {
     pub(crate) fn new(pid: u32) -> Result<Self> {
         // The kernel would read a larger number as the clock of another process.
         if !Path::new("/proc").join(pid.to_string()).exists() {
-            return Err(Error::Process { pid, reason: "there is none on this machine".to_owned() });
+            return Err(Error::Process { pid, reason: "this machine has no such process".to_owned() });
         }
         let process = Self { pid };
         process.cpu()?;

@@ -110,8 +110,9 @@ impl Connection {
         self.expect(fetch.method.clone(), &fetch.path, &answer, 200)?;
         if fetch.method == Method::HEAD {
             let told = answer.header(http::header::CONTENT_LENGTH).and_then(|told| told.parse().ok());
-            return self
-                .require(fetch, told == Some(*len), || format!("its length is told as {told:?}, not {len}"));
+            return self.require(fetch, told == Some(*len), || {
+                format!("its length is given as {told:?}, not {len}")
+            });
         }
         let found = digest_of(hash);
         self.require(fetch, found == *digest, || format!("what came has the digest {found}"))
@@ -134,7 +135,7 @@ impl Connection {
         let location = answer.header(LOCATION).unwrap_or_default();
         self.endpoint().path_of(location).ok_or_else(|| Error::Nonsense {
             request: format!("{method} {}{path}", self.endpoint().host),
-            problem: format!("the upload goes on at `{location}`, which is not this server"),
+            problem: format!("the upload continues at `{location}`, which is not this server"),
         })
     }
 

@@ -139,7 +139,7 @@ impl fmt::Debug for Head {
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
     /// The plan is invalid.
-    #[error("the bundle cannot be planned: {0}")]
+    #[error("cannot plan the bundle: {0}")]
     Plan(#[from] PlanProblem),
     /// The key does not sign.
     #[error(transparent)]

@@ -130,7 +130,7 @@ pub enum PlanProblem {
     #[error("it has {0} bytes, more than the limit of {max}", max = crate::MAX_PLAN_BYTES)]
     TooLarge(u64),
     /// Two elements have the same name or digest.
-    #[error("{0} is there twice")]
+    #[error("{0} occurs twice")]
     Duplicate(String),
     /// A name is outside the grammar.
     #[error("{0}")]

@@ -118,7 +118,7 @@ impl PartFiles {
             let problem = match actual {
                 actual if actual < len => format!("the file ends here, {} bytes too early", len - actual),
                 actual if actual > len => {
-                    format!("the file goes on for {} bytes behind its end", actual - len)
+                    format!("the file continues for {} bytes after its end", actual - len)
                 }
                 _ => return Ok(()),
             };

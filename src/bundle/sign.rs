@@ -33,7 +33,7 @@ pub enum KeyError {
     #[error("the key must be of Ed25519 or ECDSA with P-256")]
     UnknownKind,
     /// The key failed to sign.
-    #[error("the key does not sign")]
+    #[error("the key cannot sign")]
     Failed,
     /// The signature does not belong to the plan and the key.
     #[error("the signature is wrong: the bundle was changed, or signed with another key")]

@@ -25,7 +25,7 @@ pub enum CacheError {
     #[error("this registry is offline, and has not cached it")]
     Offline,
     /// The configuration does not allow the repository.
-    #[error("upstream {upstream} is not to be asked for {name}")]
+    #[error("upstream {upstream} is not configured to be asked for {name}")]
     NotAllowed {
         /// The upstream's name.
         upstream: String,
@@ -41,7 +41,7 @@ pub enum CacheError {
         handling: Handling,
     },
     /// The upstream's rate limit is reached.
-    #[error("upstream {upstream} gets too many requests from this registry")]
+    #[error("upstream {upstream} receives too many requests from this registry")]
     RateLimited {
         /// The upstream's name.
         upstream: String,

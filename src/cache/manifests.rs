@@ -44,7 +44,7 @@ impl CachedRepository {
         match error {
             sampan_engine::Error::ManifestUnknown(..) => Ok(()),
             sampan_engine::Error::Corrupt(path, problem) => {
-                tracing::warn!(%path, %problem, "a cached manifest is damaged and is fetched again");
+                tracing::warn!(%path, %problem, "the cached manifest at {path} is damaged, and is fetched again");
                 Ok(())
             }
             error => Err(error.into()),
@@ -122,7 +122,7 @@ impl CachedRepository {
             self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 repository = %self.name.stored, digest = %served.digest,
-                "a manifest of an upstream is served without being stored: {reason}"
+                "cannot store a manifest of an upstream, which is served all the same: {reason}"
             );
             return served;
         }
@@ -132,7 +132,7 @@ impl CachedRepository {
                 self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     repository = %self.name.stored, digest = %served.digest, %error,
-                    "a manifest of an upstream is served without being stored"
+                    "cannot store a manifest of an upstream, which is served all the same"
                 );
                 served
             }
@@ -151,7 +151,7 @@ impl CachedRepository {
             self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 repository = %self.name.stored, %tag, digest = %stored.digest, %error,
-                "a tag of an upstream is served without being stored"
+                "cannot store a tag of an upstream, which is served all the same"
             );
         }
     }

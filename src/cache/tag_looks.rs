@@ -336,7 +336,7 @@ impl CachedRepository {
         if rule == WhenGone::Forget
             && let Err(error) = self.bare().manifests().forget_tag(tag).await
         {
-            tracing::warn!(repository = %self.name.stored, %tag, %error, "a tag that the upstream has no more stays");
+            tracing::warn!(repository = %self.name.stored, %tag, %error, "cannot remove tag {tag}, which the upstream no longer has: the cache may serve it again");
         }
     }
 

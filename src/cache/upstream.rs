@@ -233,7 +233,7 @@ impl Upstream {
                 if self.is_due_for_log(now) {
                     tracing::warn!(
                         upstream = self.name(),
-                        "upstream {} does not end an answer in time; what is stored is served",
+                        "upstream {} does not finish an answer in time; serving stored content",
                         self.name()
                     );
                 }
@@ -247,7 +247,7 @@ impl Upstream {
                     if is_due() {
                         tracing::warn!(
                             upstream = self.name(), %error,
-                            "upstream {} is not asked, since its credentials cannot be read; what is stored is served",
+                            "upstream {} is not asked, since its credentials cannot be read; serving stored content",
                             self.name()
                         );
                     }
@@ -259,14 +259,14 @@ impl Upstream {
                         }
                         verdict if verdict.is_passing() && is_due() => tracing::warn!(
                             upstream = self.name(), %error,
-                            "upstream {} answers with an error; what is stored is served", self.name()
+                            "upstream {} answers with an error; serving stored content", self.name()
                         ),
                         _ => {}
                     }
                 } else if self.breaker.failed(now) {
                     tracing::warn!(
                         upstream = self.name(), %error,
-                        "upstream {} counts as away; what is stored is served", self.name()
+                        "upstream {} counts as away; serving stored content", self.name()
                     );
                 }
                 verdict

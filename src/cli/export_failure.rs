@@ -60,7 +60,7 @@ pub(super) async fn explain(
     let damaged = match (error.downcast_ref(), &resume) {
         (Some(WriteError::Damaged { expected: digest, .. } | WriteError::Length { digest, .. }), _) => digest,
         (_, Some(resume)) if args.part.is_none() => {
-            return Failed(format!("{cause}\nWhat was written stays; go on with {resume}.")).into();
+            return Failed(format!("{cause}\nThe written part stays; continue with {resume}.")).into();
         }
         _ => return error,
     };
@@ -79,7 +79,7 @@ pub(super) async fn explain(
         (Some(output), Some(resume)) => {
             let begun = begun(args, output);
             format!(
-                "Repair it there and go on with {resume}; or remove {begun}, and export again with {exclude}."
+                "Repair it there and continue with {resume}; or remove {begun}, and export again with {exclude}."
             )
         }
         _ => format!("Repair it there, or export again with {exclude}."),

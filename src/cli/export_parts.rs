@@ -47,7 +47,7 @@ pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed>
     whole.push(".partial");
     let unfinished = |path: &Path, split: &str| {
         Failed(format!(
-            "{} exists, an unfinished export: go on with `registry export --resume{split} -o {}{source}`, or remove it",
+            "{} exists, an unfinished export: continue with `registry export --resume{split} -o {}{source}`, or remove it",
             path.display(),
             output.display()
         ))

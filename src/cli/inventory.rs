@@ -177,7 +177,7 @@ fn reject_others(command: &str, options: &InventoryOptions) -> Result<(), clap::
             _ => continue,
         };
         return Err(misunderstood(format!(
-            "`{name}` is taken for a repository here: if it is {what}, write `registry {command} {option} {name}`"
+            "`{name}` is read as a repository here: if it is {what}, write `registry {command} {option} {name}`"
         )));
     }
     Ok(())

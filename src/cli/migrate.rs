@@ -268,7 +268,7 @@ async fn finish(
                 args.from.display()
             ),
             (false, _) => {
-                "the stores differ: mend or delete at the source what is listed, and run this again"
+                "the stores differ: repair or delete the listed content at the source, and run this again"
                     .to_owned()
             }
             (true, true) => {

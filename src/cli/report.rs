@@ -51,7 +51,7 @@ impl ReportOptions {
         let outcome = until_interrupted(import(carried, target, options, &progress)).await;
         drop(shown);
         let report = outcome.map_err(|Failed(problem)| {
-            Failed(format!("{problem}\nWhat was {verb} stays; the same command again goes on from there."))
+            Failed(format!("{problem}\nWhat was {verb} stays; run the same command again to continue."))
         })??;
         for failure in &report.failures {
             warn(printable(&format!("not {verb}: {}: {}", failure.image, failure.problem)));

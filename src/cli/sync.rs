@@ -98,7 +98,7 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Why a run has stopped, if a signal came.
-const INTERRUPTED: &str = "interrupted; the next run goes on where this one was";
+const INTERRUPTED: &str = "interrupted; the next run continues";
 
 fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Failure> {
     let known = jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>();

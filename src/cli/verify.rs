@@ -210,7 +210,7 @@ pub(super) fn print(report: &Report, repair: bool) {
     match report.ending {
         Ending::Finished => {}
         Ending::Failed => warn_of_failure(report),
-        Ending::Stopped => warn("stopped before the end; the next run goes on there"),
+        Ending::Stopped => warn("stopped before the end; the next run continues there"),
         Ending::TooMuch => warn(
             "so much is damaged or unreadable that the disk or the memory must be ill: look after them first; nothing was \
              moved",

@@ -111,7 +111,7 @@ impl AccessConfig {
         {
             found.mistake(
                 "access.tokens.service",
-                "stands in quotes in a header: give it visible ASCII characters without `\"` and `\\`",
+                "is quoted in a header: give it visible ASCII characters without `\"` and `\\`",
             );
         }
     }
@@ -160,7 +160,7 @@ impl AccessConfig {
             }
             None => found.mistake(
                 "access",
-                "has no `rules`, so no client could do anything: write some, or a `file` with them, or `rules: []` if that is meant",
+                "has no `rules`, so no client could do anything: write some, or a `file` with them, or `rules: []` to allow nothing",
             ),
         }
     }

@@ -72,7 +72,7 @@ impl Registry {
                     Ok(None) => {}
                     Err(error) => {
                         report.failed += 1;
-                        tracing::warn!(repository = %name, upload = %id, %error, "upload {id} of {name} could not be purged");
+                        tracing::warn!(repository = %name, upload = %id, %error, "cannot purge upload {id} of {name}");
                     }
                 }
             }

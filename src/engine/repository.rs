@@ -76,7 +76,7 @@ impl Repository {
         let compared = self.registry.compared_tags();
         if let Err(error) = compared.load(self.registry.driver()).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the record of when tags were compared cannot be read");
+            tracing::warn!(error, "cannot read when tags were last compared with their upstreams");
         }
         let last = written.max(compared.last_compared(&self.name, tag));
         let now = self.registry.clock().now();

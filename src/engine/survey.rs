@@ -79,13 +79,13 @@ pub struct SurveyFile {
 #[derive(Debug, thiserror::Error)]
 pub enum NoSurvey {
     /// No collection has made one yet.
-    #[error("no survey of this store was made yet")]
+    #[error("this store has no survey yet")]
     Missing,
     /// The file is not whole, for this reason.
     #[error("the survey of this store is damaged: {0}")]
     Damaged(String),
     /// A later version of the registry wrote the file.
-    #[error("the survey of this store has version {0}, which a later release writes")]
+    #[error("the survey of this store was written by a later release (version {0})")]
     Newer(u32),
     /// The store failed.
     #[error(transparent)]
@@ -236,7 +236,7 @@ impl Survey {
         let content = on_blocking_pool(move || survey.to_bytes()).await;
         if content.len() as u64 > MAX_BYTES {
             let count = self.repositories.len();
-            tracing::warn!("{count} repositories are too many for a survey, so the one before stays");
+            tracing::warn!("{count} repositories are too many for a survey, so the previous one stays");
             return Ok(());
         }
         Ok(registry.driver().put_content(&Entry::Survey.path(), content, PutMode::Transient).await?)

@@ -238,14 +238,14 @@ impl TagStore {
         if let Some(tag) = in_doubt {
             tracing::warn!(
                 repository = %name, %tag,
-                "a deletion that was to remove tag {tag} of {name} has not come to its end, and the store may still carry it out"
+                "the deletion of tag {tag} of {name} did not finish, and the store may still carry it out: push the tag again in 15 minutes"
             );
             return Err(Error::TagBeingRemoved(name.clone(), tag.clone()));
         }
         for notice in &notices {
             tracing::warn!(
                 repository = %name, path = %notice.file.path,
-                "a deletion in {name} has not come to its end: its process is taken for dead"
+                "a deletion in {name} did not finish: its process counts as dead"
             );
         }
         self.delete_notices(notices.into_iter().map(|notice| notice.file.path).collect()).await

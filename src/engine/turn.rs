@@ -105,7 +105,7 @@ impl Registry {
         let Ok(_write) = self.begin_write() else { return result };
         if result.is_err() {
             if let Err(again) = self.driver().delete(&mark).await {
-                tracing::warn!(error = %again, "a {work} failed, and its mark {mark} cannot be removed, so the next one waits for its interval");
+                tracing::warn!(error = %again, "a {work} failed, and its mark {mark} cannot be removed, so the next one waits for a whole interval");
             }
             return result;
         }

@@ -17,11 +17,11 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn keep_cache_uses(registry: Registry, ttl: Duration) {
     if let Err(error) = registry.cache_uses().load_all(registry.driver(), ttl).await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "the record of the use of caches cannot be read, so the next collection does");
+        tracing::warn!(error, "cannot read the record of the use of caches; the next collection reads it");
     }
     if let Err(error) = registry.compared_tags().load(registry.driver()).await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "the record of when tags were compared cannot be read");
+        tracing::warn!(error, "cannot read when tags were last compared with their upstreams");
     }
     loop {
         sleep(INTERVAL).await;
@@ -56,7 +56,7 @@ pub async fn note_offline(registry: &Registry, is_offline: bool) {
         Err(_) => "the store does not answer".to_owned(),
     };
     tracing::warn!(
-        "other processes do not know whether this one is offline, so a collection there may evict: {problem}"
+        "cannot tell other processes whether this one is offline, so their collections may evict content: {problem}"
     );
 }
 
@@ -74,13 +74,13 @@ async fn save(registry: &Registry) {
     }
     if let Err(error) = registry.cache_uses().save(registry.driver()).await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "the use of caches cannot be recorded; the next attempt is in ten minutes");
+        tracing::warn!(error, "cannot record the use of caches; the next attempt is in ten minutes");
     }
     if let Err(error) = registry.compared_tags().save(registry.driver()).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(
             error,
-            "when tags were compared cannot be recorded; the next attempt is in ten minutes"
+            "cannot record when tags were compared with their upstreams; the next attempt is in ten minutes"
         );
     }
 }

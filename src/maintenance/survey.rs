@@ -74,11 +74,11 @@ async fn learn_layer_users(registry: &Registry, interval: Duration) {
         Ok(Err(error)) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot learn which images share a layer"
+                "cannot find out which images share a layer"
             );
         }
         Err(error) => {
-            tracing::warn!(%error, "cannot start a thread to learn which images share a layer");
+            tracing::warn!(%error, "cannot start a thread to find out which images share a layer");
         }
     }
 }

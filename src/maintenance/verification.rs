@@ -204,7 +204,7 @@ impl Verifier {
                 if let Err(error) = acknowledge(&self.registry, &options, &report).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "verification: what was logged is logged again"
+                        "verification: cannot record the reported problems, so the next run logs them again"
                     );
                 }
                 self.look_up_cycle().await;
@@ -273,7 +273,7 @@ impl Verifier {
         }
         if report.ending == Ending::TooMuch {
             tracing::error!(
-                "verification: so much is damaged or unreadable that the disk or the memory must be ill; nothing was moved"
+                "verification: so much is damaged or unreadable that the disk or the memory is probably defective; nothing was moved"
             );
         }
         tracing::debug!(data = ?report.data, structure = ?report.structure, "verified a part of the store");

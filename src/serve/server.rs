@@ -145,7 +145,7 @@ impl<S: Handler> Server<S> {
         }
         phase.send_replace(Phase::Stopping);
         if timeout(ABORT_TIMEOUT, tasks.wait()).await.is_err() {
-            tracing::error!(tasks = tasks.len(), "tasks of cut connections do not end");
+            tracing::error!(tasks = tasks.len(), "tasks of cut connections do not end; ending without them");
         }
         Drained { aborted }
     }

@@ -78,8 +78,9 @@ impl From<Error> for Failed {
             Error::NoPlatform(_) => Self::One(error.to_string()),
             Error::NoDeletion(_) => Self::One(with_causes(&error)),
             Error::Full { left_bytes, source } => Stop::because(&format!(
-                "the store is full, and up to {} of the image are still to be stored; what is stored stays: {}",
-                HumanSize(left_bytes), with_causes(&source)
+                "the store is full, and up to {} of the image are missing; stored content stays: {}",
+                HumanSize(left_bytes),
+                with_causes(&source)
             ))
             .into(),
             error if error.is_of_image() => Self::One(with_causes(&error)),

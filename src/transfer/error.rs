@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Foreign(#[from] sampan_foreign::Error),
     /// The plan contradicts itself.
-    #[error("the bundle cannot be planned: {0}")]
+    #[error("cannot plan the bundle: {0}")]
     Plan(#[from] PlanProblem),
     /// A registry failed.
     #[error(transparent)]
@@ -39,7 +39,9 @@ pub enum Error {
     #[error("nothing matches `{0}`")]
     NoMatch(String),
     /// The API does not say when a tag was set.
-    #[error("a registry does not say by its API when a tag was set: use its store, by its configuration")]
+    #[error(
+        "the API of a registry does not tell when a tag was set: pass the configuration of its store instead"
+    )]
     NoTagTimes,
     /// `--latest` met a repository without versions.
     #[error(
@@ -47,7 +49,7 @@ pub enum Error {
     )]
     NoVersions(RepositoryName),
     /// All selected images are of other platforms.
-    #[error("no image that is selected is for {0}")]
+    #[error("none of the selected images is for {0}")]
     NoPlatform(String),
     /// An image cannot be transferred.
     #[error("{image} cannot be transferred: {problem}")]
@@ -94,7 +96,7 @@ pub enum Error {
     #[error("tags of the registry cannot be removed: {0}")]
     NoDeletion(String),
     /// A tag is there with another digest, and the policy is to fail.
-    #[error("{repository}:{tag} is there already, with {present}: pass `--tags move` or `--tags keep`")]
+    #[error("{repository}:{tag} exists already and points at {present}: pass `--tags move` or `--tags keep`")]
     TagTaken {
         /// The repository.
         repository: RepositoryName,

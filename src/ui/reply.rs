@@ -25,7 +25,7 @@ pub(crate) fn page(status: StatusCode, page: &impl Template) -> Reply {
     match page.render() {
         Ok(html) => with_type(status, "text/html; charset=utf-8", html.into()),
         Err(error) => {
-            tracing::error!(%error, "a page could not be written");
+            tracing::error!(%error, "cannot write a page");
             plain(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn page(status: StatusCode, page: &impl Template) -> Reply {
 /// The JSON twin of a page.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
     let mut text = serde_json::to_vec(value).unwrap_or_else(|error| {
-        tracing::error!(%error, "a list could not be written as JSON");
+        tracing::error!(%error, "cannot write a list as JSON");
         b"null".to_vec()
     });
     text.push(b'\n');

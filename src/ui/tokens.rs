@@ -115,10 +115,10 @@ pub enum CannotCreateToken {
         reason: String,
     },
     /// There is a user or token of this name.
-    #[error("there is a user or token {0} already")]
+    #[error("a user or token named {0} exists already")]
     Taken(String),
     /// The user has as many tokens as a user may have.
-    #[error("a user has {0} tokens at most")]
+    #[error("a user may have at most {0} tokens")]
     TooMany(usize),
     /// The store failed.
     #[error(transparent)]

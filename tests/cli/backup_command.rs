@@ -179,7 +179,7 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
         end(binary(at).args(["garbage-collect", "--delete-untagged", "backup.yml"]), ""),
     ] {
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("delete the file if it cannot be mended"), "{refused:?}");
+        assert!(refused.stderr.contains("delete the file if it cannot be repaired"), "{refused:?}");
     }
 }
 

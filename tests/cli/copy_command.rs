@@ -173,7 +173,7 @@ fn a_tag_that_is_taken_moves_stays_or_stops_the_copy() {
     let occupier = store.image("other", "occupier", &["x".to_owned()]);
     store.tag("other", "1.0", &occupier);
     let failed = copy(&[&renamed[..], &["--tags", "fail"]].concat());
-    assert!(failed.code == Some(1) && failed.stderr.contains("other:1.0 is there already"), "{failed:?}");
+    assert!(failed.code == Some(1) && failed.stderr.contains("other:1.0 exists already"), "{failed:?}");
     assert_eq!(copy(&[&renamed[..], &["--tags", "keep"]].concat()).code, Some(0));
     assert!(is_there(&format!("other:1.0\t{occupier}")));
     let moved = copy(&renamed);

@@ -40,7 +40,7 @@ fn usage_is_that_of_the_last_collection_or_of_a_walk() {
     let run = |arguments: &str| registry(site.path(), &format!("{arguments} --config config.yml"));
     let none = run("usage");
     assert_eq!(none.code, Some(1), "{none:?}");
-    assert!(none.stderr.contains("no survey of this store was made yet: collect garbage, or pass `--walk`"));
+    assert!(none.stderr.contains("this store has no survey yet: collect garbage, or pass `--walk`"));
 
     let walked = run("usage --walk");
     let lines: Vec<&str> = walked.stdout.lines().collect();

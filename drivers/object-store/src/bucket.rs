@@ -84,7 +84,7 @@ impl Bucket {
             tracing::warn!(
                 keys,
                 error = with_causes(&failure),
-                "a file is published, but some of its staged bytes remain"
+                "cannot delete the staged objects of a published file; the purge of uploads removes them"
             );
         }
     }

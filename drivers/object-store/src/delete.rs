@@ -131,7 +131,7 @@ impl Bucket {
                 Ok(None) => Ok(()),
                 // An unreadable state names no upload; the sweep of stale uploads finds it.
                 Err(Failure::State(problem)) => {
-                    tracing::warn!(%key, problem, "deleting the unreadable state of an upload");
+                    tracing::warn!(%key, problem, "deleting the state of an upload, which cannot be read");
                     Ok(())
                 }
                 Err(failure) => Err(failure),

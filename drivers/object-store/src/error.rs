@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     TooLong { part_size: u64, max_parts: u64 },
     #[error("the state of the upload cannot be read: {0}")]
     State(String),
-    #[error("the deadline had passed")]
+    #[error("the deadline has passed")]
     TooLate,
     #[error("the store sent no byte for {0:?}")]
     Stalled(Duration),

@@ -105,8 +105,8 @@ impl Bucket {
                         named.and_then(|upload| uploads.remove(&upload));
                     }
                     Err(Failure::State(problem)) => {
-                        tracing::warn!(key = %object.location, problem, "the state of an upload cannot be read, so no \
-                             multipart upload is ended");
+                        tracing::warn!(key = %object.location, problem, "cannot read the state of an upload, so this \
+                             sweep ends no multipart upload");
                         return Ok(None);
                     }
                     Err(failure) => return Err(failure),

@@ -33,7 +33,7 @@ pub enum InvalidRights {
     NamesUser(RepositoryPattern),
     /// There are too many patterns, each alternative in braces counted.
     #[error(
-        "the patterns have {0} alternatives together, and {MAX_ALTERNATIVES} is the most: use fewer of them"
+        "the patterns together have {0} alternatives, more than the limit of {MAX_ALTERNATIVES}: use fewer"
     )]
     TooMany(usize),
 }

@@ -27,7 +27,7 @@ pub(in crate::auth) enum Refusal {
     NeverExpires,
     #[error("it would live for another {0} seconds, and no token of this registry lives that long")]
     LivesTooLong(i64),
-    #[error("it is valid only in {0} seconds: compare the clocks of the token server and this machine")]
+    #[error("it becomes valid in {0} seconds: compare the clocks of the token server and this machine")]
     NotYet(i64),
     #[error("its key {0} is unknown")]
     UnknownKey(Shown),

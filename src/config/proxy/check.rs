@@ -53,7 +53,7 @@ impl ProxyConfig {
             }
             (false, false) => {
                 for key in given(&account) {
-                    found.mistake(&key, "is for `remoteurl`: move it to the upstream that it is meant for");
+                    found.mistake(&key, "is for `remoteurl`: move it to the upstream that it concerns");
                 }
             }
             (true, true) => {

@@ -12,12 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store holds other content, and no backups.
-    #[error("the store for the backups holds other content, such as {0}: choose an empty one")]
+    #[error("the backup store holds other content, such as {0}: choose an empty store")]
     OtherContent(DriverPath),
     /// The store holds the backups of another store.
     #[error(
-        "the store for the backups holds those of {recorded}, and not of {given}: choose another one; if that store is at \
-         another place now, say so with `--source-moved`"
+        "the backup store holds backups of {recorded}, not of {given}: choose another store, or pass `--source-moved` if the \
+         source has moved"
     )]
     OtherSource {
         /// The store whose backups it holds.
@@ -27,8 +27,8 @@ pub enum Error {
     },
     /// A migration fills the store, and its end removes what is written meanwhile.
     #[error(
-        "a migration from {from} fills the store that would be written to, and its end removes what comes from elsewhere: finish \
-         it first, or delete {mark} there if it does not go on"
+        "a migration from {from} is filling the store to write to, and its last pass removes all other content: finish the \
+         migration first, or delete {mark} there if you gave it up"
     )]
     Filled {
         /// The store that is copied.
@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// The store was moved elsewhere.
     #[error(
-        "the store that would be written to was moved to {to}: name that one instead, or delete {mark} if this one is in use again"
+        "the store to write to was moved to {to}: pass that store instead, or delete {mark} if this one is in use again"
     )]
     Moved {
         /// Where it was moved.
@@ -47,7 +47,7 @@ pub enum Error {
         mark: DriverPath,
     },
     /// The store holds no backups.
-    #[error("this store holds no backups: name the configuration that `registry backup run --to` has")]
+    #[error("this store holds no backups: pass the configuration that `registry backup run --to` uses")]
     NoBackup,
     /// There is no such snapshot.
     #[error("there is no snapshot {}", describe(.wanted, .first))]
@@ -58,10 +58,10 @@ pub enum Error {
         first: Option<SnapshotId>,
     },
     /// There is a snapshot of this second already.
-    #[error("there is a snapshot of {0} already")]
+    #[error("a snapshot of {0} exists already")]
     Exists(SnapshotId),
     /// The file of a snapshot is not whole.
-    #[error("the snapshot {path} is damaged: {reason}; delete the file if it cannot be mended")]
+    #[error("the snapshot {path} is damaged: {reason}; delete the file if it cannot be repaired")]
     Damaged {
         /// The file.
         path: DriverPath,
@@ -71,7 +71,7 @@ pub enum Error {
     /// A part of the store of the backups cannot be seen.
     #[error(
         "a part of the store cannot be seen, or repositories have vanished since the last prune, so nothing was deleted: mount \
-         what is missing; if it is gone, confirm that with `--yes`"
+         the missing part, or confirm with `--yes` that it is gone"
     )]
     Unseen,
     /// No repository is selected.
@@ -96,19 +96,19 @@ pub enum Error {
     },
     /// A collection deletes content of the store that is filled.
     #[error(
-        "a garbage collection, a prune or a restore goes on in the store that is filled ({0}): run the same command again after \
-         it; if it was killed, in a quarter of an hour"
+        "a garbage collection, prune or restore is running in the target store ({0}): run the same command again when it has \
+         ended, or after 15 minutes if it was killed"
     )]
     Collecting(DriverPath),
     /// The copy between the stores stopped.
     #[error(transparent)]
     Copy(migrate::Error),
     /// The caller stopped the backup or the restore.
-    #[error("stopped: the same command goes on from what is there")]
+    #[error("stopped: run the same command again to continue")]
     Stopped,
     /// The lock of the collector was lost.
     #[error(
-        "the process was halted for too long, or the store did not answer: run the same command again, it goes on from what is there"
+        "the process was halted for too long, or the store did not answer: run the same command again to continue"
     )]
     Lost,
     /// The lock of the collector could not be had; or the collection of a prune stopped.

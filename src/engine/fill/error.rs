@@ -127,7 +127,7 @@ impl std::fmt::Display for UnstoredReason {
 
 /// The store was not asked to take it.
 #[derive(Debug, thiserror::Error)]
-#[error("the store was not asked to take it")]
+#[error("the store was not asked to store it")]
 pub(super) struct NotAsked;
 
 /// A call of the store took too long.

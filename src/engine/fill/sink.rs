@@ -58,7 +58,7 @@ impl Sink {
             Some(Some(view)) => sink.parts.push(Part { start: 0, place: Place::Staged(view.clone()) }),
             Some(None) => {
                 if let Err(error) = sink.open_spool(0).await {
-                    tracing::warn!(%digest, %error, "no spool file: the readers of the blob wait until it is stored");
+                    tracing::warn!(%digest, %error, "cannot create a spool file for blob {digest}: its readers wait until it is stored");
                 }
             }
             None => sink.replace_store(0, Vec::new()).await?,
@@ -162,7 +162,7 @@ impl Sink {
     ) -> Result<(), FillError> {
         let spool_error = spooled.err();
         if let Some(error) = &spool_error {
-            tracing::warn!(%error, "a spool file cannot be written: the readers of the blob wait until it is stored");
+            tracing::warn!(%error, "cannot write a spool file: the readers of the blob wait until it is stored");
             self.spool = None;
         }
         match (stored, spool_error, &self.unstored) {
@@ -198,7 +198,7 @@ impl Sink {
             spool.flush().await
         };
         if let Err(error) = spooled.await {
-            tracing::warn!(%error, "no spool file takes the place of the store, so the transfer of the blob ends");
+            tracing::warn!(%error, "the store failed and cannot be replaced by a spool file, so the transfer of the blob ends");
             return Err(self.unstored.clone().unwrap_or(FillError::Stopped));
         }
         Ok(())

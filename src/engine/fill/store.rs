@@ -90,7 +90,7 @@ impl StoreWriter {
             uploads.driver().delete_tree(&layout::upload(uploads.repository.name(), &id)).await
         };
         if let Err(error) = within(timeout, removal).await {
-            tracing::warn!(upload = %id, error = &error as &dyn StdError, "the staged file of a fill is left; the next purge removes it");
+            tracing::warn!(upload = %id, error = &error as &dyn StdError, "cannot remove the staged file of upload {id}; the next purge removes it");
         }
         let Some(view) = view else { return (0, Vec::new()) };
         let readable = view.readable_bytes();

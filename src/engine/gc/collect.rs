@@ -144,7 +144,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
     if let Some(survey) = survey
         && let Err(error) = survey.write(cx.registry).await
     {
-        tracing::warn!(%error, "the survey of the store stays as it was");
+        tracing::warn!(%error, "cannot write the survey of the store; the previous one stays");
     }
     Ok(Left { names, cache_sizes })
 }
@@ -165,7 +165,7 @@ async fn prune_records(
     match dates::prune(cx, inventory).await {
         Ok(deleted) => tracing::debug!(deleted, "deleted {deleted} files with times of tags"),
         Err(Error::Driver(error)) => {
-            tracing::warn!(%error, "the recorded times of tags stay until the next collection");
+            tracing::warn!(%error, "cannot delete outdated times of tags; the next collection tries again");
         }
         Err(error) => return Err(error),
     }
@@ -189,7 +189,7 @@ async fn end(registry: &Registry, lock: CollectorLock, this: LastRun, left: Resu
         Err(error) if lock.awaits_answers() => Err(error),
         Err(error) => {
             if let Err(again) = lock.release().await {
-                tracing::warn!(%error, %again, "the lock of a collection that failed could not be given back");
+                tracing::warn!(%error, %again, "cannot release the lock of a failed collection; it expires by itself");
             }
             Err(error)
         }

@@ -16,8 +16,8 @@ pub enum Error {
     Driver(#[from] DriverError),
     /// The lock expired, as it does when the process is halted for a while. The collection deletes nothing after that.
     #[error(
-        "the collection was silent for too long, because its process was stopped or the store did not answer, so it is over; \
-         the next one goes on with the rest"
+        "the collection lost its lock, because its process was halted or the store did not answer for too long; the next \
+         collection deletes the rest"
     )]
     Lost,
     /// The registry failed to purge an upload.
@@ -25,7 +25,7 @@ pub enum Error {
     Registry(#[from] crate::Error),
     /// Another collection is running in this store, or was killed a moment ago.
     #[error(
-        "another collection is going on in this store; if it was killed, its lock ({path}) runs out in {seconds} s"
+        "another collection is running in this store; if it was killed, its lock ({path}) expires in {seconds} s"
     )]
     Running {
         /// A file of the other collection.
@@ -35,7 +35,7 @@ pub enum Error {
     },
     /// A snapshot cannot be read, so it is unknown what it needs.
     #[error(
-        "the snapshot {path} cannot be read, so nothing is deleted: {reason}; delete the file if it cannot be mended"
+        "the snapshot {path} cannot be read, so nothing is deleted: {reason}; delete the file if it cannot be repaired"
     )]
     Snapshot {
         /// The file.
@@ -45,8 +45,8 @@ pub enum Error {
     },
     /// The collection would delete most of the store, and was not confirmed.
     #[error(
-        "nothing was deleted, because {} bytes of blobs would go, more than {} % of all; look with a dry run whether that is \
-         right, and confirm it", .0.bytes, .0.percent
+        "nothing was deleted, because the collection would delete {} bytes of blobs, more than {} % of all; check with a dry \
+         run whether that is right, and confirm it", .0.bytes, .0.percent
     )]
     TooMuch(super::TooMuch),
     /// A part of the store became invisible during the collection.
@@ -58,6 +58,6 @@ pub enum Error {
         reason: String,
     },
     /// The collection was stopped before its end.
-    #[error("the collection was stopped; what it has deleted was garbage, the rest is left to the next one")]
+    #[error("the collection was stopped; the next collection deletes the rest")]
     Stopped,
 }

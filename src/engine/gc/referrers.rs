@@ -20,14 +20,14 @@ impl Sweep<'_, '_> {
     /// Writes missing index entries, then the markers that the indexes are complete.
     ///
     /// An entry whose manifest is deleted meanwhile is superfluous. The marker comes last: the next run writes what a
-    /// stopped run has not written. A full store must not keep the collection from making directory, so errors of the store are
+    /// stopped run has not written. A full store must not keep the collection from freeing space, so errors of the store are
     /// logged.
     pub(super) async fn complete_indexes(&mut self, plan: &Plan) -> Result<()> {
         match self.write_indexes(plan).await {
             Err(Error::Registry(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "not every index of referrers could be completed; the next collection goes on with that"
+                    "cannot complete every index of referrers; the next collection continues"
                 );
                 Ok(())
             }

@@ -357,7 +357,7 @@ pub(super) async fn purge(cx: &Context<'_>, plan: &Plan, report: &mut Report) {
             Ok(Some(bytes)) => report.uploads.add(bytes),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(repository = %name, upload = %id, %error, "upload {id} of {name} could not be purged");
+                tracing::warn!(repository = %name, upload = %id, %error, "cannot purge upload {id} of {name}");
             }
         }
     }

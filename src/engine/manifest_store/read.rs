@@ -142,7 +142,7 @@ impl ManifestStore {
         // A power failure empties data that were never synced.
         let bytes = self.driver().get_content_if_any(&path).await?.filter(|bytes| !bytes.is_empty());
         let Some(bytes) = bytes else {
-            tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are gone");
+            tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are missing: push the image again");
             return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
         };
         check_digest(&path, canonical, &bytes)?;

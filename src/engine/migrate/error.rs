@@ -41,8 +41,8 @@ pub enum Error {
     },
     /// The part that is to be copied is finished.
     #[error(
-        "the migration of {part} is finished, and another would overwrite what was pushed to the target since: pass `--merge` \
-         if that is meant (the target says so in {mark})"
+        "the migration of {part} is finished, and another would overwrite later pushes to the target: pass `--merge` to do \
+         so all the same (the target records this in {mark})"
     )]
     PartFinished {
         /// The patterns of its repositories.
@@ -103,7 +103,7 @@ pub enum Error {
     TooManyUnreadable(u64, #[source] DriverError),
     /// The target has no space left for this file.
     #[error(
-        "the target has no space left: {0} and what follows is missing there; make space and run the same command again"
+        "the target has no space left: {0} and all that follows is missing there; free space and run the same command again"
     )]
     Full(DriverPath, #[source] DriverError),
     /// A store failed.

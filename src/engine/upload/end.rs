@@ -148,7 +148,7 @@ impl UploadStore {
             tracing::debug!(upload = %id, %error, "the beginning of a refused upload is left");
         }
         if let Err(error) = staged.writer.cancel().await {
-            tracing::warn!(upload = %id, %error, "a refused upload is left; the next purge removes it");
+            tracing::warn!(upload = %id, %error, "cannot remove refused upload {id}; the next purge removes it");
         }
         match is_empty {
             // The client sent each byte, but the store lost some, so the client's digest may be right.
@@ -211,7 +211,7 @@ impl UploadStore {
             Err(error) => error,
         };
         if let Err(error) = self.driver().delete(&apart).await {
-            tracing::warn!(path = %apart, %error, "an upload that was not published is left; the next purge removes it");
+            tracing::warn!(path = %apart, %error, "cannot remove the upload at {apart}, which was not published; the next purge removes it");
         }
         match error {
             error @ Error::DigestMismatch { .. } if is_hashed => return Err(error),
@@ -220,12 +220,12 @@ impl UploadStore {
             Error::DigestMismatch { actual, .. } => {
                 tracing::info!(
                     upload = %id, %digest, %actual,
-                    "upload {id} is not what its digest says; another process took in its beginning, so the client is to send it anew"
+                    "upload {id} does not match its digest; another process received its beginning, so the client must send it again"
                 );
             }
             error => {
                 // Committed bytes cannot be staged again, so the client must start over.
-                tracing::warn!(upload = %id, %error, "upload {id} could not be read and published, and is lost");
+                tracing::warn!(upload = %id, %error, "cannot read and publish upload {id}; the client must start again");
             }
         }
         Err(Error::UploadUnknown(id.clone()))
@@ -281,7 +281,7 @@ impl UploadStore {
             (false, _) => driver.delete_tree(&path).await,
         };
         if let Err(error) = cleared {
-            tracing::warn!(%path, %error, "finished upload {id} could not be cleared away; the next purge will do it");
+            tracing::warn!(%path, %error, "cannot remove the files of finished upload {id}; the next purge removes them");
         }
     }
 }
@@ -289,7 +289,7 @@ impl UploadStore {
 /// Restores the upload to its state before the request. Logs a failure, since the request already has its error.
 async fn revert(staged: UploadWriter) {
     if let Err(error) = staged.writer.revert().await {
-        tracing::warn!(%error, "what a failed request has sent could not be taken back");
+        tracing::warn!(%error, "cannot revert the upload to its state before a failed request");
     }
 }
 

@@ -243,7 +243,7 @@ impl UploadStore {
     pub(crate) async fn lost(&self, id: &UploadId, error: Error) -> Error {
         match error {
             Error::Driver(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
-                tracing::warn!(upload = %id, %error, "upload {id} is lost");
+                tracing::warn!(upload = %id, %error, "upload {id} is lost; the client must start again");
                 self.forget(id).await;
                 Error::UploadUnknown(id.clone())
             }
@@ -262,7 +262,7 @@ impl UploadStore {
             }
         };
         if let Err(error) = forgotten.await {
-            tracing::warn!(upload = %id, %error, "upload {id} is lost, and something of it is left; the next purge removes it");
+            tracing::warn!(upload = %id, %error, "upload {id} is lost, and cannot be removed; the next purge removes it");
         }
     }
 

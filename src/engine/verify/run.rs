@@ -274,7 +274,7 @@ impl Run<'_> {
             Ok(false) => Some("the run was stopped".to_owned()),
             Err(error) => {
                 let reason = format!("the images that need it are not known: {}", with_causes(&error));
-                tracing::warn!(reason, "verification: of what is damaged or missing, {reason}");
+                tracing::warn!(reason, "verification of damaged or missing content: {reason}");
                 Some(reason)
             }
         };
@@ -323,7 +323,7 @@ impl Run<'_> {
         let found = self.pass(self.options, &HashSet::new(), None).await;
         if let Some(error) = found.failure {
             let error = with_causes(&error);
-            tracing::warn!(%error, "verification: what the healed manifests need is not known; verify again: {error}");
+            tracing::warn!(%error, "verification: cannot check what the healed manifests need: {error}; verify again");
             return false;
         }
         let before = self.findings.count();

@@ -289,7 +289,7 @@ fn tags_move_stay_or_stop_the_import() {
         let mut options = import_options();
         options.tags = TagPolicy::Fail;
         let error = import_bytes(&far, &bundle, Way::Pipe, &options).await.unwrap_err();
-        assert!(error.to_string().contains("app:latest is there already"), "{error}");
+        assert!(error.to_string().contains("app:latest exists already"), "{error}");
         assert_eq!(far.source().tags(&name("app")).await.unwrap().unwrap().len(), 1, "nothing was written");
 
         options.tags = TagPolicy::Keep;

@@ -161,7 +161,7 @@ fn retry_after(problem: &Problem) -> Option<&'static str> {
 /// The same for any failure, whose reason is in the log.
 fn failed(scene: &Scene<'_>, error: &(dyn std::error::Error + 'static)) -> (StatusCode, String, String) {
     let t = scene.visit.language;
-    tracing::error!(error, http.request.id = scene.visit.id, "a page could not be made");
+    tracing::error!(error, http.request.id = scene.visit.id, "cannot make a page");
     (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
 }
 

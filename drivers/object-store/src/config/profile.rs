@@ -69,7 +69,7 @@ impl Profile {
                 tracing::warn!(
                     file = %self.file.display(),
                     profile = self.name,
-                    "the shared credentials file has changed and has no keys for the profile; the last ones stay in use"
+                    "the shared credentials file no longer has keys for the profile; the previous keys stay in use"
                 );
             }
             Ok(None) | Err(_) => {}

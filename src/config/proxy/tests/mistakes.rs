@@ -37,8 +37,8 @@ proxy:
     );
     each_is_named(&[(
         quay("maxsize: 1GiB") + ", username: u, password: hush",
-        "config.yml:3:88: proxy.username: is for `remoteurl`: move it to the upstream that it is meant for\n\
-         config.yml:3:101: proxy.password: is for `remoteurl`: move it to the upstream that it is meant for",
+        "config.yml:3:88: proxy.username: is for `remoteurl`: move it to the upstream that it concerns\n\
+         config.yml:3:101: proxy.password: is for `remoteurl`: move it to the upstream that it concerns",
     )]);
 }
 
