@@ -278,7 +278,7 @@ struct Place {
     empty_on_dispose: bool,
 }
 
-/// The place that a fixture is to make.
+/// The store that a fixture must make.
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     /// A new one.

@@ -15,7 +15,7 @@ use crate::maintenance::{Collector, Syncer, Verifier};
 use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 
-/// The works of a registry that have a page.
+/// The components of a registry that the debug listener shows.
 pub(super) struct Shown {
     pub(super) collector: Arc<Collector>,
     pub(super) verifier: Arc<Verifier>,

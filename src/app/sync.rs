@@ -37,7 +37,7 @@ pub fn jobs(config: &Config) -> Result<Vec<(Job, Schedule)>, AppError> {
     config.sync.iter().map(|entry| job(entry).map_err(AppError::from)).collect()
 }
 
-/// What runs the jobs; `None` if there are none.
+/// Makes the [`Syncer`] of the configured jobs; `None` without jobs.
 pub(super) fn syncer(
     config: &Config,
     registry: &Registry,

@@ -41,7 +41,7 @@ struct Inner {
     hasher: RandomState,
 }
 
-/// How often an event has repeated since its last line.
+/// The repetitions of an event since its last line.
 #[derive(Debug)]
 struct Counted {
     since: Instant,

@@ -150,7 +150,7 @@ impl fmt::Debug for PolicyFile {
     }
 }
 
-/// A look at the file, the only one that goes on: meanwhile the last valid rules count.
+/// The only running check of the file. Until it ends, the last valid rules stay in force.
 struct Look(Arc<Watched>);
 
 impl Look {

@@ -40,7 +40,7 @@ pub enum CannotRotate {
 
 impl StoredToken {
     /// The secret and record of a token that replaces this one: with the same rights, and as long a life, for which `longest` is
-    /// the limit; zero is none.
+    /// the limit; zero means no limit.
     ///
     /// # Errors
     ///

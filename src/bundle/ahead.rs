@@ -24,7 +24,7 @@ pub(crate) struct ReadAhead<'a, S> {
     jobs: usize,
 }
 
-/// A content that is read. Dropping it ends its task.
+/// A content being read. Dropping it ends its task.
 struct Reading {
     pieces: mpsc::UnboundedReceiver<Piece>,
     /// Has one task.

@@ -10,7 +10,7 @@ use crate::header;
 use crate::layout::{OCI_LAYOUT, PLAN};
 use crate::{Error, Result};
 
-/// The path of the bundle and the number of a part; `None` for a file that is none.
+/// The path of the bundle and the number of a part; `None` for a file that is not a part.
 pub(crate) type Numbered = Option<(PathBuf, u64)>;
 
 /// The name of a part: `B.tar.001`, with more digits if there are more parts.

@@ -18,9 +18,9 @@ struct State {
     is_trying: bool,
 }
 
-/// So many failures in a row open the breaker …
+/// The number of failures in a row that opens the breaker …
 const FAILURES: u32 = 3;
-/// … for so long, and twice as long with each further one.
+/// … for this time, and for twice as long with each further failure.
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
 

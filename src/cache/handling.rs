@@ -9,7 +9,7 @@ use std::fmt;
 
 use sampan_client::{ClientError, Problem};
 
-/// How far a request went that ended in an error.
+/// How far a failed request got: to an upstream or not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Handling {
     /// The upstream was asked, by this request or by one that it joined.
@@ -41,7 +41,7 @@ impl Handling {
     pub(crate) const OFFLINE: Self = Self::NotForwarded("offline");
     /// The configuration does not allow the repository.
     pub(crate) const NOT_ALLOWED: Self = Self::NotForwarded("not-allowed");
-    /// The upstream counts as away.
+    /// The upstream counts as away, so it was not asked.
     pub(crate) const AWAY: Self = Self::NotForwarded("away");
     /// Too many requests wait for the upstream.
     pub(crate) const QUEUE_FULL: Self = Self::NotForwarded("queue-full");

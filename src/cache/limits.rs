@@ -16,7 +16,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// A bound of `per_second`; 0 is none.
+    /// A bound of `per_second`; 0 means no bound.
     pub(crate) fn new(per_second: u64, clock: Clock) -> Self {
         let per_second = (per_second > 0).then_some(per_second as f64);
         Self { per_second, clock, paid_at: Mutex::default() }

@@ -19,9 +19,10 @@ pub struct Asked<'a> {
     pub name: &'a str,
 }
 
-/// A place in an upstream, by the upstream's index.
+/// A repository of an upstream: its name here and its name there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
+    /// The index of the upstream in the configuration.
     pub(crate) upstream: usize,
     /// Its name here.
     pub(crate) stored: String,

@@ -9,7 +9,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sampan_engine::Referrer;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
-/// What an upstream said of a tag, and when.
+/// The last answer of an upstream for a tag, and its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     /// On the clients' clock.
@@ -27,11 +27,11 @@ pub(crate) struct TagInfo {
     pub(crate) size_bytes: Option<u64>,
 }
 
-/// A list, and when the upstream gave it.
+/// The last list of an upstream, and its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed<T> {
     pub(crate) at: Duration,
-    /// `None`: there is no such repository.
+    /// `None` if the upstream has no such repository.
     pub(crate) entries: Option<Arc<Vec<T>>>,
 }
 
@@ -107,7 +107,7 @@ fn usual_entries(most_bytes: u64) -> usize {
     usize::try_from(most_bytes / USUAL_BYTES).unwrap_or(usize::MAX)
 }
 
-/// The bytes of an entry with usual names: the cache makes room for so many.
+/// The bytes of an entry with usual names, for the initial size of the cache.
 const USUAL_BYTES: u64 = 512;
 /// What an entry takes beside its texts and lists.
 const ENTRY_BYTES: u64 = 200;

@@ -53,7 +53,7 @@ struct Waiting {
 }
 
 impl Places {
-    /// So many places, all free.
+    /// Creates `count` places, all free.
     pub(crate) fn new(count: usize) -> Self {
         Self(Arc::new(Mutex::new(State { free: count, ..State::default() })))
     }

@@ -10,7 +10,7 @@ use crate::caches::{CachedName, Inner};
 use crate::client::Client;
 use crate::error::{CacheError, Result};
 
-/// How an answer came about (RFC 9211).
+/// Where an answer came from, and whether the upstream was asked (RFC 9211).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Served {
     /// From the store; no upstream was asked.

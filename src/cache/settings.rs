@@ -80,7 +80,7 @@ pub struct TagSettings {
 pub enum WhenGone {
     /// It is served.
     Keep,
-    /// It is not.
+    /// It is deleted.
     Forget,
 }
 

@@ -331,7 +331,7 @@ impl CachedRepository {
         }
     }
 
-    /// Removes a stored tag that is not to be kept: it must not come back while the upstream is away.
+    /// Removes a stored tag if `rule` says so: it must not come back while the upstream is away.
     async fn forget_if(&self, rule: WhenGone, tag: &Tag) {
         if rule == WhenGone::Forget
             && let Err(error) = self.bare().manifests().forget_tag(tag).await

@@ -13,18 +13,18 @@ use crate::upstream::Upstream;
 pub(crate) struct Trials {
     /// One fetch at a time waits: what it comes to is true for the others.
     turn: tokio::sync::Mutex<()>,
-    /// The images that waited in vain since the last success.
+    /// The images that waited without success since the last success.
     in_vain: AtomicU32,
 }
 
 impl Trials {
-    /// Forgets what was in vain: another run begins.
+    /// Forgets the failed waits: another run begins.
     pub(crate) fn renew(&self) {
         self.in_vain.store(0, Ordering::Relaxed);
     }
 }
 
-/// So many images in a row wait in vain.
+/// The number of images in a row that wait without success before the rest is given up.
 const MAX_IN_VAIN: u32 = 8;
 /// The waits of one trial: requests of clients may find out first.
 const MAX_WAITS: usize = 4;

@@ -298,7 +298,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The wait to suggest where the queue is full.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
-/// A list has so many times the time of one answer, for its pages.
+/// A list has this many times the time of one answer, for its pages.
 const LIST_TIMES: u32 = 4;
 /// The longest time for an answer, whatever the settings say.
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -44,7 +44,7 @@ impl Endpoint {
     }
 }
 
-/// A place that is open to write to it.
+/// A target of a transfer, opened for writing.
 pub(super) struct Opened {
     pub(super) target: Box<dyn Target>,
     /// The longest manifest that it takes, in bytes.

@@ -103,7 +103,7 @@ fn is_file_too_long(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// The way on where files must be shorter: going on would end at the same byte.
+/// The remedy where files must be shorter: a continuation would end at the same byte.
 fn shorter_files(args: &ExportArgs, output: &Path) -> String {
     let split = match (args.part, &args.split) {
         (Some(_), _) => {

@@ -75,7 +75,7 @@ fn holdings(holdings: &Holdings) -> Value {
 }
 
 /// The number of all, and the first of them.
-/// The first of many things, and how many there are.
+/// The first items of a long list, and the number of all.
 pub(super) fn named<T>(named: &Named<T>, item: impl Fn(&T) -> Value) -> Value {
     json!({ "count": named.count, "first": named.items.iter().map(item).collect::<Vec<_>>() })
 }

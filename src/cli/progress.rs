@@ -32,7 +32,7 @@ pub(super) struct Shown {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The whole of a transfer.
+/// The size of a whole transfer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
     /// 0 if it is not known.

@@ -12,7 +12,7 @@ pub(super) fn say(line: impl AsRef<str>) {
     printed(writeln!(io::stdout().lock(), "{}", line.as_ref()));
 }
 
-/// Records the failure of printing. A closed output (`| head`) is none.
+/// Records the failure of printing. A closed output (`| head`) does not count as a failure.
 pub(super) fn printed(result: io::Result<()>) {
     if let Err(error) = result
         && error.kind() != io::ErrorKind::BrokenPipe

@@ -263,12 +263,12 @@ fn hashed(data: &DataReport) -> String {
     text
 }
 
-/// A registry or store that may have what is wrong here.
+/// A registry or store that may have good copies of damaged content.
 #[derive(Debug)]
 struct OtherPlace {
     source: Arc<dyn Source>,
     name: String,
-    /// How often in a row it could not be asked.
+    /// The number of consecutive failures to ask it.
     failures: AtomicUsize,
 }
 

@@ -68,7 +68,7 @@ impl Call {
         }
     }
 
-    /// With a header. A value that is none is left out.
+    /// Adds a header, unless its value has characters that no header may have.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::try_from(value) {
             self.headers.insert(name, value);

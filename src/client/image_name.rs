@@ -80,7 +80,7 @@ pub enum InvalidImageName {
     /// The repository is no name.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The tag or digest is none.
+    /// The text is no tag or digest.
     #[error(transparent)]
     Reference(#[from] InvalidReference),
 }

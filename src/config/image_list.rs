@@ -21,7 +21,7 @@ pub struct ListedImage {
     pub image: String,
 }
 
-/// Reads a list in YAML; `None` if the text is none, but perhaps lines with an image each. `name` is the file's name.
+/// Reads a list in YAML; `None` if the text is not YAML, but perhaps lines with an image each. `name` is the file's name.
 ///
 /// # Errors
 ///

@@ -43,7 +43,7 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// Whether a key with this name holds a secret. The path of a file with one is none.
+/// Whether a key with this name holds a secret. The path of a file with a secret is not a secret.
 pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     !key.ends_with("file") && TELLTALES.iter().any(|telltale| key.contains(telltale))

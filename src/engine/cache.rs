@@ -103,7 +103,7 @@ impl CachedManifest {
 /// The average size of a manifest or a configuration.
 const AVERAGE_BYTES: u64 = 2048;
 
-/// The most shards: so many processors rarely wait for each other.
+/// The most shards: with these, processors rarely wait for each other.
 const MAX_SHARDS: u64 = 256;
 
 impl<K: Key, T: Content> ByKey<K, T> {

@@ -101,7 +101,7 @@ pub(crate) fn time_of_millis(text: &[u8]) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
-/// The time so many milliseconds after 1970; that of 1970 if the clock has no such time.
+/// The time `millis` milliseconds after 1970; the beginning of 1970 if the clock cannot represent it.
 pub(crate) fn time_of(millis: u64) -> SystemTime {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     time.unwrap_or(SystemTime::UNIX_EPOCH)

@@ -15,7 +15,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// So many bytes a second; `None` for any number.
+    /// At most `bytes_per_second`; `None` for no limit.
     pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
         Self { bytes_per_second, free_at: Mutex::new(Instant::now()) }
     }

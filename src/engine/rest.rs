@@ -1,11 +1,11 @@
-//! `Rest`: makes long work stand back behind requests: it rests after every stretch.
+//! `Rest`: makes long work yield to requests: it pauses after every stretch.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// Makes long work rest after every stretch of it.
+/// Pauses long work after every stretch of it.
 #[derive(Debug)]
 pub(crate) struct Rest {
     /// Seconds of rest for every second of work.
@@ -19,7 +19,7 @@ pub(crate) struct Rest {
 const MAX_SLICE: Duration = Duration::from_micros(500);
 
 impl Rest {
-    /// So many seconds of rest for every second of work; 0 for none.
+    /// Rests `factor` seconds for every second of work; 0 never rests.
     pub(crate) fn new(factor: f32) -> Self {
         let factor = if factor.is_finite() { factor.clamp(0.0, 1000.0) } else { 0.0 };
         Self { factor, awake_since: Mutex::new(Instant::now()) }
@@ -32,7 +32,7 @@ impl Rest {
         }
         let worked = self.awake_since.lock().elapsed();
         if worked >= MAX_SLICE {
-            // A step that waited for the store is no work to rest from.
+            // The time of a step that only waited for the store needs no rest.
             sleep(worked.min(10 * MAX_SLICE).mul_f32(self.factor)).await;
             *self.awake_since.lock() = Instant::now();
         }

@@ -45,7 +45,7 @@ impl TagStore {
     ///
     /// # Errors
     ///
-    /// `ReadOnly`; `TagExists` if the tag points elsewhere and is to be kept; `TagNotRemoved` if no digest is given and no
+    /// `ReadOnly`; `TagExists` if the tag points elsewhere and must be kept; `TagNotRemoved` if no digest is given and no
     /// removal recorded; `ManifestUnknown` if the manifest is gone; else as [`put`](crate::ManifestStore::put).
     #[tracing::instrument(level = "trace", target = "sampan::traces", name = "engine.tags.restore", skip_all)]
     pub async fn restore(

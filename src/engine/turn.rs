@@ -1,4 +1,4 @@
-//! `Turn`: of several registries over one store, one does a periodic work in each interval.
+//! `Turn`: of several registries over one store, only one does a periodic task in each interval.
 //!
 //! Each turn has its own file with a number in its name, such as `purge/<number>`. Its registry creates the file before it
 //! begins and removes it when the work fails; of two registries that begin at once, one finds the file. Doing the work twice
@@ -16,7 +16,7 @@ use crate::layout::{Entry, purges_root, surveys_root, verification_turns_root};
 use crate::space_reserve::put_in_reserve;
 use crate::{Registry, Result};
 
-/// A periodic work.
+/// A periodic task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
     /// The purge of abandoned uploads.
@@ -27,7 +27,7 @@ pub(crate) enum Work {
     Verification,
 }
 
-/// Whether a work is due.
+/// Whether a task is due.
 pub(crate) enum Turn {
     /// It is, and this registry does it.
     Taken(TakenTurn),
@@ -35,7 +35,7 @@ pub(crate) enum Turn {
     NotDue(Duration),
 }
 
-/// The right to do a work now.
+/// The right to do a task now.
 pub(crate) struct TakenTurn {
     work: Work,
     mark: DriverPath,

@@ -45,7 +45,7 @@ impl<'a> DataDirectory<'a> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when a link has no digest, or a manifest is none, and `policy` refuses that; when the file cannot be read.
+    /// `Damaged` when a link has no digest, or a file is not a manifest, and `policy` refuses that; when the file cannot be read.
     pub(crate) fn read(archive: &'a Archive, policy: UnreadablePolicy) -> Result<Option<Self>> {
         let mut directory = Self {
             archive,

@@ -35,7 +35,7 @@ pub struct ForeignOptions {
     pub unreadable: UnreadablePolicy,
 }
 
-/// What was opened.
+/// An opened input: a bundle, or a file of another tool.
 #[derive(Debug)]
 pub enum Opened {
     /// A bundle of ours.

@@ -33,7 +33,7 @@ pub struct ForeignReader {
     unreadable: Vec<UnreadableImage>,
 }
 
-/// What the user should know, and no error.
+/// A message for the user that is not an error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Notice {
     /// The input is decoded into a temporary file.

@@ -25,10 +25,10 @@ pub(crate) type Find<'a> = dyn Fn(&Digest) -> Result<Option<Extent>> + 'a;
 /// Whether a repository of the file links a manifest.
 pub(crate) type IsLinked<'a> = dyn Fn(&RepositoryName, &Digest) -> Result<bool> + 'a;
 
-/// The meaning of content that a file does not have.
+/// How to treat content that a file does not have.
 #[derive(Clone, Copy)]
 pub(crate) enum Lack<'a> {
-    /// The file is not whole.
+    /// The file is incomplete: refuse it.
     Refuse,
     /// An earlier file had a blob, or a manifest that is linked, and the target must have it.
     Presume(&'a IsLinked<'a>),

@@ -23,7 +23,7 @@ pub(super) struct FoundProblems {
 /// A problem that a verification has found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// When.
+    /// The time of the finding.
     pub at: SystemTime,
     /// The problem, with some of the images that need the content.
     pub problem: Problem,

@@ -120,7 +120,7 @@ impl Collector {
         super::note_offline(&self.registry, is_offline).await;
     }
 
-    /// What a collection of this kind is to do now.
+    /// The options of a collection of this kind now.
     fn options(&self, settings: &Settings, trigger: Trigger, stop: &CancellationToken) -> gc::Options {
         let options = settings.options(trigger, stop);
         gc::Options { evict: options.evict.filter(|_| !(self.is_offline.0)()), ..options }

@@ -22,7 +22,7 @@ pub struct VerifySettings {
     pub grace: Duration,
 }
 
-/// A cycle has so many parts.
+/// The number of parts of a cycle.
 pub(super) const PARTS: u32 = 720;
 
 /// The structure is read so often in a cycle.

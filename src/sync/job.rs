@@ -52,7 +52,7 @@ pub struct JobRepository {
 pub struct TagChoice {
     /// A rule for each.
     pub wants: TagRule,
-    /// Only so many of the newest versions.
+    /// The number of newest versions to copy; `None` for all.
     pub newest: Option<usize>,
 }
 

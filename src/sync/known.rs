@@ -1,4 +1,4 @@
-//! `Known`: what was learnt of the image that is copied.
+//! `Known`: the manifests of the image being copied.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Jobs that copy chosen images from another registry, again and again, so that they are here when it is not.
+//! Jobs that copy chosen images from another registry at intervals, so that they are available here when it is not.
 //!
 //! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: `UpstreamSource` reads what the
 //! store lacks from the upstream, `CopyTarget` writes as a push does. Stored content is neither read nor sent again, so a

@@ -1,8 +1,8 @@
-//! `Patience`: tells an image or a repository that fails from an upstream that does.
+//! `Patience`: decides whether failures are those of an image, of a repository, or of the upstream.
 
 use crate::error::Stop;
 
-/// The failures since the last image that was copied which may be the upstream's.
+/// The failures since the last copied image that may be the upstream's fault.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     /// Those in the repository that is copied.
@@ -15,7 +15,7 @@ pub(crate) struct Patience {
     is_passing: bool,
 }
 
-/// What a failure leaves to copy.
+/// Where a run continues after a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
     /// The next image.
@@ -24,7 +24,7 @@ pub(crate) enum Next {
     Repository,
 }
 
-/// So many such failures in a row are the repository's; in so many repositories in a row, they are the upstream's.
+/// After this many such failures in a row, the repository is at fault; after this many such repositories in a row, the upstream is.
 const MAX_FAILURES: usize = 3;
 
 impl Patience {
@@ -33,7 +33,7 @@ impl Patience {
         *self = Self::default();
     }
 
-    /// Notes a failure.
+    /// Counts a failure, and says where the run continues.
     pub(crate) fn lose(&mut self, reason: String, is_passing: bool) -> Next {
         self.repositories += usize::from(self.in_repository == 0);
         self.in_repository += 1;

@@ -103,11 +103,11 @@ struct Run<'a> {
     catalog: Option<Vec<String>>,
 }
 
-/// Where a repository of the upstream is here.
+/// The repository here that receives a repository of the upstream.
 struct Place {
     cached: CachedName,
     target: RepositoryName,
-    /// Whether that is the cache itself.
+    /// Whether the target is the cache itself.
     in_cache: bool,
 }
 

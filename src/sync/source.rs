@@ -1,4 +1,4 @@
-//! `UpstreamSource`: a repository of an upstream, of which the store already has a part.
+//! `UpstreamSource`: a repository of an upstream; the parts that the store has already are read from there.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,5 @@
-//! `CopyTarget`: the store, in which an upstream makes nothing visible that it did not send.
+//! `CopyTarget`: the store as the target of a copy. A blob that another repository has becomes visible only if the upstream
+//! sent it.
 
 use std::collections::HashMap;
 

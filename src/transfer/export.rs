@@ -26,7 +26,7 @@ impl Exported {
     ///
     /// # Errors
     ///
-    /// `Image` when the plan has indexes that were rewritten for a platform that is none.
+    /// `Image` when the plan has indexes that were rewritten for an invalid platform.
     pub fn new(
         source: Arc<dyn Source>,
         plan: &Plan,

@@ -27,7 +27,7 @@ pub struct Missing {
     pub supplement: Supplement,
 }
 
-/// Where a target gets the content from that it lacks.
+/// The file from which a target gets missing content.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Supplement {
     /// Another export of the source has it.

@@ -145,7 +145,7 @@ impl PrunePlan {
     }
 }
 
-/// What a bundle says of a repository of the target.
+/// A repository of the target as a bundle describes it.
 struct Named<'a> {
     complete: bool,
     tags: HashSet<&'a Tag>,

@@ -60,7 +60,7 @@ impl Rewrites {
     ///
     /// # Errors
     ///
-    /// `Image` when the plan names a platform that is none.
+    /// `Image` when the plan names an invalid platform.
     pub(crate) fn of(plan: &Plan) -> Result<Self> {
         let platforms = plan.rewritten_for.iter().map(|platform| platform.parse());
         let platforms = platforms.collect::<Result<Vec<Platform>, _>>();

@@ -10,7 +10,7 @@ const MAX_BYTES: u64 = 32 << 20;
 /// The most that one blob keeps: the chunk that waits until it is acknowledged.
 const MAX_BLOB_BYTES: u64 = 16 << 20;
 
-/// A permit is of so many bytes, since their number has a limit.
+/// One permit stands for this many bytes, since the number of permits has a limit.
 const UNIT_BYTES: u64 = 1 << 10;
 
 /// The memory of all pushes to a registry.

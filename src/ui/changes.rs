@@ -24,7 +24,7 @@ pub trait Changes: Send + Sync {
     fn refused(&self, request: &Parts, user: &str, wanted: Wanted<'_>);
 }
 
-/// What a visitor asked for who may not have it.
+/// What a visitor asked for without the right to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wanted<'a> {
     /// A right in a repository.

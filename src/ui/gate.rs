@@ -1,4 +1,4 @@
-//! `Gate`: who a visitor is, and what they may do. The crate does not know how anybody proves who they are.
+//! `Gate`: identifies visitors and decides what they may do. Implementations outside this crate authenticate them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use http::request::Parts;
 use sampan_engine::oci::RepositoryName;
 
-/// Decides who a visitor is. One for each way of authentication.
+/// Identifies visitors. One implementation for each kind of authentication.
 #[async_trait]
 pub trait Gate: fmt::Debug + Send + Sync + 'static {
     /// Whether visitors can log in with a user and a password.

@@ -52,7 +52,7 @@ async fn all_spellings_of_an_image_are_one_in_the_store() {
         ("hub.mirror.example", "/v2/tool/manifests/latest?ns=quay.example", &tool.digest),
         ("here", "/v2/quay/tool/manifests/latest", &tool.digest),
         ("quay.mirror.example", "/v2/tool/manifests/latest", &tool.digest),
-        // An empty one is none.
+        // An empty host counts as no host.
         ("here", "/v2/nginx/manifests/latest?ns=", &nginx.digest),
     ] {
         let answer = two.get(host, path).await.expect(200);

@@ -128,7 +128,7 @@ async fn a_pattern_that_matches_nothing_is_named() {
     }
 }
 
-/// A repository of a pattern without a wanted tag is none of the job's.
+/// A job leaves out a repository that matches its pattern but has no wanted tag.
 #[tokio::test]
 async fn a_repository_of_a_pattern_without_a_wanted_tag_is_passed_over() {
     let world = world().await;

@@ -36,7 +36,7 @@ pub(crate) struct AzureAccount {
 pub(crate) struct SharedKey(Vec<u8>);
 
 impl SharedKey {
-    /// The key of its text in Base64; `None` if it is none.
+    /// The key of its text in Base64; `None` if it is not Base64.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         BASE64_STANDARD.decode(text).ok().map(Self)
     }

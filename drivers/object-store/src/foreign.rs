@@ -1,6 +1,6 @@
 //! Foreign keys: objects of other applications whose keys cannot be ours, such as `a//b` or `a/../b`.
 //!
-//! The `object_store` crate fails a whole page of a listing for one key that is none of its paths. So these entries are cut
+//! The `object_store` crate fails a whole page of a listing for one key that is no valid path. So these entries are cut
 //! out of the answer before the crate reads it: listings leave the objects out, and nothing touches them. The elements are
 //! those of S3 and Google (`Contents`, `CommonPrefixes`) and of Azure (`Blob`, `BlobPrefix`).
 

@@ -38,7 +38,7 @@ pub(super) enum TokenKind {
 
 const KINDS: [&str; 4] = ["password", "robot", "certificate", "anonymous"];
 
-/// Why a bearer token did not count, as far as that means different remedies.
+/// Why a bearer token was refused, where the remedies differ.
 #[derive(Clone, Copy, Debug)]
 enum Reason {
     Expired,

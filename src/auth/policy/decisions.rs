@@ -21,7 +21,7 @@ pub(super) struct Decisions(Cache<Asked, ActionSet, ByBytes>);
 #[derive(Clone, Eq, Hash, PartialEq)]
 struct Asked(Option<Box<str>>, Box<str>);
 
-/// The same as it is looked for.
+/// The key of a look-up, borrowed.
 #[derive(Hash)]
 struct Wanted<'a>(Option<&'a str>, &'a str);
 

@@ -163,7 +163,7 @@ impl Policy {
     }
 }
 
-/// What the rules give of what is needed.
+/// The needed actions that the rules grant, and those that they do not.
 struct Found {
     /// The actions that no rule gives.
     missing: ActionSet,
@@ -182,7 +182,7 @@ impl Found {
     }
 }
 
-/// How a rule and an access stand to each other.
+/// Whether and how a rule applies to an access.
 enum Standing {
     /// The rule is for the client and the repository, perhaps by a group.
     Allows(Option<Membership>),

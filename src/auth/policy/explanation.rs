@@ -66,7 +66,7 @@ pub struct Membership {
     pub place: String,
 }
 
-/// What comes near to allowing an access.
+/// The rule that comes nearest to allowing a denied access.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Near {

@@ -35,7 +35,7 @@ pub(in crate::auth) struct VerifiedTokens(Cache<Kept, Verified, ByBytes>);
 #[derive(Clone)]
 struct Kept(Box<[u8]>);
 
-/// A token that is looked for.
+/// The token of a look-up, borrowed.
 struct Wanted<'a>(&'a [u8]);
 
 #[derive(Clone)]

@@ -36,10 +36,10 @@ pub(crate) struct Authenticator {
     way: Mutex<Way>,
 }
 
-/// How the registry wants to be logged in at.
+/// The authentication that a registry demands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Way {
-    /// It has not refused a request yet.
+    /// The registry has not refused a request yet.
     Unknown,
     Basic,
     Bearer {

@@ -26,7 +26,7 @@ pub(crate) enum Payload {
     Stream(UploadBody),
 }
 
-/// A stream of exactly so many bytes.
+/// A stream of exactly `length` bytes.
 pub(crate) struct UploadBody {
     /// Never locked: the mutex makes the stream shareable, as reqwest wants it.
     stream: Mutex<ByteStream>,

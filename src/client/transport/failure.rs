@@ -38,7 +38,7 @@ pub(super) fn problem(error: reqwest::Error) -> Problem {
     }
 }
 
-/// Whether the server sent an answer that is none of HTTP/1.
+/// Whether the server sent an answer that is not HTTP/1.
 pub(super) fn is_unreadable_answer(error: &reqwest::Error) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
 }

@@ -193,7 +193,7 @@ impl ProxyConfig {
     }
 }
 
-/// The names by which requests mean an entry of `upstreams`.
+/// The names by which requests select an entry of `upstreams`.
 pub(super) struct Names {
     /// Of its section, such as `proxy.upstreams[0]`.
     pub(super) path: String,
@@ -203,7 +203,7 @@ pub(super) struct Names {
     pub(super) hosts: Vec<RegistryHost>,
 }
 
-/// A prefix for a host that is none itself.
+/// A prefix for a host that is not a valid prefix itself.
 fn suggested_prefix(host: &RegistryHost) -> String {
     let name = host.host().trim_end_matches('.').to_owned();
     match name.parse::<RepositoryPath>() {

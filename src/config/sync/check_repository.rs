@@ -5,7 +5,7 @@ use super::check::Context;
 use crate::findings::Findings;
 use crate::values::{MAX_REPOSITORY_NAME, name_problem};
 
-/// In place of what a pattern leaves open: no name and no pattern has this character, so that only `*`, `?` and `**` match it.
+/// Replaces the open parts of a pattern. No name and no pattern has this character, so only `*`, `?` and `**` match it.
 const ANYTHING: &str = "\u{1}";
 
 impl SyncRepository {

@@ -62,7 +62,7 @@ impl StoredBytes {
         self.all_counts().bytes()
     }
 
-    /// The bytes of the caches below a prefix; 0 if it is none.
+    /// The bytes of the caches below a prefix; 0 if nothing is cached below it.
     pub fn of(&self, prefix: &str) -> u64 {
         let index = self.prefixes.iter().position(|other| other == prefix);
         index.map_or(0, |index| self.counts[index].bytes())

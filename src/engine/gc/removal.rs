@@ -49,9 +49,9 @@ pub struct RemovalPreview {
 /// The first of many items, and how many there are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listed<T> {
-    /// The first 1,000.
+    /// The first 1,000 items.
     pub items: Vec<T>,
-    /// The number of all.
+    /// The number of all items.
     pub count: u64,
 }
 

@@ -23,12 +23,12 @@ use super::{CONCURRENCY, Error, Migration, Result, check_seen};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest, RepositoryName};
 
-/// Data and links that only the target has, and that stay there.
+/// Data and links that only the target has and that a migration must keep.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Links or manifests name these that both stores have.
+    /// Content that links or manifests of both stores name.
     pub(super) lost: DigestSet,
-    /// Only repositories name these that this migration does not copy.
+    /// Content that only repositories outside this migration name.
     foreign: DigestSet,
     /// The links of each repository that images need which both stores have.
     links: HashMap<RepositoryName, LostLinks>,

@@ -39,7 +39,7 @@ pub enum Error {
         /// The marker.
         mark: DriverPath,
     },
-    /// The part that is to be copied is finished.
+    /// The selected part is copied already.
     #[error(
         "the migration of {part} is finished, and another would overwrite later pushes to the target: pass `--merge` to do \
          so all the same (the target records this in {mark})"

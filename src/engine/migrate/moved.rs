@@ -12,9 +12,9 @@ use crate::layout::Entry;
 /// The marker of a store that was moved elsewhere: what is pushed to it is missing there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Moved {
-    /// Where the store was moved, in the words of the command that did.
+    /// The new place of the store, as the command that moved it wrote it.
     pub to: String,
-    /// When.
+    /// The time of the move.
     pub at: SystemTime,
 }
 

@@ -4,12 +4,12 @@ use sampan_driver::DriverPath;
 
 use crate::oci::{Digest, RepositoryName, Tag};
 
-/// The first of many things, and how many there are.
+/// The first items of a long list, and the number of all.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Named<T> {
-    /// The first 1,000.
+    /// The first 1,000 items.
     pub items: Vec<T>,
-    /// The number of all.
+    /// The number of all items.
     pub count: u64,
 }
 
@@ -149,7 +149,7 @@ pub struct Difference {
     pub how: How,
 }
 
-/// How a file differs.
+/// How a file differs between source and target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
     /// The target lacks it.

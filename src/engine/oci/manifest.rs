@@ -49,7 +49,8 @@ impl ManifestKind {
     }
 }
 
-/// The most bytes that a stored file may have and still be read as a manifest: a larger one is none, and not worth the memory.
+/// The most bytes that a stored file may have and still be read as a manifest: a larger file is no manifest, and not worth
+/// the memory.
 /// Distribution accepts 4 MiB.
 pub(crate) const LARGEST_BYTES: u64 = 64 << 20;
 

@@ -54,7 +54,7 @@ pub enum ImageKind {
     Unknown,
 }
 
-/// Something that a summary does not know, and why.
+/// A part that a summary lacks, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Gap {
     /// The stored manifest does not match its digest.

@@ -35,7 +35,7 @@ pub(super) enum State {
     Gone,
     /// The store cannot read them.
     Unreadable(String),
-    /// The run is to end.
+    /// The run must end.
     Stopped,
 }
 
@@ -304,12 +304,12 @@ pub(super) fn with_cause(error: &DriverError) -> String {
     }
 }
 
-/// Whether so many of the files are damaged that nothing is to be moved.
+/// Whether so many files are damaged that the run must move none.
 pub(super) fn is_too_much(damaged: u64, looked_at: u64) -> bool {
     damaged > MAX_MOVED || (damaged > FEW && damaged * 100 > looked_at)
 }
 
-/// So many are no sign of an ill disk, however small the store is.
+/// Up to this many damaged files are no sign of a defective disk, however small the store is.
 const FEW: u64 = 10;
 
 #[cfg(test)]

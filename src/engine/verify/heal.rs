@@ -30,7 +30,7 @@ pub trait HealSource: fmt::Debug + Send + Sync {
     async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError>;
 }
 
-/// Content that is wanted.
+/// The content that a verification asks another store for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its canonical digest.

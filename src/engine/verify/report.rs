@@ -65,7 +65,7 @@ pub struct DataReport {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// It did all that it was to do.
+    /// It checked everything that its options name.
     #[default]
     Finished,
     /// It was stopped, or its time was over; the next run goes on there.

@@ -61,7 +61,7 @@ struct DeletePage<'a> {
     back: String,
 }
 
-/// A tag that goes.
+/// A tag that the deletion removes.
 struct Going {
     tag: String,
     digest: String,

@@ -99,7 +99,7 @@ impl Sort {
     }
 }
 
-/// What the list is to show.
+/// The part of the list that a visitor asks for.
 struct Wanted<'a> {
     q: String,
     under: Option<&'a str>,

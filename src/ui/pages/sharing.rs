@@ -1,4 +1,4 @@
-//! `Sharing`: which images that a visitor may see have a layer.
+//! `Sharing`: the images with a given layer that a visitor may see.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,12 +8,12 @@ use sampan_engine::{LayerUser, LayerUsers};
 
 use crate::gate::{Right, Visitor};
 
-/// Which images that a visitor may see have a layer.
+/// The images with a given layer that a visitor may see.
 pub(super) struct Sharing<'a> {
     users: &'a LayerUsers,
     visitor: &'a Visitor,
     sees_all: bool,
-    /// What the visitor may see, by the place of the repository: a layer may have a hundred thousand images.
+    /// Whether the visitor may see each repository, by its index: a layer may belong to a hundred thousand images.
     visible: RefCell<Vec<Option<bool>>>,
     /// An image may have a layer many times.
     counts: RefCell<HashMap<Digest, u64>>,

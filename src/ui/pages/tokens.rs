@@ -38,7 +38,7 @@ struct TokensPage<'a> {
     longest: Option<String>,
 }
 
-/// Why nothing was created.
+/// Why no token was created.
 struct Mistake {
     sentence: String,
     /// The details, in English.
@@ -167,7 +167,7 @@ fn check_writable(scene: &Scene<'_>) -> Result<(), Problem> {
     }
 }
 
-/// What the page says besides the list.
+/// The messages that the page shows besides the list.
 #[derive(Default)]
 struct Said {
     note: Option<String>,
