@@ -1,4 +1,4 @@
-//! Blobs: from the store, else from the upstream, in one transfer for all who ask.
+//! Blobs: from the store, else from the upstream, by one transfer that all requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +34,8 @@ const WRONG_LENGTH: Handling = Handling::wrong("wrong-length");
 const NO_LENGTH: Handling = Handling::wrong("no-length");
 
 impl CachedRepository {
-    /// Opens a range of a blob. What the store lacks comes as the upstream sends it; its last bytes leave when the whole has
-    /// its digest.
+    /// Opens a range of a blob. A blob that the store lacks is sent while it arrives from the upstream; its last bytes leave
+    /// once the whole blob has its digest.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl CachedRepository {
         answer
     }
 
-    /// Describes a blob for a client that reads it next: what the store lacks begins to come.
+    /// Describes a blob for a client that reads it next. Starts to fetch the blob if the store lacks it.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ struct State {
     failures: u32,
     /// Until when it counts as away.
     away_until: Duration,
-    /// Whether a request finds out whether it is back.
+    /// Whether a trial request is running.
     is_trying: bool,
 }
 

@@ -193,7 +193,7 @@ impl Inner {
         *self.offline.borrow()
     }
 
-    /// Does a work of many requests, such as the reading of a list.
+    /// Runs work of many requests, such as reading a list.
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl Inner {
     }
 }
 
-/// Whether the upstream said something so short a while ago that it is not asked again.
+/// Whether an answer of the upstream is so recent that the upstream is not asked again.
 fn is_recent(upstream: &Upstream, at: Option<Duration>) -> bool {
     let now = upstream.clock().elapsed();
     at.is_some_and(|at| now.saturating_sub(at) < upstream.settings.tags.missing)

@@ -22,7 +22,7 @@ pub type PlatformRule = Box<dyn Fn(&Platform) -> bool + Send + Sync>;
 pub struct CompleteOptions {
     /// The platforms whose images are wanted.
     pub wants: PlatformRule,
-    /// Only lists.
+    /// Only lists the missing content.
     pub dry_run: bool,
     /// How many blobs are fetched at a time; at least one.
     pub jobs: usize,

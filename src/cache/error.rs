@@ -55,7 +55,7 @@ pub enum CacheError {
     Away {
         /// The upstream's name.
         upstream: String,
-        /// What it does, as the end of a sentence.
+        /// The fault of the upstream, as the end of a sentence.
         reason: String,
         /// Whether it was too slow, rather than broken.
         timed_out: bool,
@@ -83,7 +83,7 @@ pub enum CacheError {
     /// The store failed.
     #[error(transparent)]
     Engine(Arc<sampan_engine::Error>),
-    /// It was fetched, and the store did not take it. Clients that pull it do not notice; who wants it stored does.
+    /// The content was fetched but not stored. Clients that pull it get it; a completion reports the error.
     #[error("it could not be stored: {0}")]
     NotStored(String),
     /// The work was stopped: the registry shuts down.
@@ -146,7 +146,7 @@ impl From<sampan_engine::Error> for CacheError {
     }
 }
 
-/// What a failed request to an upstream means.
+/// The meaning of a failed request to an upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     /// The content is not there, or not shown to an anonymous client: Docker Hub says 401 of what does not exist.
@@ -155,9 +155,9 @@ pub(crate) enum Verdict {
     Refused(Handling),
     /// Too many requests.
     Limited(Duration, Handling),
-    /// Away or failing.
+    /// The upstream is away or failing.
     Away { reason: String, timed_out: bool, handling: Handling, cause: Option<ClientError> },
-    /// Not to be used.
+    /// The answer cannot be used.
     Wrong { reason: String, handling: Handling, cause: ClientError },
 }
 

@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Fl
 
     fn start(&self, key: K, work: BoxFuture<'static, Result<V>>) -> Shared<BoxFuture<'static, Result<V>>> {
         let (tell, told) = oneshot::channel();
-        // Removed before it tells, and when it panics: a request after the end begins anew.
+        // Removed before the result is sent, and on a panic: a later request starts new work.
         let entry = Entry { key: Some(key), running: Arc::clone(&self.0) };
         tokio::spawn(async move {
             let result = work.await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sampan_client::Clock;
 
-/// At most so much in a second, with a burst of one second's worth. What exceeds it waits, in order.
+/// At most `per_second` in a second, with a burst of one second's worth. Callers beyond it wait, in order.
 #[derive(Debug)]
 pub(crate) struct Rate {
     /// `None`: no bound.

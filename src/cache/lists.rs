@@ -1,4 +1,4 @@
-//! Tags and referrers: the upstream's lists, asked for once by all who wait, and remembered for a while.
+//! Tags and referrers: the upstream's lists, fetched once for all requests that wait, and remembered for a while.
 
 use std::sync::Arc;
 use std::time::Duration;

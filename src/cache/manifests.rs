@@ -1,4 +1,4 @@
-//! Manifests by digest: from the store, else from the upstream, fetched once for all who ask.
+//! Manifests by digest: from the store, else from the upstream, fetched once for all requests.
 
 use std::sync::atomic::Ordering;
 

@@ -54,16 +54,16 @@ pub struct UpstreamSettings {
     pub requests_per_second: u32,
     /// The most bytes of blobs in a second; 0 is no bound.
     pub bytes_per_second: u64,
-    /// After so long, the blobs of a manifest are fetched that no client asked for; zero is never.
+    /// The delay after which the blobs of a manifest are fetched that no client asked for; zero never fetches them.
     pub complete: Duration,
 }
 
-/// How long what an upstream said of a tag is used.
+/// How long an upstream's answer for a tag is used.
 #[derive(Clone)]
 pub struct TagSettings {
     /// A tag is not compared again within this time.
     pub fresh: Duration,
-    /// How old a tag may be served while the upstream is away; `None` for ever.
+    /// The greatest age of a tag that is served while the upstream is away; `None` for any age.
     pub stale: Option<Duration>,
     /// What happens to a stored tag that the upstream has no more.
     pub deleted: WhenGone,

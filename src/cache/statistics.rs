@@ -36,7 +36,7 @@ counted! {
 }
 
 counted! {
-    /// What the upstream said.
+    /// The outcome of a request to an upstream.
     pub enum Outcome {
         /// It has it.
         Found = "found",

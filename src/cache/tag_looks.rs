@@ -1,4 +1,4 @@
-//! Tags: compared with the upstream when they are no longer fresh, by one request for all who ask.
+//! Tags: compared with the upstream when they are no longer fresh, by one request for all clients.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl CachedRepository {
         }
     }
 
-    /// The stored manifest of a fresh tag that is what the upstream says, as of most requests: the store looks its tag up once.
+    /// The stored manifest of a fresh tag that agrees with the upstream. Most requests end here, with one look-up of the tag.
     async fn confirmed(&self, tag: &Tag) -> Result<Option<Stored>> {
         let look = self.fresh_look(&(self.name.stored.clone(), tag.clone()));
         let Some(look) = look.filter(|look| look.confirmed_at.is_some()) else { return Ok(None) };
@@ -65,7 +65,7 @@ impl CachedRepository {
         }
     }
 
-    /// What the upstream said of a tag, while that is fresh.
+    /// The upstream's last answer for a tag, while it is fresh.
     fn fresh_look(&self, key: &(RepositoryName, Tag)) -> Option<Look> {
         let look = self.inner.memory.looks.get(key)?;
         let upstream = &self.name.upstream;
@@ -254,7 +254,7 @@ impl CachedRepository {
             }
         };
         self.inner.memory.refused.remove(&key);
-        // Before the tag moves: what waits for a manifest is of the last look.
+        // Before the tag moves: a tag that waits for its manifest is of the previous answer.
         let before = self.inner.memory.looks.get(&key).and_then(|look| look.confirmed_at);
         let look = Look { at: upstream.clock().elapsed(), found: found.clone(), confirmed_at: before };
         self.inner.memory.looks.insert(key, look);
@@ -313,7 +313,7 @@ impl CachedRepository {
         Ok(false)
     }
 
-    /// Whether the upstream's last word on a tag is this manifest.
+    /// Whether the upstream's last answer for a tag was this manifest.
     pub(crate) fn is_last_seen(&self, tag: &Tag, digest: &Digest) -> bool {
         let look = self.inner.memory.looks.get(&(self.name.stored.clone(), tag.clone()));
         look.is_some_and(|look| look.found.digest == *digest)

@@ -12,20 +12,20 @@ use tokio::sync::oneshot;
 use crate::client::Client;
 use crate::places::Places;
 
-/// A request to an upstream. It waits for one place at a time.
+/// A request to an upstream, which waits for one place at a time.
 #[derive(Debug)]
 pub(crate) struct Ticket(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     first: Client,
-    /// All that want the answer.
+    /// All clients that want the answer.
     clients: Vec<Client>,
-    /// What it waits for, and its id there.
+    /// The queue in which the request waits, and its id there.
     waits: Option<(Places, u64)>,
 }
 
-/// More clients of one request have no turns of their own; it has enough.
+/// The most clients of one request that have turns of their own.
 const MAX_CLIENTS: usize = 64;
 
 impl Ticket {
@@ -62,7 +62,7 @@ impl Ticket {
         entered
     }
 
-    /// It waits no more.
+    /// Ends the wait.
     pub(crate) fn leave(&self) {
         self.0.lock().waits = None;
     }

@@ -1,6 +1,7 @@
-//! `Trials`: completing waits for an upstream that is left alone, since one bad image makes it so, and the next may be good.
+//! `Trials`: how long completing waits for an upstream that must not be asked now. One bad image can be the cause, and the next
+//! image may be good.
 //!
-//! An image waits in vain once, and a few in a row do: an upstream that is away does not hold up the rest for ever.
+//! Each image waits once, and after a few in a row the rest fails at once: an upstream that is away delays them no longer.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -11,7 +12,7 @@ use crate::upstream::Upstream;
 /// The trials at an upstream, of all images.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
-    /// One fetch at a time waits: what it comes to is true for the others.
+    /// One fetch at a time waits; its outcome counts for the others.
     turn: tokio::sync::Mutex<()>,
     /// The images that waited without success since the last success.
     in_vain: AtomicU32,
@@ -41,11 +42,11 @@ impl<'a> ImageTrials<'a> {
         Self { upstream, is_over: AtomicBool::new(false) }
     }
 
-    /// Does `fetch`; if the upstream is left alone, again when it may be asked.
+    /// Runs `fetch`. If the upstream must not be asked now, runs `fetch` again when it may.
     ///
     /// # Errors
     ///
-    /// As `fetch`; also if the upstream is left alone, and waiting was in vain before.
+    /// As `fetch`; also if the upstream must not be asked now and earlier waits were without success.
     pub(crate) async fn fetch<T, F: Future<Output = Result<T>>>(&self, fetch: impl Fn() -> F) -> Result<T> {
         let trials = &self.upstream.trials;
         let mut fetched = fetch().await;

@@ -36,19 +36,19 @@ pub struct Upstream {
     pub(crate) name: Arc<str>,
     registry: RegistryClient,
     breaker: Breaker,
-    /// Transfers of blobs last long, so they have places of their own, if there are two.
+    /// Transfers of blobs last long, so they have places of their own if there are at least two.
     transfers: Places,
     requests: Places,
-    /// Lists have many pages, so they leave a place of the requests to others, if there are two.
+    /// Lists have many pages, so they leave one place to other requests if there are at least two.
     lists: Places,
     /// The transfers that have not begun.
     pub(crate) tickets: Tickets,
     queue: Queue,
     request_rate: Rate,
-    /// One request at a time waits for the rate, the others for their turns.
+    /// One request at a time waits for the rate; the others queue for their turns.
     next_by_rate: Places,
     pub(crate) byte_rate: Rate,
-    /// Places for manifests whose blobs are fetched later, and the turn of the one whose are now.
+    /// Places for manifests whose blobs are fetched later, and the turn of the manifest whose blobs are fetched now.
     pub(crate) to_complete: Arc<Semaphore>,
     pub(crate) completing: tokio::sync::Mutex<()>,
     pub(crate) trials: Trials,

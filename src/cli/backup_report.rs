@@ -217,7 +217,7 @@ pub(super) fn print_check(check: &Check, format: ReportFormat) {
     }
 }
 
-/// The numbers of what a snapshot has.
+/// The counts of the content of a snapshot.
 fn held(Totals { repositories, tags, manifests }: &Totals) -> String {
     let (repositories, tags) = (count(*repositories, "repository"), count(*tags, "tag"));
     format!("{repositories}, {tags} and {}", count(*manifests, "manifest"))

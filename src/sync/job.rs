@@ -35,15 +35,15 @@ pub struct JobRepository {
     pub fixed: String,
     /// Whether there is no pattern.
     pub is_exact: bool,
-    /// What takes the place of `fixed` in the names here; `None` puts the images into the cache itself.
+    /// The replacement of `fixed` in the names here; `None` puts the images into the cache itself.
     pub to: Option<RepositoryName>,
     /// Which tags.
     pub tags: TagChoice,
     /// The platforms to copy of an index; empty means all.
     pub platforms: Vec<Platform>,
-    /// Whether signatures, SBOMs and other attached manifests go along.
+    /// Whether signatures, SBOMs and other attached manifests are copied too.
     pub referrers: bool,
-    /// Whether tags go that the upstream has no more.
+    /// Whether to remove tags that the upstream no longer has.
     pub prune: bool,
 }
 
@@ -72,7 +72,7 @@ impl JobRepository {
 }
 
 impl TagChoice {
-    /// The tags of `all` that are wanted. Those that attach something to an image come with the image.
+    /// The selected tags of `all`. Tags that attach something to an image are copied with the image.
     pub(crate) fn of(&self, all: &[Tag]) -> Result<Vec<Tag>, NoVersions> {
         let wanted = all.iter().filter(|tag| !is_fallback_tag(tag) && (self.wants)(tag));
         let mut wanted: Vec<Tag> = wanted.cloned().collect();

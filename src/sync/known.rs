@@ -6,17 +6,17 @@ use sampan_engine::oci::media_type::is_nondistributable;
 use sampan_engine::oci::{Digest, Manifest};
 use sampan_transfer::FoundManifest;
 
-/// The manifests of an image, and what they say of its blobs, so that the upstream is asked once for each.
+/// The manifests of an image and the lengths of its blobs, so that each is requested from the upstream once.
 #[derive(Debug)]
 pub(crate) struct Known {
     manifests: HashMap<Digest, (FoundManifest, Origin)>,
     /// The lengths of blobs by the manifests that refer to them.
     sizes: HashMap<Digest, u64>,
-    /// How many more bytes of manifests may be remembered. A reference takes no more here than in its manifest.
+    /// The bytes of manifests that may still be remembered. A reference takes no more space here than in its manifest.
     left_bytes: usize,
 }
 
-/// Where a manifest was.
+/// Where a manifest was found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
     /// In the store.

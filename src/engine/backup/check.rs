@@ -17,7 +17,7 @@ use crate::verify::{self, Report};
 pub struct Check {
     /// The snapshots that can be read, the oldest first.
     pub snapshots: Vec<Summary>,
-    /// Those that cannot be, with the reason.
+    /// The snapshots that cannot be read, with the reason.
     pub damaged: Vec<(SnapshotId, String)>,
     /// Manifests of snapshots that the store has lost, with the first snapshot that has each.
     pub missing: Named<(RepositoryName, Digest, SnapshotId)>,

@@ -5,23 +5,23 @@ use std::time::SystemTime;
 use super::{Error, Result, SnapshotId, Summary};
 use crate::{Registry, Selection};
 
-/// The snapshot of a time.
+/// The snapshot that a restore takes, and the later ones that it skips.
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// The snapshot.
     pub id: SnapshotId,
-    /// It has only some repositories, and perhaps not those that are wanted.
+    /// Whether the snapshot has only some repositories, perhaps not the selected ones.
     pub is_part: bool,
-    /// Of the later ones that were passed over, the last for each reason.
+    /// The last of the skipped later snapshots, for each reason.
     pub passed_over: Vec<(SnapshotId, PassedOver)>,
 }
 
-/// Why a snapshot is passed over.
+/// Why a restore skips a snapshot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PassedOver {
-    /// It has only some repositories, and not those that are wanted.
+    /// The snapshot has only some repositories, and not the selected ones.
     Part,
-    /// It is of the future: the clock of this machine, or that of a run, is wrong.
+    /// The snapshot is of the future: the clock of this machine, or that of a run, is wrong.
     Future,
 }
 
@@ -39,7 +39,7 @@ pub async fn at(backup: &Registry, time: Option<SystemTime>, selection: &Selecti
     let (wanted, now) = (time.map(SnapshotId::at), backup.clock().now());
     let no_snapshot = || Error::NoSnapshot { wanted, first: all.first().copied() };
     let until = all.iter().rev().copied().filter(|id| wanted.is_none_or(|wanted| *id <= wanted));
-    // A clock by which all are of the future is wrong itself.
+    // If all snapshots are of the future, the clock is wrong.
     let passes_future = wanted.is_none() && all.iter().any(|id| !id.is_future(now));
     let (future, until): (Vec<_>, Vec<_>) = until.partition(|id| passes_future && id.is_future(now));
     let mut passed_over: Vec<_> = future.first().map(|id| (*id, PassedOver::Future)).into_iter().collect();

@@ -41,7 +41,7 @@ pub enum Error {
         "the store to write to was moved to {to}: pass that store instead, or delete {mark} if this one is in use again"
     )]
     Moved {
-        /// Where it was moved.
+        /// The new place of the store.
         to: String,
         /// The marker of the move.
         mark: DriverPath,
@@ -52,15 +52,15 @@ pub enum Error {
     /// There is no such snapshot.
     #[error("there is no snapshot {}", describe(.wanted, .first))]
     NoSnapshot {
-        /// The wanted one, or none younger than it; `None` for any.
+        /// The requested snapshot; `None` for any.
         wanted: Option<SnapshotId>,
         /// The oldest snapshot, if there is any.
         first: Option<SnapshotId>,
     },
-    /// There is a snapshot of this second already.
+    /// A snapshot of this second exists already.
     #[error("a snapshot of {0} exists already")]
     Exists(SnapshotId),
-    /// The file of a snapshot is not whole.
+    /// The file of a snapshot is damaged or incomplete.
     #[error("the snapshot {path} is damaged: {reason}; delete the file if it cannot be repaired")]
     Damaged {
         /// The file.
@@ -111,7 +111,7 @@ pub enum Error {
         "the process was halted for too long, or the store did not answer: run the same command again to continue"
     )]
     Lost,
-    /// The lock of the collector could not be had; or the collection of a prune stopped.
+    /// The lock of the collector was not available; or the collection of a prune stopped.
     #[error(transparent)]
     Collector(gc::Error),
     /// The verification stopped.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Error, Keep, Result, SnapshotId, snapshots};
 use crate::{Registry, gc};
 
-/// A prune that was made.
+/// The result of a prune.
 #[derive(Clone, Debug)]
 pub struct Pruned {
     /// The snapshots that stay, with the reasons.
@@ -47,7 +47,7 @@ pub async fn prune(backup: &Registry, keep: &Keep, options: gc::Options) -> Resu
     let deleted: Vec<SnapshotId> = all.filter(|id| !kept.contains_key(id)).collect();
     kept.extend(future.iter().map(|id| (*id, vec!["future"])));
     let options = gc::Options { delete_untagged: true, without_snapshots: deleted.clone(), ..options };
-    // What cannot be seen is not gone, and a snapshot without its content is worth nothing: a look comes first.
+    // An invisible repository is not deleted, and a snapshot without its content is worthless: so check first.
     let look = gc::Options { dry_run: true, ..options.clone() };
     let collection = gc::collect(backup, &look).await?;
     if collection.unseen > 0 {

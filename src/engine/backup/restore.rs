@@ -33,20 +33,20 @@ pub struct RestoreOptions {
     pub rate: Option<NonZeroU64>,
     /// The grace period of collections in the store that is filled.
     pub grace: Duration,
-    /// How far the restore is.
+    /// The progress of the restore.
     pub progress: Arc<Progress>,
-    /// Ends the restore: it gives the lock of the collector back, and what was copied stays.
+    /// Stops the restore, which then releases the lock of the collector. Copied content stays.
     pub stop: CancellationToken,
 }
 
-/// A restore that was made.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// The snapshot.
     pub id: SnapshotId,
     /// The selected part of it.
     pub totals: Totals,
-    /// What was copied, and what could not be.
+    /// The copied and the failed content.
     pub pass: Pass,
     /// The tags that pointed at other images.
     pub replaced: Named<TagThere>,
@@ -195,7 +195,7 @@ async fn compare(
             async move {
                 match manifests.stat(&Reference::Tag(tag.clone())).await {
                     Ok(info) => Ok(Some(TagThere { repository, tag, digest: info.digest })),
-                    // A tag that leads nowhere is no image.
+                    // A tag without its manifest is no image.
                     Err(crate::Error::ManifestUnknown(..) | crate::Error::Corrupt(..)) => Ok(None),
                     Err(error) => Err(error),
                 }

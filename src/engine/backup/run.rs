@@ -28,22 +28,22 @@ pub struct RunOptions {
     pub selection: Selection,
     /// How many bytes of data are copied a second at most; `None` for no limit.
     pub rate: Option<NonZeroU64>,
-    /// The store whose backups these are is known by another name now.
+    /// Whether the source has another name or identity than at earlier backups, on purpose.
     pub source_moved: bool,
-    /// What has vanished from the store was deleted on purpose.
+    /// Whether repositories that vanished from the store were deleted on purpose.
     pub confirmed: bool,
-    /// How far the backup is.
+    /// The progress of the backup.
     pub progress: Arc<Progress>,
-    /// Ends the backup: there is no snapshot then, and what was copied stays for the next one.
+    /// Stops the backup, which then writes no snapshot. Copied content stays for the next one.
     pub stop: CancellationToken,
 }
 
-/// A backup that was made.
+/// The result of a backup.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The snapshot.
     pub snapshot: Summary,
-    /// What was copied for it, and what could not be.
+    /// The copied and the failed content of the snapshot.
     pub pass: Pass,
     /// Snapshots of the future: the clock of this machine, or that of an earlier run, is wrong.
     pub future: Vec<SnapshotId>,

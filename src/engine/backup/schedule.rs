@@ -28,7 +28,7 @@ pub struct Keep {
 type PeriodOf = fn(SnapshotId) -> (i64, i64);
 
 impl Keep {
-    /// Whether nothing would stay.
+    /// Whether the rules keep no snapshot.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -167,7 +167,7 @@ mod tests {
             greater[more] += 1;
             let many = keep(greater).of(&all);
             prop_assert!(few.keys().all(|id| many.contains_key(id)));
-            // What stays, stays in a second prune.
+            // A second prune keeps the same snapshots.
             let left: Vec<Summary> = all.into_iter().filter(|it| few.contains_key(&it.id)).collect();
             prop_assert_eq!(&keep(counts).of(&left), &few);
         }

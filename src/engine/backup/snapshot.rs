@@ -41,17 +41,17 @@ pub struct Summary {
     pub id: SnapshotId,
     /// The store that it is of, for people.
     pub from: String,
-    /// It has all repositories of that store, and not a selection.
+    /// Whether it has all repositories of that store, not a selection.
     pub is_everything: bool,
     /// The words of the selection, in order; empty if they are not known.
     pub selected: Vec<String>,
     /// The first parts of names of which the store showed nothing, though an earlier snapshot has repositories below them.
     pub vanished: Vec<String>,
-    /// The numbers of what it has.
+    /// The counts of its content.
     pub totals: Totals,
 }
 
-/// The numbers of what a snapshot has.
+/// The counts of the content of a snapshot.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Totals {
     /// Repositories.
@@ -112,7 +112,7 @@ const VERSION: u32 = 1;
 /// How many backups may begin in one second: later ones get the names of the next seconds.
 pub(super) const MAX_SHIFT: u64 = 60;
 
-/// A snapshot that is more seconds ahead is of the future. Clocks differ by some.
+/// A snapshot that is further ahead, in seconds, is of the future. Clocks differ a little.
 const MAX_AHEAD: u64 = MAX_SHIFT + 60;
 
 /// The longest line of a file in bytes: a repository with a million manifests.

@@ -33,7 +33,7 @@ pub(super) async fn vanished(
     if !is_everything && selected.is_empty() {
         return Ok(Vec::new());
     }
-    // A clock by which all are of the future is wrong itself.
+    // If all snapshots are of the future, the clock is wrong.
     let passes_future = earlier.iter().any(|id| !id.is_future(now));
     let mut last = None;
     for id in earlier.iter().rev().filter(|id| !passes_future || !id.is_future(now)) {

@@ -9,7 +9,7 @@ use crate::clock::millis;
 use crate::gc::{CacheSize, Eviction, LastRun};
 use crate::oci::RepositoryName;
 
-/// How many bytes the caches store: those that the last collection has counted, and those that were fetched since.
+/// The bytes that the caches store: those that the last collection counted, and those fetched since.
 ///
 /// Blobs that two caches share are counted in neither of them, and once in all together. A blob that was fetched since the
 /// collection counts even if it was stored already, so the figure is too high at worst.
@@ -42,7 +42,7 @@ struct Count {
 }
 
 impl StoredBytes {
-    /// Nothing is counted yet.
+    /// Creates the counts of caches that no collection has counted yet.
     pub(crate) fn new(prefixes: CachePrefixes) -> Self {
         let counts = (0..=prefixes.iter().count()).map(|_| Count::default()).collect();
         Self { prefixes, counts, counted_ms: AtomicU64::new(0), pushed: AtomicU64::new(hash_of(&[])) }
@@ -128,7 +128,7 @@ impl StoredBytes {
         }
     }
 
-    /// What was added until now, before a collection counts.
+    /// The bytes that were added until now, before a collection counts.
     pub(crate) fn begin(&self) -> Vec<u64> {
         self.counts.iter().map(|count| count.added.load(Ordering::Relaxed)).collect()
     }

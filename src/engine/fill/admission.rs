@@ -1,4 +1,4 @@
-//! `Admission`: when the store takes nothing more of what is fetched. Clients get it nevertheless.
+//! `Admission`: when the store must not store fetched content. Clients get the content nevertheless.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::UnstoredReason;
 use crate::Repository;
 use crate::gc::Eviction;
 
-/// When the store takes nothing more of what is fetched.
+/// When the store must not store fetched content.
 #[derive(Clone, Default)]
 pub struct Admission {
     is_refused: Option<Arc<dyn Fn() -> bool + Send + Sync>>,

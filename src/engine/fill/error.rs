@@ -125,7 +125,7 @@ impl std::fmt::Display for UnstoredReason {
     }
 }
 
-/// The store was not asked to take it.
+/// The store was not asked to store the blob.
 #[derive(Debug, thiserror::Error)]
 #[error("the store was not asked to store it")]
 pub(super) struct NotAsked;

@@ -1,4 +1,4 @@
-//! `Progress`: what the clients of a fill see of it.
+//! `Progress`: the state of a fill, for its clients.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -40,7 +40,7 @@ pub(super) fn open(
     }
 }
 
-/// What a reader has not yielded yet.
+/// The part that a reader has not yielded yet.
 struct Rest {
     client: Arc<Client>,
     progress: watch::Receiver<Progress>,

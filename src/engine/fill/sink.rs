@@ -28,7 +28,7 @@ pub(super) struct Sink {
     accepted_bytes: u64,
 }
 
-/// What a sink needs to know.
+/// The options of a sink.
 #[derive(Debug)]
 pub(super) struct SinkOptions {
     pub(super) repository: Repository,
@@ -154,7 +154,7 @@ impl Sink {
         }
     }
 
-    /// Goes on without what has failed.
+    /// Continues without the part that failed.
     async fn take_over(
         &mut self,
         stored: Result<(), FillError>,

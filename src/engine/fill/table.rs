@@ -211,7 +211,7 @@ impl Fills {
         self.0.table.lock().running.len()
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn statistics(&self) -> FillStatistics {
         self.0.counters.read()
     }

@@ -24,14 +24,14 @@ use crate::gc::CollectorLock;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest};
 
-/// What the data of a digest are.
+/// The state of the data of a digest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum State {
-    /// They hash to their digest.
+    /// The data hash to their digest.
     Good,
-    /// They do not.
+    /// The data hash to another digest.
     Damaged(Digest, u64),
-    /// They are not there.
+    /// The data are missing.
     Gone,
     /// The store cannot read them.
     Unreadable(String),
@@ -105,7 +105,7 @@ pub(super) async fn hash_all(
         if let Some(failure) = failure {
             return Err(failure);
         }
-        // Such a store needs another disk first.
+        // Such a store needs another disk before a repair.
         if findings.damaged() > MAX_MOVED {
             return Ok(false);
         }
@@ -120,7 +120,7 @@ pub(super) async fn hash_all(
     Ok(true)
 }
 
-/// Looks once more at what a killed run of this cycle found. Returns whether the run goes on.
+/// Checks the findings of a killed run of this cycle again. Returns whether the run continues.
 async fn look_at_unreported(
     registry: &Registry,
     pace: &Pace,
@@ -198,9 +198,9 @@ async fn hash_piece(
 /// The result of a hash of data.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Damage {
-    /// Nothing, or they are gone.
+    /// The data are good, or were deleted.
     None,
-    /// They are not those of their digest.
+    /// The data do not match their digest.
     Content,
     /// They cannot be read at the moment.
     Unreadable,
@@ -219,7 +219,7 @@ pub(crate) async fn damage(driver: &dyn StorageDriver, digest: &Digest) -> Resul
     })
 }
 
-/// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory is ill. A run outlasts a
+/// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory may be defective. A run outlasts a
 /// store that does not answer, for a while.
 pub(super) async fn look_twice(
     driver: &dyn StorageDriver,
@@ -289,7 +289,7 @@ pub(super) async fn hash_at(
     Ok(if actual == *digest { State::Good } else { State::Damaged(actual, size_bytes) })
 }
 
-/// A store that does not answer says nothing about a file.
+/// The state of data that the store cannot read. Fails if the store did not answer, which proves nothing about the file.
 fn unreadable(error: DriverError) -> Result<State> {
     match error.kind() {
         ErrorKind::Unavailable => Err(error.into()),

@@ -28,7 +28,7 @@ pub(super) struct Users {
 }
 
 impl Findings {
-    /// Adds a problem, or what needs it if it is known.
+    /// Adds a problem; if it is known already, adds the images that need it.
     pub(super) fn add(&mut self, problem: Problem) {
         if let Some(known) = self.by_path.get_mut(&problem.path) {
             let room = MAX_NEEDS.saturating_sub(known.needed_by.len());
@@ -40,7 +40,7 @@ impl Findings {
         }
     }
 
-    /// Counts problems that no list has room for.
+    /// Counts problems beyond the limit of the list.
     pub(super) fn add_unlisted(&mut self, count: u64) {
         self.more += count;
     }

@@ -76,7 +76,7 @@ pub(super) async fn heal(
 fn in_memory(registry: &Registry, digest: &Digest) -> Option<Bytes> {
     let manifest = registry.inner.manifests.get(digest).map(|manifest| manifest.bytes);
     let bytes = manifest.or_else(|| registry.inner.small_blobs.content(digest))?;
-    // The memory may be what is ill.
+    // The memory may be defective.
     (Digest::sha256_of(&bytes) == *digest).then_some(bytes)
 }
 

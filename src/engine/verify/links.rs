@@ -1,4 +1,4 @@
-//! The tags and links of a repository: whether each says what it should.
+//! The tags and links of a repository: whether each points at the right content.
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};

@@ -15,7 +15,7 @@ use crate::layout::Entry;
 use crate::oci::{Descriptor, Digest, LARGEST_BYTES, Manifest};
 use crate::validation::lives_elsewhere;
 
-/// What the data of a manifest are.
+/// The state of the data of a manifest.
 pub(super) enum Content {
     Bytes(Bytes),
     /// They are too long to be a manifest.

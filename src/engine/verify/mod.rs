@@ -1,4 +1,4 @@
-//! Verification: finds damaged and missing content, says which images need it, and makes room for a push to heal it.
+//! Verification: finds damaged and missing content, names the images that need it, and lets a push heal it.
 //!
 //! [`verify`] has three steps. *Structure* reads every tag, link and manifest, and compares the lengths of blobs with their
 //! descriptors; it reads no layer. *Data* hashes every blob, in the order of the digests, so that a run that was killed goes on

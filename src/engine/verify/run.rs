@@ -183,7 +183,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Looks at everything that is wanted. What was found before an error stays.
+    /// Checks everything that the options name. Findings before an error stay.
     async fn look(&mut self) -> Result<()> {
         let (registry, options) = (self.registry, self.options);
         let mut progress = Progress::read(registry).await?;
