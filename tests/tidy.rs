@@ -1,4 +1,4 @@
-//! What no compiler checks: imports between rooms, lengths of files, and that documents agree with the tree.
+//! Checks that no compiler makes: imports between rooms, lengths of files, and that documents agree with the tree.
 
 mod languages;
 mod links;
@@ -62,7 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What must never be found among the direct dependencies of a crate.
+/// Crates that must never be among the direct dependencies of a crate.
 const MUST_NOT_IMPORT: &[(&str, &[&str])] = &[
     ("sampan-config", &["axum", "hyper", "rustls", "tokio"]),
     ("sampan-driver", &["axum", "http", "hyper", "serde_yaml"]),

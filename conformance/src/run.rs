@@ -186,7 +186,7 @@ fn say_at_once(clause: &Clause, reason: &str) {
     eprintln!("{} FAILED: {reason}", clause.name);
 }
 
-/// What a store can do.
+/// The abilities of a store.
 #[derive(Clone, Copy, Debug)]
 struct Features {
     capabilities: Capabilities,

@@ -32,7 +32,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What a collection by a command evicts from the caches of other registries; `None` if there are no caches, or they are offline.
+/// The eviction of a collection by a command from the caches of other registries; `None` if there are no caches, or they are offline.
 pub fn eviction(config: &Config) -> Option<Eviction> {
     bounds(config).filter(|_| config.proxy.as_ref().is_some_and(|proxy| !proxy.offline))
 }

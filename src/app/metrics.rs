@@ -287,7 +287,7 @@ pub(super) fn of_collections(
     ])
 }
 
-/// What the verifications of this process have found.
+/// The findings of the verifications of this process.
 pub(super) fn of_verifications(verifier: &Arc<Verifier>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let counter = |name, help, read: fn(VerifyTotals) -> u64| {
         let verifier = verifier.clone();

@@ -32,7 +32,7 @@ pub(super) struct Reload {
     config: Config,
     /// The grace period of the leases: that of the start.
     grace: Option<Duration>,
-    /// What this reload could not replace.
+    /// The parts that this reload could not replace.
     failed: Vec<&'static str>,
 }
 

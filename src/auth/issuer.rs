@@ -32,14 +32,14 @@ pub(super) struct Issuer {
     keys: ArcSwap<SigningKeys>,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<'a> {
     /// The user; `None` for an anonymous client.
     pub(super) user: Option<&'a str>,
     /// The credential, as [`Claims::credential`] returns it.
     pub(super) credential: &'a str,
-    /// What it grants.
+    /// The access that it grants.
     pub(super) access: &'a [(Scope, Vec<Action>)],
 }
 

@@ -125,7 +125,7 @@ impl CheckedToken {
         self.secret.id()
     }
 
-    /// What the store will keep.
+    /// The record that the store will keep.
     pub fn record(&self) -> &TokenRecord {
         &self.record
     }

@@ -1,4 +1,4 @@
-//! What the record says of rules: that they were read at the start, changed, or refused.
+//! Events of rules in the audit record: read at the start, changed, or refused.
 
 use sampan_config::AccessRules;
 use sha2::{Digest, Sha256};

@@ -63,7 +63,7 @@ impl TokenRecord {
         Ok(serde_json::from_slice(json)?)
     }
 
-    /// What the token may do.
+    /// The rights of the token.
     ///
     /// # Errors
     ///

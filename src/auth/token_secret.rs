@@ -47,7 +47,7 @@ impl TokenSecret {
         self.id
     }
 
-    /// What the store keeps of the secret, in hexadecimal.
+    /// The hash of the secret that the store keeps, in hexadecimal.
     pub fn hash(&self) -> String {
         data_encoding::HEXLOWER.encode(&Sha256::digest(self.random))
     }

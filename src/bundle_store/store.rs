@@ -164,7 +164,7 @@ impl Inner {
         self.repositories.binary_search_by(|repository| repository.prefix.as_str().cmp(&prefix)).ok()
     }
 
-    /// What the manifests of a repository say; reads them if that is not in memory.
+    /// The references of the manifests of a repository, from memory or else read from the bundles.
     pub(crate) async fn manifests(
         self: &Arc<Self>,
         repository: usize,

@@ -8,7 +8,7 @@ use sampan_engine::oci::RepositoryName;
 
 use crate::settings::{CacheSettings, UpstreamSettings};
 
-/// What a request names.
+/// The repository that a request names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked<'a> {
     /// The parameter `ns`: the registry that the client means.

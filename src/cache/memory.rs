@@ -35,7 +35,7 @@ pub(crate) struct Listed<T> {
     pub(crate) entries: Option<Arc<Vec<T>>>,
 }
 
-/// What the process remembers, each part by the bytes of its entries: names and media types are as long as others choose.
+/// The memory of the process. Each part is bounded in bytes, since others choose the lengths of names and media types.
 pub(crate) struct Memory {
     pub(crate) looks: Weighed<(RepositoryName, Tag), Look>,
     /// The tags for which the upstream refused the account.
@@ -109,7 +109,7 @@ fn usual_entries(most_bytes: u64) -> usize {
 
 /// The bytes of an entry with usual names, for the initial size of the cache.
 const USUAL_BYTES: u64 = 512;
-/// What an entry takes beside its texts and lists.
+/// The bytes of an entry without its texts and lists.
 const ENTRY_BYTES: u64 = 200;
 
 /// Weighs entries by their bytes.
@@ -122,7 +122,7 @@ impl<K: Bytes, V: Bytes> Weighter<K, V> for ByBytes {
     }
 }
 
-/// What texts and lists take on the heap, in bytes.
+/// The bytes of texts and lists on the heap.
 pub(crate) trait Bytes {
     fn bytes(&self) -> u64;
 }

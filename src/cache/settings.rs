@@ -65,9 +65,9 @@ pub struct TagSettings {
     pub fresh: Duration,
     /// The greatest age of a tag that is served while the upstream is away; `None` for any age.
     pub stale: Option<Duration>,
-    /// What happens to a stored tag that the upstream has no more.
+    /// The treatment of a stored tag that the upstream no longer has.
     pub deleted: WhenGone,
-    /// What happens to a stored tag for which the upstream refuses the account.
+    /// The treatment of a stored tag for which the upstream refuses the account.
     pub refused: WhenGone,
     /// Tags that never change.
     pub immutable: TagRule,
@@ -75,7 +75,7 @@ pub struct TagSettings {
     pub missing: Duration,
 }
 
-/// What happens to a stored tag that an upstream no longer gives.
+/// The treatment of a stored tag that an upstream no longer gives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WhenGone {
     /// It is served.

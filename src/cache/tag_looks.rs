@@ -15,7 +15,7 @@ use crate::settings::WhenGone;
 use crate::statistics::Kind;
 use crate::ticket::Ticket;
 
-/// What an upstream says of a tag.
+/// The answer of an upstream for a tag.
 #[derive(Clone, Debug)]
 pub(crate) enum TagAnswer {
     Found(TagInfo, Served),
@@ -23,7 +23,7 @@ pub(crate) enum TagAnswer {
     Failed(Verdict),
 }
 
-/// What a tag is to a client.
+/// The meaning of a tag for a client.
 enum Resolved {
     /// This manifest, which the store may lack.
     Upstream(TagInfo, Served),

@@ -167,7 +167,7 @@ impl UpstreamRepository {
     }
 }
 
-/// What an upstream has; `None` if it does not have it, or does not show it.
+/// An answer of an upstream; `None` if it does not have the content, or does not show it.
 fn found<T>(upstream: &Upstream, asked: Result<T, Verdict>) -> Result<Option<T>> {
     match asked {
         Ok(found) => Ok(Some(found)),

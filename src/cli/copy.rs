@@ -63,7 +63,7 @@ pub(super) struct CopyArgs {
     #[arg(long, value_name = "FROM=TO")]
     map: Vec<Rename>,
 
-    /// What happens to a tag that is there with another image
+    /// How to treat a tag that exists with another image
     #[arg(long, value_enum, default_value_t = TagChoice::Move)]
     tags: TagChoice,
 

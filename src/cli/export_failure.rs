@@ -1,4 +1,4 @@
-//! What an export says where it leaves something out or breaks off, with the way on.
+//! Messages of an export that leaves something out or breaks off, with the remedy.
 
 use std::error::Error;
 use std::io;

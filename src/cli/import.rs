@@ -59,7 +59,7 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "KEY")]
     verify_key: Option<PathBuf>,
 
-    /// What happens to a tag that is there with another image
+    /// How to treat a tag that exists with another image
     #[arg(long, value_enum, default_value_t = TagChoice::Move)]
     tags: TagChoice,
 
@@ -91,7 +91,7 @@ pub(super) struct ImportArgs {
     report: ReportOptions,
 }
 
-/// What happens to a tag that is there with another image.
+/// How to treat a tag that exists with another image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum TagChoice {
     /// It moves, as by a push

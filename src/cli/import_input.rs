@@ -35,7 +35,7 @@ pub(super) enum InvalidMapRule {
     Name(#[from] InvalidNameRule),
 }
 
-/// What an import reads.
+/// The input of an import.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ImportInput<'a> {
     /// The files, or one directory; `None` for standard input.
@@ -44,7 +44,7 @@ pub(super) struct ImportInput<'a> {
     pub(super) rules: &'a [MapRule],
     /// Whether names keep their hosts.
     pub(super) keep_host: bool,
-    /// What becomes of images that cannot be read.
+    /// The treatment of images that cannot be read.
     pub(super) unreadable: UnreadablePolicy,
     /// The key that the input must be signed with.
     pub(super) verify_key: Option<&'a Path>,

@@ -3,7 +3,7 @@
 use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass};
 use serde_json::{Value, json};
 
-/// What a pass has copied or found.
+/// The copies and findings of a pass.
 pub(super) fn pass(pass: &Pass) -> Value {
     let Pass { copied, damaged, missing, unlinked, broken, unreadable, dangling, foreign, unseen, .. } = pass;
     let path = |path: &sampan_driver::DriverPath| json!(path.as_str());
@@ -40,7 +40,7 @@ pub(super) fn amounts(amounts: &Amounts) -> Value {
     })
 }
 
-/// What both stores hold, and where they differ.
+/// The content of both stores, and their differences.
 pub(super) fn comparison(comparison: &Comparison) -> Value {
     let Comparison { source, target, differences, kept } = comparison;
     json!({

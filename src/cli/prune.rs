@@ -23,7 +23,7 @@ pub(super) struct PruneOptions {
     yes: bool,
 }
 
-/// What happens to tags that the bundle lacks.
+/// The treatment of tags that the bundle lacks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum PruneChoice {
     /// They are shown

@@ -112,7 +112,7 @@ pub(crate) fn build(make: impl Fn() -> ClientBuilder) -> Result<Client, HttpClie
     built.map_err(HttpClientError::Client)
 }
 
-/// What all clients have in common.
+/// The state that all clients share.
 pub(crate) fn builder() -> ClientBuilder {
     Client::builder().redirect(Policy::none()).user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
 }

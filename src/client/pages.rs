@@ -16,7 +16,7 @@ use crate::auth::Scope;
 use crate::connection::{Call, Connection};
 use crate::error::{ClientError, Problem, shown, shown_url};
 
-/// What a list has of each entry, or `None` to leave it out.
+/// Makes an item of each entry of a list, or `None` to leave it out.
 pub(crate) type Keep<T, K> = fn(T) -> Option<K>;
 
 /// The entries under `key` of all pages of a list, as `keep` makes them; `None` if the registry answers 404 to the first.

@@ -132,7 +132,7 @@ impl FromStr for Who {
 value_from_text!(Who);
 
 words! {
-    /// What a rule allows.
+    /// The permissions of a rule.
     pub enum Permission {
         /// Read blobs, manifests, tags and referrers.
         Pull = "pull",

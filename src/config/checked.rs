@@ -50,7 +50,7 @@ pub(crate) fn lines(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What [`Config::load`] says of a file that it refuses; nothing of one that it accepts.
+/// The messages of [`Config::load`] for a file that it refuses; empty for a file that it accepts.
 #[derive(Default)]
 pub(crate) struct Refused {
     pub(crate) mistakes: String,

@@ -55,7 +55,7 @@ pub fn for_distribution(loaded: &Loaded) -> ForDistribution {
     found
 }
 
-/// What becomes of rules: Distribution ignores them, and has none of its own.
+/// The effect on rules: Distribution ignores them, and has none of its own.
 fn open_to_all(root: &Node, access: &Node) -> Diagnostic {
     let effect = match root.entry("auth").is_some_and(|auth| names_htpasswd(&auth.value)) {
         true => {

@@ -27,7 +27,7 @@ use super::{GoDuration, Node, NodeError, Secret};
 
 /// A type of values of the file.
 pub(crate) trait Value: Sized {
-    /// What the tree holds for it.
+    /// The kind of node that the tree holds for it.
     const KIND: Kind;
     /// How to show it.
     const SHOWING: Showing;

@@ -14,7 +14,7 @@ use crate::clock::{millis, time_of_millis};
 use crate::layout::{Entry, access_token, access_tokens_root};
 use crate::{AccessTokenId, Registry, Result};
 
-/// What the store has of an access token.
+/// The files of an access token in the store.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccessTokenFiles {
     /// The record, as it was created.

@@ -18,7 +18,7 @@ use crate::job_name::JobName;
 use crate::layout::{Entry, sync_runs};
 use crate::{Registry, Result};
 
-/// What the store says of the last run of a job.
+/// The record of the last run of a job in the store.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct JobRecord {
     #[serde(skip)]

@@ -19,7 +19,7 @@ pub struct LayerUsers {
     repositories: Vec<RepositoryName>,
     /// In the order of their repositories, and then of their digests.
     manifests: Vec<Linked>,
-    /// What manifests refer to, in order.
+    /// The references of manifests, in order.
     content: Vec<Hash>,
     /// Where the manifests of each content begin in `users`, and the end of the last one.
     starts: Vec<u32>,

@@ -32,7 +32,7 @@ pub struct RemovedTag {
     pub digest: Digest,
     /// When it was removed, by the clock of the registry that did.
     pub at: SystemTime,
-    /// What removed it.
+    /// The user or rule that removed it.
     pub by: Remover,
 }
 
@@ -47,7 +47,7 @@ pub struct RemovedTags {
     pub is_cut: bool,
 }
 
-/// What removes tags through a handle of a repository.
+/// The user or rule that removes tags through a handle of a repository.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remover {
@@ -76,7 +76,7 @@ struct Record {
     descendants: Vec<String>,
 }
 
-/// What a record says of a removal, beside its name.
+/// The fields of a record of a removal, beside its name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removal {
     /// The digest of the push, if that is not the canonical one.

@@ -13,7 +13,7 @@ use crate::oci::{Digest, Manifest, Reference, Tag};
 use crate::removed_tags::Removal;
 use crate::{Error, PutManifest, Result, TagStore};
 
-/// What happens to a tag that exists and points elsewhere.
+/// The treatment of a tag that exists and points elsewhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnExistingTag {
     /// It stays, and the restoration fails.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
 
-/// What a store is recognised by.
+/// The facts by which a store is recognised.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct StoreIdentity {
@@ -41,7 +41,7 @@ const MAX_LINKS: usize = 32;
 /// The second line of the file of an identifier that took the place of a damaged one.
 const REPLACEMENT: &str = "in place of a damaged one";
 
-/// What the file of an identifier says.
+/// The content of the file of an identifier.
 struct Recorded {
     id: Uuid,
     is_replacement: bool,

@@ -18,7 +18,7 @@ use crate::oci::RepositoryName;
 use crate::{Error, Registry, Result};
 use sampan_host::blocking::on_blocking_pool;
 
-/// What a walk over the store found in each repository.
+/// The figures of each repository, as a walk over the store found them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Survey {
     as_of: SystemTime,
@@ -36,7 +36,7 @@ pub struct RepositorySurvey {
     pub figures: RepositoryFigures,
 }
 
-/// What a walk over the store found in one repository.
+/// The figures of one repository, as a walk over the store found them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RepositoryFigures {
     /// The number of tags.
@@ -52,7 +52,7 @@ pub struct RepositoryFigures {
     pub own_bytes: u64,
 }
 
-/// What a walk over the store found in all repositories together.
+/// The figures of all repositories together, as a walk over the store found them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SurveyTotals {
     /// The number of repositories.
@@ -185,7 +185,7 @@ impl Survey {
         self.as_of
     }
 
-    /// What the repositories have together.
+    /// The figures of all repositories together.
     pub fn totals(&self) -> &SurveyTotals {
         &self.totals
     }

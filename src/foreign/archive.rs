@@ -50,7 +50,7 @@ struct Place {
     size_bytes: u64,
 }
 
-/// What becomes of an entry.
+/// The treatment of an entry.
 pub(crate) enum Verdict {
     Keep(EntryName),
     Pass,

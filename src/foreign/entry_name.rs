@@ -24,7 +24,7 @@ pub(crate) enum EntryName {
     Store(Entry),
 }
 
-/// What every path of a registry's data begins with, below its directory.
+/// The beginning of every path of a registry's data, below its directory.
 const STORE: &str = "docker/registry/v2/";
 
 /// The meaning of a name.

@@ -14,7 +14,7 @@ pub(crate) struct Listed {
     pub(crate) naming: Naming,
 }
 
-/// What the file says about the name of an image.
+/// The name of an image in the file, as far as it has one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Naming {
     Full(ImageName),

@@ -25,7 +25,7 @@ const MAX_LAYOUT_BYTES: u64 = 64 << 10;
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// What an entry of hauler is (hauler, `pkg/consts`, `KindAnnotationName`).
+/// The kind of an entry of hauler (hauler, `pkg/consts`, `KindAnnotationName`).
 const KIND: &str = "kind";
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ fn names_of(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
     annotation(CONTAINERD_NAME).into_iter().chain(annotation(REF_NAME))
 }
 
-/// What an entry of hauler is.
+/// The kind of an entry of hauler.
 enum Kind<'a> {
     Image,
     /// A signature, attestation or SBOM, by the tag that cosign gives it; hauler has the name of its image instead.

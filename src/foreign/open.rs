@@ -16,7 +16,7 @@ use crate::tar_walk::{self, BLOCK};
 use crate::unreadable::UnreadablePolicy;
 use crate::{Error, NameRule, Result};
 
-/// What is opened.
+/// The input to open.
 pub enum Input {
     /// A file, the parts of one, or a directory.
     Paths(Vec<PathBuf>),
@@ -29,9 +29,9 @@ pub enum Input {
 pub struct ForeignOptions {
     /// Names for images that have none.
     pub rules: Vec<NameRule>,
-    /// What becomes of the host of a name.
+    /// The treatment of the host of a name.
     pub hosts: HostPolicy,
-    /// What becomes of an image of a data directory that cannot be read.
+    /// The treatment of an image of a data directory that cannot be read.
     pub unreadable: UnreadablePolicy,
 }
 

@@ -88,7 +88,7 @@ impl ForeignReader {
         &self.plan
     }
 
-    /// What the user should know.
+    /// Messages for the user.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }

@@ -14,7 +14,7 @@ pub(crate) const BLOCK: u64 = 512;
 /// The most bytes of extended headers (long names, PAX records) before an entry.
 const MAX_EXTENSION_BYTES: u64 = 64 << 10;
 
-/// What a tar file is read from.
+/// The source of a tar file.
 pub(crate) trait Tape {
     /// Reads until the buffer is full or the tape ends; returns the number of bytes.
     ///

@@ -6,7 +6,7 @@ use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::{Error, Result};
 
-/// What becomes of an image of a data directory that cannot be read.
+/// The treatment of an image of a data directory that cannot be read.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum UnreadablePolicy {
     /// The file is refused.

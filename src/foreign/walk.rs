@@ -46,7 +46,7 @@ pub(crate) struct Homes {
     pub(crate) named: Vec<RepositoryName>,
 }
 
-/// What was found so far.
+/// The findings so far.
 pub(crate) struct Walker<'a> {
     find: &'a Find<'a>,
     lack: Lack<'a>,

@@ -112,7 +112,7 @@ impl Gate for PageGate {
     }
 }
 
-/// What the rules give.
+/// The decision of the rules.
 #[derive(Debug)]
 struct ByRules {
     policy: Policy,

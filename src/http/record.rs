@@ -1,4 +1,4 @@
-//! What requests leave in the audit record.
+//! The events of requests in the audit record.
 
 use std::sync::Arc;
 

@@ -12,9 +12,9 @@ use super::{Schedule, Trigger};
 pub struct Settings {
     /// The schedule; `None` to collect on request only.
     pub schedule: Option<Schedule>,
-    /// What the schedule collects.
+    /// The scheduled collections.
     pub scope: gc::Scope,
-    /// What to evict from caches of other registries; `None` for nothing.
+    /// The eviction from caches of other registries; `None` for nothing.
     pub evict: Option<gc::Eviction>,
     /// The grace period. The registry must have the same.
     pub grace: Duration,

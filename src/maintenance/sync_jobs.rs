@@ -34,7 +34,7 @@ pub(super) struct Scheduled {
     totals: Mutex<SyncTotals>,
 }
 
-/// What the runs of a job in this process have done.
+/// The totals of the runs of a job in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SyncTotals {
     /// Runs after which everything was here.

@@ -17,7 +17,7 @@ use sampan_driver::with_causes;
 pub struct SyncState {
     name: String,
     upstream: String,
-    /// What this process copies now.
+    /// The running copy of this process.
     running: Option<RunningState>,
     /// The last run in any process.
     last: Option<LastState>,
@@ -47,7 +47,7 @@ struct Time(#[serde(serialize_with = "as_text")] SystemTime);
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Syncer {
-    /// What the jobs do and did last.
+    /// The current state and the last run of each job.
     pub async fn state(&self) -> Vec<SyncState> {
         join_all(self.jobs.iter().map(|scheduled| self.state_of(scheduled))).await
     }

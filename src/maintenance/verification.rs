@@ -34,7 +34,7 @@ pub struct Verifier {
     events: DamageEvents,
 }
 
-/// What the verifications of this process have found.
+/// The findings of the verifications of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VerifyTotals {
     /// Blobs and manifests that were hashed.
@@ -96,7 +96,7 @@ impl Verifier {
         });
     }
 
-    /// What was found so far.
+    /// The findings so far.
     pub fn totals(&self) -> VerifyTotals {
         *self.totals.lock()
     }
@@ -115,7 +115,7 @@ impl Verifier {
         self.settings.borrow().is_some()
     }
 
-    /// What it does and has found, and how far the store's cycle is.
+    /// Its state and findings, and the progress of the store's cycle.
     pub async fn state(&self) -> VerifyState {
         let settings = self.settings.borrow().clone();
         let read_only = self.registry.limits().read_only;

@@ -45,7 +45,7 @@ pub struct VerifyState {
 #[derive(Debug, Serialize)]
 struct RunningState {
     begun: Option<String>,
-    /// What it has hashed so far.
+    /// The data that it has hashed so far.
     blobs: u64,
     bytes: u64,
 }

@@ -19,7 +19,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// What the run has done so far.
+    /// The progress of the run so far.
     pub fn report(&self) -> JobReport {
         self.report.lock().clone()
     }

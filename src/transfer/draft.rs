@@ -41,7 +41,7 @@ pub(crate) struct DraftContent {
     pub(crate) root: Digest,
 }
 
-/// What a walk over one root needs and finds.
+/// The input and the findings of a walk over one root.
 struct Walker<'a> {
     source: &'a dyn Source,
     options: &'a ExportOptions,

@@ -10,7 +10,7 @@ use crate::Holdings;
 use crate::rewrite::IndexPolicy;
 use crate::selection::{Platform, Selector};
 
-/// What an export carries.
+/// The content of an export.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
     /// Selects the images; their order is the order of the bundle.
@@ -19,7 +19,7 @@ pub struct ExportOptions {
     pub exclude: Vec<Selector>,
     /// The platforms whose images are carried; empty means all.
     pub platforms: Vec<Platform>,
-    /// What becomes of an index of which some platforms are left out.
+    /// The treatment of an index of which some platforms are left out.
     pub indexes: IndexPolicy,
     /// Whether referrers and fallback tags go along.
     pub referrers: bool,
@@ -27,7 +27,7 @@ pub struct ExportOptions {
     pub latest: Option<usize>,
     /// Only tags that were set then or later.
     pub since: Option<SystemTime>,
-    /// What the far side has.
+    /// The content of the far side.
     pub have: Holdings,
     /// The host under which other tools see the images.
     pub host: String,

@@ -9,7 +9,7 @@ use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName, Tag, media
 
 use crate::{Error, Result, Source};
 
-/// What the far side has.
+/// The content of the far side.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
     data: HashMap<Digest, Vec<Holding>>,

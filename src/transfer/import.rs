@@ -23,7 +23,7 @@ pub struct ImportOptions {
     pub only: Vec<Selector>,
     /// Other names for repositories.
     pub renames: Renames,
-    /// What happens to a tag that is there with another digest.
+    /// The treatment of a tag that exists with another digest.
     pub tags: TagPolicy,
     /// Whether an image that cannot be imported is passed over instead of ending the import.
     pub keep_going: bool,
@@ -41,7 +41,7 @@ pub struct ImportOptions {
     pub max_manifest_bytes: u64,
 }
 
-/// What happens to a tag that is there with another digest.
+/// The treatment of a tag that exists with another digest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TagPolicy {
     /// It moves, as by a push.

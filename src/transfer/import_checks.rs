@@ -1,4 +1,4 @@
-//! What an import checks before it writes anything: the selection, the names, the tags.
+//! The checks of an import before it writes anything: the selection, the names, the tags.
 
 use std::collections::HashMap;
 

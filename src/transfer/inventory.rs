@@ -11,7 +11,7 @@ use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::source::shown;
 use crate::{Error, FoundManifest, Result, Selector, Source, StoreSource};
 
-/// What a registry has.
+/// The content of a registry.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inventory {
     /// The lines, sorted.

@@ -37,7 +37,7 @@ pub struct StaleRepository {
     pub stale: Vec<(Tag, Digest)>,
 }
 
-/// What became of the stale tags.
+/// The outcome for the stale tags.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct PruneReport {
     /// The stale tags.
@@ -53,11 +53,11 @@ pub struct PrunedTag {
     pub tag: String,
     /// The digest that it had when it was found.
     pub digest: Digest,
-    /// What became of it.
+    /// The outcome.
     pub outcome: PruneOutcome,
 }
 
-/// What became of a stale tag.
+/// The outcome for a stale tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PruneOutcome {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::PruneReport;
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {

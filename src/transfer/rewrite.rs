@@ -15,7 +15,7 @@ use crate::draft::problem;
 use crate::selection::Platform;
 use crate::{Error, Result, Source};
 
-/// What becomes of an index of which some platforms are left out.
+/// The treatment of an index of which some platforms are left out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum IndexPolicy {
     /// It stays as it is, with its digest; the far side lacks its other images.

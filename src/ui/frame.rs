@@ -8,7 +8,7 @@ use super::place::Place;
 use super::preferences::Theme;
 use super::ui::Scene;
 
-/// What every page has around its content.
+/// The parts of every page around its content.
 pub(crate) struct Frame {
     pub(crate) t: Language,
     /// The name of the registry.

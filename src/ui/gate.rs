@@ -45,11 +45,11 @@ pub struct Visitor {
     pub user: Option<String>,
     /// Whether a password proved the user, and not the secret of an access token, or a certificate.
     pub has_password: bool,
-    /// What they may do.
+    /// Their rights.
     pub rights: Arc<dyn Rights>,
 }
 
-/// What a visitor may do.
+/// The rights of a visitor.
 pub trait Rights: fmt::Debug + Send + Sync {
     /// Whether the visitor may do this in the repository.
     fn may(&self, right: Right, repository: &RepositoryName) -> bool;

@@ -1,4 +1,4 @@
-//! What an image is, in words.
+//! The kind of an image, in words.
 
 use sampan_engine::oci::Descriptor;
 use sampan_engine::{Gap, ImageKind, ImageSummary};

@@ -29,7 +29,7 @@ impl Theme {
     }
 }
 
-/// What a visitor chose.
+/// The choice of a visitor.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Preferences {
     /// `None` for the browser's.

@@ -1,4 +1,4 @@
-//! What the bare work of a push costs on this machine: to receive, to hash, to write and to sync, in one thread, and nothing else.
+//! The cost of the bare work of a push on this machine: to receive, to hash, to write and to sync, in one thread, and nothing else.
 //!
 //! ```sh
 //! cargo run --example push-limit -- DIRECTORY [ROUNDS]

@@ -1,4 +1,4 @@
-//! What systemd and the registry say to each other.
+//! The messages between systemd and the registry.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;

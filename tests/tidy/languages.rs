@@ -73,7 +73,7 @@ fn code_blocks(page: &str) -> Vec<Vec<&str>> {
     blocks
 }
 
-/// What stands between backticks outside of fenced blocks.
+/// The text between backticks outside of fenced blocks.
 fn code_in_sentences(page: &str) -> BTreeSet<&str> {
     let mut is_inside = false;
     let sentences = page.lines().filter(|line| {

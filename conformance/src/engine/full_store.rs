@@ -67,7 +67,7 @@ async fn a_store_without_a_reserve_says_that_it_is_full(ctx: Context) -> std::re
     )
 }
 
-/// What a client sent before stays, as does the upload; what filled the store would be in everybody's way until a purge.
+/// The bytes that a client sent before stay, as does the upload; bytes that filled the store would block all clients until a purge.
 async fn an_upload_that_fills_the_store_gives_its_space_back(
     ctx: Context,
 ) -> std::result::Result<(), Failed> {

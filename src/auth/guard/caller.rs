@@ -27,7 +27,7 @@ pub(super) struct Caller {
     pub(super) identity: Identity,
     /// The credential, for tokens.
     pub(super) credential: String,
-    /// What the bearer token grants at most.
+    /// The most that the bearer token grants.
     pub(super) ceiling: Option<Arc<Claims>>,
 }
 
@@ -192,7 +192,7 @@ impl Guard {
 }
 
 impl Caller {
-    /// What a token for this caller is issued for.
+    /// The credential for which a token of this caller is issued.
     pub(super) fn kind(&self) -> TokenKind {
         match &self.identity {
             Identity::Anonymous => TokenKind::Anonymous,

@@ -12,7 +12,7 @@ pub struct DecisionCounts {
     refused: [AtomicU64; REASONS.len()],
 }
 
-/// What the rules said to a request.
+/// The decision of the rules about a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Decision {
     /// A rule gives it, and the token does.
@@ -27,7 +27,7 @@ pub(super) enum Decision {
 
 const DECISIONS: [&str; 4] = ["allowed", "forbidden", "login_needed", "insufficient_scope"];
 
-/// What a bearer token was issued for.
+/// The credential for which a bearer token was issued.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TokenKind {
     Password,

@@ -14,23 +14,23 @@ use crate::auth::policy::Policy;
 use crate::auth::token::own::{Claims, Jws};
 use crate::auth::token_secret::{PREFIX, TokenSecret};
 
-/// What a token is and says. Displays as several lines of text, and serializes for `--format json`.
+/// The kind and the claims of a token. Displays as several lines of text, and serializes for `--format json`.
 #[derive(Debug, Serialize)]
 pub struct ExaminedToken {
     /// `bearer token`, or `access token` for the secret of one.
     pub kind: &'static str,
     /// The user or robot, or `anonymous`; `None` if the token does not say it.
     pub who: Option<String>,
-    /// What a bearer token was issued for: `a password`, `the access token ID`, `a certificate`, `no login`.
+    /// The credential for which a bearer token was issued: `a password`, `the access token ID`, `a certificate`, `no login`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_for: Option<String>,
-    /// What the record of an access token gives.
+    /// The facts in the record of an access token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rights: Option<String>,
     /// When a bearer token expires, as in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// What a bearer token grants at most.
+    /// The most that a bearer token grants.
     pub grants: Vec<ExaminedGrant>,
     /// Why the registry refuses it; `None` if it counts.
     pub refusal: Option<String>,
@@ -148,7 +148,7 @@ pub fn is_of_access_token(token: &str) -> bool {
         || credential(token).is_some_and(|credential| credential.starts_with("token:"))
 }
 
-/// What the rules give on a resource, if there is such a one.
+/// The actions that the rules grant on a resource, if there is one.
 fn given(policy: &Policy, who: &Identity, kind: &str, name: &str) -> Vec<Action> {
     match kind {
         "repository" => name.parse().map(|name| policy.actions(who, &name)).unwrap_or_default(),

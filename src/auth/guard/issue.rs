@@ -16,7 +16,7 @@ use crate::auth::shown::Shown;
 /// A question to the token endpoint.
 #[derive(Debug, Default)]
 pub struct TokenRequest {
-    /// What the token shall grant, as in the scopes of challenges.
+    /// The scopes that the token must grant, as in challenges.
     pub scopes: Vec<String>,
     /// The user and password of a form; otherwise the credentials of the request count.
     pub login: Option<(String, String)>,
@@ -31,7 +31,7 @@ pub struct IssuedToken {
     pub token: String,
     /// How long it is valid.
     pub lifetime: Duration,
-    /// What it grants, as scopes.
+    /// The scopes that it grants.
     pub scope: String,
 }
 
@@ -107,7 +107,7 @@ impl Guard {
     }
 }
 
-/// What the rules give on a resource.
+/// The actions that the rules grant on a resource.
 fn possible(policy: &Policy, identity: &Identity, resource: &Resource) -> Vec<Action> {
     match resource {
         Resource::Repository(name) => policy.actions(identity, name),

@@ -128,7 +128,7 @@ impl Guard {
         &self.audit
     }
 
-    /// What was decided so far.
+    /// The decisions so far.
     pub fn counts(&self) -> &DecisionCounts {
         &self.counts
     }

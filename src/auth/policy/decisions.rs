@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The estimated size of an entry without its texts.
 const ENTRY_BYTES: u64 = 128;
 
-/// What rules give clients on repositories. It belongs to the rules, and is dropped with them.
+/// The decisions of rules for clients and repositories. It belongs to the rules, and is dropped with them.
 pub(super) struct Decisions(Cache<Asked, ActionSet, ByBytes>);
 
 /// The user, `None` for what everybody has, and the name of the repository.

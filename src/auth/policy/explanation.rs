@@ -16,9 +16,9 @@ pub struct Explanation {
     pub scope: String,
     /// Whether it is allowed.
     pub allowed: bool,
-    /// What allows it; empty if it is not allowed.
+    /// The reasons that allow it; empty if it is denied.
     pub because: Vec<Reason>,
-    /// What comes nearest; empty if it is allowed.
+    /// The nearest rule; empty if it is allowed.
     pub nearest: Vec<Near>,
     /// How many rules there are.
     pub rules: usize,
@@ -29,7 +29,7 @@ pub struct Explanation {
     phrase: String,
 }
 
-/// What allows an access, or part of it.
+/// A reason that allows an access, or part of it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Reason {

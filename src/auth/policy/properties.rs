@@ -1,4 +1,4 @@
-//! What must hold for all rules, tried with random ones.
+//! Properties that must hold for all rules, tried with random ones.
 
 use std::fmt::Write;
 

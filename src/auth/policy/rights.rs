@@ -9,7 +9,7 @@ use sampan_engine::oci::RepositoryName;
 use super::actions::ActionSet;
 use super::name_pattern::NamePattern;
 
-/// What the record of a token allows: `may` on the repositories that match `on` and not `except`. Cheap to clone.
+/// The rights in the record of a token: `may` on the repositories that match `on` and not `except`. Cheap to clone.
 #[derive(Clone)]
 pub struct Rights(Arc<Parsed>);
 

@@ -46,7 +46,7 @@ pub(super) fn access(repository: &str, action: Action) -> Access {
     Access { resource: Resource::Repository(repository.parse().unwrap()), action }
 }
 
-/// What an identity may do with a repository, as one letter an action.
+/// The actions that an identity may do with a repository, as one letter each.
 #[track_caller]
 fn check_actions(policy: &Policy, identity: &Identity, repository: &str, expected: &str) {
     let name = repository.parse().unwrap();

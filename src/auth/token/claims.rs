@@ -120,7 +120,7 @@ impl Claims {
         self.exp
     }
 
-    /// What the token grants: the type and name of each resource, and the actions.
+    /// The grants of the token: the type and name of each resource, and the actions.
     pub(in crate::auth) fn granted(&self) -> impl Iterator<Item = (&str, &str, &[String])> {
         self.access.iter().flatten().map(|Object(granted)| {
             (granted.kind.as_str(), granted.name.as_str(), granted.actions.as_deref().unwrap_or_default())

@@ -48,7 +48,7 @@ enum Way {
     },
 }
 
-/// What a request has to log in.
+/// The credentials of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Login {
     /// Its `Authorization`: none until the registry has asked for one.

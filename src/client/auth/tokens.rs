@@ -13,7 +13,7 @@ use super::scope::Scope;
 use crate::error::ClientError;
 use crate::hasher::fingerprint;
 
-/// What a token is for, as a hash: the registry chooses how long its parts are.
+/// The purpose of a token, as a hash: the registry chooses how long its parts are.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct TokenKey([u8; 32]);
 

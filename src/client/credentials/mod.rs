@@ -107,7 +107,7 @@ pub enum CredentialError {
         program: String,
         /// The name by which it knows the registry.
         server: String,
-        /// What happened, without the program's output.
+        /// The failure, without the program's output.
         problem: String,
     },
 }
@@ -133,7 +133,7 @@ enum Source {
 struct Program {
     path: String,
     lifetime: Option<Duration>,
-    /// What it said, and when. Held while it is asked, so that it runs once at a time.
+    /// Its last answer and the time of that. Held while the helper runs, so that it runs once at a time.
     said: tokio::sync::Mutex<Option<(Instant, Credential)>>,
 }
 
@@ -141,7 +141,7 @@ struct Files {
     paths: Vec<PathBuf>,
     /// The content of the files, once they were needed.
     read: OnceCell<Vec<AuthFile>>,
-    /// What helpers said, by program and server. Locked for look-ups only.
+    /// The answers of helpers, by program and server. Locked for look-ups only.
     helped: Mutex<HashMap<(String, String), Option<Credential>>>,
 }
 
@@ -161,7 +161,7 @@ impl Credentials {
         Self::fixed(Credential::Password { user: user.into(), password })
     }
 
-    /// What a credential helper says, by its name or path. Its answer is used for `lifetime`; `None` until a registry refuses
+    /// The answer of a credential helper, by its name or path. Its answer is used for `lifetime`; `None` until a registry refuses
     /// it, zero for one request.
     pub fn helper(path: impl Into<String>, lifetime: Option<Duration>) -> Self {
         Self(Arc::new(Source::Helper(Program { path: path.into(), lifetime, said: Default::default() })))

@@ -16,7 +16,7 @@ use crate::transport::Payload;
 pub struct ChunkedUpload {
     repository: RepositoryClient,
     session: Session,
-    /// What the registry has not got yet.
+    /// The bytes that the registry does not have yet.
     buffer: BytesMut,
     chunk_bytes: usize,
 }

@@ -96,7 +96,7 @@ impl ProxyConfig {
         }
     }
 
-    /// What depends on the store, and on how long it keeps what it has.
+    /// Checks that depend on the store, and on how long it keeps content.
     fn check_store(&self, config: &Config, found: &mut Findings<'_>) {
         const SHORT: Duration = Duration::from_secs(60 * 60);
         if self.expiry().is_some_and(|ttl| ttl < SHORT) {

@@ -145,7 +145,7 @@ section! {
 }
 
 words! {
-    /// What happens to a stored tag that the upstream no longer gives.
+    /// The treatment of a stored tag that the upstream no longer gives.
     pub enum WhenGone {
         /// It is served.
         Keep = "keep",

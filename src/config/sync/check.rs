@@ -50,7 +50,7 @@ pub(crate) fn check(config: &Config, found: &mut Findings<'_>) {
     }
 }
 
-/// What the check of a repository needs to know.
+/// The context of a repository, for its check.
 pub(super) struct Context<'a> {
     /// The path of the entry, such as `sync[0].repositories[0]`.
     pub(super) path: &'a str,

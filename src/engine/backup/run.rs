@@ -63,7 +63,7 @@ struct BackupOf {
     source: Option<StoreIdentity>,
 }
 
-/// What the pass has recorded.
+/// The records of the pass.
 struct Collected {
     encoder: Encoder,
     gone: Vec<(RepositoryName, Vec<Tag>)>,

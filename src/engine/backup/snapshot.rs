@@ -26,7 +26,7 @@ use crate::oci::{Digest, RepositoryName};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SnapshotId(pub(crate) u64);
 
-/// What a store held at a time.
+/// The content of a store at a time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Snapshot {
     /// The figures of the file.
@@ -62,7 +62,7 @@ pub struct Totals {
     pub manifests: u64,
 }
 
-/// What a repository held.
+/// The content of a repository at a time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Held {
     /// In order.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::layout::{self, Entry};
 
-/// What the rows of a [`UseTable`](super::UseTable) are about.
+/// The subject of the rows of a [`UseTable`](super::UseTable).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum RecordKind {
     /// When manifests were used, in hours.

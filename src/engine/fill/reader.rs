@@ -81,7 +81,7 @@ fn chunks(rest: Rest) -> BoxStream<'static, Result<bytes::Bytes>> {
     .boxed()
 }
 
-/// What the windows of a file have left: the reader that has no such file, and what comes after it.
+/// The rest after the windows of a file: the reader that has no such file, and what comes after it.
 type Elsewhere = Arc<Mutex<Option<(FileReader, Rest)>>>;
 
 /// The windows up to the end, or to what is in a spool since the store has failed; that is left in `elsewhere`.

@@ -45,7 +45,7 @@ const MANY_MANIFESTS: usize = 10;
 /// How many names a store keeps: those with the most repositories.
 const NAMES: usize = 1000;
 
-/// What a collection saw of the repositories.
+/// The repositories as a collection found them.
 #[derive(Debug)]
 pub(super) struct Sight {
     /// First path components of the names of repositories that stay, with how many repositories begin with each.
@@ -132,7 +132,7 @@ pub(super) async fn forget_names(
 
 /// Returns the amount if the plan needs confirmation.
 ///
-/// What `victims` need is not counted: their bounds are the user's.
+/// Content that `victims` need is not counted: their bounds are the user's.
 pub(super) async fn too_much(
     cx: &mut Context<'_>,
     plan: &Plan,

@@ -14,7 +14,7 @@ use super::pacer::Pacer;
 use super::parallelism::Parallelism;
 use crate::{PurgeOptions, Registry};
 
-/// What the steps of one collection share.
+/// The state that the steps of one collection share.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) registry: &'a Registry,

@@ -68,7 +68,7 @@ impl ReferenceGraph {
         self.readings.insert(id, ManifestRefs { references, subject: None, state: State::Parsed });
     }
 
-    /// What a manifest refers to, if it was parsed in full.
+    /// The references of a manifest, if it was parsed in full.
     pub(super) fn parsed(&self, id: Id) -> Option<&[Id]> {
         let reading = self.readings.get(&id).filter(|reading| reading.state == State::Parsed)?;
         Some(&reading.references)

@@ -25,7 +25,7 @@ pub struct LastRun {
     /// When the last collection began that evicted from caches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caches_ms: Option<u64>,
-    /// What the caches stored after it.
+    /// The sizes of the caches after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) cache_sizes: Vec<CacheSize>,
     /// Whether it deleted untagged manifests.
@@ -35,12 +35,12 @@ pub struct LastRun {
     pub(super) names: BTreeMap<String, u64>,
 }
 
-/// What a collection leaves.
+/// The state of the store after a collection.
 #[derive(Debug)]
 pub(super) struct Left {
     /// First path components of the names of repositories, with how many repositories begin with each.
     pub(super) names: BTreeMap<String, u64>,
-    /// What the caches store, if that was counted.
+    /// The sizes of the caches, if they were counted.
     pub(super) cache_sizes: Option<Vec<CacheSize>>,
 }
 

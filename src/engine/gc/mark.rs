@@ -36,7 +36,7 @@ pub(super) struct RepositoryMarks {
 /// The rule by which a repository decides what lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule<'a> {
-    /// What its tags reach; untagged manifests, too, unless they are deleted.
+    /// The content that its tags reach, and its untagged manifests unless they are deleted.
     Ordinary {
         /// Whether untagged manifests are garbage.
         delete_untagged: bool,
@@ -80,11 +80,11 @@ pub(super) fn mark_data<'a, 'r>(
     kept
 }
 
-/// What the roots of a repository reach.
+/// The content that the roots of a repository reach.
 #[derive(Default)]
 struct Live {
     manifests: IdHashSet,
-    /// What these manifests refer to.
+    /// The references of these manifests.
     needed: IdHashSet,
 }
 
@@ -187,7 +187,7 @@ impl<'a> Marker<'a> {
         live
     }
 
-    /// What any manifest of the repository refers to, victims of this collection included.
+    /// The references of all manifests of the repository, victims of this collection included.
     fn explained(&self) -> IdHashSet {
         let mut explained = IdHashSet::default();
         for link in &self.contents.revisions {

@@ -44,7 +44,7 @@ pub struct Options {
     pub without_snapshots: Vec<SnapshotId>,
     /// Which repositories the collection collects.
     pub scope: Scope,
-    /// What the collection evicts from caches of other registries; `None` evicts nothing.
+    /// The eviction from caches of other registries; `None` evicts nothing.
     pub evict: Option<Eviction>,
     /// Receives the events of the collection.
     pub observer: Option<Observer>,

@@ -31,9 +31,9 @@ pub struct Report {
     pub marked: u64,
     /// Data that nothing referred to.
     pub blobs: Amount,
-    /// What was evicted from caches of other registries. It is among the manifests and blobs.
+    /// The content evicted from caches of other registries. The counts of manifests and blobs include it.
     pub evicted: Evicted,
-    /// What the caches store after that; empty if nothing was to be evicted.
+    /// The sizes of the caches after that; empty without an eviction.
     pub caches: Vec<CacheSize>,
     /// Data that nothing refers to, and that stay because they or a link to them are too young.
     pub young: Amount,

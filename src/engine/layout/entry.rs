@@ -20,7 +20,7 @@ use crate::upload::UploadId;
 pub enum Entry {
     /// When an access token ends, earlier than its record says.
     AccessTokenEnds(AccessTokenId),
-    /// What an access token grants.
+    /// The rights of an access token.
     AccessTokenRecord(AccessTokenId),
     /// When an access token was last used, roughly.
     AccessTokenUsed(AccessTokenId),
@@ -46,7 +46,7 @@ pub enum Entry {
     CollectionRun,
     /// Damaged data of a blob or manifest, moved aside at this time, in milliseconds since the epoch.
     Damaged(Digest, u64),
-    /// What was wrong with damaged data, beside them.
+    /// The fault of damaged data, beside them.
     DamagedNote(Digest, u64),
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
@@ -71,11 +71,11 @@ pub enum Entry {
     Reserve,
     /// Makes a manifest visible in a repository.
     RevisionLink(RepositoryName, Digest),
-    /// What another store held at this time, in seconds since the epoch.
+    /// A snapshot of another store at this time, in seconds since the epoch.
     Snapshot(u64),
     /// The random identifier of the store.
     StoreId,
-    /// What a walk over the store found in each repository.
+    /// The figures of each repository, as a walk over the store found them.
     Survey,
     /// The record of a survey without a collection, finished or running; the latest has the highest number.
     SurveyTurn(u64),

@@ -17,7 +17,7 @@ use crate::layout::{Entry, collection_root};
 use crate::oci::Digest;
 use crate::{Error, Result};
 
-/// What one process knows of the collections in its store.
+/// The collections in a store, as far as one process knows them.
 #[derive(Debug)]
 pub(crate) struct Leases {
     /// Grace period of the configured collections, if any.

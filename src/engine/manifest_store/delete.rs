@@ -23,7 +23,7 @@ use crate::{Error, EventKind, Result, link};
 /// The tags of a listing. The stream holds no more of them than the deletion reads in parallel.
 type Tags = BoxStream<'static, Result<Tag>>;
 
-/// What a deletion does with a manifest that tags point at.
+/// The treatment of a manifest that tags point at by a deletion.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OnTagged {
     /// Removes the tags, and then the manifest.

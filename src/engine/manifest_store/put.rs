@@ -38,7 +38,7 @@ pub struct PutOutcome {
     pub tags: Vec<Tag>,
 }
 
-/// What a deletion removed during a push.
+/// The parts that a deletion removed during a push.
 enum Loss {
     /// A tag.
     Tag,

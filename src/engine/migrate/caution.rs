@@ -37,7 +37,7 @@ pub(super) struct Kept {
 /// As many blobs are not lost one by one.
 const MANY_BLOBS: u64 = 10;
 
-/// What the links of the target name that stay there.
+/// The content of links that stay in the target.
 #[derive(Default)]
 struct Named {
     data: DigestSet,

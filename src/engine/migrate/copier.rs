@@ -40,9 +40,9 @@ pub(super) struct Copier {
     progress: Arc<Progress>,
     /// The known data, by their canonical hash. A plain mutex: held only for a lookup.
     data: Mutex<HashMap<[u8; 32], Arc<OnceCell<Data>>>>,
-    /// What images need, and the source has lost. A plain mutex: held only for a lookup.
+    /// Content that images need and the source has lost. A plain mutex: held only for a lookup.
     lost: Mutex<DigestSet>,
-    /// What images need, and the source has without a link. A plain mutex: held only for a lookup.
+    /// Content that images need and the source has without a link. A plain mutex: held only for a lookup.
     unlinked: Mutex<HashSet<Unlinked>>,
     staged: Arc<StagedFiles>,
     /// A plain mutex: held only to add.

@@ -81,7 +81,7 @@ fn set(digests: &[Digest]) -> DigestSet {
     set
 }
 
-/// What the tags of the source point at.
+/// The manifests that tags of the source point at.
 async fn tagged(migration: &Migration, found: &InBoth) -> Result<Vec<Digest>> {
     let tags = found.tags.iter().filter(|tag| tag.source.is_some()).map(|tag| tag.tag.clone());
     let read = |tag: Tag| {
@@ -93,7 +93,7 @@ async fn tagged(migration: &Migration, found: &InBoth) -> Result<Vec<Digest>> {
     digests.try_collect().await
 }
 
-/// What a manifest of the target names: its parts, or for a link of another algorithm the canonical digest.
+/// The references of a manifest of the target: its parts, or for a link of another algorithm the canonical digest.
 async fn parts(
     target: &Arc<dyn StorageDriver>,
     name: &RepositoryName,

@@ -89,7 +89,7 @@ pub struct Migration {
     staged: Arc<staged::StagedFiles>,
 }
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Clone, Debug)]
 pub(crate) enum Manner {
     /// A migration.

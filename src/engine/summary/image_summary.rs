@@ -12,7 +12,7 @@ use crate::oci::{Digest, RepositoryName};
 /// The summaries that a registry has made, by repository and digest.
 pub(crate) type Summaries = ByKey<(RepositoryName, Digest), Arc<ImageSummary>>;
 
-/// What a list shows of an image, index or artifact.
+/// The facts of an image, index or artifact for a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ImageSummary {
     /// The kind.
@@ -33,7 +33,7 @@ pub struct ImageSummary {
     pub title: Option<String>,
     /// `org.opencontainers.image.version`, else the label of that name or the version of a chart.
     pub version: Option<String>,
-    /// What the summary does not know.
+    /// The parts that the summary lacks.
     pub gaps: Vec<Gap>,
 }
 

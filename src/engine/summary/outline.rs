@@ -17,7 +17,7 @@ use crate::oci::{Descriptor, Manifest, ManifestProblem};
 use crate::{Repository, Result};
 use sampan_host::blocking::on_blocking_pool;
 
-/// What a summary needs of a manifest.
+/// The parts of a manifest for a summary.
 #[derive(Debug)]
 pub(super) enum Outline {
     Image(ImageOutline),
@@ -25,7 +25,7 @@ pub(super) enum Outline {
     Index(ImageSummary, Box<Family>),
 }
 
-/// What a summary needs of a manifest that is no index.
+/// The parts of a manifest, which is no index, for a summary.
 #[derive(Debug)]
 pub(super) struct ImageOutline {
     /// Without what the configuration says.
@@ -140,7 +140,7 @@ fn bare(descriptor: &Descriptor) -> Descriptor {
 }
 
 impl ImageSummary {
-    /// What the annotations of a manifest say.
+    /// The known annotations of a manifest.
     fn annotated(manifest: &Manifest) -> Self {
         let annotation = |key| manifest.annotations.get(key).map(String::as_str);
         Self {

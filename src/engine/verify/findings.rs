@@ -19,7 +19,7 @@ pub(super) struct Findings {
     more: u64,
 }
 
-/// What needs and what links some content.
+/// The images that need some content, and the repositories that link it.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     needs: HashMap<Hash, Vec<Need>>,

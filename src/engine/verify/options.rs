@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::heal::HealSource;
 use crate::Selection;
 
-/// What to verify, and how fast.
+/// The parts to verify, and the speed.
 #[derive(Clone)]
 pub struct Options {
     /// Whether to read tags, links and manifests.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::pace::Pace;
 use super::{Error, Result};
 
-/// What the store says to a request for a file.
+/// The answer of the store to a request for a file.
 pub(super) enum Answer<T> {
     Given(T),
     /// It answers, and does not give this file.

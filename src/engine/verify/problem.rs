@@ -20,7 +20,7 @@ pub struct Problem {
     pub digest: Option<Digest>,
     /// The images that cannot be pulled for that reason.
     pub needed_by: Vec<Need>,
-    /// What the verification did about it.
+    /// The repair of the problem, or why there was none.
     pub outcome: Outcome,
 }
 
@@ -30,7 +30,7 @@ pub struct Problem {
 pub enum ProblemKind {
     /// The data hash to something else.
     Damaged {
-        /// What they hash to.
+        /// The actual digest.
         actual: Digest,
         /// Their length in bytes.
         size_bytes: u64,
@@ -75,7 +75,7 @@ pub struct Need {
 /// The most tags of a [`Need`].
 pub(super) const MAX_TAGS: usize = 20;
 
-/// What the verification did about a problem.
+/// The repair of a problem, or why there was none.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

@@ -8,9 +8,9 @@ use super::problem::{Outcome, Problem};
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub struct Report {
-    /// What was read of the structure; `None` if that step was left out.
+    /// The report of the structure; `None` if that step was left out.
     pub structure: Option<StructureReport>,
-    /// What was hashed; `None` if that step was left out.
+    /// The report of the data; `None` if that step was left out.
     pub data: Option<DataReport>,
     /// How the run ended.
     pub ending: Ending,
@@ -27,7 +27,7 @@ pub struct Report {
     pub structure_ms: Option<u64>,
 }
 
-/// What was read of the structure.
+/// The report of the structure.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub struct StructureReport {
@@ -45,7 +45,7 @@ pub struct StructureReport {
     pub foreign: u64,
 }
 
-/// What was hashed.
+/// The report of the data.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub struct DataReport {

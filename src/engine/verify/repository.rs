@@ -22,7 +22,7 @@ use crate::oci::{Digest, Tag};
 /// How many manifests are read at a time.
 const MANIFESTS_AT_A_TIME: usize = 4;
 
-/// What a check of a repository has found.
+/// The findings of a check of a repository.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) tags: u64,

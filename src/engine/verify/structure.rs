@@ -17,7 +17,7 @@ use crate::Registry;
 use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
 
-/// What a pass over the structure is about.
+/// A pass over the structure: its options and state.
 pub(super) struct Pass<'a> {
     pub(super) registry: &'a Registry,
     pub(super) options: &'a Options,
@@ -30,7 +30,7 @@ pub(super) struct Pass<'a> {
     pub(super) linked: Option<&'a mut HashSet<Hash>>,
 }
 
-/// What a pass has found.
+/// The findings of a pass.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) report: StructureReport,

@@ -17,7 +17,7 @@ use super::sizes::{Hash, digest};
 /// The most verdicts to remember, of some 400 bytes at most: with more, blobs are hashed again.
 const MAX_KNOWN: usize = 50_000;
 
-/// What a run has found of blobs that it hashed for their length.
+/// The findings of a run about blobs that it hashed for their length.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     /// A plain mutex: held for a lookup.

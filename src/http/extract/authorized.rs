@@ -108,7 +108,7 @@ pub(in crate::http) fn deleting(
 }
 
 impl Authorized<Pull> {
-    /// What the repository has.
+    /// The content of the repository.
     pub(in crate::http) fn content(&self) -> Content {
         Content::new(self.repository.clone(), self.cache.clone(), self.context.clone())
     }

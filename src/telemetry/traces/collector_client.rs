@@ -16,7 +16,7 @@ use sampan_shown_url::ShownUrl;
 
 use crate::http_client;
 
-/// What the last request came to, with the collector's URL.
+/// The result of the last request, with the collector's URL.
 pub(super) type LastAnswer = Arc<Mutex<String>>;
 
 /// Sends requests, and keeps what the last one came to.

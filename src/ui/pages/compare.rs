@@ -32,7 +32,7 @@ struct ComparePage {
     f: Frame,
     crumbs: Vec<Step>,
     message: Option<String>,
-    /// What the fields of the form have.
+    /// The values of the fields of the form.
     fields: [String; 2],
     suggestions: Vec<String>,
     platforms: Vec<PlatformRow>,
@@ -175,7 +175,7 @@ async fn side(repository: &Repository, image: StoredImage) -> Result<Side, Error
     Ok(Side { image, config })
 }
 
-/// What a column is called.
+/// The title of a column.
 fn label(reference: &Reference) -> String {
     match reference {
         Reference::Tag(tag) => tag.to_string(),

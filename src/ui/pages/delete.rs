@@ -65,7 +65,7 @@ struct DeletePage<'a> {
 struct Going {
     tag: String,
     digest: String,
-    /// What the form sends: the tag, and the digest that was shown.
+    /// The values that the form sends: the tag, and the digest that was shown.
     target: String,
 }
 
@@ -329,7 +329,7 @@ fn changed(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, change: 
     scene.visit.changes.repository(&scene.visit.parts, visitor.user.as_deref(), name.clone(), change)
 }
 
-/// What a deletion did.
+/// The result of a deletion.
 #[derive(Default)]
 struct Deleted {
     deleted: Vec<String>,

@@ -58,7 +58,7 @@ struct ImagePage {
     referrers: Fitting<Attached>,
     raw: Option<String>,
     compare: String,
-    /// What the tag pointed at before, the latest first.
+    /// The earlier images of the tag, the latest first.
     earlier: Vec<Earlier>,
     earlier_title: String,
 }

@@ -1,4 +1,4 @@
-//! What a visitor sees instead of a page.
+//! Errors that a visitor sees instead of a page.
 
 use askama::Template;
 use http::header::RETRY_AFTER;
@@ -184,7 +184,7 @@ pub(crate) fn add_retry_after(reply: &mut Reply, refusal: &Refusal) {
     }
 }
 
-/// What a script reads; never what the store said.
+/// The text for scripts, which never includes the store's own message.
 fn problem_text(problem: &Problem) -> String {
     match problem {
         Problem::Engine(error) => match of_engine(Language::English, error) {

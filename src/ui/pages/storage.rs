@@ -30,7 +30,7 @@ struct StoragePage {
     all: String,
 }
 
-/// What a repository takes.
+/// The space that a repository takes.
 struct Share {
     name: String,
     link: String,

@@ -115,7 +115,7 @@ struct Listed<'a> {
     size: u64,
 }
 
-/// What a row shows, read from the store.
+/// The values of a row, read from the store.
 struct Read {
     tag: Tag,
     pushed: SystemTime,

@@ -64,7 +64,7 @@ struct Row {
     revoke: String,
 }
 
-/// What the fields of the form have.
+/// The values of the fields of the form.
 struct Fields {
     name: String,
     note: String,

@@ -21,7 +21,7 @@ const TAGS: [&str; 3] = ["latest", "edge", "nightly"];
 /// How long a cache may remember that something was not there.
 const REMEMBERED: Duration = Duration::from_secs(61);
 
-/// What the test knows.
+/// The expected state.
 #[derive(Debug)]
 pub(super) struct Book {
     /// Layers of the upstream's images, which clients push, too.
@@ -165,7 +165,7 @@ impl Book {
         images.find(|image| image.repository == repository && image.digest == *digest).cloned()
     }
 
-    /// What the upstream has.
+    /// The content of the upstream.
     pub(super) fn images_there(&self) -> Vec<Image> {
         self.state.lock().unwrap().images.iter().filter(|image| image.is_there).cloned().collect()
     }

@@ -45,7 +45,7 @@ pub(super) async fn is_indexed(
     Ok(())
 }
 
-/// What the clients have deleted, so that the checks do not expect it.
+/// The content that clients deleted, which the checks do not expect.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deleted(Arc<Mutex<BTreeSet<(RepositoryName, Digest)>>>);
 

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use sampan_driver::{DriverPath, ErrorKind, PutMode};
 
-/// What a read or a change has found; the outer error is one of the database.
+/// The result of a read or a change; the outer error is one of the database.
 pub(super) type Outcome<T> = Result<Result<T, ErrorKind>, redb::Error>;
 
 /// Path → time in nanoseconds, parts.

@@ -13,7 +13,7 @@ use super::source::{AccessControl, Policy, PolicyGroup};
 pub struct Import {
     /// The groups and rules.
     pub rules: AccessRules,
-    /// What has no counterpart and is left out: the rules give less.
+    /// Parts without a counterpart, which are left out: the rules grant less.
     pub left_out: Vec<String>,
     /// Where the rules give more, since they cannot give less.
     pub wider: Vec<String>,

@@ -1,4 +1,4 @@
-//! What holds for every section that has no mistake.
+//! Properties of every section without a mistake.
 
 use std::collections::BTreeSet;
 

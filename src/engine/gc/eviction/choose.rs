@@ -207,7 +207,7 @@ fn note_data(repositories: &[Contents], graph: &ReferenceGraph, victims: &mut Vi
     }
 }
 
-/// What the caches store: those below each prefix, then all together.
+/// The sizes of the caches below each prefix, then of all together.
 fn sizes(needs: &mut Needs<'_>, candidates: &[Candidate], caches: &CachePrefixes) -> Vec<CacheSize> {
     let below = caches.iter().enumerate().map(|(prefix, name)| {
         let bytes = needs.count(candidates, Some(prefix)).bytes;

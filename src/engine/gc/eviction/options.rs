@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What a collection evicts from the caches of other registries, which the registry knows
+/// The eviction of a collection from the caches of other registries, which the registry knows
 /// ([`RegistryBuilder::caches`](crate::RegistryBuilder::caches)).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Eviction {

@@ -18,7 +18,7 @@ pub(super) struct Candidate {
     pub(super) subject: Option<Id>,
 }
 
-/// What needs the data in caches: their manifests, and layer links that no manifest explains and that are young.
+/// The users of the data in caches: their manifests, and young layer links that no manifest explains.
 pub(super) struct Needs<'a> {
     pub(super) repositories: &'a [Contents],
     pub(super) data: &'a Data,

@@ -16,7 +16,7 @@ pub(in crate::gc) struct Victims {
     pub(super) data: IdMap<Reason>,
     /// The same in each repository.
     pub(super) data_in: HashMap<RepositoryName, IdHashSet>,
-    /// What the caches store without them.
+    /// The sizes of the caches without them.
     pub(in crate::gc) sizes: Vec<CacheSize>,
 }
 
@@ -39,7 +39,7 @@ pub(in crate::gc) enum Reason {
     Lost,
 }
 
-/// What a collection evicted from caches, by reason. The bytes are those of the blobs and manifests that nothing else needed.
+/// The content that a collection evicted from caches, by reason. The bytes are those of the blobs and manifests that nothing else needed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Evicted {
     /// Manifests that were not used for long.

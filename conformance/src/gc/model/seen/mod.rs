@@ -44,7 +44,7 @@ pub(super) struct Eyes {
     memory: Mutex<Memory>,
 }
 
-/// What an actor remembers although it should not.
+/// State that an actor remembers although it should not.
 #[derive(Default)]
 struct Memory {
     links: HashMap<DriverPath, Bytes>,

@@ -89,7 +89,7 @@ pub(super) fn refusal(status: u16, code: &str) -> Answer {
     Answer { status, ..xml(document) }
 }
 
-/// What nginx answers without a route.
+/// The answer of nginx without a route.
 pub(super) fn page() -> Answer {
     let body = b"<html><head><title>404 Not Found</title></head></html>".to_vec();
     Answer { status: 404, body, ..yes(vec![("Content-Type".to_owned(), "text/html".to_owned())]) }
