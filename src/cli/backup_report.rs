@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sampan_driver::HumanSize;
+use sampan_engine::FirstItems;
 use sampan_engine::backup::{
     Check, Choice, PassedOver, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals,
 };
-use sampan_engine::migrate::Named;
 use serde_json::{Value, json};
 
 use super::args::ReportFormat;
@@ -118,7 +118,7 @@ pub(super) fn print_restored(
     let pushed = &pass.pushed;
     if format == ReportFormat::Json {
         let tag = |it: &TagThere| json!({"repository": it.repository.as_str(), "tag": it.tag.as_str(), "digest": it.digest});
-        let names = |tags: &Named<TagThere>| migrate_json::named(tags, tag);
+        let names = |tags: &FirstItems<TagThere>| migrate_json::named(tags, tag);
         let fields = json!({
             "snapshot": id.to_string(), "dry_run": dry_run, "repositories": totals.repositories, "tags": totals.tags,
             "manifests": totals.manifests, "pass": migrate_json::pass(pass), "replaced": names(replaced), "pushed": names(pushed),

@@ -1,6 +1,7 @@
 //! The reports of a migration as JSON.
 
-use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass};
+use sampan_engine::FirstItems;
+use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Pass};
 use serde_json::{Value, json};
 
 /// The copies and findings of a pass.
@@ -76,6 +77,6 @@ fn holdings(holdings: &Holdings) -> Value {
 
 /// The number of all, and the first of them.
 /// The first items of a long list, and the number of all.
-pub(super) fn named<T>(named: &Named<T>, item: impl Fn(&T) -> Value) -> Value {
+pub(super) fn named<T>(named: &FirstItems<T>, item: impl Fn(&T) -> Value) -> Value {
     json!({ "count": named.count, "first": named.items.iter().map(item).collect::<Vec<_>>() })
 }

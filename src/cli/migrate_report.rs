@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sampan_driver::HumanSize;
-use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Named, Pass, Unlinked};
+use sampan_engine::FirstItems;
+use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Pass, Unlinked};
 use sampan_engine::oci::Digest;
 
 use super::terminal::{count, printable, say};
@@ -107,7 +108,7 @@ fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {
 }
 
 /// Lists the first of many things.
-pub(super) fn list<T>(named: &Named<T>, what: &str, mut show: impl FnMut(&T) -> String) {
+pub(super) fn list<T>(named: &FirstItems<T>, what: &str, mut show: impl FnMut(&T) -> String) {
     for item in named.items.iter().take(MAX_LISTED) {
         say(printable(&format!("{what}: {}", show(item))));
     }

@@ -6,9 +6,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::StorageDriverExt;
 
 use super::{Error, Result, SnapshotId, Summary, snapshots};
+use crate::FirstItems;
 use crate::Registry;
 use crate::layout::Entry;
-use crate::migrate::Named;
 use crate::oci::{Digest, RepositoryName};
 use crate::verify::{self, Report};
 
@@ -20,7 +20,7 @@ pub struct Check {
     /// The snapshots that cannot be read, with the reason.
     pub damaged: Vec<(SnapshotId, String)>,
     /// Manifests of snapshots that the store has lost, with the first snapshot that has each.
-    pub missing: Named<(RepositoryName, Digest, SnapshotId)>,
+    pub missing: FirstItems<(RepositoryName, Digest, SnapshotId)>,
     /// The verification of the store.
     pub report: Report,
     /// The number of manifests of each snapshot that cannot be restored as they are.

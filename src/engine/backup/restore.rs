@@ -14,9 +14,10 @@ use super::migrated::check_stays;
 use super::snapshot::Held;
 use super::view::SnapshotView;
 use super::{Error, Result, SnapshotId, Totals};
+use crate::FirstItems;
 use crate::gc::{self, CollectorLock};
 use crate::layout;
-use crate::migrate::{self, Manner, Migration, Named, Pass, Progress, Side, TagThere};
+use crate::migrate::{self, Manner, Migration, Pass, Progress, Side, TagThere};
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::{Registry, Selection};
 
@@ -49,9 +50,9 @@ pub struct Restored {
     /// The copied and the failed content.
     pub pass: Pass,
     /// The tags that pointed at other images.
-    pub replaced: Named<TagThere>,
+    pub replaced: FirstItems<TagThere>,
     /// Tags of these repositories that the snapshot does not have. They stay.
-    pub newer: Named<TagThere>,
+    pub newer: FirstItems<TagThere>,
     /// How many files of access tokens came back.
     pub tokens: u64,
 }
@@ -180,8 +181,8 @@ async fn keep(lock: &mut CollectorLock) -> gc::Error {
 async fn compare(
     target: &Registry,
     repositories: &BTreeMap<RepositoryName, Held>,
-) -> Result<(Named<TagThere>, Named<TagThere>)> {
-    let (mut replaced, mut newer) = (Named::default(), Named::default());
+) -> Result<(FirstItems<TagThere>, FirstItems<TagThere>)> {
+    let (mut replaced, mut newer) = (FirstItems::default(), FirstItems::default());
     for (name, held) in repositories {
         let repository = target.repository(name.clone());
         let tags = match repository.tags().list(None, None).await {

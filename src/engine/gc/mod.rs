@@ -93,6 +93,6 @@ pub(crate) use lock::CollectorLock;
 pub use lock::{LOCK_TIMEOUT, SETTLE_DELAY};
 pub use options::{Observer, Options};
 pub use preview::preview;
-pub use removal::{Listed, PreviewExtent, Removal, RemovalPreview, SharedBytes};
+pub use removal::{PreviewExtent, Removal, RemovalPreview, SharedBytes};
 pub use report::{Amount, Report, Unreadable};
 pub use survey::{SurveyTurn, survey, survey_in_turn};

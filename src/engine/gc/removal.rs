@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::{RepositoryFigures, Survey};
+use crate::{FirstItems, RepositoryFigures, Survey};
 
 /// A deletion that is considered.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,29 +30,20 @@ pub enum PreviewExtent {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RemovalPreview {
     /// The tags that go, and the manifests that they point at; `None` where the link is unreadable.
-    pub tags: Listed<(Tag, Option<Digest>)>,
+    pub tags: FirstItems<(Tag, Option<Digest>)>,
     /// The given tags that do not exist.
     pub missing: Vec<Tag>,
     /// Other tags of the same manifests, which stay.
-    pub other_tags: Listed<(Tag, Digest)>,
+    pub other_tags: FirstItems<(Tag, Digest)>,
     /// Manifests that a tag reaches now, and none will reach.
-    pub manifests: Listed<Digest>,
+    pub manifests: FirstItems<Digest>,
     /// Those of these manifests that are attached to others, such as signatures.
-    pub referrers: Listed<Digest>,
+    pub referrers: FirstItems<Digest>,
     /// The bytes that the next collections free, once the manifests are collected and the grace period is over; see
     /// [`PreviewExtent`].
     pub freed_bytes: u64,
     /// The number of unreadable links and manifests. What they may refer to stays.
     pub unreadable: u64,
-}
-
-/// The first of many items, and how many there are.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Listed<T> {
-    /// The first 1,000 items.
-    pub items: Vec<T>,
-    /// The number of all items.
-    pub count: u64,
 }
 
 /// The part of some bytes of a repository that other repositories also link.
@@ -65,9 +56,6 @@ pub struct SharedBytes {
     /// When the survey was made that says so.
     pub as_of: SystemTime,
 }
-
-/// How many items are listed.
-const MAX_LISTED: usize = 1000;
 
 impl RemovalPreview {
     /// The part of [`freed_bytes`](Self::freed_bytes) in the repository that other repositories link as of the survey, so
@@ -87,21 +75,6 @@ impl SharedBytes {
     /// Whether the survey leaves no doubt.
     pub fn is_exact(&self) -> bool {
         self.at_least == self.at_most
-    }
-}
-
-impl<T> Listed<T> {
-    pub(super) fn push(&mut self, item: T) {
-        if self.items.len() < MAX_LISTED {
-            self.items.push(item);
-        }
-        self.count += 1;
-    }
-}
-
-impl<T> Default for Listed<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), count: 0 }
     }
 }
 
@@ -131,12 +104,5 @@ mod tests {
             assert_eq!((shared.at_least, shared.at_most), (at_least, at_most), "{freed_bytes}");
             assert_eq!(preview.shared_bytes(&survey, &"b".parse().unwrap()), None);
         }
-    }
-
-    #[test]
-    fn a_list_is_bounded_and_counts_everything() {
-        let mut listed = Listed::default();
-        (0..5000).for_each(|number| listed.push(number));
-        assert_eq!((listed.items.len(), listed.count), (MAX_LISTED, 5000));
     }
 }

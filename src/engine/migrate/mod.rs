@@ -63,7 +63,7 @@ pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
 pub(crate) use removal::{remove_gone_tokens, tokens_vanished};
 pub use report::{
-    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Named, Pass, TagThere, Unlinked, Unseen,
+    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Pass, TagThere, Unlinked, Unseen,
 };
 pub(crate) use staged::remove_old as remove_old_staged;
 

@@ -2,16 +2,8 @@
 
 use sampan_driver::DriverPath;
 
+use crate::FirstItems;
 use crate::oci::{Digest, RepositoryName, Tag};
-
-/// The first items of a long list, and the number of all.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Named<T> {
-    /// The first 1,000 items.
-    pub items: Vec<T>,
-    /// The number of all items.
-    pub count: u64,
-}
 
 /// The report of one pass over both stores.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -19,25 +11,25 @@ pub struct Pass {
     /// The files that it copied, or would copy.
     pub copied: Amounts,
     /// Content of the source that is damaged or cannot be read. It is not copied.
-    pub damaged: Named<Damaged>,
+    pub damaged: FirstItems<Damaged>,
     /// Configurations, layers and manifests that images of the source need, and that are missing there.
-    pub missing: Named<Digest>,
+    pub missing: FirstItems<Digest>,
     /// Configurations and layers that images of the source need, and whose data are there, but whose links are missing.
-    pub unlinked: Named<Unlinked>,
+    pub unlinked: FirstItems<Unlinked>,
     /// The images that damaged or missing content, or a missing link, breaks. They are not copied.
-    pub broken: Named<Broken>,
+    pub broken: FirstItems<Broken>,
     /// Links and other small files of the source that cannot be understood. They are not copied.
-    pub unreadable: Named<DriverPath>,
+    pub unreadable: FirstItems<DriverPath>,
     /// Links and tags of the source that lead nowhere there. They are not copied.
-    pub dangling: Named<DriverPath>,
+    pub dangling: FirstItems<DriverPath>,
     /// In a backup, how many of these are tags, which are damage; a cache may have some.
     pub lost_tags: u64,
     /// Files of the source that belong to no registry. They are not copied.
-    pub foreign: Named<DriverPath>,
+    pub foreign: FirstItems<DriverPath>,
     /// Places of the source that cannot be seen.
-    pub unseen: Named<Unseen>,
+    pub unseen: FirstItems<Unseen>,
     /// In a restore, tags that were pushed while it ran. They stay as they were pushed.
-    pub pushed: Named<TagThere>,
+    pub pushed: FirstItems<TagThere>,
 }
 
 /// Numbers of files, by kind.
@@ -118,9 +110,9 @@ pub struct Comparison {
     /// The content of the target.
     pub target: Holdings,
     /// The files that differ, by name.
-    pub differences: Named<Difference>,
+    pub differences: FirstItems<Difference>,
     /// Files that only the target has and keeps, since the source has lost them. The loss is confirmed, so they are no difference.
-    pub kept: Named<DriverPath>,
+    pub kept: FirstItems<DriverPath>,
 }
 
 /// Numbers of the content of a store.
@@ -165,9 +157,6 @@ pub enum How {
     /// Its content differs.
     Other,
 }
-
-/// How many things are named.
-const MAX_NAMED: usize = 1000;
 
 impl Pass {
     /// Whether everything that the source holds could be read and copied.
@@ -217,20 +206,5 @@ impl Comparison {
             true => self.kept.push(path),
             false => self.add(path, How::Lost),
         }
-    }
-}
-
-impl<T> Named<T> {
-    pub(crate) fn push(&mut self, item: T) {
-        if self.items.len() < MAX_NAMED {
-            self.items.push(item);
-        }
-        self.count += 1;
-    }
-}
-
-impl<T> Default for Named<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), count: 0 }
     }
 }

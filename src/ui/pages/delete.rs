@@ -5,9 +5,9 @@ use std::time::Duration;
 use askama::Template;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
-use sampan_engine::gc::{self, Listed, PreviewExtent, Removal, RemovalPreview};
+use sampan_engine::gc::{self, PreviewExtent, Removal, RemovalPreview};
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
-use sampan_engine::{Error, Repository};
+use sampan_engine::{Error, FirstItems, Repository};
 
 use crate::changes::Change;
 use crate::contents::{Contents, delete_tag};
@@ -130,8 +130,8 @@ pub(crate) async fn preview(
         // What the page shows is what its fingerprint says, also if the repository changed since the preview.
         let contents = Contents::read(&repository).await?;
         fingerprint = contents.fingerprint();
-        preview.tags = Listed { count: contents.tags.len() as u64, items: contents.tags };
-        preview.manifests = Listed { count: contents.manifests.len() as u64, items: contents.manifests };
+        preview.tags = FirstItems { count: contents.tags.len() as u64, items: contents.tags };
+        preview.manifests = FirstItems { count: contents.manifests.len() as u64, items: contents.manifests };
     }
     let images = preview.manifests.items.iter().take(MAX_NAMED).cloned();
     let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(AT_A_TIME);
