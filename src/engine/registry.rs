@@ -170,6 +170,20 @@ impl Registry {
         Ok(write)
     }
 
+    /// Runs the removal of a tag in its own task, which continues when the caller is dropped, as a write of its own.
+    pub(crate) async fn remove_tag<T: Send + 'static>(
+        &self,
+        removal: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        // The caller has begun a write as well, and may be dropped.
+        let write = self.inner.writes.count();
+        let counted = async move {
+            let _write = write;
+            removal.await
+        };
+        self.inner.deletions.remove_tag(counted).await
+    }
+
     pub(crate) fn begin_deletion(&self) -> Result<RunningWrite> {
         let write = self.begin_write()?;
         if self.inner.limits.delete { Ok(write) } else { Err(Error::Disabled("deletion")) }

@@ -253,8 +253,10 @@ async fn a_deletion_of_a_tag_outlives_its_request(ctx: Context) -> Result<(), Fa
             _ = deletion => return Err(Failed::new("the deletion did not wait for the store")),
             reached = held.reached.acquire() => reached?.forget(),
         }
+        equal(leaving.registry.running_writes(), 1, "the writes that read-only mode waits for")?;
         held.released.add_permits(Semaphore::MAX_PERMITS / 2);
         leaving.registry.finish_deletions().await;
+        leaving.registry.writes_ended().await;
         let notices = ctx.driver().walk(&layout::removals(&name("image")), None);
         let notices: Vec<_> = notices.map_ok(|file| file.path).try_collect().await?;
         equal(notices.len(), 0, format_args!("the notices that are left of {notices:?}"))?;

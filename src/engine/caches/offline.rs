@@ -26,9 +26,7 @@ impl Registry {
     ///
     /// Any error of the store.
     pub async fn note_offline(&self, is_offline: bool) -> Result<()> {
-        if self.check_writable().is_err() {
-            return Ok(());
-        }
+        let Ok(_write) = self.begin_write() else { return Ok(()) };
         let path = Entry::CacheOffline(self.cache_uses().replica()).path();
         match is_offline {
             true => {

@@ -82,7 +82,7 @@ impl ManifestStore {
             Ok((_, canonical)) => {
                 let (store, tag) = (self.clone(), tag.clone());
                 let removal = async move { store.untag_one(tag, Stale::PointsAt(&canonical)).await };
-                self.repository.registry.inner.deletions.remove_tag(removal).await
+                self.repository.registry.remove_tag(removal).await
             }
             Err(Error::ManifestUnknown(..)) => Ok(false),
             Err(error) => Err(error),
@@ -106,7 +106,7 @@ impl ManifestStore {
     async fn delete_tag(&self, reference: &Reference, tag: &Tag) -> Result<()> {
         let (store, reference, tag) = (self.clone(), reference.clone(), tag.clone());
         let removal = async move { store.delete_tag_to_the_end(&reference, &tag).await };
-        self.repository.registry.inner.deletions.remove_tag(removal).await
+        self.repository.registry.remove_tag(removal).await
     }
 
     async fn delete_tag_to_the_end(&self, reference: &Reference, tag: &Tag) -> Result<()> {

@@ -168,7 +168,7 @@ impl ManifestStore {
             }
             Ok(())
         };
-        self.repository.registry.inner.deletions.remove_tag(removal).await
+        self.repository.registry.remove_tag(removal).await
     }
 
     /// Checks that tags and link still exist after both were written.
