@@ -24,6 +24,7 @@ pub mod caches;
 mod catalog;
 mod clock;
 mod deletions;
+mod descendants;
 mod descriptors;
 mod error;
 mod event;

@@ -17,9 +17,10 @@ use sampan_driver::{ErrorKind, FileInfo, PutMode, StorageDriverExt};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{millis, time_of};
+use crate::descendants::Descendants;
 use crate::latest::Latest;
 use crate::layout::{self, Entry};
-use crate::oci::{Digest, Manifest, Reference, Tag};
+use crate::oci::{Digest, Tag};
 use crate::space_reserve::put_in_reserve;
 use crate::{Error, Pointed, Repository, Result, TagStore};
 
@@ -71,7 +72,7 @@ struct Record {
     pushed_as: Option<String>,
     #[serde(default)]
     by: Remover,
-    /// The children of an index, and theirs, that the repository had; at most [`MAX_DESCENDANTS`].
+    /// The children of an index, and theirs, that the repository had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     descendants: Vec<String>,
 }
@@ -99,9 +100,6 @@ const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// A record is shorter; any other file is not read.
 const MAX_RECORD_BYTES: u64 = 32 << 10;
-
-/// How many descendants of an index a record names.
-const MAX_DESCENDANTS: usize = 200;
 
 /// The longest text of a remover, in bytes.
 const MAX_REMOVER_BYTES: usize = 256;
@@ -193,35 +191,18 @@ impl TagStore {
         Ok(Some(Removal { pushed_as: record.pushed_as.and_then(|text| text.parse().ok()), descendants }))
     }
 
-    /// The children of an index, and theirs, that the repository has now.
-    async fn descendants(&self, digest: &Digest) -> Result<Vec<String>> {
-        let manifests = self.repository.manifests();
-        let (mut todo, mut known) = (vec![digest.clone()], BTreeSet::new());
-        while let Some(parent) = todo.pop() {
-            let stored = match manifests.fetch(&Reference::Digest(parent.clone())).await {
-                Ok(stored) => stored,
-                // It is damaged, or has gone meanwhile.
-                Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => continue,
-                Err(error) => return Err(error),
-            };
-            let Ok(manifest) = Manifest::parse(&stored.bytes, None) else { continue };
-            for child in manifest.manifests {
-                if known.len() == MAX_DESCENDANTS {
-                    return Ok(texts(known));
-                }
-                match manifests.resolve(&Reference::Digest(child.digest.clone())).await {
-                    Ok(_) if known.insert(child.digest.clone()) => todo.push(child.digest),
-                    Ok(_) | Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+    /// What the repository has of the index that the tag points at; `None` if it points nowhere.
+    pub(crate) async fn descendants(&self, tag: &Tag) -> Result<Option<Descendants>> {
+        match self.resolve(tag).await {
+            Ok(Some(digest)) => Descendants::read(&self.repository.manifests(), digest).await.map(Some),
+            Ok(None) | Err(Error::Corrupt(..)) => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(texts(known))
     }
 
     /// Records that the tag is about to be removed, with the digest that it points at now. A tag that points nowhere leaves no
-    /// record.
-    pub(crate) async fn record_removal(&self, tag: &Tag) -> Result<()> {
+    /// record. `known` are the descendants of the manifest that the tag pointed at a moment ago.
+    pub(crate) async fn record_removal(&self, tag: &Tag, known: Option<&Descendants>) -> Result<()> {
         let digest = match self.resolve(tag).await {
             Ok(Some(digest)) => digest,
             Ok(None) | Err(Error::Corrupt(..)) => return Ok(()),
@@ -231,7 +212,11 @@ impl TagStore {
         let removed_ms = millis(registry.clock().now());
         let pushed_as = self.pushed_digest(tag).await?.map(|pushed| pushed.to_string());
         let (tag_text, digest_text, by) = (tag.to_string(), digest.to_string(), remover.clone());
-        let descendants = self.descendants(&digest).await?;
+        let descendants = match known.filter(|known| known.of == digest) {
+            Some(known) => texts(&known.digests),
+            // The tag has moved since.
+            None => texts(&Descendants::read(&self.repository.manifests(), digest.clone()).await?.digests),
+        };
         let record = Record { tag: tag_text, digest: digest_text, removed_ms, pushed_as, by, descendants };
         let content = Bytes::from(serde_json::to_vec(&record).unwrap_or_default());
         let path = Entry::RemovedTag(name.clone(), tag.clone(), removed_ms, digest).path();
@@ -252,7 +237,7 @@ impl TagStore {
     }
 }
 
-fn texts(digests: BTreeSet<Digest>) -> Vec<String> {
+fn texts(digests: &BTreeSet<Digest>) -> Vec<String> {
     digests.iter().map(ToString::to_string).collect()
 }
 
@@ -279,6 +264,7 @@ async fn latest_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::descendants::MAX_DESCENDANTS;
     use crate::oci::Algorithm;
 
     #[tokio::test]

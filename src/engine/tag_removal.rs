@@ -28,9 +28,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, FileInfo, PutMode, StorageDriver, StorageDriverExt};
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::descendants::Descendants;
 use crate::layout::{self, Entry};
 use crate::lease::AFTERLIFE;
 use crate::oci::{Digest, Tag};
@@ -65,15 +67,39 @@ pub(crate) enum Stale<'a> {
     Dangling,
 }
 
+/// The descendants of the manifest of one or more tags, once they are read.
+pub(crate) type KnownDescendants = OnceCell<Option<Descendants>>;
+
+impl Stale<'_> {
+    /// Whether a removal leaves a record.
+    fn is_recorded(self) -> bool {
+        !matches!(self, Self::Dangling | Self::Evicted(_))
+    }
+}
+
 impl TagStore {
     /// Removes the tag if it is stale, and returns whether it was.
     pub(crate) async fn remove_if(&self, tag: &Tag, stale: Stale<'_>) -> Result<bool> {
+        self.remove_one_if(tag, stale, &KnownDescendants::new()).await
+    }
+
+    /// The same for one of several tags of a manifest, whose descendants are read once.
+    pub(crate) async fn remove_one_if(
+        &self,
+        tag: &Tag,
+        stale: Stale<'_>,
+        known: &KnownDescendants,
+    ) -> Result<bool> {
+        if stale.is_recorded() {
+            // Before the notice, after which the removal must be short: an index may have hundreds.
+            known.get_or_try_init(|| self.descendants(tag)).await?;
+        }
         let (clock, begun) =
             (self.repository.registry.clock().clone(), self.repository.registry.clock().moment());
         let until = Deadline::new(move || REMOVAL_LIMIT.saturating_sub(clock.since(&begun)));
         let notice = Entry::TagRemoval(self.repository.name.clone(), tag.clone(), Uuid::new_v4()).path();
         put_in_reserve(self.driver(), &notice, Bytes::new(), PutMode::Transient).await?;
-        let removed = self.remove_noticed(tag, &until, stale).await;
+        let removed = self.remove_noticed(tag, &until, stale, known).await;
         // The store may still carry out a request that failed without a clear answer, so its notice stays.
         if removed.as_ref().err().is_none_or(is_settled) {
             self.delete_notices(vec![notice]).await?;
@@ -81,7 +107,13 @@ impl TagStore {
         removed
     }
 
-    async fn remove_noticed(&self, tag: &Tag, until: &Deadline, stale: Stale<'_>) -> Result<bool> {
+    async fn remove_noticed(
+        &self,
+        tag: &Tag,
+        until: &Deadline,
+        stale: Stale<'_>,
+        known: &KnownDescendants,
+    ) -> Result<bool> {
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
@@ -93,8 +125,8 @@ impl TagStore {
         if !self.is_stale(tag, stale).await? {
             return Ok(false);
         }
-        if !matches!(stale, Stale::Dangling | Stale::Evicted(_)) {
-            self.record_removal(tag).await?;
+        if stale.is_recorded() {
+            self.record_removal(tag, known.get().and_then(Option::as_ref)).await?;
         }
         if self.pushed_digest(tag).await?.is_some() {
             link::remove(self.driver(), &Entry::TagDigest(name.clone(), tag.clone())).await?;

@@ -1,16 +1,24 @@
 //! What comes back with a removed tag of an index: the children that the repository had, and no others.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, Reference};
-use sampan_engine::{Error, IndexChildren, Limits, OnExistingTag, Registry, RestoreOutcome, Validation};
+use sampan_engine::{
+    Clock, Error, IndexChildren, Limits, OnExistingTag, Registry, RestoreOutcome, Validation,
+};
 use serde_json::json;
 
 use super::client::{Client, INDEX, Image, MANIFEST, index, name, tag};
 use super::store::is_valid;
 use crate::check::{ensure, equal};
+use crate::hooked::{Hook, Hooked};
 use crate::{Clause, Context, Failed, clause::table};
 
 async fn a_deleted_index_comes_back_with_its_children(ctx: Context) -> Result<(), Failed> {
@@ -158,9 +166,64 @@ async fn children_that_were_never_there_do_not_come(ctx: Context) -> Result<(), 
     Ok(())
 }
 
+/// A store that takes half a minute for the data of one manifest, by a clock, or does not give them.
+#[derive(Debug)]
+struct Troubled {
+    path: DriverPath,
+    fails: bool,
+    ahead_secs: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Hook for Troubled {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        let is_read = matches!(operation, Operation::GetContent | Operation::Reader);
+        match is_read && *path == self.path {
+            true if self.fails => Err(DriverError::new(ErrorKind::Other, "test", operation, path)),
+            true => {
+                self.ahead_secs.fetch_add(30, Ordering::Relaxed);
+                Ok(())
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+/// A push of the tag waits for the removal, so that is short; and what is damaged can be deleted.
+async fn a_tag_goes_however_slow_or_ill_the_children_of_its_index_are(ctx: Context) -> Result<(), Failed> {
+    let (client, children) = (Client::new(ctx.driver()), [Image::new(1), Image::new(2)]);
+    for child in &children {
+        client.push_image("image", child, "child").await?;
+    }
+    let index = index(&[&children[0], &children[1]]);
+    for fails in [false, true] {
+        client.push_manifest("image", &index, tag("all"), &[]).await?;
+        let (ahead_secs, begun) = (Arc::new(AtomicU64::new(0)), SystemTime::now());
+        let path = Entry::Blob(children[0].digest()).path();
+        let troubled = Arc::new(Troubled { path, fails, ahead_secs: ahead_secs.clone() });
+        let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), troubled));
+        let clock = Clock::new(move || begun + Duration::from_secs(ahead_secs.load(Ordering::Relaxed)));
+        let limits = Limits { delete: true, ..Limits::default() };
+        let manifests = Client { registry: Registry::builder(driver).limits(limits).clock(clock).build() }
+            .repository("image")
+            .manifests();
+        let deleted = manifests.delete(&tag("all").into()).await;
+        ensure(deleted.is_ok(), format_args!("the deletion was answered by {deleted:?} (fails: {fails})"))?;
+        let removed = client.repository("image").tags().removed(Some(&tag("all")), 10).await?;
+        equal(removed.items.len(), 1 + usize::from(fails), "the recorded removals")?;
+        client.push_manifest("image", &index, tag("all"), &[]).await?;
+        let manifests = client.repository("image").manifests();
+        equal(manifests.get(&tag("all").into()).await?.bytes, index.clone(), "the index")?;
+    }
+    Ok(())
+}
+
 pub(crate) const CLAUSES: &[Clause] = table! { "engine::removed_children":
     a_deleted_index_comes_back_with_its_children,
     a_deleted_index_comes_back_with_what_its_children_name,
     children_that_went_while_their_index_came_are_linked_again,
     children_that_were_never_there_do_not_come,
+    a_tag_goes_however_slow_or_ill_the_children_of_its_index_are,
 };

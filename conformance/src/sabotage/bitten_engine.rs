@@ -188,6 +188,7 @@ pub(super) const ENGINE: Bitten = &[
             "removed_children::a_deleted_index_comes_back_with_what_its_children_name",
             "removed_children::children_that_went_while_their_index_came_are_linked_again",
             "removed_children::children_that_were_never_there_do_not_come",
+            "removed_children::a_tag_goes_however_slow_or_ill_the_children_of_its_index_are",
             "full_store::deletions_and_collections_take_the_reserved_space",
             "full_store::a_store_without_a_reserve_says_that_it_is_full",
             "full_store::an_upload_that_fills_the_store_gives_its_space_back",

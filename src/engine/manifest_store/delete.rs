@@ -17,7 +17,7 @@ use super::ManifestStore;
 use crate::deletions::run_to_the_end;
 use crate::layout::Entry;
 use crate::oci::{Digest, Reference, Tag};
-use crate::tag_removal::Stale;
+use crate::tag_removal::{KnownDescendants, Stale};
 use crate::{Error, EventKind, Result, link};
 
 /// The tags of a listing. The stream holds no more of them than the deletion reads in parallel.
@@ -81,7 +81,9 @@ impl ManifestStore {
         match self.resolve(&Reference::Digest(digest.clone())).await {
             Ok((_, canonical)) => {
                 let (store, tag) = (self.clone(), tag.clone());
-                let removal = async move { store.untag_one(tag, Stale::PointsAt(&canonical)).await };
+                let removal = async move {
+                    store.untag_one(tag, Stale::PointsAt(&canonical), &KnownDescendants::new()).await
+                };
                 self.repository.registry.remove_tag(removal).await
             }
             Err(Error::ManifestUnknown(..)) => Ok(false),
@@ -264,14 +266,14 @@ impl ManifestStore {
     /// Removes the stale tags among `tags`. After a failure, the removals that have begun still finish.
     async fn untag(&self, tags: Tags, stale: Stale<'_>) -> Result<()> {
         let lookups = self.repository.registry.limits().tag_lookups.max(1);
-        let failed = AtomicBool::new(false);
+        let (failed, known) = (AtomicBool::new(false), KnownDescendants::new());
         let results = tags
             .take_while(|_| ready(!failed.load(Ordering::Relaxed)))
             .map(|tag| {
-                let failed = &failed;
+                let (failed, known) = (&failed, &known);
                 async move {
                     let result = match tag {
-                        Ok(tag) => self.untag_one(tag, stale).await.map(drop),
+                        Ok(tag) => self.untag_one(tag, stale, known).await.map(drop),
                         Err(error) => Err(error),
                     };
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
@@ -283,14 +285,14 @@ impl ManifestStore {
     }
 
     /// Removes a tag if it is stale, and returns whether it was.
-    async fn untag_one(&self, tag: Tag, stale: Stale<'_>) -> Result<bool> {
+    async fn untag_one(&self, tag: Tag, stale: Stale<'_>, known: &KnownDescendants) -> Result<bool> {
         let store = self.repository.tags();
         // A damaged tag points nowhere.
         if !store.is_stale(&tag, stale).await? {
             return Ok(false);
         }
         store.keep_for_pullers(&tag, None).await?;
-        let removed = store.remove_if(&tag, stale).await?;
+        let removed = store.remove_one_if(&tag, stale, known).await?;
         if removed {
             self.repository.emit(|| EventKind::TagDeleted(tag));
         }
