@@ -104,7 +104,6 @@ async fn removed(
                 let by = match &removal.by {
                     Remover::Unknown => "-".to_owned(),
                     Remover::User(name) => name.clone(),
-                    Remover::Rule(name) => format!("rule {name}"),
                 };
                 let (tag, digest) = (removal.tag.to_string(), removal.digest.to_string());
                 let fields = [tag, digest, rfc3339(Some(removal.at)), by];
@@ -122,17 +121,15 @@ async fn removed(
 }
 
 fn described(removal: &RemovedTag) -> Value {
-    let (user, rule) = match &removal.by {
-        Remover::Unknown => (None, None),
-        Remover::User(name) => (Some(name), None),
-        Remover::Rule(name) => (None, Some(name)),
+    let user = match &removal.by {
+        Remover::Unknown => None,
+        Remover::User(name) => Some(name),
     };
     json!({
         "tag": removal.tag.as_str(),
         "digest": removal.digest.to_string(),
         "removed": rfc3339(Some(removal.at)),
         "user": user,
-        "rule": rule,
     })
 }
 

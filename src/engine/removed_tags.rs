@@ -2,7 +2,7 @@
 //!
 //! Each removal has one file, `sampan/removed/<repository>/_tags/<tag>/<ms>-<algorithm>-<hex>`, created before the
 //! tag goes: a crash leaves a record too many, never one too few. Its name has the tag and its manifest; the content adds
-//! who or which rule removed the tag, and which children of an index the repository had. No file is ever changed, so no two
+//! the user that removed the tag, and the children of an index that the repository had. No file is ever changed, so no two
 //! processes change one.
 //!
 //! A record keeps nothing from collection. A collection deletes the records of manifests that are gone, those older than
@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use sampan_driver::{ErrorKind, FileInfo, PutMode, StorageDriverExt};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::clock::{millis, time_of};
 use crate::descendants::Descendants;
@@ -57,8 +58,6 @@ pub enum Remover {
     Unknown,
     /// The user of a request.
     User(String),
-    /// A rule of retention, by its name.
-    Rule(String),
 }
 
 /// The content of a record.
@@ -70,7 +69,7 @@ struct Record {
     /// The digest of the push, if that is not the canonical one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pushed_as: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_or_default")]
     by: Remover,
     /// The children of an index, and theirs, that the repository had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,7 +120,6 @@ impl Remover {
         match self {
             Self::Unknown => Self::Unknown,
             Self::User(name) => Self::User(cut(name)),
-            Self::Rule(name) => Self::Rule(cut(name)),
         }
     }
 }
@@ -237,6 +235,11 @@ impl TagStore {
     }
 }
 
+/// What removed the tag; unknown if that is of a later version.
+fn known_or_default<'de, D: Deserializer<'de>>(by: D) -> std::result::Result<Remover, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(by)?).unwrap_or_default())
+}
+
 fn texts(digests: &BTreeSet<Digest>) -> Vec<String> {
     digests.iter().map(ToString::to_string).collect()
 }
@@ -284,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        for by in [Remover::Unknown, Remover::User("alice".into()), Remover::Rule("builds".into())] {
+        for by in [Remover::Unknown, Remover::User("alice".into())] {
             let record = Record {
                 tag: "v1".into(),
                 digest: "d".into(),
@@ -296,15 +299,19 @@ mod tests {
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap().by, by, "{text}");
         }
-        let without = r#"{"tag":"v1","digest":"d","removed_ms":5,"new":1}"#;
-        assert_eq!(serde_json::from_str::<Record>(without).unwrap().by, Remover::Unknown);
+        for unknown in ["", r#","by":{"rule":"builds"}"#, r#","by":7"#] {
+            let text =
+                format!(r#"{{"tag":"v1","digest":"d","removed_ms":5,"pushed_as":"x","new":1{unknown}}}"#);
+            let record = serde_json::from_str::<Record>(&text).unwrap();
+            assert_eq!((record.by, record.pushed_as.as_deref()), (Remover::Unknown, Some("x")), "{text}");
+        }
     }
 
     #[test]
     fn the_largest_record_fits_and_no_letter_of_a_name_is_cut() {
         let by = Remover::User("é".repeat(1000) + "x").bounded();
         assert_eq!(by, Remover::User("é".repeat(128)));
-        let by = Remover::Rule("\u{1}".repeat(1000)).bounded();
+        let by = Remover::User("\u{1}".repeat(1000)).bounded();
         let pushed_as = Some("x".repeat(150));
         let descendants = vec![Digest::of(Algorithm::Sha512, b"").to_string(); MAX_DESCENDANTS];
         let (tag, digest) = ("x".repeat(128), "x".repeat(150));

@@ -225,7 +225,6 @@ texts! {
     nothing_removed(): "No removal is on record here.", "沒有刪除記錄。";
     removed_at(): "Removed", "刪除時間";
     removed_by(): "By", "操作者";
-    by_rule(rule: &str): "the rule {rule}", "規則 {rule}";
     restore(): "Restore", "還原";
     tag_exists(tag: &str): "The tag {tag} exists and points elsewhere. It stays as it is.", "標籤 {tag} 已存在並指向其他映像，維持不變。";
     image_collected(): "A collection has taken the image, or a part of it. Push it again.", "垃圾回收已取走該映像或其部分內容，請重新推送。";

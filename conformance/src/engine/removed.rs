@@ -23,7 +23,7 @@ async fn a_removed_tag_is_recorded_and_comes_back(ctx: Context) -> Result<(), Fa
     let (old, new) = (Image::new(1), Image::new(2));
     client.push_image("image", &old, "v1").await?;
     client.push_image("image", &new, "v2").await?;
-    let users = [Remover::User("alice".to_owned()), Remover::Rule("builds".to_owned())];
+    let users = [Remover::User("alice".to_owned()), Remover::Unknown];
     for (name, user) in ["v1", "v2"].into_iter().zip(&users) {
         let repository = client.repository("image").removing_as(user.clone());
         repository.manifests().delete(&tag(name).into()).await?;

@@ -66,7 +66,6 @@ pub(crate) async fn show(
                 _ if !sees_users => String::new(),
                 Remover::Unknown => String::new(),
                 Remover::User(user) => shown::text(&user),
-                Remover::Rule(rule) => f.t.by_rule(&shown::text(&rule)),
             },
         });
     }
