@@ -22,13 +22,13 @@ const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
 /// A registry with caches below `hub`, and how many seconds its clock is ahead.
-struct Caching {
-    registry: Registry,
+pub(super) struct Caching {
+    pub(super) registry: Registry,
     ahead_secs: Arc<AtomicU64>,
 }
 
 impl Caching {
-    fn new(driver: &Arc<dyn StorageDriver>) -> Self {
+    pub(super) fn new(driver: &Arc<dyn StorageDriver>) -> Self {
         Self::with(driver, CachePrefixes::below([name("hub"), name("quay")]))
     }
 
@@ -45,14 +45,14 @@ impl Caching {
         self.registry.cache_uses().note_used(&name(repository), manifest);
     }
 
-    fn at(&self, day: u64) -> &Registry {
+    pub(super) fn at(&self, day: u64) -> &Registry {
         self.ahead_secs.store(day * DAY, Ordering::Relaxed);
         &self.registry
     }
 }
 
 /// Evicts what was not used for a week.
-fn weekly() -> Options {
+pub(super) fn weekly() -> Options {
     evicting(Eviction { ttl: Some(Duration::from_secs(7 * DAY)), ..Eviction::default() })
 }
 

@@ -9,6 +9,7 @@ mod cost;
 mod crash;
 mod dry_run;
 mod evicts;
+mod evicts_beside;
 mod generated;
 mod keeps_live;
 mod lost_manifests;
@@ -29,6 +30,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     lost_manifests::CLAUSES,
     sweeps_dead::CLAUSES,
     evicts::CLAUSES,
+    evicts_beside::CLAUSES,
     referrers::CLAUSES,
     dry_run::CLAUSES,
     crash::CLAUSES,

@@ -53,7 +53,10 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
         }
     };
     if options.evict.is_some() && !options.dry_run {
-        registry.remove_outdated_offline().await?;
+        // An old notice counts no more.
+        if let Err(error) = registry.remove_outdated_offline().await {
+            tracing::debug!(%error, "notices of processes that were killed while they were offline stay");
+        }
     }
     let mut cx = Context::new(registry, options, cutoff, Pacer::new(lock, options));
     let mut report = Report::new(options);

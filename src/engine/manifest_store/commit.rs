@@ -137,10 +137,6 @@ impl ManifestStore {
         }
         *is_linked_by_us |= !was_linked;
         let mark = Entry::Fetched(name.clone(), canonical.clone());
-        if origin == Origin::Pushed && !*is_linked_by_us {
-            // What was only fetched is what a client relies on from here on.
-            link::remove_if_any(self.driver(), &mark).await?;
-        }
         if digest != canonical {
             let alias = Entry::RevisionLink(name.clone(), digest.clone());
             files.push(link::file(&alias, canonical));
@@ -150,11 +146,15 @@ impl ManifestStore {
             files.push(referrers.file(subject, canonical));
         }
         files.push(link::file(&revision, canonical));
-        if origin == Origin::Fetched && *is_linked_by_us {
+        if origin == Origin::Fetched && !was_linked {
             // Last: a crash before it leaves a manifest that no collection evicts, never a mark on one that a client pushes.
             files.push(link::file(&mark, canonical));
         }
         self.put_files(canonical, &files).await?;
+        if origin == Origin::Pushed && (was_linked || self.repository.registry.caches().contains(name)) {
+            // What was only fetched, perhaps meanwhile, is what a client relies on from here on.
+            link::remove_if_any(self.driver(), &mark).await?;
+        }
         if let Some(subject) = subject {
             // A deletion of the same manifest may have removed the entry meanwhile.
             referrers.add_if_missing(subject, canonical).await?;
