@@ -196,6 +196,7 @@ pub(super) const ENGINE: Bitten = &[
             "verify::what_is_found_is_reported_where_no_progress_can_be_written",
             "verify::a_file_that_the_store_never_gives_is_reported",
             "verify::an_outage_keeps_what_was_found_before_it",
+            "verify::a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_due",
             "verify::what_the_structure_shows_is_read_again_until_it_is_reported",
             "migrate_end::what_the_source_has_lost_stays_at_the_target",
             "migrate_end::a_part_of_an_image_without_a_link_stays",

@@ -171,12 +171,12 @@ impl CollectorLock {
     }
 
     /// Whether the store may still carry out a deletion. Then the lock must not be released.
-    pub(super) fn awaits_answers(&self) -> bool {
+    pub(crate) fn awaits_answers(&self) -> bool {
         self.awaits_answers
     }
 
     /// A deletion begins, or all answers to it are known.
-    pub(super) fn set_awaits_answers(&mut self, awaits_answers: bool) {
+    pub(crate) fn set_awaits_answers(&mut self, awaits_answers: bool) {
         self.awaits_answers = awaits_answers;
     }
 

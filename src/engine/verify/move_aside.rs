@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sampan_driver::{DriverPath, PutMode, StorageDriverExt, with_causes};
+use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt, with_causes};
 use serde_json::json;
 
 use super::data::{Guard, State, hash_at};
@@ -64,26 +64,31 @@ async fn with_lock(
     let mut lock = CollectorLock::take(driver, registry.clock(), options.grace, &options.stop).await?;
     let keys: Vec<_> =
         problems.iter().filter_map(|problem| canonical(problem)).map(DeletionKey::Blob).collect();
-    lock.publish(&keys).await?;
-    let mut moved = Ok(());
-    for problem in problems.iter_mut() {
-        moved = match lock.keep().await {
-            // The registry may have become read-only.
-            Ok(()) if registry.check_writable().is_err() => Err(crate::Error::ReadOnly.into()),
-            Ok(()) => move_one(registry, &mut lock, problem, users).await,
-            Err(error) => Err(error.into()),
-        };
-        if moved.is_err() {
-            break;
-        }
-    }
-    // A lock that was lost belongs to others; a batch that stays makes pushes of these digests wait for a while.
-    if matches!(moved, Err(Error::Collector(gc::Error::Lost))) {
+    let moved = move_all(registry, &mut lock, &keys, problems, users).await;
+    // A lock that was lost belongs to others; a batch that stays makes pushes of these digests wait for a while. So it does
+    // where the store may still move a file: it must not be that of a push.
+    if lock.awaits_answers() || matches!(moved, Err(Error::Collector(gc::Error::Lost))) {
         return moved;
     }
-    lock.clear().await?;
-    lock.release().await?;
-    moved
+    let released = lock.release().await;
+    moved.and(released.map_err(Error::from))
+}
+
+async fn move_all(
+    registry: &Registry,
+    lock: &mut CollectorLock,
+    keys: &[DeletionKey],
+    problems: &mut [&mut Problem],
+    users: &Users,
+) -> Result<()> {
+    lock.publish(keys).await?;
+    for problem in problems.iter_mut() {
+        lock.keep().await?;
+        // The registry may have become read-only.
+        registry.check_writable()?;
+        move_one(registry, lock, problem, users).await?;
+    }
+    Ok(())
 }
 
 async fn move_one(
@@ -124,16 +129,30 @@ async fn move_one(
         State::Stopped => return Ok(()),
     }
     lock.check()?;
-    driver.rename(&data, &aside).await?;
+    rename(&**driver, lock, &data, &aside).await?;
     if look(registry, lock, &aside, &digest).await? == State::Good {
         // An upload committed in between.
-        driver.rename(&aside, &data).await?;
+        rename(&**driver, lock, &aside, &data).await?;
         driver.delete(&note_path).await?;
         problem.outcome = Outcome::Healed("a push".to_owned());
         return Ok(());
     }
     problem.outcome = Outcome::MovedAside(aside.to_string());
     Ok(())
+}
+
+/// Moves a file. Without a clear answer, a store that copies it may do so later.
+async fn rename(
+    driver: &dyn StorageDriver,
+    lock: &mut CollectorLock,
+    from: &DriverPath,
+    to: &DriverPath,
+) -> Result<()> {
+    let is_flat = driver.capabilities().flat;
+    lock.set_awaits_answers(is_flat);
+    let renamed = driver.rename(from, to).await;
+    lock.set_awaits_answers(is_flat && renamed.as_ref().is_err_and(|error| !error.is_settled()));
+    Ok(renamed?)
 }
 
 async fn look(

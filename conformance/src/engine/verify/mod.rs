@@ -16,7 +16,10 @@ use find::{
     an_unreadable_file_is_reported_and_stays, each_damage_is_found_and_its_images_are_named,
     much_damage_moves_nothing, what_is_whole_is_counted_and_left_alone,
 };
-use outage::{a_file_that_the_store_never_gives_is_reported, an_outage_keeps_what_was_found_before_it};
+use outage::{
+    a_file_that_the_store_never_gives_is_reported,
+    a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_due, an_outage_keeps_what_was_found_before_it,
+};
 use progress::{
     a_run_that_was_stopped_goes_on_where_it_was, damage_that_a_killed_run_found_is_reported_by_the_next,
     of_several_registries_one_verifies_a_part, what_is_found_is_reported_where_no_progress_can_be_written,
@@ -52,5 +55,6 @@ pub(crate) const CLAUSES: &[Clause] = table! { "engine::verify":
     wrong_lengths_have_a_blob_hashed_once,
     a_file_that_the_store_never_gives_is_reported,
     an_outage_keeps_what_was_found_before_it,
+    a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_due,
     what_the_structure_shows_is_read_again_until_it_is_reported,
 };

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
-use sampan_engine::Registry;
-use sampan_engine::layout::Entry;
+use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Ending, Options, Problem, Report, Start, VerificationTurn};
+use sampan_engine::verify::{Ending, Options, Outcome, Problem, Report, Start, VerificationTurn};
 use sampan_engine::verify::{acknowledge, verify, verify_in_turn};
+use sampan_engine::{Clock, Registry};
 
 use super::super::client::{Client, Image, name, tag};
 use super::find::kind_of;
-use super::seed::options;
+use super::seed::{damage, later, options};
 use crate::check::{ensure, equal};
 use crate::hooked::{Hook, Hooked};
 use crate::{Context, Failed};
@@ -148,6 +149,65 @@ pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Re
                 VerificationTurn::NotDue(_) => return Err(Failed::new("a part that failed counts as done")),
             }
         }
+    }
+    Ok(())
+}
+
+/// Fails one kind of operation on paths that begin so.
+#[derive(Debug)]
+struct Failing {
+    operation: Operation,
+    prefix: String,
+    kind: ErrorKind,
+}
+
+#[async_trait]
+impl Hook for Failing {
+    const SPLITS_PUT_ALL: bool = false;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        match operation == self.operation && path.as_str().starts_with(&self.prefix) {
+            true => Err(DriverError::new(self.kind, "test", operation, path)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Collections wait for a lock that is left, and pushes of what was to be moved. They must do so while a store that copies files
+/// may carry out the move.
+pub(super) async fn a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_due(
+    ctx: Context,
+) -> Result<(), Failed> {
+    let client = Client::new(ctx.driver());
+    let image = Image::new(1);
+    client.push_image("app", &image, "v1").await?;
+    damage(&ctx, &image.layers[0]).await?;
+    let flat = ctx.driver().capabilities().flat;
+    let (batches, notes) =
+        (format!("{}/doomed-", layout::collection_root()), layout::damaged_root().to_string());
+    let data = layout::blobs_root().to_string();
+    for (operation, prefix, kind, stays) in [
+        (Operation::PutContent, batches, ErrorKind::PermissionDenied, false),
+        (Operation::PutContent, notes, ErrorKind::PermissionDenied, false),
+        (Operation::Rename, data.clone(), ErrorKind::PermissionDenied, false),
+        (Operation::Rename, data, ErrorKind::Unavailable, flat),
+    ] {
+        let failing = Arc::new(Failing { operation, prefix, kind });
+        let driver: Arc<dyn StorageDriver> =
+            Arc::new(Hooked::new(later(&ctx).await?.registry.driver().clone(), failing));
+        let now = SystemTime::now() + Duration::from_secs(3600);
+        let clock = Clock::new(move || now);
+        let registry = Registry::builder(driver).clock(clock).blob_cache_bytes(0).build();
+        let report = verify(&registry, &options(true)).await?;
+        let left = report.problems.iter().filter(|it| matches!(it.outcome, Outcome::Left(_))).count();
+        equal(left, 1, format_args!("what a repair left that failed to {operation}: {report:?}"))?;
+        let files: Vec<_> = ctx
+            .driver()
+            .walk(&layout::collection_root(), None)
+            .map_ok(|file| file.path)
+            .try_collect()
+            .await?;
+        equal(!files.is_empty(), stays, format_args!("after {kind} of {operation}, there is {files:?}"))?;
     }
     Ok(())
 }
