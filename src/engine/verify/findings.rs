@@ -23,9 +23,25 @@ pub(super) struct Findings {
 #[derive(Debug, Default)]
 pub(super) struct Users {
     needs: HashMap<Hash, Vec<Need>>,
-    linked_in: HashMap<Hash, Vec<RepositoryName>>,
+    /// The repositories that link any of it, in the order of the pass.
+    names: Vec<RepositoryName>,
+    linked_in: HashMap<Hash, Links>,
+    /// How many links are in `linked_in`.
+    links: usize,
     required_in: HashMap<Hash, Vec<RepositoryName>>,
 }
+
+/// The repositories that link some content.
+#[derive(Debug, Default)]
+struct Links {
+    /// Positions in [`Users::names`].
+    places: Vec<usize>,
+    /// How many more there are.
+    left_out: u64,
+}
+
+/// The most links that a run remembers: a damaged layer that thousands of repositories have is not alone.
+const MAX_LINKS: usize = 1_000_000;
 
 impl Findings {
     /// Adds a problem; if it is known already, adds the images that need it.
@@ -97,32 +113,79 @@ impl Users {
 
     /// Adds a repository that links the content.
     pub(super) fn add_link(&mut self, hash: Hash, name: &RepositoryName) {
-        add(&mut self.linked_in, hash, name);
+        // A pass comes to a repository once.
+        if self.names.last() != Some(name) {
+            self.names.push(name.clone());
+        }
+        let place = self.names.len() - 1;
+        let links = self.linked_in.entry(hash).or_default();
+        if links.places.last() == Some(&place) {
+            return;
+        }
+        if self.links == MAX_LINKS {
+            links.left_out += 1;
+            return;
+        }
+        self.links += 1;
+        links.places.push(place);
     }
 
     /// Adds a repository with a manifest that it took only together with the content. A few are enough to heal it.
     pub(super) fn add_requirement(&mut self, hash: Hash, name: &RepositoryName) {
-        if self.required_in.get(&hash).is_none_or(|names| names.len() < MAX_NEEDS) {
-            add(&mut self.required_in, hash, name);
+        let names = self.required_in.entry(hash).or_default();
+        if names.len() < MAX_NEEDS && names.last() != Some(name) {
+            names.push(name.clone());
         }
     }
 
     /// The repositories that link the content; if all links are lost, those that had them. No other repository must get it: that a
     /// manifest names some content gives no right to it.
-    pub(super) fn repositories(&self, hash: &Hash) -> &[RepositoryName] {
-        self.linked_in.get(hash).or_else(|| self.required_in.get(hash)).map_or(&[], Vec::as_slice)
+    pub(super) fn repositories(&self, hash: &Hash) -> Vec<&RepositoryName> {
+        match self.linked_in.get(hash) {
+            Some(links) => links.places.iter().filter_map(|place| self.names.get(*place)).collect(),
+            None => self.required_in.get(hash).into_iter().flatten().collect(),
+        }
     }
-}
 
-fn add(all: &mut HashMap<Hash, Vec<RepositoryName>>, hash: Hash, name: &RepositoryName) {
-    let repositories = all.entry(hash).or_default();
-    // A pass comes to a repository once.
-    if repositories.last() != Some(name) {
-        repositories.push(name.clone());
+    /// How many repositories that link the content are not among [`repositories`](Self::repositories).
+    pub(super) fn left_out(&self, hash: &Hash) -> u64 {
+        self.linked_in.get(hash).map_or(0, |links| links.left_out)
     }
 }
 
 /// The canonical digest of a problem's content.
 pub(super) fn canonical(problem: &Problem) -> Option<Digest> {
     problem.digest.as_ref()?.canonical_hash().map(|hash| digest(&hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_repositories_link_what_is_damaged_few_links_are_remembered_and_the_rest_counted() {
+        let mut users = Users::default();
+        let hash = |number: u64| {
+            let mut hash = Hash::default();
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            hash
+        };
+        let (blobs, repositories) = (200, 6_000);
+        for repository in 0..repositories {
+            let name: RepositoryName = format!("team/app-{repository}").parse().unwrap();
+            for blob in 0..blobs {
+                users.add_link(hash(blob), &name);
+                users.add_link(hash(blob), &name);
+                users.add_requirement(hash(blob), &name);
+            }
+        }
+        assert_eq!((users.links, users.names.len()), (MAX_LINKS, repositories));
+        for blob in 0..blobs {
+            let known = users.repositories(&hash(blob));
+            assert_eq!(known.len() as u64 + users.left_out(&hash(blob)), repositories as u64);
+            assert_eq!(known[1].as_str(), "team/app-1");
+            assert!(users.required_in[&hash(blob)].len() <= MAX_NEEDS);
+        }
+        assert!(users.repositories(&hash(blobs)).is_empty() && users.left_out(&hash(blobs)) == 0);
+    }
 }

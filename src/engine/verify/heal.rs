@@ -59,9 +59,9 @@ pub(super) async fn heal(
     }
     let Some(source) = source else { return Ok(()) };
     let hash = digest.canonical_hash().unwrap_or_default();
-    let repositories = users.repositories(&hash);
+    let repositories: Vec<RepositoryName> = users.repositories(&hash).into_iter().cloned().collect();
     let is_manifest = problem.needed_by.iter().any(|need| need.manifest == digest);
-    let wanted = Wanted { digest: &digest, is_manifest, repositories };
+    let wanted = Wanted { digest: &digest, is_manifest, repositories: &repositories };
     match from_source(registry, source, wanted).await {
         Ok(true) => problem.outcome = Outcome::Healed(source.name()),
         Ok(false) => {}

@@ -102,6 +102,13 @@ async fn move_one(
         return Ok(());
     };
     let driver = registry.driver();
+    let left_out = users.left_out(&digest.canonical_hash().unwrap_or_default());
+    if driver.capabilities().flat && left_out > 0 {
+        problem.outcome = Outcome::Left(format!(
+            "a push of it may be going on in {left_out} repositories, which are too many to look at"
+        ));
+        return Ok(());
+    }
     if driver.capabilities().flat && is_being_pushed(registry, &digest, users).await? {
         problem.outcome = Outcome::Left("a push of it is going on; verify again in ten minutes".to_owned());
         return Ok(());
