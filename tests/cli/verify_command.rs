@@ -297,7 +297,7 @@ fn an_empty_tag_is_damaged_if_it_has_a_history() {
 }
 
 #[test]
-fn a_directory_in_the_place_of_a_tag_is_reported() {
+fn a_directory_in_the_place_of_a_link_is_reported() {
     let (site, ..) = site();
     let store = StoreFiles::new(&site.path().join("data"));
     let link = Entry::TagCurrent("team/app".parse().unwrap(), "v1".parse().unwrap());
@@ -308,4 +308,72 @@ fn a_directory_in_the_place_of_a_tag_is_reported() {
     let found = verify(site.path(), "--quick");
     let expected = format!("{} cannot be read: a directory is in the place of the link\n", link.path());
     assert!(found.code == Some(3) && found.stdout.contains(&expected), "{found:?}");
+    // No tag leads to it.
+    let untagged = store.image("other", "untagged", &["other".repeat(50)]);
+    let link = Entry::RevisionLink("other".parse().unwrap(), untagged);
+    fs::remove_file(store.path(&link)).unwrap();
+    assert!(
+        !verify(site.path(), "--quick").stdout.contains(link.path().as_str()),
+        "it may have been deleted"
+    );
+    fs::create_dir(store.path(&link)).unwrap();
+    let found = verify(site.path(), "--quick");
+    let expected = format!("{} cannot be read: a directory is in the place of the link\n", link.path());
+    assert!(found.code == Some(3) && found.stdout.contains(&expected), "{found:?}");
+}
+
+/// A directory is a link to a disk that is not mounted.
+fn hide(directory: &Path) {
+    fs::rename(directory, directory.with_extension("hidden")).unwrap();
+    symlink("not-mounted", directory).unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_seen_is_a_problem_and_the_rest_is_verified() {
+    let (site, digest, path) = site();
+    let root = site.path().join("data/docker/registry/v2");
+    let seen = blobs(site.path())
+        .into_iter()
+        .find(|blob| blob.parent().unwrap().parent() != path.ancestors().nth(2));
+    let shard = seen.unwrap().ancestors().nth(2).unwrap().to_owned();
+    let [moved, gone] = [shard, root.join("repositories/team/gone")];
+    fs::write(&path, "short").unwrap();
+    fs::create_dir(&gone).unwrap();
+    hide(&gone);
+    let problem_at = |report: &Value, place: &Path| -> Value {
+        let problems = report["problems"].as_array().unwrap();
+        let is_it = |it: &&Value| place.ends_with(it["path"].as_str().unwrap().trim_start_matches('/'));
+        problems.iter().find(is_it).unwrap_or_else(|| panic!("{}: {report}", place.display())).clone()
+    };
+    // Its images may need what is damaged.
+    let found = json(site.path(), "--repair");
+    assert_eq!(
+        (&found["ending"], &problem_at(&found, &gone)["problem"]),
+        (&"finished".into(), &"unreadable".into())
+    );
+    let left = problem_at(&found, &path)["outcome"]["left"].to_string();
+    assert!(left.contains("team/gone") && path.exists(), "{left}");
+
+    fs::remove_file(&gone).unwrap();
+    hide(&moved);
+    let found = json(site.path(), "--repair --since-start");
+    assert_eq!(
+        (&found["ending"], &problem_at(&found, &moved)["problem"]),
+        (&"finished".into(), &"unreadable".into())
+    );
+    assert!(
+        problem_at(&found, &path)["outcome"]["moved_aside"].to_string().contains(digest.hex()),
+        "{found}"
+    );
+    assert_eq!(verify(site.path(), "").code, Some(3));
+
+    // Of such a store nothing can be said.
+    for place in ["repositories", "blobs/sha256"] {
+        hide(&root.join(place));
+        let failed = verify(site.path(), "--since-start");
+        assert!(failed.stderr.contains("cannot be seen"), "{place}: {failed:?}");
+        assert_eq!(json(site.path(), "")["ending"], "failed", "{place}");
+        fs::remove_file(root.join(place)).unwrap();
+        fs::rename(root.join(place).with_extension("hidden"), root.join(place)).unwrap();
+    }
 }

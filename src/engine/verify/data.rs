@@ -297,6 +297,11 @@ fn unreadable(error: DriverError) -> Result<State> {
     }
 }
 
+/// What lies behind an error, for a text that names its path.
+pub(super) fn cause(error: &DriverError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 pub(super) fn with_cause(error: &DriverError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),

@@ -17,8 +17,8 @@ pub enum Error {
     /// The lock of the collections, which a repair needs, cannot be had.
     #[error(transparent)]
     Collector(#[from] crate::gc::Error),
-    /// A part of the store cannot be seen, so nothing can be said about it.
-    #[error("{path} cannot be seen, so the store cannot be verified: {reason}")]
+    /// The content of the store, or a part of it, cannot be seen, so nothing can be said about it.
+    #[error("{path} cannot be seen: {reason}")]
     Unseen {
         /// The path of that part.
         path: String,

@@ -56,6 +56,12 @@ impl Findings {
         }
     }
 
+    /// Adds the problems of another pass.
+    pub(super) fn merge(&mut self, others: Self) {
+        others.by_path.into_values().for_each(|problem| self.add(problem));
+        self.more += others.more;
+    }
+
     /// Counts problems beyond the limit of the list.
     pub(super) fn add_unlisted(&mut self, count: u64) {
         self.more += count;

@@ -1,8 +1,10 @@
 //! The tags and links of a repository: whether each points at the right content.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{ErrorKind, StorageDriverExt};
+use sampan_driver::{DirEntry, ErrorKind, StorageDriverExt};
 
 use super::Result;
 use super::data::with_cause;
@@ -12,7 +14,7 @@ use super::repository::Check;
 use super::sizes::{Hash, digest};
 use crate::layout::{self, Entry};
 use crate::link::{self, digest_in};
-use crate::oci::Tag;
+use crate::oci::{Algorithm, Digest, Tag};
 
 /// How many small files are read at a time.
 const SMALL_AT_A_TIME: usize = 16;
@@ -137,28 +139,66 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Finds tags in the place of whose link there is a directory, which a walk does not show.
-    pub(super) async fn find_obstructed_tags(&mut self) -> Result<()> {
-        for tag in std::mem::take(&mut self.listing.without_link) {
-            let link = Entry::TagCurrent(self.listing.name.clone(), tag).path();
-            if link::is_obstructed(self.driver(), &link).await? {
-                let error = link::OBSTRUCTED.to_owned();
-                self.add(Problem::new(&link, ProblemKind::Unreadable { error }, None), None);
+    /// Finds tags and manifests in the place of whose link there is a directory, which a walk does not show.
+    pub(super) async fn find_obstructed(&mut self) -> Result<()> {
+        let name = self.listing.name.clone();
+        let tags = std::mem::take(&mut self.listing.without_link);
+        let mut links: Vec<Entry> =
+            tags.into_iter().map(|tag| Entry::TagCurrent(name.clone(), tag)).collect();
+        if !self.driver().capabilities().flat {
+            links.extend(
+                self.listed_manifests().await?.into_iter().map(|it| Entry::RevisionLink(name.clone(), it)),
+            );
+        }
+        for entry in links {
+            let (driver, link) = (self.driver(), entry.path());
+            let look = || async { Ok(link::is_obstructed(driver, &link).await?) };
+            let error = match ask(driver, self.checker.pace, look).await? {
+                Answer::Given(false) => continue,
+                Answer::Given(true) => link::OBSTRUCTED.to_owned(),
+                Answer::Refused(error) => with_cause(&error),
+            };
+            self.add(Problem::new(&link, ProblemKind::Unreadable { error }, None), None);
+            if !self.checker.pace.goes_on().await {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Whether an empty tag has pointed at a manifest, and is still empty.
+    /// The manifests that have a directory, and whose links the walk has not shown. A directory that cannot be listed was found
+    /// by the walk.
+    async fn listed_manifests(&self) -> Result<Vec<Digest>> {
+        let directory = layout::revisions(&self.listing.name, Algorithm::Sha256);
+        let list = || async {
+            let entries = self.driver().list(&directory, None);
+            let hash = |entry: DirEntry| Digest::canonical_hash_of(entry.name());
+            let hashes = entries.try_filter_map(|entry| ready(Ok(hash(entry))));
+            let without = hashes.try_filter(|hash| ready(!self.listing.revisions.contains(hash)));
+            Ok(without.map_ok(|hash| digest(&hash)).try_collect().await?)
+        };
+        Ok(match ask(self.driver(), self.checker.pace, list).await? {
+            Answer::Given(listed) => listed,
+            Answer::Refused(_) => Vec::new(),
+        })
+    }
+
+    /// Whether an empty tag has pointed at a manifest, and is still empty. A history that cannot be seen is one.
     async fn has_history(&self, entry: &Entry, tag: &Tag) -> Result<bool> {
-        let mut files = self.driver().walk(&layout::tag(&self.listing.name, tag), None);
-        while let Some(file) = files.try_next().await? {
-            if file.size_bytes > 0 && matches!(Entry::parse(&file.path), Some(Entry::TagIndex(..))) {
-                let content = self.driver().get_content_if_any(&entry.path()).await?;
-                return Ok(content.is_some_and(|content| content.is_empty()));
+        let look = || async {
+            let mut files = self.driver().walk(&layout::tag(&self.listing.name, tag), None);
+            while let Some(file) = files.try_next().await? {
+                if file.size_bytes > 0 && matches!(Entry::parse(&file.path), Some(Entry::TagIndex(..))) {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        };
+        let has_history = match ask(self.driver(), self.checker.pace, look).await? {
+            Answer::Given(has_history) => has_history,
+            Answer::Refused(_) => true,
+        };
+        Ok(has_history && self.says_still(entry, &Bytes::new()).await?)
     }
 
     /// Whether the tag still points there, and the manifest is still not linked.
@@ -166,7 +206,17 @@ impl Check<'_> {
         if self.is_revision(target).await? {
             return Ok(false);
         }
-        Ok(self.driver().get_content_if_any(&entry.path()).await?.as_ref() == Some(content))
+        self.says_still(entry, content).await
+    }
+
+    /// Whether a file has the same content as a moment ago, as far as the store gives it.
+    async fn says_still(&self, entry: &Entry, content: &Bytes) -> Result<bool> {
+        let (driver, path) = (self.driver(), entry.path());
+        let again = || async { Ok(driver.get_content_if_any(&path).await?) };
+        Ok(match ask(driver, self.checker.pace, again).await? {
+            Answer::Given(now) => now.as_ref() == Some(content),
+            Answer::Refused(_) => true,
+        })
     }
 }
 

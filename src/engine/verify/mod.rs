@@ -22,7 +22,8 @@
 //! # Left alone
 //!
 //! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. So is one that the store does not
-//! give while it answers other requests. A store that answers nothing for about a minute ends the run, which reports what it
+//! give while it answers other requests, and a directory that it does not list: what is below it is looked for where something
+//! refers to it. Nothing is moved aside while such a directory may have images that need it. A store that answers nothing for about a minute ends the run, which reports what it
 //! has found, and the next one goes on there. If more is damaged than
 //! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A
 //! collection keeps everything in a repository whose manifest was moved aside.
@@ -50,6 +51,7 @@ mod repository;
 mod run;
 mod sizes;
 mod structure;
+mod unseen;
 mod verdicts;
 
 pub(crate) use data::{Damage, damage};

@@ -39,6 +39,7 @@ where
         let error = match read().await {
             Ok(content) => return Ok(Answer::Given(content)),
             Err(Error::Driver(error)) if error.kind() == ErrorKind::Unavailable => error,
+            Err(Error::Driver(error)) => return Ok(Answer::Refused(error)),
             Err(error) => return Err(error),
         };
         match driver.check().await {

@@ -37,7 +37,7 @@ pub enum ProblemKind {
     },
     /// The data are not there, and a link or a manifest needs them.
     Missing,
-    /// The data, or a link, cannot be read.
+    /// The data, a link or a directory cannot be read.
     Unreadable {
         /// What the store says.
         error: String,

@@ -72,7 +72,7 @@ pub enum Ending {
     Stopped,
     /// So much is damaged or unreadable that the disk or the memory must be ill: the run stopped, and moved nothing.
     TooMuch,
-    /// The store did not answer, or a part of it cannot be seen: the run stopped, and moved nothing. The report has what was found
+    /// The store did not answer, or nothing of it can be seen: the run stopped, and moved nothing. The report has what was found
     /// until then, and the next run goes on there.
     Failed,
 }

@@ -86,7 +86,7 @@ impl Checker<'_> {
         state.read_links().await?;
         state.read_aliases().await?;
         state.read_tags().await?;
-        state.find_obstructed_tags().await?;
+        state.find_obstructed().await?;
         let mut revisions: Vec<Hash> = state.listing.revisions.iter().copied().collect();
         revisions.sort_unstable();
         let driver = self.driver.clone();

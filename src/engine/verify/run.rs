@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_driver::with_causes;
+use sampan_driver::{DriverPath, with_causes};
 
 use super::Result;
 use super::data::{hash_all, is_too_much};
@@ -54,6 +54,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         cycle: Cycle::default(),
         begins_with: 0,
         without_users: None,
+        unseen: None,
         healed: 0,
     };
     let failure = run.look().await.err();
@@ -172,6 +173,8 @@ struct Run<'a> {
     structure_ms: Option<u64>,
     /// Why the users are not known, if they are not.
     without_users: Option<String>,
+    /// The first place in which the users could not be looked for.
+    unseen: Option<DriverPath>,
     /// The cycle of which this run is a part, as far as it has come.
     cycle: Cycle,
     /// How many blobs a run hashed that was killed, and whose findings are among those of this run.
@@ -194,7 +197,7 @@ impl Run<'_> {
             (false, Some(Start::Beginning)) => (None, options.up_to),
             _ => (None, u64::MAX),
         };
-        self.sizes = Sizes::walk(registry, self.pace, after, up_to).await?;
+        self.sizes = Sizes::walk(registry, self.pace, after, up_to, &mut self.findings).await?;
         self.is_complete = !self.pace.is_stopped();
         if options.structure && self.is_complete {
             self.read_structure().await?;
@@ -210,7 +213,7 @@ impl Run<'_> {
         let of_some = (!self.options.selection.is_everything()).then_some(&mut linked);
         let found = self.pass(self.options, &HashSet::new(), of_some).await;
         self.is_complete = found.is_complete;
-        self.findings = found.findings;
+        self.findings.merge(found.findings);
         self.structure = Some(found.report);
         if let Some(failure) = found.failure {
             return Err(failure);
@@ -270,7 +273,10 @@ impl Run<'_> {
             return;
         }
         self.without_users = match self.users_of(&wanted).await {
-            Ok(true) => None,
+            Ok(true) => {
+                let unseen = self.unseen.as_ref();
+                unseen.map(|place| format!("{place} cannot be seen, and may have images that need it"))
+            }
             Ok(false) => Some("the run was stopped".to_owned()),
             Err(error) => {
                 let reason = format!("the images that need it are not known: {}", with_causes(&error));
@@ -303,6 +309,7 @@ impl Run<'_> {
         }
         self.findings.add_needs(&found.users);
         self.users = found.users;
+        self.unseen = found.unseen;
         Ok(found.is_complete)
     }
 

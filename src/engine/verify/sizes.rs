@@ -1,11 +1,13 @@
 //! `Sizes`: the length of all data in the store, in forty bytes each.
 
-use futures::TryStreamExt;
-use sampan_driver::ErrorKind;
+use futures::StreamExt;
 
+use super::Result;
+use super::findings::Findings;
 use super::pace::Pace;
-use super::{Error, Result};
+use super::unseen::unseen;
 use crate::Registry;
+use crate::layout;
 use crate::oci::{Algorithm, Digest};
 
 /// The canonical digest of some content, as its bytes.
@@ -17,16 +19,25 @@ pub(super) struct Sizes(Vec<(Hash, u64)>);
 
 impl Sizes {
     /// Walks over the data after a digest whose [`place`] is at most `up_to`. Ends early, with what it has, when the run is
-    /// stopped.
+    /// stopped. Places that cannot be seen are among the findings.
     pub(super) async fn walk(
         registry: &Registry,
         pace: &Pace,
         after: Option<&Digest>,
         up_to: u64,
+        findings: &mut Findings,
     ) -> Result<Self> {
         let mut data = registry.data_after(after);
         let mut sizes = Vec::new();
-        while let Some((digest, size_bytes)) = data.try_next().await.map_err(unseen)? {
+        while let Some(found) = data.next().await {
+            let (digest, size_bytes) = match found {
+                Ok(found) => found,
+                Err(crate::Error::Driver(error)) => {
+                    findings.add(unseen(&**registry.driver(), &layout::blobs_root(), error).await?);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let Some(hash) = digest.canonical_hash() else { continue };
             if place(&hash) > up_to {
                 break;
@@ -63,18 +74,6 @@ impl Sizes {
 
     pub(super) fn bytes(&self) -> u64 {
         self.0.iter().map(|(_, size_bytes)| size_bytes).sum()
-    }
-}
-
-/// An error of a walk.
-pub(super) fn unseen(error: impl Into<crate::Error>) -> Error {
-    match error.into() {
-        crate::Error::Driver(error) if error.kind() == ErrorKind::Unseen => Error::Unseen {
-            path: error.path().to_string(),
-            reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
-        },
-        crate::Error::Driver(error) => Error::Driver(error),
-        error => Error::Registry(error),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
+use sampan_driver::{DriverError, DriverPath};
 
 use super::findings::{Findings, Users};
 use super::listing::Listing;
@@ -10,7 +11,8 @@ use super::options::Options;
 use super::pace::Pace;
 use super::report::StructureReport;
 use super::repository::Checker;
-use super::sizes::{Hash, Sizes, unseen};
+use super::sizes::{Hash, Sizes};
+use super::unseen::unseen;
 use super::verdicts::Verdicts;
 use super::{Error, Result};
 use crate::Registry;
@@ -38,6 +40,8 @@ pub(super) struct Found {
     pub(super) users: Users,
     /// Whether it came to the end.
     pub(super) is_complete: bool,
+    /// The first place that the walk could not see.
+    pub(super) unseen: Option<DriverPath>,
     /// The error that ended it.
     pub(super) failure: Option<Error>,
 }
@@ -56,7 +60,14 @@ impl Pass<'_> {
     async fn read(&mut self, found: &mut Found) -> Result<bool> {
         let mut files = self.registry.driver().walk(&layout::repositories_root(), None);
         let mut listing: Option<Listing> = None;
-        while let Some(file) = files.try_next().await.map_err(unseen)? {
+        while let Some(file) = files.next().await {
+            let file = match file {
+                Ok(file) => file,
+                Err(error) => {
+                    self.take_unseen(error, found).await?;
+                    continue;
+                }
+            };
             if !self.pace.goes_on().await {
                 return Ok(false);
             }
@@ -90,6 +101,18 @@ impl Pass<'_> {
             Some(last) => self.check(last, found).await,
             None => Ok(true),
         }
+    }
+
+    /// Takes a place that the walk cannot see, unless it is in a repository that is not selected.
+    async fn take_unseen(&self, error: DriverError, found: &mut Found) -> Result<()> {
+        let place = error.path().clone();
+        let problem = unseen(&**self.registry.driver(), &layout::repositories_root(), error).await?;
+        let of_repository = layout::place_in_repository(&place);
+        if of_repository.is_none_or(|(name, _)| self.options.selection.has(&name)) {
+            found.unseen.get_or_insert(place);
+            found.findings.add(problem);
+        }
+        Ok(())
     }
 
     /// Checks a repository. Returns whether the run goes on.
