@@ -69,6 +69,26 @@ fn a_collection_keeps_the_image_and_names_the_tag() {
     }
 }
 
+#[test]
+fn a_collection_keeps_an_image_with_a_directory_in_the_place_of_its_link() {
+    for more in [&["--dry-run"][..], &[], &["--delete-untagged"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, garbage) = store(directory.path(), READ_ONLY);
+        let untagged = store.image("app", "untagged", &["of it alone".to_owned()]);
+        let revision = Entry::RevisionLink("app".parse().unwrap(), untagged);
+        Damage::of(Damage::Directory, &store.path(&revision));
+        let live: Vec<String> =
+            store.files().into_iter().filter(|file| !file.contains(garbage.hex())).collect();
+        let ended = collect(directory.path(), more);
+        assert_eq!(ended.code, Some(3), "{more:?}: {ended:?}");
+        let named = format!("kept with all it may refer to: {}", revision.path());
+        assert_eq!(ended.stdout.matches(&named).count(), 1, "{more:?}: {ended:?}");
+        let left = store.files();
+        let gone: Vec<_> = live.iter().filter(|file| !left.contains(file)).collect();
+        assert!(gone.is_empty(), "{more:?}: {gone:?}");
+    }
+}
+
 /// A store, and a copy of it that a migration is filling.
 fn migrated(site: &Path) -> (StoreFiles, StoreFiles) {
     let read_only = "maintenance: {readonly: {enabled: true}}";
@@ -114,6 +134,24 @@ fn the_end_of_a_migration_keeps_the_tag_of_the_target_and_is_none() {
         fs::remove_dir_all(at.join("new")).unwrap();
         let ended = run(at, "migrate --from a.yml --to b.yml");
         assert!(ended.stdout.contains(current().path().as_str()) || !has_history, "{damage:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_migration_keeps_links_in_whose_places_the_source_has_directories() {
+    let site = tempfile::tempdir().unwrap();
+    let at = site.path();
+    let (store, new) = migrated(at);
+    let (name, layer) = ("app".parse().unwrap(), Digest::sha256_of(b"v1"));
+    let untagged = store.image("app", "untagged", &["v1".to_owned()]);
+    let links = [Entry::RevisionLink(name, untagged), Entry::LayerLink("app".parse().unwrap(), layer)];
+    assert_eq!(run(at, "migrate --from a.yml --to b.yml").code, Some(0));
+    links.iter().for_each(|link| Damage::of(Damage::Directory, &store.path(link)));
+    // Their paths say what they name, so the target is whole.
+    let ended = run(at, "migrate --from read-only.yml --to b.yml --finish");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for link in links {
+        assert!(new.has(&link), "{}: {ended:?}", link.path());
     }
 }
 

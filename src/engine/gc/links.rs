@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{StorageDriver, StorageDriverExt, with_causes};
+use sampan_driver::{DriverPath, StorageDriver, StorageDriverExt, with_causes};
 
 use super::Result;
 use super::eviction::Victims;
@@ -106,15 +106,15 @@ pub(super) async fn read(
     Ok(unreadable)
 }
 
-/// The tags in the place of whose links there are directories.
+/// The links in whose places there are directories.
 fn obstructed(inventory: &Inventory) -> Vec<Unreadable> {
-    let mut obstructed = Vec::new();
+    let unreadable =
+        |link: &DriverPath| Unreadable { path: link.to_string(), reason: link::OBSTRUCTED.to_owned() };
+    let mut obstructed: Vec<_> = inventory.obstructed.iter().map(unreadable).collect();
     for contents in &inventory.repositories {
         let tags = contents.tags.iter().filter(|history| history.unreadable && !history.is_current);
-        obstructed.extend(tags.map(|history| Unreadable {
-            path: Entry::TagCurrent(contents.name.clone(), history.tag.clone()).path().to_string(),
-            reason: link::OBSTRUCTED.to_owned(),
-        }));
+        let link = |tag: &Tag| Entry::TagCurrent(contents.name.clone(), tag.clone()).path();
+        obstructed.extend(tags.map(|history| unreadable(&link(&history.tag))));
     }
     obstructed
 }

@@ -81,7 +81,8 @@ pub(super) async fn scan_names(cx: &mut Context<'_>) -> Result<Inventory> {
     }
     inventory.bare = Some(bare);
     inventory.sort();
-    inventory.find_obstructed(cx.driver(), &mut cx.pacer).await?;
+    let (driver, Context { ids, pacer, .. }) = (cx.driver(), &mut *cx);
+    inventory.find_obstructed(driver, ids, pacer).await?;
     scan_data(cx, &mut inventory).await?;
     Ok(inventory)
 }

@@ -132,8 +132,7 @@ impl Repositories {
     }
 }
 
-/// Finds tags in the place of whose links the source has directories, which a walk does not show: such a tag is damaged,
-/// and not gone.
+/// Finds tags and links in whose places the source has directories, which a walk does not show: they are damaged, and not gone.
 async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut InBoth) -> Result<()> {
     if source.capabilities().flat {
         return Ok(());
@@ -145,7 +144,28 @@ async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut InBoth) ->
     let looks = stream::iter(found.without_link()).map(look).buffered(CONCURRENCY);
     let obstructed: Vec<Tag> = looks.try_filter_map(|tag| std::future::ready(Ok(tag))).try_collect().await?;
     obstructed.into_iter().for_each(|tag| found.add_obstructed(tag));
+    let (name, extra) = (&found.name, &mut found.extra);
+    let revision = |digest| Entry::RevisionLink(name.clone(), digest);
+    found.in_source[REVISIONS] += leave_obstructed(source, &mut extra.revisions, revision).await?;
+    let layer = |digest| Entry::LayerLink(name.clone(), digest);
+    found.in_source[LAYERS] += leave_obstructed(source, &mut extra.layers, layer).await?;
     Ok(())
+}
+
+/// Takes from the links that only the target has those in whose places the source has directories. Returns how many.
+async fn leave_obstructed(
+    source: &Arc<dyn StorageDriver>,
+    links: &mut Vec<Digest>,
+    entry: impl Fn(Digest) -> Entry,
+) -> Result<u64> {
+    let before = links.len();
+    let look = |digest: Digest| {
+        let path = entry(digest.clone()).path();
+        async move { link::is_obstructed(source, &path).await.at_source().map(|is| (!is).then_some(digest)) }
+    };
+    let looks = stream::iter(std::mem::take(links)).map(look).buffered(CONCURRENCY);
+    *links = looks.try_filter_map(|digest| std::future::ready(Ok(digest))).try_collect().await?;
+    Ok((before - links.len()) as u64)
 }
 
 impl InBoth {

@@ -2,6 +2,7 @@
 
 mod contents;
 mod data;
+mod obstructed;
 
 pub(super) use contents::{Age, Alias, Attached, Contents, History, Link};
 pub(super) use data::Data;
@@ -10,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::stream::{self, select_all};
+use futures::stream::select_all;
 use sampan_driver::{DriverPath, FileInfo, StorageDriver};
 
 use super::caution::unseen;
@@ -35,6 +36,8 @@ pub(super) struct Inventory {
     pub(super) foreign: Vec<DriverPath>,
     /// Places that cannot be seen.
     pub(super) unseen: Vec<Unreadable>,
+    /// Links of manifests in whose places there are directories.
+    pub(super) obstructed: Vec<DriverPath>,
     /// Files that a wrong clock has dated in the future.
     pub(super) future: Vec<DriverPath>,
     pub(super) files: u64,
@@ -63,40 +66,9 @@ impl Inventory {
             }
             pacer.tick().await?;
         }
-        inventory.find_obstructed(driver, pacer).await?;
+        inventory.find_obstructed(driver, ids, pacer).await?;
         inventory.find_left_digests();
         Ok(inventory)
-    }
-
-    /// Marks as unreadable the tags in the place of whose links there are directories.
-    pub(super) async fn find_obstructed(
-        &mut self,
-        driver: &Arc<dyn StorageDriver>,
-        pacer: &mut Pacer,
-    ) -> Result<()> {
-        if driver.capabilities().flat {
-            return Ok(());
-        }
-        let mut without_link = Vec::new();
-        for (place, contents) in self.repositories.iter().enumerate() {
-            let tags = contents.tags.iter().enumerate().filter(|(_, history)| !history.is_current);
-            without_link.extend(tags.map(|(tag, history)| {
-                let link = Entry::TagCurrent(contents.name.clone(), history.tag.clone());
-                (place, tag, link.path())
-            }));
-        }
-        let look = |(place, tag, link): (usize, usize, DriverPath)| async move {
-            (place, tag, link::is_obstructed(driver, &link).await)
-        };
-        let mut looks = stream::iter(without_link).map(look).buffered(LOOKS);
-        while let Some((place, tag, is_obstructed)) = looks.next().await {
-            match is_obstructed {
-                Ok(is_obstructed) => self.repositories[place].tags[tag].unreadable = is_obstructed,
-                Err(error) => self.unseen.push(unseen(error)?),
-            }
-            pacer.tick().await?;
-        }
-        Ok(())
     }
 
     /// Counts the digest files of deleted tags as temporary.
@@ -316,9 +288,6 @@ impl Inventory {
         self.places.get(name).map(|place| &mut self.repositories[*place])
     }
 }
-
-/// How many places of links are looked at at a time.
-const LOOKS: usize = 16;
 
 /// Links whose names a listing has shown.
 fn unknown(hashes: &[[u8; 32]], ids: &mut DigestInterner) -> Vec<Link> {
