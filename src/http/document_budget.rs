@@ -4,6 +4,9 @@
 //! none of them. So large documents count: the permit goes with their bytes, wherever these are buffered. A client may hold
 //! a quarter of what is free, so the share of each shrinks when many hold much, and a client without a document gets its first as
 //! long as there is room for it at all.
+//!
+//! Responses with the same bytes in memory, such as those of a cached manifest, count once: many machines of a network may
+//! pull one image at a time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -50,13 +53,25 @@ struct Budget {
 struct Taken {
     bytes: usize,
     by_client: HashMap<IpAddr, usize>,
+    documents: HashMap<Place, Holders>,
 }
 
-/// Bytes of the budget; dropping this frees them.
+/// The address of a document in memory, and its length.
+type Place = (usize, usize);
+
+/// How many responses hold a document.
+#[derive(Debug, Default)]
+struct Holders {
+    all: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// The part of one response in the budget; dropping this frees it.
 #[derive(Debug)]
 struct Share {
     budget: Arc<Budget>,
     client: Option<IpAddr>,
+    place: Place,
     bytes: usize,
 }
 
@@ -82,11 +97,11 @@ impl DocumentBudget {
         if document.len() <= SMALL_BYTES {
             return Ok(document);
         }
-        let share = match self.sent.try_take(client, document.len()) {
+        let share = match self.sent.try_take(client, &document) {
             Some(share) => share,
             None => {
-                let _waiting = self.waiting.try_take(client, document.len()).ok_or_else(refusal)?;
-                timeout(MAX_WAIT, self.sent.take(client, document.len())).await.map_err(|_| refusal())?
+                let _waiting = self.waiting.try_take(client, &document).ok_or_else(refusal)?;
+                timeout(MAX_WAIT, self.sent.take(client, &document)).await.map_err(|_| refusal())?
             }
         };
         Ok(Bytes::from_owner(Counted { document, _share: share }))
@@ -98,27 +113,27 @@ impl Budget {
         Arc::new(Self { max_bytes, taken: Mutex::default(), freed: Notify::new() })
     }
 
-    fn try_take(self: &Arc<Self>, client: Option<IpAddr>, document_bytes: usize) -> Option<Share> {
+    fn try_take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> Option<Share> {
         // Other registries may have stored a document of any size.
-        let bytes = document_bytes.min(self.max_bytes / 4);
+        let bytes = document.len().min(self.max_bytes / 4);
+        let place = (document.as_ptr().addr(), document.len());
         let mut taken = self.taken.lock();
-        let free = self.max_bytes - taken.bytes;
-        let held = client.and_then(|client| taken.by_client.get(&client).copied()).unwrap_or(0);
-        if bytes > free || (held > 0 && held + bytes > free / 4) {
-            return None;
+        if !taken.documents.contains_key(&place) {
+            let free = self.max_bytes - taken.bytes;
+            let held = client.and_then(|client| taken.by_client.get(&client).copied()).unwrap_or(0);
+            if bytes > free || (held > 0 && held + bytes > free / 4) {
+                return None;
+            }
         }
-        taken.bytes += bytes;
-        if let Some(client) = client {
-            *taken.by_client.entry(client).or_default() += bytes;
-        }
-        Some(Share { budget: self.clone(), client, bytes })
+        taken.add(client, place, bytes);
+        Some(Share { budget: self.clone(), client, place, bytes })
     }
 
-    async fn take(self: &Arc<Self>, client: Option<IpAddr>, document_bytes: usize) -> Share {
+    async fn take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> Share {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            if let Some(share) = self.try_take(client, document_bytes) {
+            if let Some(share) = self.try_take(client, document) {
                 return share;
             }
             freed.await;
@@ -126,19 +141,50 @@ impl Budget {
     }
 }
 
+impl Taken {
+    fn add(&mut self, client: Option<IpAddr>, place: Place, bytes: usize) {
+        let holders = self.documents.entry(place).or_default();
+        holders.all += 1;
+        if holders.all == 1 {
+            self.bytes += bytes;
+        }
+        let Some(client) = client else { return };
+        let of_client = holders.by_client.entry(client).or_default();
+        *of_client += 1;
+        if *of_client == 1 {
+            *self.by_client.entry(client).or_default() += bytes;
+        }
+    }
+
+    fn remove(&mut self, client: Option<IpAddr>, place: Place, bytes: usize) {
+        let Some(holders) = self.documents.get_mut(&place) else { return };
+        if let Some(client) = client
+            && less(&mut holders.by_client, client, 1)
+        {
+            less(&mut self.by_client, client, bytes);
+        }
+        holders.all -= 1;
+        if holders.all == 0 {
+            self.documents.remove(&place);
+            self.bytes -= bytes;
+        }
+    }
+}
+
+/// Takes `amount` from what a client has. Returns whether that was all of it.
+fn less(amounts: &mut HashMap<IpAddr, usize>, client: IpAddr, amount: usize) -> bool {
+    let Some(left) = amounts.get_mut(&client) else { return false };
+    *left -= amount;
+    let is_over = *left == 0;
+    if is_over {
+        amounts.remove(&client);
+    }
+    is_over
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut taken = self.budget.taken.lock();
-        taken.bytes -= self.bytes;
-        if let Some(client) = self.client
-            && let Some(bytes) = taken.by_client.get_mut(&client)
-        {
-            *bytes -= self.bytes;
-            if *bytes == 0 {
-                taken.by_client.remove(&client);
-            }
-        }
-        drop(taken);
+        self.budget.taken.lock().remove(self.client, self.place, self.bytes);
         self.budget.freed.notify_waiters();
     }
 }
@@ -167,12 +213,18 @@ mod tests {
         Some([192, 0, 2, number].into())
     }
 
+    /// A document in memory of its own.
     fn document() -> Bytes {
-        Bytes::from_static(&[b'x'; LARGEST])
+        vec![0; LARGEST].into()
     }
 
     fn taken(budget: &DocumentBudget) -> usize {
         budget.sent.taken.lock().bytes
+    }
+
+    fn is_empty(budget: &DocumentBudget) {
+        let taken = budget.sent.taken.lock();
+        assert!(taken.bytes == 0 && taken.by_client.is_empty() && taken.documents.is_empty(), "{taken:?}");
     }
 
     /// Asks for documents until one must wait.
@@ -201,12 +253,33 @@ mod tests {
         assert_eq!(taken(&budget), LARGEST);
         drop(end);
         assert_eq!(taken(&budget), 0);
-        assert!(budget.sent.taken.lock().by_client.is_empty());
+        is_empty(&budget);
         let small = Bytes::from(vec![b'x'; SMALL_BYTES]);
         let small = budget.count(client(1), small).now_or_never().unwrap().unwrap();
         assert_eq!((taken(&budget), small.len()), (0, SMALL_BYTES));
         let huge = Bytes::from(vec![b'x'; MAX_SENT_BYTES + 1]);
         assert!(budget.count(client(1), huge).now_or_never().unwrap().is_ok(), "it could never be served");
+    }
+
+    #[test]
+    fn a_document_that_many_responses_share_counts_once_for_all_and_for_each_client() {
+        let (budget, document) = (DocumentBudget::default(), document());
+        let count = |number| budget.count(client(number), document.clone()).now_or_never().unwrap().unwrap();
+        let mut held: Vec<_> = (0..1000_u32).map(|number| count((number % 4) as u8)).collect();
+        held.extend((0..100).map(|_| budget.count(None, document.clone()).now_or_never().unwrap().unwrap()));
+        assert_eq!(taken(&budget), LARGEST);
+        let of_clients = budget.sent.taken.lock().by_client.clone();
+        assert!(
+            of_clients.len() == 4 && of_clients.values().all(|bytes| *bytes == LARGEST),
+            "{of_clients:?}"
+        );
+        // The others hold it still.
+        let last = held.pop();
+        drop(held);
+        assert_eq!(taken(&budget), LARGEST);
+        assert!(budget.sent.taken.lock().by_client.is_empty());
+        drop(last);
+        is_empty(&budget);
     }
 
     #[tokio::test(start_paused = true)]
