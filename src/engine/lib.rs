@@ -39,6 +39,7 @@ mod layer_users;
 pub mod layout;
 pub mod lease;
 mod link;
+mod load_budget;
 mod manifest_store;
 pub mod migrate;
 pub mod oci;

@@ -14,6 +14,7 @@ use crate::deletions::Deletions;
 use crate::descriptors::DescriptorCache;
 use crate::layer_users::LayerUsers;
 use crate::lease::Leases;
+use crate::load_budget::LoadBudget;
 use crate::oci::RepositoryName;
 use crate::referrers::{Builds, KnownManifests};
 use crate::small_blobs::SmallBlobs;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) validation: Validation,
     pub(crate) locks: UploadLocks,
     pub(crate) manifests: ManifestCache,
+    pub(crate) loads: LoadBudget,
     pub(crate) small_blobs: SmallBlobs,
     pub(crate) summaries: Summaries,
     pub(crate) summary_limits: SummaryLimits,
@@ -273,6 +275,7 @@ impl RegistryBuilder {
                 writes: Writes::new(self.limits.read_only),
                 validation: self.validation,
                 locks: UploadLocks::default(),
+                loads: LoadBudget::default(),
                 manifests: ManifestCache::new(self.manifest_cache_bytes, self.limits.manifest_size_bytes),
                 small_blobs: SmallBlobs::new(self.blob_cache_bytes),
                 summaries: Summaries::new(SUMMARY_BYTES),

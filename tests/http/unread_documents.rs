@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 use super::upload_limits::from;
+use crate::support::failing_driver::{Held, Misbehaviour};
 use crate::support::{FailingDriver, Server, Setup};
 
 /// A registry with so many large manifests, `large-0` and so on, and a small one.
@@ -53,5 +55,31 @@ async fn a_manifest_that_many_clients_pull_at_a_time_takes_its_memory_once() {
         let (status, body) = get.begin().await;
         assert_eq!(status, StatusCode::OK, "after {}", unread.len());
         unread.push(body);
+    }
+}
+
+#[tokio::test]
+async fn few_large_manifests_are_read_from_a_slow_store_at_a_time() {
+    let (driver, held) = (FailingDriver::new(), Held::new());
+    let server = Arc::new(with_large(30, driver.clone()).await);
+    driver.be(Misbehaviour::HoldsData(held.clone()));
+    let get = |number: usize| {
+        let server = server.clone();
+        let address = format!("192.0.2.{number}:1");
+        tokio::spawn(async move {
+            let get = server.call("GET", format!("/v2/a/manifests/large-{number}"));
+            let (status, body) = from(&address, get).begin().await;
+            drop(body);
+            status
+        })
+    };
+    let requests: Vec<_> = (0..30).map(get).collect();
+    for _ in 0..10_000 {
+        yield_now().await;
+    }
+    assert!((4..=16).contains(&held.begun()), "{} are being read", held.begun());
+    held.permits.add_permits(100);
+    for request in requests {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::body::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sampan_driver::{
     ByteRange, Capabilities, DirEntry, DriverError, DriverPath, ErrorKind, FileInfo, FileReader, FileWriter,
     Operation, PutMode, RedirectRequest, Result, StorageDriver, WriteMode, put_one_by_one,
@@ -30,6 +30,8 @@ pub(crate) enum Misbehaviour {
     Redirects(Url),
     /// Reading the link of a tag with this prefix waits for a permit.
     HoldsTags(&'static str, Arc<Held>),
+    /// Reading the bytes of a blob or manifest waits for a permit.
+    HoldsData(Arc<Held>),
     /// A `stat` panics.
     Panics,
     /// It behaves, and counts the operations for which the function is true.
@@ -60,6 +62,11 @@ impl Held {
     /// The number of reads that have begun.
     pub(crate) fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    async fn hold(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.permits.acquire().await.unwrap().forget();
     }
 
     /// Waits for the first read.
@@ -156,8 +163,12 @@ impl StorageDriver for FailingDriver {
         if let Some(Misbehaviour::HoldsTags(tags, held)) = self.misbehaviour()
             && path.as_str().contains(&format!("/_manifests/tags/{tags}"))
         {
-            held.begun.fetch_add(1, Ordering::Relaxed);
-            held.permits.acquire().await.unwrap().forget();
+            held.hold().await;
+        }
+        if let Some(Misbehaviour::HoldsData(held)) = self.misbehaviour()
+            && path.as_str().contains("/blobs/")
+        {
+            held.hold().await;
         }
         self.inner.get_content(path).await
     }
@@ -182,6 +193,14 @@ impl StorageDriver for FailingDriver {
             Some(Misbehaviour::EndsAfter(len)) => (len, None),
             Some(Misbehaviour::BreaksAfter(len)) => {
                 (len, Some(Err(DriverError::new(ErrorKind::Other, "odd", Operation::Read, path))))
+            }
+            Some(Misbehaviour::HoldsData(held)) => {
+                let read = async move {
+                    held.hold().await;
+                    Ok(reader.into_stream())
+                };
+                let held = stream::once(read).try_flatten().boxed();
+                return Ok(FileReader::new(size_bytes, range, held));
             }
             _ => return Ok(reader),
         };

@@ -210,7 +210,8 @@ impl Hook for Crowd {
     const SPLITS_PUT_ALL: bool = false;
 
     async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        if operation == Operation::GetContent && matches!(Entry::parse(path), Some(Entry::Blob(_))) {
+        let is_read = matches!(operation, Operation::GetContent | Operation::Reader);
+        if is_read && matches!(Entry::parse(path), Some(Entry::Blob(_))) {
             self.most.fetch_max(self.reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             for _ in 0..100 {
                 tokio::task::yield_now().await;
