@@ -4,6 +4,7 @@
 //! archive has, always the same, with the layers as they are.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use sampan_engine::oci::{Digest, media_type};
@@ -37,6 +38,14 @@ struct Item {
     config: String,
     repo_tags: Option<Vec<String>>,
     layers: Option<Vec<String>>,
+}
+
+/// A configuration that was read, which many images may have.
+struct ImageConfig {
+    extent: Extent,
+    digest: Digest,
+    /// The digests of the uncompressed layers.
+    diff_ids: Vec<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -78,23 +87,29 @@ impl DockerImages {
         let items: Vec<Item> = serde_json::from_slice(manifest_json)
             .map_err(|error| Error::damaged(EntryName::Manifest, error.to_string()))?;
         let mut images = Self { hosts, ..Self::default() };
+        let mut configs: HashMap<Box<str>, Rc<ImageConfig>> = HashMap::new();
         let mut read = Vec::new();
         for item in &items {
-            if let Some(config) = images.find(archive, &item.config)? {
-                read.push((item, config.clone(), images.diff_ids(item, &config)?));
-            }
+            let Some(extent) = images.find(archive, &item.config)? else { continue };
+            let config = match configs.get(&extent.entry) {
+                Some(known) => known.clone(),
+                None => Rc::new(ImageConfig::read(extent)?),
+            };
+            config.check_layers(item)?;
+            configs.entry(config.extent.entry.clone()).or_insert_with(|| config.clone());
+            read.push((item, config));
         }
         // A layer of several images is a file once, and a link elsewhere, which nothing follows.
         let mut files: HashMap<&Digest, Extent> = HashMap::new();
-        for (item, _, diff_ids) in &read {
-            for (path, diff_id) in item.layers.iter().flatten().zip(diff_ids) {
+        for (item, config) in &read {
+            for (path, diff_id) in item.layers.iter().flatten().zip(&config.diff_ids) {
                 if let Some(extent) = archive.find(&name_of(path)?)? {
                     files.entry(diff_id).or_insert(extent);
                 }
             }
         }
-        for (item, config, diff_ids) in &read {
-            images.add(archive, item, config, diff_ids, &files)?;
+        for (item, config) in &read {
+            images.add(archive, item, config, &files)?;
         }
         match images.missing.len() {
             0 => Ok(images),
@@ -116,32 +131,15 @@ impl DockerImages {
         }
     }
 
-    /// The digests of the uncompressed layers of an image.
-    fn diff_ids(&self, item: &Item, config: &Extent) -> Result<Vec<Digest>> {
-        let bytes = config.whole(MAX_MANIFEST_BYTES)?;
-        let parsed: Config =
-            serde_json::from_slice(&bytes).map_err(|error| config.damaged(error.to_string()))?;
-        let diff_ids = parsed.rootfs.diff_ids.unwrap_or_default();
-        let layers = item.layers.as_ref().map_or(0, Vec::len);
-        match diff_ids.len() == layers {
-            true => Ok(diff_ids),
-            false => Err(config.damaged(format!(
-                "it has {} layers, and manifest.json names {layers} for it",
-                diff_ids.len()
-            ))),
-        }
-    }
-
     fn add(
         &mut self,
         archive: &Archive,
         item: &Item,
-        config: &Extent,
-        diff_ids: &[Digest],
+        config: &ImageConfig,
         files: &HashMap<&Digest, Extent>,
     ) -> Result<()> {
         let mut layers = Vec::new();
-        for (path, diff_id) in item.layers.iter().flatten().zip(diff_ids) {
+        for (path, diff_id) in item.layers.iter().flatten().zip(&config.diff_ids) {
             let extent = archive.find(&name_of(path)?)?.or_else(|| files.get(diff_id).cloned());
             let Some(extent) = extent else {
                 self.miss(path);
@@ -160,18 +158,17 @@ impl DockerImages {
             });
             self.extents.entry(layer.digest).or_insert(extent);
         }
-        let digest = Digest::sha256_of(&config.whole(MAX_MANIFEST_BYTES)?);
         let manifest = MadeManifest {
             schema_version: 2,
             media_type: media_type::OCI_MANIFEST,
             config: MadeDescriptor {
                 media_type: media_type::OCI_IMAGE_CONFIG,
-                digest: digest.clone(),
-                size: config.size_bytes,
+                digest: config.digest.clone(),
+                size: config.extent.size_bytes,
             },
             layers,
         };
-        self.extents.entry(digest).or_insert_with(|| config.clone());
+        self.extents.entry(config.digest.clone()).or_insert_with(|| config.extent.clone());
         #[expect(clippy::expect_used, reason = "texts, numbers and lists of them always serialize")]
         let manifest = serde_json::to_vec(&manifest).expect("invariant: the manifest has no maps");
         let manifest = Bytes::from(manifest);
@@ -184,6 +181,32 @@ impl DockerImages {
         let names = if names.is_empty() { vec![Naming::Nothing] } else { names };
         self.listed.extend(names.into_iter().map(|naming| Listed { digest: digest.clone(), naming }));
         Ok(())
+    }
+}
+
+impl ImageConfig {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is none; when the archive cannot be read.
+    fn read(extent: Extent) -> Result<Self> {
+        let bytes = extent.whole(MAX_MANIFEST_BYTES)?;
+        let parsed: Config =
+            serde_json::from_slice(&bytes).map_err(|error| extent.damaged(error.to_string()))?;
+        let diff_ids = parsed.rootfs.diff_ids.unwrap_or_default();
+        Ok(Self { digest: Digest::sha256_of(&bytes), extent, diff_ids })
+    }
+
+    /// Checks that an image has as many layers as its configuration.
+    fn check_layers(&self, item: &Item) -> Result<()> {
+        let (layers, expected) = (item.layers.as_ref().map_or(0, Vec::len), self.diff_ids.len());
+        match layers == expected {
+            true => Ok(()),
+            false => Err(self
+                .extent
+                .damaged(format!("it has {expected} layers, and manifest.json names {layers} for it"))),
+        }
     }
 }
 

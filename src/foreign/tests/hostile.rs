@@ -314,3 +314,21 @@ async fn absent_configurations_are_counted_in_time_by_their_number() {
     }
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
+
+/// A parse for each image would take minutes.
+#[tokio::test]
+async fn a_configuration_of_many_images_is_read_once() {
+    const COUNT: usize = 300;
+    let begun = Instant::now();
+    let config = format!(r#"{{"rootfs":{{}},"history":[{}0]}}"#, "0,".repeat(4 << 20));
+    let name = format!("{}.json", Digest::sha256_of(config.as_bytes()).hex());
+    let items: Vec<String> =
+        (0..COUNT).map(|item| format!(r#"{{"Config":"{name}","RepoTags":["app:{item}"]}}"#)).collect();
+    let mut files = Files::default();
+    files.add(name, config);
+    files.add("manifest.json", format!("[{}]", items.join(",")));
+    let reader = foreign_tar(files.tar()).await.unwrap();
+    let images: Vec<_> = reader.plan().images().collect();
+    assert_eq!((images.len(), images[0].1.tags.len()), (1, COUNT));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
