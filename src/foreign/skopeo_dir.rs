@@ -27,18 +27,21 @@ impl<'a> SkopeoDir<'a> {
         vec![Listed { digest: self.root.clone(), naming: Naming::Nothing }]
     }
 
-    /// Content by its digest; sha256 only, as skopeo names files.
+    /// Content by its digest. The name of a file has the digits of the digest, and perhaps an algorithm other than sha256 before
+    /// them.
     ///
     /// # Errors
     ///
     /// When a file is a link, or cannot be opened.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<Extent>> {
-        if !digest.is_canonical() {
-            return Ok(None);
-        }
-        let names = match *digest == self.root {
-            true => vec![EntryName::Manifest.to_string()],
-            false => vec![digest.hex().to_owned(), format!("{}.manifest.json", digest.hex())],
+        let (algorithm, hex) = (digest.algorithm(), digest.hex());
+        let names = match (*digest == self.root, digest.is_canonical()) {
+            (true, _) => vec![EntryName::Manifest.to_string()],
+            (false, true) => vec![hex.to_owned(), format!("{hex}.manifest.json")],
+            (false, false) => [format!("{algorithm}-{hex}"), hex.to_owned()]
+                .into_iter()
+                .flat_map(|name| [format!("{name}.manifest.json"), name])
+                .collect(),
         };
         for name in names {
             if let Some(extent) = Extent::in_directory(self.path.join(&name), &name)? {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use sampan_engine::oci::{Digest, Manifest};
+use sampan_engine::oci::{Algorithm, Digest, Manifest, media_type};
 use sampan_foreign::{Error, ForeignOptions, Input, Notice};
 use serde_json::{Value, json};
 use tar::EntryType;
@@ -178,4 +178,31 @@ async fn a_directory_of_skopeo_is_read() {
     let reader = foreign(input(), rules(&[&rule])).await.unwrap();
     assert_eq!(names(&reader), [format!("team/app:1 {index}")]);
     assert_eq!(check_contents(&reader).await, 7);
+}
+
+#[tokio::test]
+async fn a_directory_of_skopeo_may_name_content_by_sha512() {
+    for prefix in ["", "sha512-"] {
+        let mut files = Files::default();
+        let mut add = |content: &[u8], kind: &str, ending: &str| {
+            let digest = Digest::of(Algorithm::Sha512, content);
+            files.add(format!("{prefix}{}{ending}", digest.hex()), content);
+            json!({ "mediaType": kind, "digest": digest, "size": content.len() })
+        };
+        let image = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::OCI_MANIFEST,
+            "config": add(b"{}", media_type::OCI_IMAGE_CONFIG, ""),
+            "layers": [add(b"layer", support::LAYER, "")],
+        });
+        let child = add(image.to_string().as_bytes(), media_type::OCI_MANIFEST, ".manifest.json");
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [child] })
+            .to_string();
+        files.add("manifest.json", index.clone());
+        let directory = files.directory();
+        let rule = format!("@{}=team/app:1", Digest::sha256_of(index.as_bytes()));
+        let input = Input::Paths(vec![directory.path().to_owned()]);
+        let reader = foreign(input, rules(&[&rule])).await.unwrap();
+        assert_eq!(reader.plan().contents.len(), 4, "{prefix}");
+    }
 }
