@@ -165,8 +165,8 @@ impl Writer {
         let index = self.offset / len;
         let (path, within) = (self.options.part(index), self.offset % len);
         let partial = partial_name(&path);
-        if !partial.exists() && within > 0 {
-            // A resumed export goes on in a part that was finished, and is damaged.
+        if within > 0 && path.exists() {
+            // A resumed export goes on in a part that was finished: that is what was checked, and not a partial file beside it.
             fs::rename(&path, &partial).map_err(Error::file(&path))?;
         }
         let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&partial);

@@ -71,15 +71,24 @@ pub fn group_parts(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
 }
 
 /// The parts beside `path`, by number.
-pub(crate) fn find(path: &Path) -> BTreeMap<u64, PathBuf> {
+///
+/// # Errors
+///
+/// `NotABundle` when two files have the same number, with more digits or fewer: they are of two bundles.
+pub(crate) fn find(path: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok());
-    let parts = entries.filter_map(|entry| {
-        let (of, number) = parse_part_name(Path::new(&entry.file_name()))?;
+    let mut parts = BTreeMap::new();
+    for entry in entries {
+        let Some((of, number)) = parse_part_name(Path::new(&entry.file_name())) else { continue };
         let is_part = Some(of.as_os_str()) == path.file_name() && numbered(&entry.path()).is_some();
-        is_part.then(|| (number, entry.path()))
-    });
-    parts.collect()
+        if is_part && parts.insert(number, entry.path()).is_some() {
+            return Err(Error::NotABundle(
+                "a part is there twice, as .001 and .0001 are: move the parts of another bundle away",
+            ));
+        }
+    }
+    Ok(parts)
 }
 
 /// The path of the bundle whose parts these files are, and the parts by number.

@@ -49,8 +49,8 @@ impl PartFiles {
                 let file = PartFile::open(path)?;
                 return Ok(Self { files: BTreeMap::from([(0, file)]), part_bytes: None, path: path.clone() });
             }
-            ([path], [None]) => (path.clone(), find(path)),
-            ([_], [Some((path, _))]) => (path.clone(), find(path)),
+            ([path], [None]) => (path.clone(), find(path)?),
+            ([_], [Some((path, _))]) => (path.clone(), find(path)?),
             _ => of_one_bundle(paths, &numbered)?,
         };
         let opened = parts.into_iter().map(|(number, path)| Ok((number - 1, PartFile::open(&path)?)));
@@ -279,6 +279,20 @@ mod tests {
         assert_eq!(range(110..120), Some(10..20));
         assert_eq!(range(99..101), None);
         assert_eq!(range(140..151), None);
+    }
+
+    #[test]
+    fn parts_of_two_bundles_under_one_name_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for name in ["b.tar.001", "b.tar.002", "b.tar.0002"] {
+            std::fs::write(path(name), [1; 100]).unwrap();
+        }
+        for name in ["b.tar", "b.tar.001"] {
+            let error = PartFiles::open(&[path(name)]).unwrap_err();
+            assert!(error.to_string().contains("a part is there twice"), "{error}");
+        }
+        PartFiles::open(&[path("b.tar.001"), path("b.tar.002")]).unwrap();
     }
 
     #[test]

@@ -194,6 +194,29 @@ proptest! {
     }
 }
 
+/// As an interrupted export of one part leaves it, when the part was found again.
+#[test]
+fn a_finished_part_counts_and_not_the_beginning_of_another_one() {
+    runtime().block_on(async {
+        let (contents, bundle) = small();
+        let (whole, directory) = (bytes(&bundle, &contents).await, tempfile::tempdir().unwrap());
+        let (len, path) = (whole.len() as u64, directory.path().join("b.tar"));
+        // The last part has more than the end marker.
+        let split = (3_000..).find(|split| len % split > 1_100).unwrap();
+        write(&bundle, &contents, &path, Some(split), 0..len).await;
+        let count = len.div_ceil(split);
+        let stale = format!("b.tar.{count:03}.partial");
+        std::fs::write(directory.path().join(stale), "stale").unwrap();
+        let found = find_resumption(&path, Some(split)).await.unwrap().unwrap();
+        assert!(found.offset > (count - 1) * split, "the last part is kept in part");
+        write(&bundle, &contents, &path, Some(split), found.offset..len).await;
+        let reader = Reader::open(&[path]).await.unwrap();
+        let joined: Vec<u8> =
+            reader.files().unwrap().paths().flat_map(|path| std::fs::read(path).unwrap()).collect();
+        assert!(joined == whole);
+    });
+}
+
 #[test]
 fn a_pipe_gives_nothing_twice() {
     runtime().block_on(async {
