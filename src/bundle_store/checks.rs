@@ -4,13 +4,16 @@
 //! own. All requests for the content follow that check: each part of an answer is sent after the check has read it, and the
 //! last one after the digest has matched. So a medium is read once, however many clients begin together; a client that gets a
 //! whole answer got verified content, also for a range of it; and a mismatch breaks the connection. Later requests for the
-//! content are not hashed again. A check that waits for its turn is left out once nothing follows it: clients that go away
-//! do not keep others waiting.
+//! content are not hashed again. A check stops once nothing follows it, so that clients that go away do not keep the medium
+//! busy, and goes on where it was with the next request.
+//!
+//! The check of a content that the plan names by another algorithm than the engine also hashes it by that of the engine.
 //!
 //! Hashing what is sent instead would need a copy in this process for each client, could not vouch for a range, and would
 //! exclude `sendfile(2)`.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,19 +36,32 @@ struct State {
     /// Whether everything was verified at the start.
     is_all_verified: bool,
     known: HashMap<Place, Known>,
+    /// The canonical digests of verified contents that plans name by another algorithm.
+    names: HashMap<Place, Digest>,
     waiting: VecDeque<Job>,
     workers: usize,
 }
 
 enum Known {
     Running(watch::Receiver<Progress>),
+    /// A check that nothing follows any more, as far as it came.
+    Stopped(Hashing),
     Verified,
     Damaged(Arc<Fault>),
 }
 
 struct Job {
     place: Place,
+    hashing: Hashing,
     progress: watch::Sender<Progress>,
+}
+
+/// What was hashed of a content from its first byte on.
+struct Hashing {
+    planned: ContentHash,
+    /// By the algorithm of the engine, where the plan has another one.
+    canonical: Option<ContentHash>,
+    bytes: u64,
 }
 
 /// How far a check is.
@@ -91,21 +107,72 @@ impl Checks {
     ) -> Result<Option<watch::Receiver<Progress>>, Unreadable> {
         let mut state = self.state.lock();
         match state.known.get(&place) {
-            _ if state.is_all_verified => return Ok(None),
-            Some(Known::Verified) => return Ok(None),
-            Some(Known::Damaged(fault)) => return Err(Unreadable::Damaged(fault.clone())),
-            Some(Known::Running(progress)) => return Ok(Some(progress.clone())),
-            None => {}
+            _ if state.is_all_verified => Ok(None),
+            Some(Known::Verified) => Ok(None),
+            _ => self.join(&mut state, contents, place).map(Some),
         }
-        let (sender, receiver) = watch::channel(Progress::Hashed(0));
+    }
+
+    /// The canonical digest of a content that the plan names by another algorithm. The first call for a content waits until all of
+    /// it is hashed.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or the medium fails.
+    pub(crate) async fn name(
+        self: &Arc<Self>,
+        contents: &Arc<Contents>,
+        place: Place,
+    ) -> Result<Digest, Unreadable> {
+        let mut check = {
+            let mut state = self.state.lock();
+            match state.names.get(&place) {
+                Some(name) => return Ok(name.clone()),
+                None => self.join(&mut state, contents, place)?,
+            }
+        };
+        loop {
+            match check.borrow_and_update().clone() {
+                Progress::Hashed(_) => {}
+                Progress::Verified => break,
+                Progress::Failed(unreadable) => return Err(unreadable),
+            }
+            if check.changed().await.is_err() {
+                break;
+            }
+        }
+        let name = self.state.lock().names.get(&place).cloned();
+        name.ok_or_else(|| Unreadable::medium(contents.fault(place, "its check broke off".to_owned()).into()))
+    }
+
+    /// Follows the check of a content, which begins or goes on if it does not run.
+    fn join(
+        self: &Arc<Self>,
+        state: &mut State,
+        contents: &Arc<Contents>,
+        place: Place,
+    ) -> Result<watch::Receiver<Progress>, Unreadable> {
+        let hashing = match state.known.remove(&place) {
+            Some(Known::Running(progress)) => {
+                state.known.insert(place, Known::Running(progress.clone()));
+                return Ok(progress);
+            }
+            Some(Known::Damaged(fault)) => {
+                state.known.insert(place, Known::Damaged(fault.clone()));
+                return Err(Unreadable::Damaged(fault));
+            }
+            Some(Known::Stopped(hashing)) => hashing,
+            Some(Known::Verified) | None => Hashing::of(contents.digest(place)),
+        };
+        let (sender, receiver) = watch::channel(Progress::Hashed(hashing.bytes));
         state.known.insert(place, Known::Running(receiver.clone()));
-        state.waiting.push_back(Job { place, progress: sender });
+        state.waiting.push_back(Job { place, hashing, progress: sender });
         if state.workers < max_workers() {
             state.workers += 1;
             let (checks, contents) = (self.clone(), contents.clone());
             tokio::task::spawn_blocking(move || checks.work(&contents));
         }
-        Ok(Some(receiver))
+        Ok(receiver)
     }
 
     /// Reads a content as a whole, and hashes it unless it is verified. Blocks; the caller has bounded the length.
@@ -117,7 +184,7 @@ impl Checks {
         let content = self.unjudged(contents, place)?;
         match self.state.lock().known.get(&place) {
             Some(Known::Damaged(fault)) => Err(Unreadable::Damaged(fault.clone())),
-            Some(Known::Running(_) | Known::Verified) | None => Ok(content),
+            Some(Known::Running(_) | Known::Stopped(_) | Known::Verified) | None => Ok(content),
         }
     }
 
@@ -140,28 +207,28 @@ impl Checks {
             return Err(Unreadable::medium(ends_early(contents, place)));
         }
         if !is_judged {
-            let mut hash = ContentHash::new(contents.digest(place).algorithm());
-            hash.update(&content);
+            let mut hashing = Hashing::of(contents.digest(place));
+            hashing.update(&content);
             // The fault is logged, and noted for other callers.
-            let _ = self.conclude(contents, place, hash);
+            let _ = self.conclude(contents, place, hashing);
         }
         Ok(content.into())
     }
 
-    /// The canonical digest of a content that the plan names by another algorithm. Reads all of it, and hashes it by both. Blocks.
+    /// As [`name`](Self::name), but blocks, and hashes the content itself.
     ///
     /// # Errors
     ///
     /// When it is damaged, or the medium fails.
-    pub(crate) fn canonical(&self, contents: &Contents, place: Place) -> Result<Digest, Unreadable> {
-        let mut planned = ContentHash::new(contents.digest(place).algorithm());
-        let mut canonical = ContentHash::new(Algorithm::Sha256);
-        each_chunk(contents, place, |chunk, _| {
-            planned.update(chunk);
-            canonical.update(chunk);
-        })?;
-        self.conclude(contents, place, planned)?;
-        Ok(canonical.finish())
+    pub(crate) fn name_now(&self, contents: &Contents, place: Place) -> Result<Digest, Unreadable> {
+        if let Some(name) = self.state.lock().names.get(&place) {
+            return Ok(name.clone());
+        }
+        let mut hashing = Hashing::of(contents.digest(place));
+        let _ = hashing.read_on(contents, place, |_| ControlFlow::Continue(()))?;
+        self.conclude(contents, place, hashing)?;
+        let name = self.state.lock().names.get(&place).cloned();
+        Ok(name.unwrap_or_else(|| contents.digest(place).clone()))
     }
 
     /// Works on the checks that wait until there is none.
@@ -173,9 +240,24 @@ impl Checks {
                 state.workers -= usize::from(job.is_none());
                 job
             };
-            let Some(Job { place, progress }) = job else { return };
-            let outcome = match self.hash(contents, place, &progress) {
-                Ok(()) => Progress::Verified,
+            let Some(Job { place, mut hashing, progress }) = job else { return };
+            let read = hashing.read_on(contents, place, |bytes| {
+                progress.send_replace(Progress::Hashed(bytes));
+                match self.state.lock().is_followed(place, &progress) {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            });
+            let outcome = match read {
+                Ok(ControlFlow::Continue(())) => match self.conclude(contents, place, hashing) {
+                    Ok(()) => Progress::Verified,
+                    Err(unreadable) => Progress::Failed(unreadable),
+                },
+                Ok(ControlFlow::Break(())) => {
+                    // It stops now, unless a request has come meanwhile.
+                    self.state.lock().waiting.push_front(Job { place, hashing, progress });
+                    continue;
+                }
                 Err(unreadable) => {
                     if let Unreadable::Medium(error) = &unreadable {
                         tracing::error!(%error, "{} cannot be read", contents.planned(place).path());
@@ -188,32 +270,25 @@ impl Checks {
         }
     }
 
-    fn hash(
-        &self,
-        contents: &Contents,
-        place: Place,
-        progress: &watch::Sender<Progress>,
-    ) -> Result<(), Unreadable> {
-        let mut hash = ContentHash::new(contents.digest(place).algorithm());
-        each_chunk(contents, place, |chunk, read_bytes| {
-            hash.update(chunk);
-            progress.send_replace(Progress::Hashed(read_bytes));
-        })?;
-        self.conclude(contents, place, hash)
-    }
-
     /// Notes whether the bytes of a content have its digest. The first to find a fault logs it.
-    fn conclude(&self, contents: &Contents, place: Place, hash: ContentHash) -> Result<(), Unreadable> {
-        let actual = hash.finish();
+    fn conclude(&self, contents: &Contents, place: Place, hashing: Hashing) -> Result<(), Unreadable> {
+        let Hashing { planned, canonical, .. } = hashing;
+        let actual = planned.finish();
         let known = match actual == *contents.digest(place) {
             true => Known::Verified,
             false => Known::Damaged(Arc::new(contents.wrong_digest(place, &actual))),
         };
         let fault = match &known {
             Known::Damaged(fault) => Some(fault.clone()),
-            Known::Running(_) | Known::Verified => None,
+            Known::Running(_) | Known::Stopped(_) | Known::Verified => None,
         };
-        let before = self.state.lock().known.insert(place, known);
+        let before = {
+            let mut state = self.state.lock();
+            if fault.is_none() {
+                state.names.extend(canonical.map(|hash| (place, hash.finish())));
+            }
+            state.known.insert(place, known)
+        };
         let Some(fault) = fault else { return Ok(()) };
         if !matches!(before, Some(Known::Damaged(_))) {
             tracing::error!(
@@ -228,19 +303,79 @@ impl Checks {
 }
 
 impl State {
-    /// The next check that is followed. Those before it are forgotten; a later request begins them again.
+    /// The next check that is followed. Those before it stop; a later request begins them again.
     fn next_job(&mut self) -> Option<Job> {
-        while let Some(job) = self.waiting.pop_front() {
-            let is_noted = matches!(self.known.get(&job.place), Some(Known::Running(_)));
-            // The note has a receiver too.
-            if job.progress.receiver_count() > usize::from(is_noted) {
-                return Some(job);
-            }
-            if is_noted {
-                self.known.remove(&job.place);
+        while let Some(Job { place, hashing, progress }) = self.waiting.pop_front() {
+            if let Some(hashing) = self.stop(place, hashing, &progress) {
+                return Some(Job { place, hashing, progress });
             }
         }
         None
+    }
+
+    /// Stops a check unless it is followed: then it returns what was hashed.
+    fn stop(
+        &mut self,
+        place: Place,
+        hashing: Hashing,
+        progress: &watch::Sender<Progress>,
+    ) -> Option<Hashing> {
+        if self.is_followed(place, progress) {
+            return Some(hashing);
+        }
+        if let Some(known @ Known::Running(_)) = self.known.get_mut(&place) {
+            *known = Known::Stopped(hashing);
+        }
+        None
+    }
+
+    /// Whether a request follows a check.
+    fn is_followed(&self, place: Place, progress: &watch::Sender<Progress>) -> bool {
+        // The note has a receiver too.
+        let is_noted = matches!(self.known.get(&place), Some(Known::Running(_)));
+        progress.receiver_count() > usize::from(is_noted)
+    }
+}
+
+impl Hashing {
+    /// The hash of no byte of a content with this digest.
+    fn of(digest: &Digest) -> Self {
+        let canonical = (!digest.is_canonical()).then(|| ContentHash::new(Algorithm::Sha256));
+        Self { planned: ContentHash::new(digest.algorithm()), canonical, bytes: 0 }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        self.planned.update(chunk);
+        self.canonical.iter_mut().for_each(|hash| hash.update(chunk));
+        self.bytes += chunk.len() as u64;
+    }
+
+    /// Reads a content on to its end, or until `go_on`, which gets the number of bytes so far, breaks. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the medium fails.
+    fn read_on(
+        &mut self,
+        contents: &Contents,
+        place: Place,
+        mut go_on: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Unreadable> {
+        let range = contents.range(place);
+        let mut buffer = vec![0; CHUNK];
+        while range.start + self.bytes < range.end {
+            let offset = range.start + self.bytes;
+            let len = buffer.len().min(usize::try_from(range.end - offset).unwrap_or(usize::MAX));
+            let read = contents.files(place).read_at(offset, &mut buffer[..len]);
+            match read.map_err(Unreadable::medium)? {
+                0 => return Err(Unreadable::medium(ends_early(contents, place))),
+                read => self.update(&buffer[..read]),
+            }
+            if go_on(self.bytes).is_break() && range.start + self.bytes < range.end {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -248,25 +383,6 @@ impl Unreadable {
     pub(crate) fn medium(error: sampan_bundle::Error) -> Self {
         Self::Medium(Arc::new(error))
     }
-}
-
-/// Reads a content from its beginning to its end. `take` gets each chunk, and the number of bytes up to its end. Blocks.
-fn each_chunk(contents: &Contents, place: Place, mut take: impl FnMut(&[u8], u64)) -> Result<(), Unreadable> {
-    let range = contents.range(place);
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = range.start;
-    while offset < range.end {
-        let len = buffer.len().min(usize::try_from(range.end - offset).unwrap_or(usize::MAX));
-        let read = contents.files(place).read_at(offset, &mut buffer[..len]);
-        match read.map_err(Unreadable::medium)? {
-            0 => return Err(Unreadable::medium(ends_early(contents, place))),
-            read => {
-                offset += read as u64;
-                take(&buffer[..read], offset - range.start);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The file was cut after it was opened.

@@ -285,10 +285,8 @@ impl Inner {
         let digest = match self.alias_of(place) {
             Some(known) => known,
             None => {
-                let inner = self.clone();
-                let hash = move || inner.checks.canonical(&inner.contents, place);
-                let hashed = self.threads.run(operation, path, hash).await?;
-                let digest = hashed.map_err(|failed| unreadable(operation, path, failed))?;
+                let named = self.checks.name(&self.contents, place).await;
+                let digest = named.map_err(|failed| unreadable(operation, path, failed))?;
                 self.keep_alias(place, digest)
             }
         };

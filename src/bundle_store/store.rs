@@ -241,7 +241,7 @@ impl Inner {
         let unnamed = layers.iter().filter(|place| !self.contents.digest(**place).is_canonical());
         let named = unnamed.filter_map(|place| {
             let known = self.alias_of(*place).map(Ok);
-            let hashed = known.unwrap_or_else(|| self.checks.canonical(&self.contents, *place));
+            let hashed = known.unwrap_or_else(|| self.checks.name_now(&self.contents, *place));
             match hashed {
                 Ok(digest) => Some((*place, self.keep_alias(*place, digest))),
                 Err(error) => {
