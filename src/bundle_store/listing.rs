@@ -9,7 +9,7 @@ use sampan_driver::{DirEntry, DriverPath, FileInfo, Operation, Result, list_sort
 use sampan_engine::layout::{self, Entry};
 
 use crate::files::File;
-use crate::manifests::Manifests;
+use crate::manifests::{Listed, Manifests};
 use crate::repository::Repository;
 use crate::store::{BundleStore, Inner};
 
@@ -17,8 +17,8 @@ use crate::store::{BundleStore, Inner};
 enum View {
     /// Data, and of each repository what plans alone say: enough for names of repositories and tags.
     Plans,
-    /// Everything in one repository.
-    Repository(usize, Arc<Manifests>),
+    /// The files in one repository.
+    Repository(usize, Arc<Manifests>, Listed),
 }
 
 impl BundleStore {
@@ -77,23 +77,29 @@ impl Inner {
         if *path == layout::tags(&name) {
             return Ok(Some(View::Plans));
         }
-        let manifests = self.sorted_manifests(repository, Operation::List, path).await?;
-        Ok(Some(View::Repository(repository, manifests)))
+        let layers = layout::layers(&name);
+        let is_of_layers = *path == layers || path.below(&layers).is_some();
+        let listed = if is_of_layers { Listed::All } else { Listed::WithoutLayers };
+        let manifests = self.sorted_manifests(repository, listed, Operation::List, path).await?;
+        Ok(Some(View::Repository(repository, manifests, listed)))
     }
 
     /// The manifests of a repository, after its files were sorted on a thread that may take its time.
     async fn sorted_manifests(
         self: &Arc<Self>,
         repository: usize,
+        listed: Listed,
         operation: Operation,
         path: &DriverPath,
     ) -> Result<Arc<Manifests>> {
         let manifests = self.manifests(repository, operation, path).await?;
-        if manifests.files.get().is_none() {
+        if !manifests.is_sorted(listed) {
             let (inner, sorted) = (self.clone(), manifests.clone());
             let sort = move || {
-                sorted.layer_names.get_or_init(|| inner.layer_names(&sorted.layers));
-                sorted.files(&inner.repositories[repository], &inner.contents);
+                if listed == Listed::All {
+                    sorted.layer_names.get_or_init(|| inner.layer_names(&sorted.layers));
+                }
+                sorted.files(&inner.repositories[repository], &inner.contents, listed);
             };
             self.threads.run(operation, path, sort).await?;
         }
@@ -102,9 +108,9 @@ impl Inner {
 
     fn first_in_view(&self, view: &View, key: &str) -> Option<String> {
         match view {
-            View::Repository(index, manifests) => {
+            View::Repository(index, manifests, listed) => {
                 let repository = &self.repositories[*index];
-                let files = manifests.files(repository, &self.contents);
+                let files = manifests.files(repository, &self.contents, *listed);
                 self.first_file(repository, files, manifests, key).map(|(path, _)| path.to_string())
             }
             View::Plans => {
@@ -134,8 +140,8 @@ impl Inner {
                 break;
             }
             let place = DriverPath::root();
-            let manifests = self.sorted_manifests(index, Operation::Walk, &place).await?;
-            let files = manifests.files(repository, &self.contents);
+            let manifests = self.sorted_manifests(index, Listed::All, Operation::Walk, &place).await?;
+            let files = manifests.files(repository, &self.contents, Listed::All);
             if let Some((path, entry)) = self.first_file(repository, files, &manifests, from) {
                 return self.info(Operation::Walk, &path, &entry).await.map(Some);
             }

@@ -23,8 +23,17 @@ pub(crate) struct Manifests {
     pub(crate) canonical: BTreeMap<Digest, usize>,
     /// The canonical digests of the blobs that plans name by another algorithm, for listings.
     pub(crate) layer_names: OnceLock<BTreeMap<Place, Digest>>,
-    /// All files in the order of their paths, for listings.
-    pub(crate) files: OnceLock<Vec<File>>,
+    /// The files in the order of their paths, for listings.
+    all_files: OnceLock<Vec<File>>,
+    files_without_layers: OnceLock<Vec<File>>,
+}
+
+/// The files that a listing needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Listed {
+    All,
+    /// Without the links of blobs: those of blobs that plans name by another algorithm than the engine need their hashes.
+    WithoutLayers,
 }
 
 /// A manifest.
@@ -122,9 +131,21 @@ impl Manifests {
         planned.or_else(|| self.canonical.get(digest).map(|index| &self.list[*index]))
     }
 
-    /// All files of the repository in the order of their paths, each once.
-    pub(crate) fn files(&self, repository: &Repository, contents: &Contents) -> &[File] {
-        self.files.get_or_init(|| {
+    /// Whether the files are sorted already.
+    pub(crate) fn is_sorted(&self, listed: Listed) -> bool {
+        self.sorted(listed).get().is_some()
+    }
+
+    fn sorted(&self, listed: Listed) -> &OnceLock<Vec<File>> {
+        match listed {
+            Listed::All => &self.all_files,
+            Listed::WithoutLayers => &self.files_without_layers,
+        }
+    }
+
+    /// The files of the repository in the order of their paths, each once.
+    pub(crate) fn files(&self, repository: &Repository, contents: &Contents, listed: Listed) -> &[File] {
+        self.sorted(listed).get_or_init(|| {
             let tags = repository.tags.iter().flat_map(|(tag, place)| {
                 let digest = (!contents.digest(*place).is_canonical()).then(|| File::TagDigest(tag.clone()));
                 [File::TagCurrent(tag.clone()), File::TagIndex(tag.clone())].into_iter().chain(digest)
@@ -137,6 +158,7 @@ impl Manifests {
             let named = self.layer_names.get().into_iter().flat_map(BTreeMap::keys);
             let named = named.map(|place| File::CanonicalLayer(*place));
             let layers = self.layers.iter().map(|place| File::Layer(*place)).chain(named);
+            let layers = layers.filter(|_| listed == Listed::All);
             let mut files: Vec<File> =
                 tags.chain(manifests).chain(layers).chain([File::ReferrersComplete]).collect();
             let path = |file: &File| file.path(repository, contents, Some(self));

@@ -204,6 +204,27 @@ fn a_served_bundle_has_the_files_of_a_store_that_imported_it() {
     });
 }
 
+/// A listing of referrers is a request of clients, and layers may be long.
+#[test]
+fn only_a_listing_of_layers_hashes_those_by_sha512() {
+    runtime().block_on(async {
+        let (near, files, name) = (Store::new(), Files::new(), "a".parse().unwrap());
+        let layer = vec![9; 100_000];
+        near.image("a", Algorithm::Sha512, "x", std::slice::from_ref(&layer), false, &["1"]).await;
+        files.write("b.tar", &bundle_of(&near).await);
+        let served = files.open(&["b.tar"]).await.unwrap();
+        let data = Entry::Blob(Digest::sha256_of(&layer)).path();
+        for path in [layout::referrers(&name), layout::all_revisions(&name), layout::manifests(&name)] {
+            let listed: Vec<DirEntry> = served.list(&path, None).try_collect().await.unwrap();
+            assert!(!listed.is_empty(), "{path}");
+            assert_eq!(served.stat(&data).await.unwrap_err().kind(), ErrorKind::NotFound, "{path}");
+        }
+        let listed: Vec<DirEntry> = served.list(&layout::layers(&name), None).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 2, "both algorithms: {listed:?}");
+        served.stat(&data).await.unwrap();
+    });
+}
+
 #[test]
 fn the_last_bundle_that_has_a_tag_counts() {
     runtime().block_on(async {
