@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use sampan_engine::oci::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
-use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference};
+use sampan_engine::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference, Tag};
 use serde::Deserialize;
 
 use crate::error::{ClientError, Problem};
@@ -44,6 +44,10 @@ pub struct PutManifest {
 
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The most tags of one request: servers limit the length of a URL.
+const MAX_TAGS: usize = 20;
 
 /// The kinds of manifest that this crate asks for.
 fn accepted() -> String {
@@ -156,7 +160,46 @@ impl RepositoryClient {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<PutManifest, ClientError> {
-        let call = self.write(Method::PUT, &format!("manifests/{reference}"));
+        Ok(self.push_manifest(reference, &[], media_type, bytes).await?.0)
+    }
+
+    /// Pushes a manifest under its digest and sets tags by the same requests, so that they answer with this digest whatever its
+    /// algorithm (`?tag=`, OCI distribution-spec after 1.1). Returns the tags that the registry has set: one that does not know
+    /// the parameter sets none.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_manifest`](Self::put_manifest).
+    pub async fn put_tagged_manifest(
+        &self,
+        digest: &Digest,
+        tags: &[Tag],
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Vec<Tag>, ClientError> {
+        let reference = Reference::Digest(digest.clone());
+        let mut all = Vec::new();
+        for tags in tags.chunks(MAX_TAGS) {
+            let (_, set) = self.push_manifest(&reference, tags, media_type, bytes.clone()).await?;
+            if set.is_empty() {
+                break;
+            }
+            all.extend(tags.iter().filter(|tag| set.contains(tag)).cloned());
+        }
+        Ok(all)
+    }
+
+    /// Pushes a manifest; returns the tags of the request that the registry has set.
+    async fn push_manifest(
+        &self,
+        reference: &Reference,
+        tags: &[Tag],
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(PutManifest, Vec<Tag>), ClientError> {
+        let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let call = self.write(Method::PUT, &format!("manifests/{reference}{query}"));
         let call = call.header(CONTENT_TYPE, media_type).body(bytes.clone());
         let answer = self.connection().call(&call).await?;
         if !matches!(answer.status(), 200..=204) {
@@ -176,11 +219,13 @@ impl RepositoryClient {
         if actual != expected {
             return Err(answer.at(Problem::Digest { expected, actual }));
         }
+        let set = answer.headers().get_all(OCI_TAG).iter();
+        let set = set.filter_map(|tag| tag.to_str().ok()?.parse().ok()).collect();
         let is_processed = answer.headers().contains_key(OCI_SUBJECT);
         let manifest = Manifest::parse(&bytes, Some(media_type)).ok();
         let subject = manifest.as_ref().and_then(|manifest| manifest.subject.clone());
         let (Some(manifest), Some(subject)) = (manifest, subject.filter(|_| !is_processed)) else {
-            return Ok(PutManifest { digest: actual, updated_fallback_tag: false });
+            return Ok((PutManifest { digest: actual, updated_fallback_tag: false }, set));
         };
         let referrer = Descriptor {
             media_type: media_type.to_owned(),
@@ -192,7 +237,7 @@ impl RepositoryClient {
             platform: None,
         };
         self.add_to_fallback_tag(&subject.digest, &referrer).await?;
-        Ok(PutManifest { digest: actual, updated_fallback_tag: true })
+        Ok((PutManifest { digest: actual, updated_fallback_tag: true }, set))
     }
 
     /// Deletes a tag, or a manifest with all its tags; `false` if it does not exist (OCI distribution-spec, "Deleting

@@ -1,9 +1,11 @@
 //! `RegistryTarget`: a registry that is written through its API.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
-use sampan_bundle::ContentStream;
+use futures::{StreamExt, TryStreamExt};
+use sampan_bundle::{ContentHash, ContentStream};
 use sampan_client::{BytesSource, ClientError, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Digest, ManifestKind, MediaType, Reference, RepositoryName, Tag};
 
@@ -34,6 +36,39 @@ impl RegistryTarget {
 
     fn at(&self, repository: &RepositoryName) -> RepositoryClient {
         self.registry.repository(repository.clone())
+    }
+
+    async fn send_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size_bytes: u64,
+        mut content: ContentStream,
+    ) -> Result<()> {
+        let _memory = self.memory.of_blob(size_bytes).await;
+        let repository = self.at(repository);
+        if size_bytes <= WHOLE_BYTES {
+            let mut whole = BytesMut::with_capacity(size_bytes as usize);
+            while let Some(bytes) = content.try_next().await.map_err(Error::content)? {
+                whole.extend_from_slice(&bytes);
+            }
+            let source = BytesSource(whole.freeze());
+            repository.push_blob(digest, size_bytes, &source, None).await?;
+            return Ok(());
+        }
+        // The stream cannot be read again, so each chunk waits until it is acknowledged.
+        let Some(mut upload) = repository.upload_in_chunks(None).await? else { return Ok(()) };
+        while let Some(bytes) = content.try_next().await.transpose() {
+            let written = match bytes {
+                Ok(bytes) => upload.write(bytes).await.map_err(Error::from),
+                Err(error) => Err(Error::content(error)),
+            };
+            if let Err(error) = written {
+                upload.cancel().await;
+                return Err(error);
+            }
+        }
+        Ok(upload.finish(digest).await?)
     }
 }
 
@@ -96,32 +131,25 @@ impl Target for RegistryTarget {
         repository: &RepositoryName,
         digest: &Digest,
         size_bytes: u64,
-        mut content: ContentStream,
+        content: ContentStream,
     ) -> Result<()> {
-        let _memory = self.memory.of_blob(size_bytes).await;
-        let repository = self.at(repository);
-        if size_bytes <= WHOLE_BYTES {
-            let mut whole = BytesMut::with_capacity(size_bytes as usize);
-            while let Some(bytes) = content.try_next().await.map_err(Error::content)? {
-                whole.extend_from_slice(&bytes);
-            }
-            let source = BytesSource(whole.freeze());
-            repository.push_blob(digest, size_bytes, &source, None).await?;
-            return Ok(());
+        if digest.is_canonical() {
+            return self.send_blob(repository, digest, size_bytes, content).await;
         }
-        // The stream cannot be read again, so each chunk waits until it is acknowledged.
-        let Some(mut upload) = repository.upload_in_chunks(None).await? else { return Ok(()) };
-        while let Some(bytes) = content.try_next().await.transpose() {
-            let written = match bytes {
-                Ok(bytes) => upload.write(bytes).await.map_err(Error::from),
-                Err(error) => Err(Error::content(error)),
-            };
-            if let Err(error) = written {
-                upload.cancel().await;
-                return Err(error);
+        // A registry that does not know the algorithm says the same of right content as of wrong one.
+        let hash = Arc::new(Mutex::new(ContentHash::new(digest.algorithm())));
+        let hashed = hash.clone();
+        let add = move |bytes: &Bytes| hashed.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        let content = content.inspect_ok(add).boxed();
+        let sent = self.send_blob(repository, digest, size_bytes, content).await;
+        let Err(Error::Registry(error)) = sent else { return sent };
+        let actual = Arc::into_inner(hash).and_then(|hash| hash.into_inner().ok()).map(ContentHash::finish);
+        match error.status() {
+            Some(400) if actual.as_ref() == Some(digest) => {
+                Err(takes_no(format!("{repository}@{digest}"), "blob", digest, &error))
             }
+            _ => Err(error.into()),
         }
-        Ok(upload.finish(digest).await?)
     }
 
     /// A registry takes back by itself what breaks off.
@@ -141,14 +169,21 @@ impl Target for RegistryTarget {
         let client = self.at(repository);
         let explain =
             |error, reference: &Reference| explain(error, repository, reference, !left_out.is_empty());
-        // A registry stores a push by tag under its own algorithm.
-        let is_by_digest = match tags.is_empty() {
-            true => merged.is_empty() || !self.has_manifest(repository, digest).await?,
-            false => !digest.is_canonical(),
-        };
-        let by_digest = is_by_digest.then(|| Reference::Digest(digest.clone()));
-        let mut is_changed = false;
-        for reference in by_digest.into_iter().chain(tags.into_iter().map(Reference::Tag)) {
+        let by_digest = Reference::Digest(digest.clone());
+        let (mut references, mut is_changed): (Vec<Reference>, bool) = (Vec::new(), false);
+        if tags.is_empty() {
+            let is_needed = merged.is_empty() || !self.has_manifest(repository, digest).await?;
+            references.extend(is_needed.then_some(by_digest));
+        } else if digest.is_canonical() {
+            references.extend(tags.into_iter().map(Reference::Tag));
+        } else {
+            // A push by a tag alone stores the manifest under the registry's own algorithm, and the tag answers with that.
+            let put = client.put_tagged_manifest(digest, &tags, media_type.as_str(), Bytes::clone(&bytes));
+            let set = put.await.map_err(|error| explain(error, &by_digest))?;
+            is_changed = true;
+            references.extend(tags.into_iter().filter(|tag| !set.contains(tag)).map(Reference::Tag));
+        }
+        for reference in references {
             let put = client.put_manifest(&reference, media_type.as_str(), Bytes::clone(&bytes)).await;
             put.map_err(|error| explain(error, &reference))?;
             is_changed = true;
@@ -186,7 +221,7 @@ impl Target for RegistryTarget {
     }
 }
 
-/// Registries other than Sampan may refuse an index whose images are not all there.
+/// Registries other than Sampan may refuse an index whose images are not all there, and a manifest by another digest than sha256.
 fn explain(
     error: ClientError,
     repository: &RepositoryName,
@@ -204,5 +239,24 @@ fn explain(
             ),
         };
     }
+    if let Reference::Digest(digest) = reference
+        && !digest.is_canonical()
+        && error.status() == Some(400)
+        && matches!(error.code(), "" | "DIGEST_INVALID" | "UNSUPPORTED")
+    {
+        return takes_no(shown(repository, reference), "manifest", digest, &error);
+    }
     error.into()
+}
+
+/// The error of content that a registry refuses because of the algorithm of its digest.
+fn takes_no(image: String, what: &str, digest: &Digest, error: &ClientError) -> Error {
+    let (algorithm, reason) = (digest.algorithm(), error.problem());
+    Error::Image {
+        image,
+        problem: format!(
+            "the registry takes no {what} by a {algorithm} digest ({reason}): it may know sha256 only, as Distribution does for \
+             manifests"
+        ),
+    }
 }

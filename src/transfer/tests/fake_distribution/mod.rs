@@ -26,6 +26,7 @@ struct State {
     /// By repository and tag.
     tags: BTreeMap<(String, String), String>,
     refuses_fallback_tags: bool,
+    knows_sha256_only: bool,
     manifest_writes: usize,
     /// By the numbers of uploads: what they have.
     uploads: HashMap<usize, Vec<u8>>,
@@ -57,6 +58,16 @@ impl FakeDistribution {
     /// Whether writes of fallback tags are refused.
     pub(crate) fn refuse_fallback_tags(&self, refuses: bool) {
         self.state.lock().unwrap().refuses_fallback_tags = refuses;
+    }
+
+    /// Refuses content by any other digest than sha256.
+    pub(crate) fn know_sha256_only(&self) {
+        self.state.lock().unwrap().knows_sha256_only = true;
+    }
+
+    /// The digest of a tag.
+    pub(crate) fn tag(&self, repository: &str, tag: &str) -> Option<String> {
+        self.state.lock().unwrap().tags.get(&(repository.to_owned(), tag.to_owned())).cloned()
     }
 
     /// Loses this many uploads, each with its first chunk.
@@ -163,6 +174,9 @@ impl State {
         match method {
             "PUT" => {
                 let digest = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).unwrap();
+                if self.knows_sha256_only && !digest.starts_with("sha256") {
+                    return digest_invalid();
+                }
                 let content = self.uploads.remove(&number).unwrap();
                 self.blobs.insert(digest.replace("%3A", ":"), content);
                 (201, String::new(), Vec::new())
@@ -195,6 +209,9 @@ impl State {
             if self.refuses_fallback_tags && reference.starts_with("sha256-") {
                 return (403, String::new(), Vec::new());
             }
+            if self.knows_sha256_only && reference.starts_with("sha512:") {
+                return digest_invalid();
+            }
             let digest = match reference.parse::<Digest>() {
                 Ok(digest) => digest.to_string(),
                 Err(_) => Digest::of(Algorithm::Sha256, &body).to_string(),
@@ -214,4 +231,10 @@ impl State {
         let headers = format!("Docker-Content-Digest: {digest}\r\nContent-Type: {}\r\n", media_type.as_str());
         (200, headers, bytes.clone())
     }
+}
+
+/// As Distribution refuses a digest.
+fn digest_invalid() -> (u16, String, Vec<u8>) {
+    let errors = serde_json::json!({ "errors": [{ "code": "DIGEST_INVALID", "message": "provided digest did not match" }] });
+    (400, "Content-Type: application/json\r\n".to_owned(), errors.to_string().into_bytes())
 }

@@ -114,6 +114,26 @@ impl Store {
         self.manifest(repository, algorithm, &manifest, tags).await
     }
 
+    /// Pushes an artifact with one layer, which the repository has.
+    pub(crate) async fn artifact(
+        &self,
+        repository: &str,
+        algorithm: Algorithm,
+        layer: &Digest,
+        len: usize,
+        tags: &[&str],
+    ) -> Image {
+        let empty = self.blob(repository, Algorithm::Sha256, b"{}").await;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::OCI_MANIFEST,
+            "artifactType": "application/vnd.example.file",
+            "config": descriptor("application/vnd.oci.empty.v1+json", &empty, 2),
+            "layers": [descriptor("application/octet-stream", layer, len)],
+        });
+        self.manifest(repository, algorithm, &manifest, tags).await
+    }
+
     /// Pushes an index of images, for the platforms linux/amd64, linux/arm64, ….
     pub(crate) async fn index(&self, repository: &str, children: &[Image], tags: &[&str]) -> Image {
         let children: Vec<Value> = children
