@@ -179,7 +179,10 @@ impl Error {
             ),
             Self::Registry(error) => {
                 matches!(error.status(), Some(400 | 404 | 413 | 422))
-                    || matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. })
+                    || matches!(
+                        error.problem(),
+                        Problem::Digest { .. } | Problem::Length { .. } | Problem::UploadLost
+                    )
             }
             Self::Image { .. } => true,
             _ => false,

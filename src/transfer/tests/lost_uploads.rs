@@ -10,7 +10,9 @@ use std::sync::Arc;
 use fake_distribution::FakeDistribution;
 use sampan_client::Problem;
 use sampan_engine::oci::Algorithm;
-use sampan_transfer::{Error, ImportReport, Live, Progress, RegistryTarget, Result, import, plan};
+use sampan_transfer::{
+    Error, ImportOptions, ImportReport, Live, Progress, RegistryTarget, Result, import, plan,
+};
 use support::{Store, Way, export, import_options, options, reader, runtime};
 
 /// A store with an image whose layer is sent in chunks.
@@ -49,6 +51,27 @@ fn a_registry_that_loses_every_upload_ends_the_import() {
         let error = copy(&near, &far).await.unwrap_err();
         assert!(is_lost(&error), "{error}");
         assert!(far.begun_uploads() < 10);
+    });
+}
+
+#[test]
+fn an_image_whose_uploads_are_lost_does_not_end_the_others() {
+    runtime().block_on(async {
+        let near = near().await;
+        near.image("other", Algorithm::Sha256, "y", &[vec![2; 10]], false, &["1"]).await;
+        let bundle = export(&near, &options(&["**"])).await.unwrap();
+        for way in [Way::File, Way::Pipe] {
+            let far = FakeDistribution::start();
+            far.lose_uploads(usize::MAX);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let reader = reader(&bundle, way, file.path()).await.unwrap();
+            let options_of = ImportOptions { keep_going: true, ..import_options() };
+            let target = RegistryTarget::new(far.client());
+            let report = import(&reader, &target, &options_of, &Progress::default()).await.unwrap();
+            let failed: Vec<&str> = report.failures.iter().map(|failure| failure.image.as_str()).collect();
+            assert_eq!((report.imported, failed), (1, vec!["app:1"]), "{way:?}");
+            assert!(report.failures[0].problem.contains("lost the upload"), "{report:?}");
+        }
     });
 }
 
