@@ -77,8 +77,10 @@ struct Record {
 }
 
 /// The fields of a record of a removal, beside its name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Removal {
+    /// The canonical digest of the manifest.
+    pub(crate) digest: Digest,
     /// The digest of the push, if that is not the canonical one.
     pub(crate) pushed_as: Option<Digest>,
     /// The children of an index, and theirs, that the repository had.
@@ -178,15 +180,24 @@ impl TagStore {
         Ok(content.and_then(|content| serde_json::from_slice::<Record>(&content).ok()))
     }
 
-    /// The last removal of the tag from the manifest, if one is recorded.
+    /// The last removal of the tag from the manifest, if one is recorded; the manifest may be named by the digest of its push.
     pub(crate) async fn last_removal_from(&self, tag: &Tag, digest: &Digest) -> Result<Option<Removal>> {
         let (latest, _) = self.removals(Some(tag), MAX_READ).await?;
-        let last = latest.into_times().items.into_iter().find(|removal| removal.what.1 == *digest);
-        let Some(Pointed { at, .. }) = last else { return Ok(None) };
-        let entry = Entry::RemovedTag(self.repository.name.clone(), tag.clone(), millis(at), digest.clone());
-        let Some(record) = self.read_record(&entry).await? else { return Ok(Some(Removal::default())) };
-        let descendants = record.descendants.iter().filter_map(|text| text.parse().ok()).collect();
-        Ok(Some(Removal { pushed_as: record.pushed_as.and_then(|text| text.parse().ok()), descendants }))
+        for Pointed { at, what: (_, canonical) } in latest.into_times().items {
+            if digest.is_canonical() && canonical != *digest {
+                continue;
+            }
+            let (name, tag) = (self.repository.name.clone(), tag.clone());
+            let record =
+                self.read_record(&Entry::RemovedTag(name, tag, millis(at), canonical.clone())).await?;
+            let pushed_as = record.as_ref().and_then(|record| record.pushed_as.as_ref()?.parse().ok());
+            if canonical == *digest || pushed_as.as_ref() == Some(digest) {
+                let descendants = record.iter().flat_map(|record| &record.descendants);
+                let descendants = descendants.filter_map(|text| text.parse().ok()).collect();
+                return Ok(Some(Removal { digest: canonical, pushed_as, descendants }));
+            }
+        }
+        Ok(None)
     }
 
     /// What the repository has of the index that the tag points at; `None` if it points nowhere.

@@ -10,7 +10,6 @@ use sampan_driver::StorageDriverExt;
 
 use crate::layout::Entry;
 use crate::oci::{Digest, Manifest, Reference, Tag};
-use crate::removed_tags::Removal;
 use crate::{Error, PutManifest, Result, TagStore};
 
 /// The treatment of a tag that exists and points elsewhere.
@@ -75,6 +74,8 @@ impl TagStore {
             Err(error) => return Err(error),
         }
         let removal = self.last_removal_from(tag, &digest).await?;
+        // The data of a deleted manifest are found by the canonical digest.
+        let digest = removal.as_ref().map_or(digest, |removal| removal.digest.clone());
         let bytes = match manifests.fetch(&Reference::Digest(digest.clone())).await {
             Ok(stored) => stored.bytes,
             Err(unknown @ Error::ManifestUnknown(..)) => {
@@ -87,7 +88,8 @@ impl TagStore {
             }
             Err(error) => return Err(error),
         };
-        let Removal { pushed_as, descendants } = removal.unwrap_or_default();
+        let (pushed_as, descendants) =
+            removal.map(|removal| (removal.pushed_as, removal.descendants)).unwrap_or_default();
         // By digest: `put` compares the bytes with it.
         let pushed_as = pushed_as.filter(|pushed| Digest::of(pushed.algorithm(), &bytes) == *pushed);
         let reference = Reference::Digest(pushed_as.unwrap_or(digest));
