@@ -150,12 +150,23 @@ impl Guard {
         if let Some(secret) = TokenSecret::parse(&basic.password) {
             return self.by_secret(client, &basic.user, &secret).await;
         }
-        let wrong = Rejected::Challenge(ChallengeReason::Wrong);
-        let Some(passwords) = &self.passwords else { return Err(wrong) };
-        // A user of the file is text; the rules know no other names.
-        let Ok(user) = String::from_utf8(basic.user.clone()) else { return Err(wrong) };
+        let Some(passwords) = &self.passwords else { return Err(self.refuse_password(client, &basic).await) };
+        let user = String::from_utf8(basic.user.clone());
         let id = passwords.log_in(client, basic).await?;
+        // The rules know no names that are not text.
+        let Ok(user) = user else { return Err(Rejected::Challenge(ChallengeReason::Wrong)) };
         Ok(Caller { credential: format!("password:{id}"), identity: Identity::User(user), ceiling: None })
+    }
+
+    /// Refuses a password where no user has one. It counts, since each guess is a line of the record.
+    async fn refuse_password(&self, client: Option<IpAddr>, basic: &BasicCredentials) -> Rejected {
+        if let Some(retry_after) = self.throttle.refused_for(client, &basic.user) {
+            return Rejected::Denied(Denied::TooManyAttempts { retry_after });
+        }
+        let delay = self.throttle.failed(client, &basic.user, &basic.password);
+        warn_of_failed_login(client, &basic.user, None);
+        sleep(delay).await;
+        Rejected::Challenge(ChallengeReason::Wrong)
     }
 
     /// Logs in with the secret of an access token, under the token's name or as `token`.

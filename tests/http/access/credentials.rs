@@ -191,6 +191,27 @@ async fn a_wrong_password_by_both_methods_is_one_failure() {
     assert_eq!((by_form("last").await, by_header("last").await), (401, 429));
 }
 
+/// Each failure is a line of the record, so guesses must end.
+#[tokio::test(start_paused = true)]
+async fn failed_logins_count_without_passwords_and_with_names_that_are_no_text() {
+    for (has_passwords, name) in [(false, &b"mallory"[..]), (true, b"mallory\xff")] {
+        let site = Site::with(Plan { has_passwords, ..Plan::default() }).await;
+        let log_in = async |number: u8| {
+            let login = [name, b":wrong", &[number]].concat();
+            let login = format!("Basic {}", STANDARD.encode(login));
+            [
+                site.get("/v2/", Some(&login)).await.status.as_u16(),
+                site.get("/auth/token", Some(&login)).await.status.as_u16(),
+            ]
+        };
+        for number in 0..9 {
+            assert_eq!(log_in(number).await, [401, 401], "{number}");
+        }
+        assert_eq!(log_in(9).await, [401, 429], "{has_passwords}");
+        site.get("/v2/public/a/tags/list", None).await.expect(404);
+    }
+}
+
 #[tokio::test]
 async fn without_anonymous_rules_a_token_needs_a_login() {
     let rules = "rules: [{who: users, may: pull, on: '**'}]";
