@@ -17,6 +17,7 @@ pub use sampan_serve as serve;
 
 pub use sampan_host::{atomic_write, blocking, file_watch};
 pub mod inventory;
+mod json_line;
 mod line_queue;
 pub mod maintenance;
 pub mod notify;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::audit_file::{self, AuditFile};
 use super::shown::without_secrets;
 use super::token_record::rfc3339;
+use crate::json_line::json_line;
 use crate::line_queue::LineSender;
 
 /// How long the same refusal is one line.
@@ -89,7 +90,7 @@ impl AuditEvent {
         if repeated > 0 {
             line.insert("repeatedBefore".to_owned(), repeated.into());
         }
-        Value::Object(line).to_string()
+        json_line(&Value::Object(line))
     }
 }
 

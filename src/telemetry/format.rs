@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::json_line::json_line;
 use sampan_driver::with_causes;
 
 /// Formats events as lines.
@@ -43,7 +44,7 @@ impl LineFormat {
                 line.insert("level".to_owned(), level_name(level).into());
                 line.insert("msg".to_owned(), event.message.into());
                 line.insert("time".to_owned(), time.into());
-                Ok(Value::Object(line).to_string())
+                Ok(json_line(&Value::Object(line)))
             }
             LogFormatter::Logstash => {
                 let mut line = self.object(event.fields);
@@ -51,7 +52,7 @@ impl LineFormat {
                 line.insert("@version".to_owned(), "1".into());
                 line.insert("level".to_owned(), level_name(level).into());
                 line.insert("message".to_owned(), event.message.into());
-                Ok(Value::Object(line).to_string())
+                Ok(json_line(&Value::Object(line)))
             }
         }
     }
