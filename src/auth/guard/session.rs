@@ -1,15 +1,15 @@
 //! Sessions of the web page: a login once, and then who it still is.
 
-use super::Guard;
-use super::caller::Rejected;
+use super::caller::{Caller, Rejected};
+use super::{Guard, event};
 use crate::auth::basic::BasicCredentials;
 use crate::auth::controller::{ChallengeReason, Credentials, Denied};
 use crate::auth::identity::Identity;
 use crate::auth::policy::Policy;
 
 impl Guard {
-    /// Logs a user in with a password or the secret of an access token. Returns the user's name, and what identifies the
-    /// credential as long as it is valid.
+    /// Logs a user in with a password or the secret of an access token, and records it. Returns the user's name, and what
+    /// identifies the credential as long as it is valid.
     ///
     /// # Errors
     ///
@@ -21,8 +21,15 @@ impl Guard {
         password: &str,
     ) -> Result<(String, String), Denied> {
         let basic = BasicCredentials { user: user.into(), password: password.into() };
-        let caller = self.by_password(credentials, basic).await.map_err(denied)?;
-        Ok((caller.identity.name().to_owned(), caller.credential))
+        let Caller { identity, credential, .. } =
+            self.by_password(credentials, basic).await.map_err(denied)?;
+        let login = event("login", credentials)
+            .with("user", Some(identity.name()))
+            .with("credential", credential.split(':').next())
+            .with("token", identity.token().map(|id| id.to_string()))
+            .with("requestId", credentials.request_id);
+        self.audit.note(login);
+        Ok((identity.name().to_owned(), credential))
     }
 
     /// The identity of an earlier login; `None` once its password was changed, or its token ended.

@@ -98,6 +98,27 @@ async fn a_robot_logs_in_with_its_token_until_that_is_revoked() {
     site.visit("/ui/", &of_dave).await.expect(200);
 }
 
+#[tokio::test]
+async fn a_login_is_recorded_with_its_credential() {
+    let site = site().await;
+    let secret = site.access_token("pull", "team/**", None).await;
+    site.session("alice", "alice-password").await.unwrap();
+    assert!(site.session("alice", "wrong").await.is_none());
+    let session = site.session("ci", &secret.reveal()).await.unwrap();
+    // The session that it began is no other login.
+    site.visit("/ui/", &session).await.expect(200);
+    let events = site.recorded_of(&["login", "failed login"], 3).await;
+    let shown = |event: &Value| ["event", "user", "credential"].map(|key| event[key].clone());
+    let expected = [
+        ["login".into(), "alice".into(), "password".into()],
+        ["failed login".into(), "alice".into(), Value::Null],
+        ["login".into(), "ci".into(), "token".into()],
+    ];
+    assert_eq!(events.iter().map(shown).collect::<Vec<_>>(), expected);
+    assert_eq!(events[2]["token"], secret.id().to_string());
+    assert!(events[0]["requestId"].is_string() && events[0].get("token").is_none(), "{events:?}");
+}
+
 /// The token of the form that a page sends to `action`.
 fn form_token(page: &Answer, action: &str) -> String {
     let page = String::from_utf8(page.body.to_vec()).unwrap();
