@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
-use http::header::{HOST, USER_AGENT};
+use http::header::USER_AGENT;
 use http::request::Parts;
 use sampan_cache::{CachedRepository, Client};
 use sampan_engine::oci::RepositoryName;
@@ -225,7 +225,7 @@ impl FromRequestParts<AppState> for Authenticated {
 fn listening(parts: &Parts, state: &AppState, notifier: Arc<Notifier>) -> RequestSink {
     let context = parts.extensions.get::<Arc<RequestContext>>();
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let host = header(HOST).or_else(|| parts.uri.host()).unwrap_or_default();
+    let host = cache_host::host(parts).unwrap_or_default();
     let client = context.and_then(|context| context.client());
     let request = RequestRecord {
         id: context.map(|context| context.id().to_owned()).unwrap_or_default(),

@@ -15,11 +15,11 @@ fn upstream<'a>(parts: &Parts, state: &'a AppState) -> Option<&'a Upstream> {
     state.services().caches.as_ref()?.of_host(host(parts)?)
 }
 
-/// The host, with its port, to which the client sent the request.
+/// The host, with its port, to which the client sent the request: that of the URI, which HTTP/2 has and HTTP/1.1 may have, comes
+/// before the header (RFC 9112, 3.2.2).
 pub(super) fn host(parts: &Parts) -> Option<&str> {
-    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-    // HTTP/2 has it in the URI.
-    header.or_else(|| parts.uri.authority()?.as_str().rsplit('@').next())
+    let in_uri = parts.uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+    in_uri.or_else(|| parts.headers.get(HOST)?.to_str().ok())
 }
 
 /// Whether clients may pull all that the host has without a login. Docker logs in only if `GET /v2/` asks for it.

@@ -85,6 +85,20 @@ async fn other_hosts_judge_every_login() {
     assert_eq!(statuses(&site, "registry.example", "/v2/", &[None]).await, [401]);
 }
 
+/// As RFC 9112, 3.2.2, has it; HTTP/2 has the host in the URI too.
+#[tokio::test]
+async fn the_host_of_the_uri_comes_before_the_header() {
+    let site = site(OPEN).await;
+    let foreign = basic("hub-user", "hub-password");
+    for (uri, header, status) in [
+        ("http://hub.example/v2/", "registry.example", 200),
+        ("http://hub.example:5000/v2/", "registry.example", 200),
+        ("http://registry.example/v2/", "hub.example", 401),
+    ] {
+        assert_eq!(statuses(&site, header, uri, &[Some(&*foreign)]).await, [status], "{uri}, {header}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_where_some_clients_log_in_asks_for_it() {
     let site = site(MIXED).await;
