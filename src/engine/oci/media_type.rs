@@ -67,17 +67,18 @@ pub struct MediaType(Cow<'static, str>);
 impl MediaType {
     /// The media type that `text` names; `None` when no manifest can have it.
     ///
-    /// Only `application/…` is accepted, since browsers execute documents of some other types. Of these, `application/json`
-    /// and `application/octet-stream` are rejected: they describe no manifest.
+    /// Only `application/…` is accepted, and no XML, since browsers execute documents of some other types. Of these,
+    /// `application/json` and `application/octet-stream` are rejected: they describe no manifest.
     pub fn named(text: &str) -> Option<Self> {
         let subtype = text.strip_prefix("application/")?;
         // RFC 6838, 4.2.
         let is_name = subtype.starts_with(|letter: char| letter.is_ascii_alphanumeric())
             && subtype.len() <= 127
             && subtype.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
-        (is_name && !matches!(subtype, "json" | "octet-stream")).then(|| match ManifestKind::from_media_type(
-            text,
-        ) {
+        let suffix = subtype.rsplit('+').next().unwrap_or(subtype);
+        let is_manifest =
+            is_name && !matches!(subtype, "json" | "octet-stream") && !suffix.eq_ignore_ascii_case("xml");
+        is_manifest.then(|| match ManifestKind::from_media_type(text) {
             Some(kind) => kind.into(),
             None => Self(Cow::Owned(text.to_owned())),
         })
@@ -201,6 +202,10 @@ mod tests {
             (r#"{"schemaVersion":1,"fsLayers":[],"signatures":[]}"#, DOCKER_SCHEMA1_SIGNED),
             (r#"{"schemaVersion":2,"layers":[{"digest":"x"}]}"#, OCI_MANIFEST),
             (r#"{"mediaType":"text/html","config":{}}"#, OCI_MANIFEST),
+            (r#"{"mediaType":"application/xhtml+xml"}"#, OCI_MANIFEST),
+            (r#"{"mediaType":"application/a+XML"}"#, OCI_MANIFEST),
+            (r#"{"mediaType":"application/xml"}"#, OCI_MANIFEST),
+            (r#"{"mediaType":"application/xml+json"}"#, "application/xml+json"),
             (r#"{"mediaType":"application/a\r\nX-Evil: 1"}"#, OCI_MANIFEST),
             (r#"{"mediaType":"application/json","manifests":[]}"#, OCI_INDEX),
             (r#"{"mediaType":"application/octet-stream"}"#, OCI_MANIFEST),
