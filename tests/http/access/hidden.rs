@@ -46,10 +46,16 @@ impl Content {
         questions.extend(["GET", "HEAD", "DELETE"].map(|method| (method, path.clone())));
         let path = format!("/v2/{name}/blobs/uploads/{upload}");
         questions.extend(["GET", "PATCH", "PUT", "DELETE"].map(|method| (method, path.clone())));
+        for path in ["tags/list", "tags/list?n=1&last=a", &format!("referrers/{manifest}")] {
+            questions.extend(["GET", "HEAD"].map(|method| (method, format!("/v2/{name}/{path}"))));
+        }
         questions.extend([
-            ("GET", format!("/v2/{name}/tags/list")),
-            ("GET", format!("/v2/{name}/referrers/{manifest}")),
+            ("HEAD", format!("/v2/{name}/blobs/uploads/{upload}")),
+            ("GET", format!("/v2/{name}/referrers/{manifest}?artifactType=a/b&n=1")),
             ("POST", format!("/v2/{name}/blobs/uploads/")),
+            ("POST", format!("/v2/{name}/blobs/uploads/?digest={blob}")),
+            ("POST", format!("/v2/{name}/blobs/uploads/?mount={blob}")),
+            ("PUT", format!("/v2/{name}/manifests/{tag}?tag={tag}")),
             ("POST", format!("/v2/{name}/blobs/uploads/?mount={blob}&from=public/a")),
             ("POST", format!("/v2/public/a/blobs/uploads/?mount={blob}&from={name}")),
         ]);
