@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sampan::http::HttpServices;
-use sampan_driver::{PutMode, StorageDriver};
+use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::caches::CachePrefixes;
-use sampan_engine::oci::{Digest, media_type};
-use sampan_engine::{Clock, gc, layout};
+use sampan_engine::layout::{self, Entry};
+use sampan_engine::oci::{Digest, Reference, RepositoryName, media_type};
+use sampan_engine::{Clock, PutManifest, gc};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -63,7 +64,7 @@ async fn what_was_pushed_below_a_new_prefix_is_not_evicted() {
     let pushed = ordinary.push_image("up/team", "v1", "pushed").await;
     let orphan = ordinary.push_image("up/team", "v2", "of which the data are lost").await;
     drop(ordinary);
-    let lost = layout::Entry::Blob(Digest::sha256_of(&orphan)).path();
+    let lost = Entry::Blob(Digest::sha256_of(&orphan)).path();
     store.driver.delete(&lost).await.unwrap();
 
     let cache = store.cache();
@@ -113,6 +114,27 @@ async fn what_was_fetched_and_then_pushed_is_not_evicted() {
         cache.call("GET", "/v2/up/app/manifests/pushed").send().await.expect(200).body,
         image.manifest
     );
+}
+
+/// Fails if the mark of a manifest that was deleted counts for one that is imported: a crash leaves it, and so does Distribution.
+#[tokio::test]
+async fn what_is_imported_where_a_mark_was_left_is_not_evicted() {
+    let store = Reconfigured::new().await;
+    let bytes = store.ordinary().push_image("up/app", "v1", "pushed").await;
+    let (name, digest): (RepositoryName, _) = ("up/app".parse().unwrap(), Digest::sha256_of(&bytes));
+    let link = Entry::RevisionLink(name.clone(), digest.clone()).path();
+    store.driver.delete(&link).await.unwrap();
+    let mark = Entry::Fetched(name.clone(), digest.clone()).path();
+    store.driver.put_content(&mark, digest.to_string().into(), PutMode::Overwrite).await.unwrap();
+
+    let cache = store.cache();
+    let reference = Reference::Digest(digest);
+    let put = PutManifest { bytes, media_type: None, reference, tags: Vec::new(), left_out: Vec::new() };
+    cache.registry.repository(name).manifests().put(put).await.unwrap();
+    store.advance(TTL + TTL / 2);
+    let report = gc::collect(&cache.registry, &evicting(Some(TTL), Some(1))).await.unwrap();
+    assert_eq!((report.evicted.ttl.count, report.evicted.size.count), (0, 0));
+    assert!(store.driver.stat_if_any(&link).await.unwrap().is_some());
 }
 
 /// The store of Distribution's cache: the file of its scheduler says what it fetched.
