@@ -147,10 +147,10 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
             if !self.seen.insert(digest.clone()) {
                 continue;
             }
-            let Some(manifest) = self.manifest(&digest).await? else { continue };
+            let Some(Read { manifest, is_proof }) = self.manifest(&digest).await? else { continue };
             let children = manifest.manifests.iter().filter(|child| self.is_wanted(child));
             todo.extend(children.map(|child| child.digest.clone()));
-            self.blobs(&manifest).await?;
+            self.blobs(&manifest, is_proof).await?;
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         }
     }
 
-    async fn manifest(&mut self, digest: &Digest) -> Result<Option<Manifest>> {
+    async fn manifest(&mut self, digest: &Digest) -> Result<Option<Read>> {
         let reference = Reference::Digest(digest.clone());
         let stored = match self.cache.bare().manifests().get(&reference).await {
             Ok(stored) => Some(stored),
@@ -197,11 +197,10 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
                 self.fetch(&reference).await
             }
         };
-        // An unknown kind of manifest refers to nothing.
-        Ok(stored.and_then(|stored| Manifest::parse(&stored.bytes, None).ok()))
+        Ok(stored.and_then(|stored| Read::of(&stored.bytes)))
     }
 
-    async fn blobs(&mut self, manifest: &Manifest) -> Result<()> {
+    async fn blobs(&mut self, manifest: &Manifest, is_proof: bool) -> Result<()> {
         let needed = needed_blobs(manifest);
         let new: Vec<Descriptor> =
             needed.filter(|blob| self.seen.insert(blob.digest.clone())).cloned().collect();
@@ -211,8 +210,10 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
                 if cache.has_blob(&blob).await? {
                     return Ok(None);
                 }
-                let fetched =
-                    if is_dry { None } else { Some(trials.fetch(|| cache.fetch_blob(&blob)).await) };
+                let fetched = match is_dry {
+                    true => None,
+                    false => Some(trials.fetch(|| cache.fetch_blob(&blob, is_proof)).await),
+                };
                 Ok::<_, CacheError>(Some((blob, fetched)))
             })
             .buffer_unordered(self.options.jobs.max(1))
@@ -237,6 +238,21 @@ impl<T: FnMut(&Lack) + Send> Walk<'_, T> {
         self.completion.missing_bytes += lack.size_bytes.unwrap_or(0);
         self.completion.left += u64::from(!matches!(lack.fetched, Some(Ok(()))));
         (self.tell)(&lack);
+    }
+}
+
+/// A stored manifest.
+pub(crate) struct Read {
+    pub(crate) manifest: Manifest,
+    /// Whether every registry reads it so: otherwise the upstream may have looked for other blobs when it took it.
+    pub(crate) is_proof: bool,
+}
+
+impl Read {
+    /// `None` for an unknown kind of manifest, which refers to nothing.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let manifest = Manifest::parse(bytes, None).ok()?;
+        Some(Self { manifest, is_proof: Manifest::parse_pushed(bytes, None).is_ok() })
     }
 }
 
@@ -266,10 +282,10 @@ impl CachedRepository {
         }
     }
 
-    /// Fetches a blob, and waits until the store has it.
-    pub(crate) async fn fetch_blob(&self, blob: &Descriptor) -> Result<()> {
+    /// Fetches a blob of a manifest, and waits until the store has it.
+    pub(crate) async fn fetch_blob(&self, blob: &Descriptor, is_proof: bool) -> Result<()> {
         self.check_askable()?;
-        if !is_proven(blob) {
+        if !is_proof || !is_proven(blob) {
             // The upstream says whether this repository has it.
             self.ask_for_size(&blob.digest).await?;
         }

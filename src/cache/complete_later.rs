@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use sampan_engine::oci::{Digest, Manifest, Reference};
+use sampan_engine::oci::{Digest, Reference};
 
 use crate::client::Client;
-use crate::complete::needed_blobs;
+use crate::complete::{Read, needed_blobs};
 use crate::error::{CacheError, Result};
 use crate::repository::CachedRepository;
 
@@ -41,13 +41,12 @@ impl CachedRepository {
 
     async fn complete_blobs(&self, manifest: &Digest) -> Result<()> {
         let stored = self.bare().manifests().get(&Reference::Digest(manifest.clone())).await?;
-        // An unknown kind of manifest refers to nothing.
-        let Ok(manifest) = Manifest::parse(&stored.bytes, None) else { return Ok(()) };
+        let Some(Read { manifest, is_proof }) = Read::of(&stored.bytes) else { return Ok(()) };
         for blob in needed_blobs(&manifest) {
             if self.has_blob(blob).await? {
                 continue;
             }
-            match self.fetch_blob(blob).await {
+            match self.fetch_blob(blob, is_proof).await {
                 // Others may be there.
                 Err(CacheError::BlobUnknown(..) | CacheError::Wrong { .. }) => {}
                 fetched => fetched?,

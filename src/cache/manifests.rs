@@ -112,7 +112,7 @@ impl CachedRepository {
     /// Stores a manifest. One that cannot be stored is served all the same.
     async fn store(&self, manifest: RemoteManifest, tags: Vec<Tag>) -> Stored {
         let RemoteManifest { digest, media_type, bytes } = manifest;
-        self.note_described(&bytes);
+        self.note_described(&bytes, &media_type);
         let served = Stored {
             digest: digest.clone(),
             media_type: MediaType::named(&media_type).unwrap_or_else(|| MediaType::of_manifest(&bytes)),
@@ -156,9 +156,10 @@ impl CachedRepository {
         }
     }
 
-    /// Remembers what a manifest of this repository proves to be in it there: it may have these blobs.
-    fn note_described(&self, bytes: &[u8]) {
-        let Ok(manifest) = Manifest::parse(bytes, None) else { return };
+    /// Remembers what a manifest of this repository proves to be in it there: it may have these blobs. One that the upstream may
+    /// have read otherwise, such as with `Layers` beside `layers`, proves nothing.
+    fn note_described(&self, bytes: &[u8], media_type: &str) {
+        let Ok(manifest) = Manifest::parse_pushed(bytes, Some(media_type)) else { return };
         proven_blobs(&manifest).for_each(|blob| self.note_entitled(&blob.digest, blob.size));
     }
 
