@@ -100,17 +100,20 @@ impl CachedRepository {
         let mut tags = waiting.unwrap_or_default();
         // The tag may have moved on since a client was told of this manifest.
         tags.retain(|tag| self.is_last_seen(tag, digest));
-        let stored = self.store(manifest, tags.clone()).await;
-        self.complete_later(&stored.digest);
+        let (served, is_stored) = self.store(manifest, tags.clone()).await;
+        if !is_stored {
+            return Ok(served);
+        }
+        self.complete_later(&served.digest);
         for tag in &tags {
             self.note_confirmed(tag, digest);
             self.follow(tag, digest).await?;
         }
-        Ok(stored)
+        Ok(served)
     }
 
-    /// Stores a manifest. One that cannot be stored is served all the same.
-    async fn store(&self, manifest: RemoteManifest, tags: Vec<Tag>) -> Stored {
+    /// Stores a manifest, and returns whether the store has it. One that cannot be stored is served all the same.
+    async fn store(&self, manifest: RemoteManifest, tags: Vec<Tag>) -> (Stored, bool) {
         let RemoteManifest { digest, media_type, bytes } = manifest;
         self.note_described(&bytes, &media_type);
         let served = Stored {
@@ -124,36 +127,36 @@ impl CachedRepository {
                 repository = %self.name.stored, digest = %served.digest,
                 "cannot store a manifest of an upstream, which is served all the same: {reason}"
             );
-            return served;
+            return (served, false);
         }
         match self.bare().manifests().put_cached(CachedPut { bytes, media_type, digest, tags }).await {
-            Ok(stored) => stored,
+            Ok(stored) => (stored, true),
             Err(error) => {
                 self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     repository = %self.name.stored, digest = %served.digest, %error,
                     "cannot store a manifest of an upstream, which is served all the same"
                 );
-                served
+                (served, false)
             }
         }
     }
 
-    /// Points tags at a stored manifest.
-    pub(crate) async fn tag_stored(&self, stored: &Stored, tag: &Tag) {
+    /// Points a tag at a stored manifest, and returns whether the store has done so.
+    pub(crate) async fn tag_stored(&self, stored: &Stored, tag: &Tag) -> bool {
         let put = CachedPut {
             bytes: stored.bytes.clone(),
             media_type: stored.media_type.as_str().to_owned(),
             digest: stored.digest.clone(),
             tags: vec![tag.clone()],
         };
-        if let Err(error) = self.bare().manifests().put_cached(put).await {
-            self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                repository = %self.name.stored, %tag, digest = %stored.digest, %error,
-                "cannot store a tag of an upstream, which is served all the same"
-            );
-        }
+        let Err(error) = self.bare().manifests().put_cached(put).await else { return true };
+        self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            repository = %self.name.stored, %tag, digest = %stored.digest, %error,
+            "cannot store a tag of an upstream, which is served all the same"
+        );
+        false
     }
 
     /// Remembers what a manifest of this repository proves to be in it there: it may have these blobs. One that the upstream may

@@ -17,6 +17,8 @@ pub(crate) struct Look {
     pub(crate) found: TagInfo,
     /// When the stored tag was last what the upstream says; `None` if this process has not seen that.
     pub(crate) confirmed_at: Option<Duration>,
+    /// Whether the stored tag was what the upstream says since this look.
+    pub(crate) is_confirmed: bool,
 }
 
 /// The manifest of a tag at an upstream.
@@ -245,7 +247,7 @@ mod tests {
         let memory = Memory::default();
         let at = Duration::ZERO;
         let found = TagInfo { digest: digest(0), media_type: "m".repeat(16 << 10), size_bytes: None };
-        let look = Look { at, found, confirmed_at: None };
+        let look = Look { at, found, confirmed_at: None, is_confirmed: false };
         let waiting = Arc::new((0..MAX_WAITING_TAGS).map(tag).collect::<Vec<_>>());
         let tags = Listed { at, entries: Some(Arc::new((0..5000).map(tag).collect())) };
         for n in 0..20_000 {

@@ -58,7 +58,7 @@ impl CachedRepository {
     /// The stored manifest of a fresh tag that agrees with the upstream. Most requests end here, with one look-up of the tag.
     async fn confirmed(&self, tag: &Tag) -> Result<Option<Stored>> {
         let look = self.fresh_look(&(self.name.stored.clone(), tag.clone()));
-        let Some(look) = look.filter(|look| look.confirmed_at.is_some()) else { return Ok(None) };
+        let Some(look) = look.filter(|look| look.is_confirmed) else { return Ok(None) };
         match self.repository.manifests().get_tagged(tag, &look.found.digest).await {
             Ok(stored) => Ok(stored),
             Err(error) => self.lacks(error).map(|()| None),
@@ -213,19 +213,13 @@ impl CachedRepository {
     /// Whether the store had what the upstream says of a tag, and has it no more: a client has deleted it, it was evicted, or
     /// another replica has a newer answer.
     async fn has_lost(&self, tag: &Tag, look: &Look) -> Result<bool> {
-        if look.confirmed_at.is_none() || self.is_pending(tag, &look.found.digest) {
+        if !look.is_confirmed {
             return Ok(false);
         }
         match self.bare().manifests().digest(&Reference::Tag(tag.clone())).await {
             Ok(digest) => Ok(digest != look.found.digest),
             Err(error) => self.lacks(error).map(|()| true),
         }
-    }
-
-    /// Whether a tag waits for its manifest.
-    fn is_pending(&self, tag: &Tag, digest: &Digest) -> bool {
-        let waiting = self.inner.memory.pending.get(&(self.name.stored.clone(), digest.clone()));
-        waiting.is_some_and(|tags| tags.contains(tag))
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.
@@ -255,8 +249,9 @@ impl CachedRepository {
         };
         self.inner.memory.refused.remove(&key);
         // Before the tag moves: a tag that waits for its manifest is of the previous answer.
-        let before = self.inner.memory.looks.get(&key).and_then(|look| look.confirmed_at);
-        let look = Look { at: upstream.clock().elapsed(), found: found.clone(), confirmed_at: before };
+        let confirmed_at = self.inner.memory.looks.get(&key).and_then(|look| look.confirmed_at);
+        let at = upstream.clock().elapsed();
+        let look = Look { at, found: found.clone(), confirmed_at, is_confirmed: false };
         self.inner.memory.looks.insert(key, look);
         let how = match self.move_tag(tag, &found).await? {
             true => Served::Confirmed,
@@ -297,8 +292,9 @@ impl CachedRepository {
         }
         match manifests.get(&Reference::Digest(found.digest.clone())).await {
             Ok(stored) => {
-                self.tag_stored(&stored, tag).await;
-                self.note_confirmed(tag, &found.digest);
+                if self.tag_stored(&stored, tag).await {
+                    self.note_confirmed(tag, &found.digest);
+                }
             }
             Err(error) => {
                 self.lacks(error)?;
@@ -324,7 +320,7 @@ impl CachedRepository {
         let key = (self.name.stored.clone(), tag.clone());
         if let Some(look) = self.inner.memory.looks.get(&key).filter(|look| look.found.digest == *digest) {
             let confirmed_at = Some(self.name.upstream.clock().elapsed());
-            self.inner.memory.looks.insert(key, Look { confirmed_at, ..look });
+            self.inner.memory.looks.insert(key, Look { confirmed_at, is_confirmed: true, ..look });
             if self.name.upstream.settings.tags.stale.is_some() {
                 self.repository.note_compared(tag);
             }

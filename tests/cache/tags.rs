@@ -1,7 +1,7 @@
 //! Tags that move, at the upstream and here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sampan::http::HttpServices;
@@ -9,6 +9,7 @@ use sampan::maintenance::save_cache_uses;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::caches::CachePrefixes;
+use sampan_engine::fill::{Admission, FillOptions};
 use sampan_engine::layout::Entry;
 
 use super::support::{World, caches, settings};
@@ -259,6 +260,33 @@ async fn offline_a_stored_tag_is_served_however_old_it_is() {
         assert_eq!(answer.header("cache-status"), STALE);
     }
     world.manifest("absent").await.expect(404);
+}
+
+/// Fails if a manifest that was served without being stored makes the stored tag look as if it had been compared, or if each
+/// request looks at the tag again.
+#[tokio::test]
+async fn a_manifest_that_is_not_stored_makes_the_stored_tag_no_younger() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let is_refused = refuses.clone();
+    let admission = Admission::default().unless(move || is_refused.load(Ordering::Relaxed));
+    let world = World::over(FillOptions { admission, ..FillOptions::default() }, |upstream, _| {
+        upstream.tags.stale = Some(2 * FRESH);
+    })
+    .await;
+    world.upstream.image("app", "latest", &[b"old"]);
+    world.manifest("latest").await.expect(200);
+    refuses.store(true, Ordering::Relaxed);
+    let new = world.upstream.image("app", "new", &[b"new"]);
+    world.upstream.manifest("app", "latest", "application/vnd.oci.image.manifest.v1+json", &new.manifest);
+    world.clock.advance(FRESH + FRESH / 2);
+    assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    world.upstream.requests();
+    assert_eq!(world.manifest("latest").await.expect(200).body, new.manifest);
+    assert_eq!(world.upstream.requests(), [format!("GET /v2/app/manifests/{}", new.digest)]);
+    world.upstream.answer_all(error(503, "UNAVAILABLE"));
+    // The stored tag was right more than two of these ago, and the one that is not stored one ago.
+    world.clock.advance(FRESH);
+    world.manifest("latest").await.expect_error(502, "UNAVAILABLE");
 }
 
 /// Fails if a process takes a tag for as old as its link, which a comparison does not write anew.
