@@ -195,6 +195,7 @@ impl Verdict {
             Problem::Status { status, .. } if *status >= 500 => {
                 away(&format!("responds with status {status}"), *status == 504)
             }
+            Problem::SlowToken(_) => away("has a token server that does not answer in time", true),
             Problem::TokenServer { status: 429, retry_after, .. } => limited(retry_after),
             Problem::TokenServer { .. } => away("has a token server that fails", false),
             Problem::Credentials(_) => away("has an account whose credentials cannot be read", false),

@@ -95,7 +95,7 @@ fn fault(error: &ClientError) -> Option<&'static str> {
         Problem::Connect(_) => "unreachable",
         Problem::Certificate(_) => "untrusted-certificate",
         Problem::ClientCertificate(_) => "client-certificate",
-        Problem::Timeout(_) | Problem::TooSlow(_) => "timeout",
+        Problem::Timeout(_) | Problem::TooSlow(_) | Problem::SlowToken(_) => "timeout",
         Problem::Broken(_) => "broken-connection",
         Problem::TokenServer { .. } => "no-token",
         Problem::Credentials(_) => "unreadable-credentials",

@@ -39,6 +39,9 @@ pub enum Problem {
     /// The server sends less than 1 MiB in so long.
     #[error("too slow: less than 1 MiB in {} s", .0.as_secs_f64())]
     TooSlow(Duration),
+    /// The token server's answer was not whole after so long.
+    #[error("too slow: no token in {} s", .0.as_secs_f64())]
+    SlowToken(Duration),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -239,6 +242,7 @@ impl ClientError {
             Problem::Connect(_)
             | Problem::Timeout(_)
             | Problem::TooSlow(_)
+            | Problem::SlowToken(_)
             | Problem::Broken(_)
             | Problem::TooManyRequests { .. } => true,
             Problem::Status { status, .. } | Problem::TokenServer { status, .. } => is_transient(*status),

@@ -79,6 +79,14 @@ pub struct Timeouts {
     pub commit: Duration,
 }
 
+impl Timeouts {
+    /// From a request for a token to the end of its answer, redirects included: half as long again as for the headers of one
+    /// answer. Other requests wait for the token meanwhile.
+    pub(crate) fn token(&self) -> Duration {
+        self.answer.saturating_add(self.answer / 2)
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

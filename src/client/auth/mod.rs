@@ -225,8 +225,12 @@ impl Authenticator {
             return Ok(token.header.clone());
         }
         let wanted = scope.clone().and(Scope::parse(&state.more));
+        let fetching =
+            fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted);
+        let longest = options.timeouts.token();
+        let late = |_| ClientError::at(realm.as_str(), Problem::SlowToken(longest)).after_answer();
         let fetched =
-            fetch(transport, options, &self.address, credential, &realm, service.as_deref(), &wanted).await;
+            tokio::time::timeout(longest, fetching).await.unwrap_or_else(|elapsed| Err(late(elapsed)));
         entry.fetches.fetch_add(1, Ordering::Relaxed);
         state.failure = fetched.as_ref().err().cloned();
         if let Some(Problem::LoginRefused { .. }) = state.failure.as_ref().map(ClientError::problem) {

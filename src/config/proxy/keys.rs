@@ -159,7 +159,7 @@ section! {
     pub struct UpstreamTimeouts {
         /// To connect, TLS included.
         pub connect: Duration = "5s",
-        /// From a request to the headers of its answer.
+        /// From a request to the headers of its answer. All of a token has half as long again.
         pub answer: Duration = "30s",
         /// Between two pieces of a body.
         pub stall: Duration = "60s",

@@ -1,11 +1,11 @@
 //! Challenges, tokens and passwords.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sampan_client::{ClientOptions, Credential, Credentials, Problem, Secret};
+use sampan_client::{ClientOptions, Credential, Credentials, Problem, RetryPolicy, Secret, Timeouts};
 
 use crate::server::{Reply, Seen, Server};
 use crate::support::{Waits, options, registry, repository, with_user};
@@ -353,6 +353,29 @@ async fn a_token_server_that_moved_is_found_by_the_next_challenge() {
     // By the same request, since the old one refuses it.
     repository.tags().await.unwrap();
     assert_eq!((old.seen().len(), new.seen().len()), (2, 1));
+}
+
+/// Fails if a token server keeps requests byte by byte, or by redirect after redirect.
+#[tokio::test]
+async fn a_token_has_a_time_for_all_of_its_answer() {
+    let (answer, pause) = (Duration::from_secs(1), Duration::from_millis(400));
+    let drip = Reply::new(200).body(vec![b' '; 100_000]).byte_by_byte(pause / 20);
+    let wander = Reply::new(307).header("Location", "/token").after(pause);
+    for reply in [drip, wander] {
+        let tokens = Server::start(move |_| reply.clone()).await;
+        let server = bearer_registry(&tokens, |_| true).await;
+        let timeouts = Timeouts { answer, ..Timeouts::default() };
+        let options = ClientOptions { retry: RetryPolicy::NONE, timeouts, ..options(&Waits::default()) };
+        let repository = repository(&server, options);
+        let begun = Instant::now();
+        for tags in futures::future::join_all((0..20).map(|_| repository.tags())).await {
+            let error = tags.unwrap_err();
+            assert!(matches!(error.problem(), Problem::SlowToken(_)), "{error}");
+            assert!(error.is_after_answer() && error.is_transient());
+        }
+        // Not one after the other.
+        assert!(begun.elapsed() < 15 * answer, "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]
