@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     limits: Limits,
     /// Whether the request is refused, and there was no account for it.
     is_anonymous: bool,
+    /// Whether it is of another server, to which a redirect led.
+    is_elsewhere: bool,
     /// The waits for the body since the last whole [`PROGRESS_BYTES`] of it.
     waited: Duration,
     /// The bytes of the body since then.
@@ -40,7 +42,21 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Answer {
     pub(super) fn new(url: Url, response: Response, timeouts: Timeouts, limits: Limits) -> Self {
-        Self { url, response, timeouts, limits, is_anonymous: false, waited: Duration::ZERO, moved: 0 }
+        Self {
+            url,
+            response,
+            timeouts,
+            limits,
+            is_anonymous: false,
+            is_elsewhere: false,
+            waited: Duration::ZERO,
+            moved: 0,
+        }
+    }
+
+    /// Notes whether it is of another server than the one that was asked.
+    pub(super) fn with_elsewhere(self, is_elsewhere: bool) -> Self {
+        Self { is_elsewhere, ..self }
     }
 
     /// Notes whether there was an account for the request, for its error.
@@ -174,10 +190,11 @@ impl Answer {
         let url = self.url.clone();
         let status = self.status();
         let retry_after = self.retry_after(now);
-        let is_anonymous = self.is_anonymous;
+        let (is_anonymous, is_elsewhere) = (self.is_anonymous, self.is_elsewhere);
         let answer = self.server_answer().await;
         let problem = match status {
-            403 => Problem::Denied(answer),
+            // A server that knows no account refuses the signature of a URL, such as an expired one.
+            403 if !is_elsewhere => Problem::Denied(answer),
             404 => Problem::NotFound(answer),
             429 => Problem::TooManyRequests { retry_after },
             _ => Problem::Status { status, answer, retry_after },

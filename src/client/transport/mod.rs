@@ -143,7 +143,7 @@ impl Transport {
                 false => error.after_answer(),
             })?;
             if !matches!(answer.status(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(answer);
+                return Ok(answer.with_elsewhere(url.origin() != origin));
             }
             let missing = || Problem::Protocol("a redirect without a `Location`".to_owned());
             let target = self.location(&answer)?.ok_or_else(|| answer.at(missing()))?;

@@ -56,6 +56,25 @@ async fn a_refusal_by_another_server_gets_no_password() {
     assert!(store.seen().iter().all(|seen| seen.header("authorization").is_none()));
 }
 
+/// Fails if a store that refuses a signed URL counts as a registry that refuses the account, or the anonymous client.
+#[tokio::test]
+async fn a_store_that_refuses_a_url_says_nothing_of_the_account() {
+    let store = Server::start(|_| Reply::new(403)).await;
+    let target = format!("http://localhost:{}/", store.address.port());
+    let open = Server::start(move |_| Reply::new(307).header("Location", &target)).await;
+    for options in [options(&Waits::default()), with_user(&Waits::default(), "alice")] {
+        let repository = repository(&open, options);
+        for error in [
+            repository.blob(&digest(b""), None).await.map(|_| ()).unwrap_err(),
+            repository.blob_info(&digest(b"")).await.map(|_| ()).unwrap_err(),
+            repository.manifest(&"latest".parse().unwrap()).await.map(|_| ()).unwrap_err(),
+        ] {
+            assert!(matches!(error.problem(), Problem::Status { status: 403, .. }), "{error}");
+            assert!(!error.is_refused_without_account());
+        }
+    }
+}
+
 #[tokio::test]
 async fn redirects_have_a_limit() {
     let server = Server::start(|seen| Reply::new(302).header("Location", format!("{}x", seen.target))).await;
