@@ -193,6 +193,7 @@ impl Run<'_> {
         if chosen.is_empty() && entry.is_exact {
             return Err(Failed::One(format!("none of its {} tags is wanted by `tags`", all.len())));
         }
+        self.target.begin_repository(upstream.clone());
         let registry = self.registry.clone();
         let source = UpstreamSource::new(upstream, registry, target.clone(), &all, self.job.reserve);
         let source = Arc::new(source);

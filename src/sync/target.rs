@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sampan_bundle::ContentStream;
+use sampan_cache::UpstreamRepository;
 use sampan_driver::with_causes;
 use sampan_engine::Registry;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
@@ -17,6 +18,8 @@ pub(crate) struct CopyTarget {
     store: StoreTarget,
     /// A plain mutex: held to read or add.
     sent: Mutex<Sent>,
+    /// The repository of the upstream that is copied now. A plain mutex: held to read or replace.
+    upstream: Mutex<Option<UpstreamRepository>>,
 }
 
 /// A repository in which this run has stored each blob.
@@ -41,7 +44,20 @@ impl Sent {
 
 impl CopyTarget {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { store: StoreTarget::of_upstream(registry), sent: Mutex::default() }
+        Self { store: StoreTarget::of_upstream(registry), sent: Mutex::default(), upstream: Mutex::default() }
+    }
+
+    /// What comes from now on is of this repository of the upstream.
+    pub(crate) fn begin_repository(&self, upstream: UpstreamRepository) {
+        *self.upstream.lock() = Some(upstream);
+    }
+
+    /// Whether the upstream has the blob in the repository that is copied now: a manifest may name what is in others alone.
+    async fn has_upstream(&self, digest: &Digest) -> Result<bool> {
+        let upstream = self.upstream.lock().clone();
+        let Some(upstream) = upstream else { return Ok(false) };
+        let found = upstream.blob_info(digest).await.map_err(|error| Error::Other(Box::new(error)))?;
+        Ok(found.is_some())
     }
 }
 
@@ -76,7 +92,8 @@ impl Target for CopyTarget {
         self.store.has_data(digest, size_bytes).await
     }
 
-    /// Links only what this run has transferred. The store would link what any repository has.
+    /// Links only what this run has transferred, and the upstream has in this repository too. The store would link what any
+    /// repository has.
     async fn place(
         &self,
         repository: &RepositoryName,
@@ -88,6 +105,9 @@ impl Target for CopyTarget {
             return Ok(true);
         }
         let Some(holder) = self.sent.lock().holders.get(digest).cloned() else { return Ok(false) };
+        if holder != *repository && !self.has_upstream(digest).await? {
+            return Ok(false);
+        }
         self.store.mount(repository, digest, size_bytes, Some(&holder)).await
     }
 

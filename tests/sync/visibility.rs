@@ -90,6 +90,22 @@ async fn a_blob_that_this_run_has_transferred_is_linked_and_one_of_an_earlier_ru
     assert!(asked.contains(&format!("GET /v2/other/blobs/{}", one.blobs[1])), "{asked:?}");
 }
 
+/// Fails if a blob of one repository at the upstream becomes visible in the copy of another, whose manifest only names it.
+#[tokio::test]
+async fn a_blob_of_another_repository_there_stays_invisible_in_the_copy_of_one_that_names_it() {
+    for to in [Some("copy"), None] {
+        let world = World::new().await;
+        world.upstream.image("private", "1.0", &[SECRET]);
+        let secret = push_thief(&world, LAYER);
+        let private = to.map(|_| "team/private");
+        let report = world.sync(&job(vec![entry("private", private), entry("app", to)])).await;
+        assert_eq!((report.copied, report.failed), (1, 1), "{to:?}: {report:?}");
+        world.caches.set_offline(true);
+        assert!(world.has_blob(private.unwrap_or("up/private"), &secret).await, "{to:?}");
+        assert!(!world.has_blob(to.unwrap_or("up/app"), &secret).await, "{to:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_place_within_a_cache_is_refused() {
     let world = World::new().await;
