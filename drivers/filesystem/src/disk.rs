@@ -1,6 +1,7 @@
 //! Every call that changes the disk, waits for it, or reads a directory: one function each.
 //!
-//! They add nothing to the kernel's behaviour. They are in one place so that this crate's tests can count
+//! They add nothing to the kernel's behaviour, except that what a signal interrupts is called again, as FUSE and network
+//! file systems allow: an interrupted sync is no failed one. They are in one place so that this crate's tests can count
 //! them and make each of them fail (module `faults`), which is compiled for tests only.
 
 use std::ffi::CStr;
@@ -8,7 +9,7 @@ use std::io::IoSlice;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 #[cfg(test)]
 pub(crate) mod faults;
@@ -38,25 +39,31 @@ use faults::begin;
 
 /// Syncs a file's content and metadata (`fsync`).
 pub(crate) fn sync_file(file: impl AsFd) -> Result<(), Errno> {
-    begin(Call::SyncFile, &file, "")?;
-    rustix::fs::fsync(file)
+    retry_on_intr(|| {
+        begin(Call::SyncFile, &file, "")?;
+        rustix::fs::fsync(&file)
+    })
 }
 
 /// Syncs a file's content, and the metadata needed to read it (`fdatasync`).
 pub(crate) fn sync_content(file: impl AsFd) -> Result<(), Errno> {
-    begin(Call::SyncFile, &file, "")?;
-    rustix::fs::fdatasync(file)
+    retry_on_intr(|| {
+        begin(Call::SyncFile, &file, "")?;
+        rustix::fs::fdatasync(&file)
+    })
 }
 
 /// Syncs a directory's entries.
 ///
 /// `INVAL` comes from file systems that cannot sync directories; they have nothing to make durable that way.
 pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
-    begin(Call::SyncDirectory, &directory, "")?;
-    match rustix::fs::fsync(directory) {
-        Err(Errno::INVAL) => Ok(()),
-        result => result,
-    }
+    retry_on_intr(|| {
+        begin(Call::SyncDirectory, &directory, "")?;
+        match rustix::fs::fsync(&directory) {
+            Err(Errno::INVAL) => Ok(()),
+            result => result,
+        }
+    })
 }
 
 /// Writes as much of `content` as the kernel accepts.
@@ -73,9 +80,11 @@ pub(crate) fn write_at(file: impl AsFd, slices: &[IoSlice<'_>], offset: u64) -> 
 
 /// Creates and opens the file `name`, which must not exist.
 pub(crate) fn create(directory: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-    begin(Call::Create, &directory, name)?;
     let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o666))
+    retry_on_intr(|| {
+        begin(Call::Create, &directory, name)?;
+        rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(0o666))
+    })
 }
 
 /// Creates the directory `name`.

@@ -152,6 +152,20 @@ async fn a_commit_that_was_not_synced_cannot_succeed_on_a_retry() {
     assert_eq!(place.driver.get_content(&path("/blobs/x/data")).await.unwrap(), "content");
 }
 
+/// As by a signal, on FUSE and network file systems.
+#[tokio::test]
+async fn an_interrupted_call_is_repeated() {
+    let place = Place::new(posix);
+    for call in [Call::Create, Call::SyncFile, Call::SyncDirectory] {
+        place.watch.fail(call, "", Errno::INTR, 2);
+    }
+    place.put("/a/file", "content").await.unwrap();
+    place.stage("content").await;
+    place.watch.fail(Call::SyncFile, "", Errno::INTR, 2);
+    place.commit().await.unwrap();
+    assert!(place.watch.has_failed());
+}
+
 #[tokio::test]
 async fn a_full_disk_at_the_sync_loses_only_the_upload() {
     let place = Place::new(posix);
