@@ -27,8 +27,9 @@ pub trait FileWriter: fmt::Debug + Send {
     /// process wrote in between. Also `None` for an empty note and for a new file.
     fn note(&self) -> Option<Bytes>;
 
-    /// Accepts `chunk`. The write may happen later; this or a later call reports its error. After an error,
-    /// only `close`, `cancel` and `revert` are useful.
+    /// Accepts `chunk`. The write may happen later; this or a later call reports its error. After an error, or if the
+    /// call is dropped before it ends, only `close`, `cancel` and `revert` are useful: what `close` keeps is a beginning of
+    /// the accepted bytes.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
     /// Makes all accepted bytes readable in the [`view`](Self::view), which may cost a small write; nothing becomes

@@ -68,6 +68,14 @@ impl Writeback {
         self.under_way.is_some()
     }
 
+    /// Waits for the end of the running sync, and leaves its result.
+    #[cfg(test)]
+    pub(crate) async fn wait(&self) {
+        while self.under_way.as_ref().is_some_and(|job| !job.has_ended()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The writeback of a file whose sync failed.
     #[cfg(test)]
     pub(crate) fn failed(errno: Errno) -> Self {
