@@ -36,7 +36,7 @@ const FILESYSTEM: &[Key] = &[
 ];
 const INMEMORY: &[Key] = &[parameter("maxsize")
     .ours()
-    .meaning("The most that is kept, as a size; beyond it uploads fail as on a full disk.")];
+    .meaning("The most that is kept, as a size, with what each file takes besides its content; beyond it uploads fail as on a full disk.")];
 const BUNDLE: &[Key] = &[
     parameter("files").meaning(
         "A list of bundles, see [Across an air gap](air-gap.md); the last that has a tag counts. The registry is read-only. \

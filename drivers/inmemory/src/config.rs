@@ -12,7 +12,7 @@ use crate::InMemoryDriver;
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(from = "Option<Section>")]
 pub struct InMemoryConfig {
-    /// The most bytes of content; the store refuses more like a full disk.
+    /// The most bytes of content, and of paths and what else each file takes; the store refuses more like a full disk.
     pub maxsize: Option<ByteSize>,
 }
 

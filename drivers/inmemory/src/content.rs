@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use sampan_driver::DriverPath;
 
 /// The most bytes that a store may hold, and the bytes in use.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ impl Budget {
         self.limit_bytes
     }
 
+    /// Reserves the cost of a file at `path` without its content; `None` if less is left.
+    pub(crate) fn take_entry(self: &Arc<Self>, path: &DriverPath) -> Option<Reservation> {
+        self.take(path.as_str().len() as u64 + ENTRY_BYTES)
+    }
+
     /// Reserves `bytes` until the reservation is dropped; `None` if fewer are left.
     fn take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { budget: self.clone(), bytes: 0 };
@@ -34,7 +40,7 @@ impl Budget {
 
 /// A part of a budget, returned on drop, whether the file was deleted, replaced or abandoned.
 #[derive(Debug)]
-struct Reservation {
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
 }
@@ -94,6 +100,8 @@ impl Content {
     pub(crate) fn whole(bytes: Bytes, budget: &Arc<Budget>) -> Option<Self> {
         let end = bytes.len() as u64;
         let reservation = budget.take(end)?;
+        // A short slice would keep the whole buffer that it is a part of, such as a connection's.
+        let bytes = if bytes.len() < GATHER_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes };
         let chunks = if bytes.is_empty() { Vec::new() } else { vec![Chunk { end, bytes }] };
         Some(Self { chunks, tail: BytesMut::new(), reservation })
     }
@@ -166,6 +174,9 @@ impl Content {
 /// Writes below this size are merged: copying them costs less than keeping each separately.
 const GATHER_BYTES: usize = 64 << 10;
 
+/// What a file takes besides its content and its path: its places in the maps and its allocations.
+pub(crate) const ENTRY_BYTES: u64 = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +213,23 @@ mod tests {
         let content = Content::whole(bytes.clone(), &budget).unwrap();
         assert_eq!(content.to_bytes().as_ptr(), bytes.as_ptr());
         assert_eq!(content.piece(10..20).as_ptr(), bytes[10..].as_ptr());
+    }
+
+    #[test]
+    fn a_short_slice_does_not_keep_its_buffer() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let buffer = Arc::new([7_u8; 1000]);
+        let slice = Bytes::from_owner(Buffer(buffer.clone())).slice(10..20);
+        let content = Content::whole(slice, &budget).unwrap();
+        assert_eq!((content.to_bytes(), Arc::strong_count(&buffer)), (Bytes::from_static(&[7; 10]), 1));
+    }
+
+    struct Buffer(Arc<[u8; 1000]>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &*self.0
+        }
     }
 
     #[test]

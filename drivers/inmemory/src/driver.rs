@@ -32,7 +32,7 @@ impl InMemoryDriver {
         Self::with_limit(u64::MAX)
     }
 
-    /// An empty store for at most `limit_bytes` of content, including staged content.
+    /// An empty store for at most `limit_bytes`: content, staged or not, and what each file takes besides.
     pub fn with_limit(limit_bytes: u64) -> Self {
         Self { store: Arc::new(Store::new(limit_bytes)) }
     }
@@ -101,15 +101,11 @@ impl StorageDriver for InMemoryDriver {
     async fn writer(&self, path: &DriverPath, mode: WriteMode) -> Result<Box<dyn FileWriter>> {
         let added = Content::empty(&self.store.budget);
         let is_new = mode != WriteMode::Append;
-        let (id, staged_bytes, note) = match mode {
-            WriteMode::Create(_) => {
-                (self.store.write().stage(path, Content::empty(&self.store.budget)), 0, None)
-            }
-            WriteMode::Append => {
-                let staged = self.store.read().staged(path);
-                staged.map_err(|error| error.at(Operation::Writer, path))?
-            }
+        let staged = match mode {
+            WriteMode::Create(_) => self.store.write().stage(path).map(|id| (id, 0, None)),
+            WriteMode::Append => self.store.read().staged(path),
         };
+        let (id, staged_bytes, note) = staged.map_err(|error| error.at(Operation::Writer, path))?;
         Ok(Box::new(InMemoryWriter {
             store: self.store.clone(),
             path: path.clone(),

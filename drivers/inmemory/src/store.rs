@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sampan_driver::{DirEntry, DriverPath, FileInfo, list_sorted_keys};
 
-use crate::content::{Budget, Content};
+use crate::content::{Budget, Content, Reservation};
 use crate::error::Error;
 
 /// State shared by a driver and its open writers.
@@ -25,8 +25,9 @@ pub(crate) struct Store {
 }
 
 /// The files of a store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Files {
+    budget: Arc<Budget>,
     published: BTreeMap<String, File>,
     staged: BTreeMap<String, Staged>,
     last_staged: u64,
@@ -37,6 +38,7 @@ pub(crate) struct Files {
 pub(crate) struct File {
     pub(crate) content: Arc<Content>,
     pub(crate) modified: SystemTime,
+    _entry: Arc<Reservation>,
 }
 
 /// A file that is not published yet.
@@ -47,6 +49,7 @@ struct Staged {
     content: Content,
     /// The last writer's note on this content.
     note: Option<Bytes>,
+    _entry: Reservation,
 }
 
 /// Identifies one of the files staged at a path, one after the other.
@@ -55,7 +58,14 @@ pub(crate) struct StagedId(u64);
 
 impl Store {
     pub(crate) fn new(limit_bytes: u64) -> Self {
-        Self { budget: Arc::new(Budget::new(limit_bytes)), files: RwLock::default() }
+        let budget = Arc::new(Budget::new(limit_bytes));
+        let files = Files {
+            budget: budget.clone(),
+            published: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            last_staged: 0,
+        };
+        Self { budget, files: RwLock::new(files) }
     }
 
     /// The files, for reading.
@@ -72,8 +82,12 @@ impl Store {
 
     /// The error for an exceeded budget.
     pub(crate) fn full(&self) -> Error {
-        Error::Full { limit_bytes: self.budget.limit_bytes() }
+        full(&self.budget)
     }
+}
+
+fn full(budget: &Budget) -> Error {
+    Error::Full { limit_bytes: budget.limit_bytes() }
 }
 
 impl Files {
@@ -84,15 +98,27 @@ impl Files {
     /// Publishes `content` at `path` with the current time (C13).
     pub(crate) fn publish(&mut self, path: &DriverPath, content: Arc<Content>) -> Result<(), Error> {
         self.check_place(path)?;
-        self.published.insert(path.to_string(), File { content, modified: SystemTime::now() });
+        let entry = self.entry(path)?;
+        self.insert(path, content, entry);
         Ok(())
+    }
+
+    fn insert(&mut self, path: &DriverPath, content: Arc<Content>, entry: Reservation) {
+        let file = File { content, modified: SystemTime::now(), _entry: Arc::new(entry) };
+        self.published.insert(path.to_string(), file);
+    }
+
+    fn entry(&self, path: &DriverPath) -> Result<Reservation, Error> {
+        self.budget.take_entry(path).ok_or_else(|| full(&self.budget))
     }
 
     pub(crate) fn rename(&mut self, from: &DriverPath, to: &DriverPath) -> Result<(), Error> {
         let file = self.get(from)?;
         self.check_place(to)?;
+        let entry = self.entry(to)?;
         self.published.remove(from.as_str());
-        self.publish(to, file.content)
+        self.insert(to, file.content, entry);
+        Ok(())
     }
 
     pub(crate) fn delete(&mut self, path: &DriverPath) {
@@ -108,11 +134,13 @@ impl Files {
     }
 
     /// Creates an empty staged file, replacing any other.
-    pub(crate) fn stage(&mut self, path: &DriverPath, content: Content) -> StagedId {
+    pub(crate) fn stage(&mut self, path: &DriverPath) -> Result<StagedId, Error> {
+        let entry = self.entry(path)?;
         self.last_staged += 1;
         let id = StagedId(self.last_staged);
-        self.staged.insert(path.to_string(), Staged { id, content, note: None });
-        id
+        let content = Content::empty(&self.budget);
+        self.staged.insert(path.to_string(), Staged { id, content, note: None, _entry: entry });
+        Ok(id)
     }
 
     /// The staged file at `path`, its size and its note.
@@ -148,9 +176,11 @@ impl Files {
         to: &DriverPath,
     ) -> Result<(), Error> {
         self.check_place(to)?;
+        let entry = self.entry(to)?;
         self.unchanged(path, id, size_bytes)?.content.append(content);
         let Some(staged) = self.unstage(path, id) else { return Err(Error::NotFound) };
-        self.publish(to, Arc::new(staged))
+        self.insert(to, Arc::new(staged), entry);
+        Ok(())
     }
 
     fn unchanged(&mut self, path: &DriverPath, id: StagedId, size_bytes: u64) -> Result<&mut Staged, Error> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, PutMode, StorageDriver, WriteHint, WriteMode};
 
 use crate::InMemoryDriver;
+use crate::content::ENTRY_BYTES;
 
 fn path(text: &str) -> DriverPath {
     text.parse().unwrap()
@@ -17,38 +18,71 @@ fn kind<T>(result: Result<T, DriverError>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
+/// A store for `bytes` of content in files at `paths`.
+fn store_for(bytes: u64, paths: &[&str]) -> InMemoryDriver {
+    let entries: u64 = paths.iter().map(|path| path.len() as u64 + ENTRY_BYTES).sum();
+    InMemoryDriver::with_limit(bytes + entries)
+}
+
 #[tokio::test]
 async fn a_full_store_refuses_writes_until_a_file_is_deleted() {
-    let driver = InMemoryDriver::with_limit(100);
-    put(&driver, "/a", 60).await.unwrap();
-    put(&driver, "/b", 40).await.unwrap();
+    let driver = store_for(100_000, &["/a", "/b"]);
+    put(&driver, "/a", 60_000).await.unwrap();
+    put(&driver, "/b", 40_000).await.unwrap();
     assert_eq!(kind(put(&driver, "/c", 1).await), Some(ErrorKind::StorageFull));
     assert_eq!(kind(driver.stat(&path("/c")).await), Some(ErrorKind::NotFound));
-    assert_eq!(driver.get_content(&path("/a")).await.unwrap().len(), 60);
+    assert_eq!(driver.get_content(&path("/a")).await.unwrap().len(), 60_000);
     driver.delete(&path("/b")).await.unwrap();
-    put(&driver, "/c", 40).await.unwrap();
+    put(&driver, "/c", 40_000).await.unwrap();
+}
+
+/// Their paths and the rest of each take more memory than their content.
+#[tokio::test]
+async fn many_small_files_fill_the_store() {
+    const LIMIT: u64 = 1 << 20;
+    let driver = InMemoryDriver::with_limit(LIMIT);
+    let mut count = 0;
+    while kind(put(&driver, &format!("/{count:0200}"), 1).await).is_none() {
+        count += 1;
+    }
+    assert_eq!(count, LIMIT / (201 + 1 + ENTRY_BYTES));
+    // Space for one entry suffices for a rename and for a replacement.
+    let (first, other) = (path(&format!("/{:0200}", 0)), path("/other"));
+    driver.delete(&path(&format!("/{:0200}", 1))).await.unwrap();
+    driver.rename(&first, &other).await.unwrap();
+    put(&driver, "/other", 2).await.unwrap();
+    driver.delete_tree(&DriverPath::root()).await.unwrap();
+    let last = store_for(LIMIT, &["/last"]);
+    put(&last, "/last", LIMIT as usize).await.unwrap();
+    assert_eq!(
+        kind(put(&last, "/last", 1).await),
+        Some(ErrorKind::StorageFull),
+        "both are there for a moment"
+    );
 }
 
 #[tokio::test]
 async fn staged_files_count_against_the_budget_and_return_it() {
-    let driver = InMemoryDriver::with_limit(100);
+    let driver = store_for(100_000, &["/u/staged", "/a"]);
     let create = || WriteMode::Create(WriteHint::default());
     let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
-    writer.write(Bytes::from(vec![1; 80])).await.unwrap();
-    assert_eq!(kind(writer.write(Bytes::from(vec![1; 21])).await), Some(ErrorKind::StorageFull));
-    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 80);
-    assert_eq!(kind(put(&driver, "/a", 21).await), Some(ErrorKind::StorageFull));
+    writer.write(Bytes::from(vec![1; 80_000])).await.unwrap();
+    assert_eq!(kind(writer.write(Bytes::from(vec![1; 21_000])).await), Some(ErrorKind::StorageFull));
+    assert_eq!(writer.close(Bytes::new()).await.unwrap(), 80_000);
+    assert_eq!(kind(put(&driver, "/a", 21_000).await), Some(ErrorKind::StorageFull));
+    put(&driver, "/a", 20_000).await.unwrap();
     driver.delete_tree(&path("/u")).await.unwrap();
-    put(&driver, "/a", 100).await.unwrap();
+    driver.delete(&path("/a")).await.unwrap();
+    put(&driver, "/a", 100_000).await.unwrap();
     driver.delete(&path("/a")).await.unwrap();
 
     let mut dropped = driver.writer(&path("/u/staged"), create()).await.unwrap();
-    dropped.write(Bytes::from(vec![1; 100])).await.unwrap();
+    dropped.write(Bytes::from(vec![1; 100_000])).await.unwrap();
     drop(dropped);
     let mut writer = driver.writer(&path("/u/staged"), create()).await.unwrap();
-    writer.write(Bytes::from(vec![1; 100])).await.unwrap();
+    writer.write(Bytes::from(vec![1; 100_000])).await.unwrap();
     writer.commit(&path("/a")).await.unwrap();
-    assert_eq!(driver.stat(&path("/a")).await.unwrap().size_bytes, 100);
+    assert_eq!(driver.stat(&path("/a")).await.unwrap().size_bytes, 100_000);
 }
 
 #[tokio::test]
