@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::bucket::Bucket;
 use crate::client::{Client, PageRequest};
-use crate::error::Failure;
+use crate::error::{Failure, says};
 use crate::keys::{Keys, object};
 use crate::options::DeletionOptions;
 
@@ -177,13 +177,16 @@ where
 /// Whether an overloaded store refused the request without carrying it out.
 fn was_refused(failure: &Failure) -> bool {
     let text = with_causes(failure);
-    ["status code: 429", "status code: 503", "SlowDown"].iter().any(|sign| text.contains(sign))
+    ["status code: 429", "status code: 503", "SlowDown"].iter().any(|sign| says(&text, sign))
 }
 
 /// Whether a store carried out the request, but failed for this key for another reason than permissions.
 fn concerns_one_key(failure: &Failure) -> bool {
     let text = with_causes(failure);
-    text.contains("DeleteObjects request failed for key") && !text.contains("AccessDenied")
+    let says = |signs: [&str; 2]| signs.iter().any(|sign| text.contains(sign));
+    // Of S3, and of Azure.
+    says(["DeleteObjects request failed for key", "Bulk delete request failed for key"])
+        && !says(["(code: AccessDenied)", "(code: 403)"])
 }
 
 /// Deletes `paths` in requests of the maximum size; each request has a time limit of its own.
@@ -246,6 +249,23 @@ mod tests {
         let (answered, results): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         assert_eq!(answered, paths);
         results
+    }
+
+    #[test]
+    fn a_key_that_failed_among_others_is_told_from_a_request_that_failed() {
+        for (text, is_of_one) in [
+            (
+                "DeleteObjects request failed for key a: We encountered an internal error (code: InternalError)",
+                true,
+            ),
+            ("DeleteObjects request failed for key a: Access Denied (code: AccessDenied)", false),
+            ("Bulk delete request failed for key a: Server Busy (code: 503)", true),
+            ("Bulk delete request failed for key a: Forbidden (code: 403)", false),
+            ("Error performing bulk delete request: Server returned non-2xx status code: 503", false),
+        ] {
+            let error = StoreError::Generic { store: "any", source: text.into() };
+            assert_eq!(concerns_one_key(&Failure::from(error)), is_of_one, "{text}");
+        }
     }
 
     /// Thirty seconds of work in steps of one second each.

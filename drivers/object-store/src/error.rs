@@ -138,12 +138,15 @@ fn kind_of_generic(error: &(dyn Error + 'static)) -> ErrorKind {
         cause = error.source();
     }
     let text = with_causes(error);
-    let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3)?.parse().ok());
+    // The second form is Azure's for one of many deletions.
+    let status = ["status code: ", "(code: "]
+        .into_iter()
+        .find_map(|sign| text.split(sign).nth(1).and_then(|rest| rest.get(..3)?.parse().ok()));
     kind_of_answer(status.unwrap_or(0), &text)
 }
 
 fn kind_of_answer(status: u16, text: &str) -> ErrorKind {
-    let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
+    let says = |codes: &[&str]| codes.iter().any(|code| says(text, code));
     match status {
         _ if says(&["QuotaExceeded", "StorageFull", "InsufficientStorage", "AccountIsFull"]) => {
             ErrorKind::StorageFull
@@ -162,7 +165,13 @@ fn kind_of_answer(status: u16, text: &str) -> ErrorKind {
 }
 
 fn is_about_the_bucket(text: &str) -> bool {
-    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))
+    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| says(text, code))
+}
+
+/// Whether `text` has `code` outside a key or URL, which show names of tags: clients choose those.
+pub(crate) fn says(text: &str, code: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.match_indices(code).any(|(at, _)| !text[..at].trim_end_matches(is_of_name).ends_with(['/', '%']))
 }
 
 #[cfg(test)]
@@ -188,9 +197,28 @@ mod tests {
             ),
             ("Server returned non-2xx status code: 400 Bad Request: InvalidPart", ErrorKind::Other),
             ("Server returned error response: <Code>InternalError</Code>", ErrorKind::Unavailable),
+            ("Bulk delete request failed for key a/b: Server Busy (code: 503)", ErrorKind::Unavailable),
+            ("Bulk delete request failed for key a/b: Forbidden (code: 403)", ErrorKind::PermissionDenied),
+            ("DeleteObjects request failed for key a/b: x (code: SlowDown)", ErrorKind::Unavailable),
         ] {
             assert_eq!(Failure::from(generic(text)).kind(), kind, "{text}");
         }
+    }
+
+    /// A client chooses the name of a tag.
+    #[test]
+    fn a_key_that_has_a_code_in_it_is_no_answer_of_the_store() {
+        for tag in ["NoSuchBucket", "x.NoSuchBucket", "ContainerNotFound", "SlowDown", "QuotaExceeded"] {
+            let key = format!("docker/registry/v2/repositories/a/_manifests/tags/{tag}/current/link");
+            let (url, query) = (format!("http://store/reg/{key}"), key.replace('/', "%2F"));
+            let source = format!(
+                "Error performing GET {url}?prefix={query} in 1ms - Server returned non-2xx status code: 404 Not Found: \
+                 <Error><Code>NoSuchKey</Code><Key>{key}</Key><Resource>/reg/{key}</Resource></Error>"
+            );
+            let missing = StoreError::NotFound { path: key, source: source.into() };
+            assert_eq!(Failure::from(missing).kind(), ErrorKind::NotFound, "{tag}");
+        }
+        assert!(says("<Code>UserQuotaExceeded</Code>", "QuotaExceeded"));
     }
 
     #[test]

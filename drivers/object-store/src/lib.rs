@@ -21,6 +21,7 @@ mod conditional;
 mod config;
 mod copy;
 mod delete;
+mod deleted_names;
 mod driver;
 mod error;
 mod foreign;

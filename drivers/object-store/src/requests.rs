@@ -14,6 +14,7 @@ use object_store::client::{
 };
 use tokio::sync::Semaphore;
 
+use crate::deleted_names::without_names;
 use crate::foreign::ForeignKeys;
 use crate::intermediary::{Asked, foreign_404};
 
@@ -247,6 +248,9 @@ impl Watched {
         match body.bytes().await {
             Ok(page) if kind == RequestKind::List && head.status.is_success() => {
                 Ok(HttpResponse::from_parts(head, self.watch.foreign.cut(page).into()))
+            }
+            Ok(answer) if kind == RequestKind::Delete && head.status.is_success() => {
+                Ok(HttpResponse::from_parts(head, without_names(answer).into()))
             }
             Ok(body) => match foreign_404(asked, &head, &body) {
                 Some(page) => {
