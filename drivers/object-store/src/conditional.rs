@@ -113,21 +113,23 @@ impl Bucket {
         let mut options =
             PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
         options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
-        match put_if(self.control.objects(), key, content.into(), options).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_precondition(&error) => {
-                let found = self
-                    .control
-                    .objects()
-                    .get_opts(key, GetOptions { head: true, ..Default::default() })
-                    .await?;
-                match found.attributes.get(&Attribute::Metadata(MARK.into())) {
-                    Some(found) if **found == *mark => Ok(()),
-                    _ => Err(Failure::AlreadyExists),
-                }
+        let payload = PutPayload::from(content);
+        for _ in 0..TRIES {
+            match put_if(self.control.objects(), key, payload.clone(), options.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(error) if is_precondition(&error) => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
+            let head = GetOptions { head: true, ..Default::default() };
+            match self.control.objects().get_opts(key, head).await {
+                Ok(found) if self.bears(&found, &mark) => return Ok(()),
+                Ok(_) => break,
+                // It was deleted between the two requests, or while the first one was carried out.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(Failure::AlreadyExists)
     }
 
     /// The same for a store that ignores conditions: one writer per process wins. More is impossible, and a warning at the

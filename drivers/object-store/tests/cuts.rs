@@ -106,3 +106,18 @@ async fn a_page_does_not_say_that_a_file_is_missing() {
     let kinds = [content.unwrap_err().kind(), stat.unwrap_err().kind(), read.unwrap_err().kind()];
     assert_eq!(kinds, [ErrorKind::Unavailable; 3]);
 }
+
+/// As of a lock that was given back between the refusal and the question whose it is.
+#[tokio::test]
+async fn a_refused_creation_of_a_file_that_is_gone_is_tried_again() {
+    let store = S3::start(Conditions::Quoted);
+    let driver = open(&store).await;
+    let create = async || driver.put_content(&path("/lock"), "mine".into(), PutMode::Create).await;
+    store.fail(Sort::Create, Fault::Answer(412, "PreconditionFailed"), 0, 1);
+    create().await.unwrap();
+    assert_eq!(driver.get_content(&path("/lock")).await.unwrap(), "mine");
+    assert_eq!(create().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    driver.delete(&path("/lock")).await.unwrap();
+    store.fail(Sort::Create, Fault::Answer(412, "PreconditionFailed"), 0, usize::MAX);
+    assert_eq!(create().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+}
