@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::clients::{Connection, Purpose};
 use super::open::{Plan, clients, keys, required, unusable, within};
-use super::values;
+use super::values::{self, variable};
 use crate::client::Client;
 use crate::options::{DeletionOptions, Options, PartOptions};
 use crate::requests::Watch;
@@ -57,21 +57,21 @@ impl DriverConfig for GcsConfig {
     const NAME: &'static str = "gcs";
 
     async fn build(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan()?.open(StoreAccess::ReadWrite).await
+        self.plan(variable)?.open(StoreAccess::ReadWrite).await
     }
 
     async fn build_read_only(self) -> Result<Arc<dyn StorageDriver>, BuildError> {
-        self.plan()?.open(StoreAccess::ReadOnly).await
+        self.plan(variable)?.open(StoreAccess::ReadOnly).await
     }
 
     fn check(&self, _: StoreAccess) -> Result<(), BuildError> {
-        self.clone().plan().map(drop)
+        self.clone().plan(variable).map(drop)
     }
 }
 
 impl GcsConfig {
     /// Resolves the section, without a request to the store.
-    fn plan(self) -> Result<Plan, BuildError> {
+    fn plan(self, env: impl Fn(&str) -> Option<String>) -> Result<Plan, BuildError> {
         let bucket = required(SECTION, "bucket", self.bucket.clone())?;
         let account = self.service_account()?;
         let concurrency = self.maxconcurrency.unwrap_or(50).max(25);
@@ -96,6 +96,8 @@ impl GcsConfig {
                 builder = builder.with_service_account_key(account.to_string());
             } else if let Some(shared) = &credentials {
                 builder = builder.with_credentials(shared.clone());
+            } else if let Some(file) = env(DEFAULT_CREDENTIALS) {
+                builder = builder.with_application_credentials(file);
             }
             let store = builder.build().map_err(|error| unusable(SECTION, error))?;
             credentials = Some(store.credentials().clone());
@@ -116,15 +118,16 @@ impl GcsConfig {
 
     fn options(&self) -> Result<Options, BuildError> {
         let defaults = Options::default();
-        let size = within(SECTION, "chunksize", self.chunksize, 16 << 20, (5 << 20)..=(5 << 30))?;
-        if !size.is_multiple_of(256 << 10) {
+        let size = within(SECTION, "chunksize", self.chunksize, 16 << 20, CHUNK_STEP..=(5 << 30))?;
+        if !size.is_multiple_of(CHUNK_STEP) {
             return Err(BuildError::new(format!(
-                "storage.gcs.chunksize is {size}, but it must be a multiple of 262144"
+                "storage.gcs.chunksize is {size}, but it must be a multiple of {CHUNK_STEP}"
             )));
         }
         Ok(Options {
             parts: PartOptions {
-                size,
+                // Smaller chunks are those of Distribution's resumable uploads; parts must be larger.
+                size: size.max(MIN_PART),
                 buffer: self.uploadbuffer.unwrap_or(defaults.parts.buffer),
                 ..defaults.parts
             },
@@ -160,8 +163,17 @@ impl GcsConfig {
 
 const SECTION: &str = "gcs";
 
+/// Names the file of credentials for a section without any, as for all programs that use Google's libraries.
+const DEFAULT_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+const CHUNK_STEP: u64 = 256 << 10;
+
+const MIN_PART: u64 = 5 << 20;
+
 #[cfg(test)]
 mod tests {
+    use sampan_driver::with_causes;
+
     use super::*;
 
     const EMULATOR: &str = r#"{"gcs_base_url": "http://127.0.0.1:1", "disable_oauth": true, "client_email": "",
@@ -169,7 +181,7 @@ mod tests {
 
     fn plan(extra: &str) -> Result<Plan, BuildError> {
         let text = format!(r#"{{"bucket": "reg", "credentials": {EMULATOR}{extra}}}"#);
-        serde_json::from_str::<GcsConfig>(&text).unwrap().plan()
+        serde_json::from_str::<GcsConfig>(&text).unwrap().plan(|_| None)
     }
 
     #[test]
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said() {
         for (extra, expected) in [
-            (r#", "chunksize": 262144"#, "storage.gcs.chunksize"),
+            (r#", "chunksize": 262143"#, "storage.gcs.chunksize"),
             (r#", "chunksize": 5242881"#, "262144"),
             (r#", "keyfile": "x""#, "keyfile and credentials"),
         ] {
@@ -190,6 +202,31 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         let config: GcsConfig = serde_json::from_str("{}").unwrap();
-        assert!(config.plan().err().unwrap().to_string().contains("storage.gcs.bucket"));
+        assert!(config.plan(|_| None).err().unwrap().to_string().contains("storage.gcs.bucket"));
+    }
+
+    /// Distribution takes chunks from 256 KiB.
+    #[test]
+    fn chunks_that_are_too_small_for_parts_are_as_large_as_parts_must_be() {
+        assert_eq!(plan(r#", "chunksize": 262144"#).unwrap().options.parts.size, 5 << 20);
+        assert_eq!(plan(r#", "chunksize": 5505024"#).unwrap().options.parts.size, 5_505_024);
+    }
+
+    #[test]
+    fn the_environment_names_the_credentials_of_a_section_without_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials.json");
+        let env = |name: &str| {
+            (name == "GOOGLE_APPLICATION_CREDENTIALS").then(|| file.to_str().unwrap().to_owned())
+        };
+        let plan = |config: &str| serde_json::from_str::<GcsConfig>(config).unwrap().plan(env);
+        // A section with credentials does not read it.
+        plan(&format!(r#"{{"bucket": "reg", "credentials": {EMULATOR}}}"#)).map(drop).unwrap();
+        let missing = plan(r#"{"bucket": "reg"}"#).err().unwrap();
+        assert!(with_causes(&missing).contains(file.to_str().unwrap()), "{}", with_causes(&missing));
+        let user =
+            r#"{"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}"#;
+        std::fs::write(&file, user).unwrap();
+        assert!(!plan(r#"{"bucket": "reg"}"#).unwrap().redirect, "there is no private key to sign with");
     }
 }

@@ -12,7 +12,7 @@ use super::clients::{Connection, Purpose};
 use super::endpoint::{Endpoint, Place};
 use super::open::{Plan, clients, http_client, keys, required, unusable, within};
 use super::profile::Profile;
-use super::values::{self, Secret};
+use super::values::{self, Secret, variable};
 use crate::bucket::Raw;
 use crate::client::Client;
 use crate::options::{CopyOptions, Options, PartOptions};
@@ -118,16 +118,15 @@ impl DriverConfig for S3AwsConfig {
     }
 }
 
-/// A variable of the environment, unless it is empty.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 impl S3Config {
     /// Resolves the section, without a request to the store.
     fn plan(self, section: &'static str, env: impl Fn(&str) -> Option<String>) -> Result<Plan, BuildError> {
         self.refuse_what_cannot_be(section)?;
-        let region = required(section, "region", self.region.clone())?;
+        let region = match (&self.region, &self.regionendpoint) {
+            // Stores other than AWS mostly take any region.
+            (None, Some(_)) => DEFAULT_REGION.to_owned(),
+            (region, _) => required(section, "region", region.clone())?,
+        };
         let bucket = required(section, "bucket", self.bucket.clone())?;
         let place = Place {
             section,
@@ -217,23 +216,27 @@ impl S3Config {
                 defaults.copies.part,
                 MIN_PART..=MAX_PART,
             )?,
-            concurrency: usize::try_from(limit(
-                "multipartcopymaxconcurrency",
-                self.multipartcopymaxconcurrency,
-                defaults.copies.concurrency as u64,
-                1..=1000,
-            )?)
+            concurrency: usize::try_from(
+                limit(
+                    "multipartcopymaxconcurrency",
+                    self.multipartcopymaxconcurrency,
+                    defaults.copies.concurrency as u64,
+                    1..=u64::MAX,
+                )?
+                .min(MAX_COPIES),
+            )
             .unwrap_or(defaults.copies.concurrency),
         };
-        let storage_class = match self.storageclass.as_deref() {
-            None | Some("STANDARD" | "NONE") => None,
-            Some(class) if STORAGE_CLASSES.contains(&class) => Some(class.to_owned()),
-            Some(class) => {
+        let storage_class = self.storageclass.as_deref().map(str::to_ascii_uppercase);
+        let storage_class = match storage_class {
+            Some(class) if ["STANDARD", "NONE"].contains(&class.as_str()) => None,
+            Some(class) if !STORAGE_CLASSES.contains(&class.as_str()) => {
                 return Err(BuildError::new(format!(
                     "storage.{section}.storageclass is {class:?}, but it must be NONE, STANDARD, {}",
                     STORAGE_CLASSES.join(", ")
                 )));
             }
+            class => class,
         };
         let redirect_expiry = self.redirectexpiry.unwrap_or(defaults.redirect_expiry);
         if !(Duration::from_secs(1)..=WEEK).contains(&redirect_expiry) {
@@ -270,8 +273,9 @@ impl S3Config {
 
     /// Whether to log each request.
     fn logs_requests(&self, section: &str) -> Result<bool, BuildError> {
-        match self.loglevel.as_deref() {
-            None | Some("off") => Ok(false),
+        match self.loglevel.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            // YAML takes `off` without quotes for a flag.
+            None | Some("off" | "false") => Ok(false),
             Some("debug" | "debugwithrequestretries" | "debugwithrequesterrors") => Ok(true),
             Some(level) => Err(BuildError::new(format!(
                 "storage.{section}.loglevel is {level:?}, but requests are logged without their signatures and bodies: set \
@@ -338,6 +342,12 @@ const FROM_ENVIRONMENT: [(&str, AmazonS3ConfigKey); 6] = [
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
 ];
+
+/// The region in signatures for a store that has none.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// The most ranges of a file to copy at a time.
+const MAX_COPIES: u64 = 1000;
 
 const STORAGE_CLASSES: [&str; 8] = [
     "REDUCED_REDUNDANCY",

@@ -23,6 +23,44 @@ fn values_are_taken_as_distribution_takes_them() {
     assert!(error.contains("buckett"), "{error}");
 }
 
+/// As Distribution takes them, `off` without quotes included.
+#[test]
+fn words_are_read_in_any_case_and_flags_in_any_spelling_of_go() {
+    for level in ["false", r#""off""#, r#""OFF""#] {
+        let config = parse(&format!(r#", "loglevel": {level}"#)).unwrap();
+        assert!(!config.logs_requests("s3").unwrap(), "{level}");
+    }
+    assert!(parse(r#", "loglevel": "DEBUG""#).unwrap().logs_requests("s3").unwrap());
+    assert_eq!(
+        plan(r#", "storageclass": "standard_ia""#).unwrap().options.storage_class.as_deref(),
+        Some("STANDARD_IA")
+    );
+    assert_eq!(plan(r#", "storageclass": "none""#).unwrap().options.storage_class, None);
+    for (text, value) in [("1", true), ("t", true), ("TRUE", true), ("0", false), ("F", false)] {
+        let config = parse(&format!(r#", "secure": "{text}""#)).unwrap();
+        assert_eq!(config.secure, Some(value), "{text}");
+    }
+    for other in [r#""yes""#, "1"] {
+        assert!(parse(&format!(r#", "secure": {other}"#)).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn a_store_with_an_endpoint_of_its_own_needs_no_region() {
+    let text = r#"{"bucket": "reg", "accesskey": "a", "secretkey": "b", "forcepathstyle": true,
+                   "regionendpoint": "http://minio:9000"}"#;
+    let config: S3Config = serde_json::from_str(text).unwrap();
+    config.plan("s3", |_| None).map(drop).unwrap();
+}
+
+#[test]
+fn more_copies_at_a_time_than_are_sensible_are_fewer() {
+    let plan = plan(r#", "multipartcopymaxconcurrency": 100000"#).unwrap();
+    assert_eq!(plan.options.copies.concurrency, 1000);
+    let parsed = parse(r#", "multipartcopymaxconcurrency": 0"#).unwrap();
+    assert!(parsed.plan("s3", |_| None).is_err());
+}
+
 #[test]
 fn the_defaults_make_a_plan() {
     let plan = plan("").unwrap();

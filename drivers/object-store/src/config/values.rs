@@ -6,6 +6,11 @@ use std::time::Duration;
 use sampan_driver::parse_size;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+/// A variable of the environment, unless it is empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// A text that is never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(String);
@@ -98,9 +103,12 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         Scalar::Null => Ok(None),
         Scalar::Bool(value) => Ok(Some(value)),
         Scalar::Text(value) if value.is_empty() => Ok(None),
-        Scalar::Text(value) if value.eq_ignore_ascii_case("true") => Ok(Some(true)),
-        Scalar::Text(value) if value.eq_ignore_ascii_case("false") => Ok(Some(false)),
-        Scalar::Text(value) => Err(de::Error::invalid_value(de::Unexpected::Str(&value), &"true or false")),
+        Scalar::Text(value) => match value.to_ascii_lowercase().as_str() {
+            // The short forms are Go's.
+            "true" | "t" | "1" => Ok(Some(true)),
+            "false" | "f" | "0" => Ok(Some(false)),
+            _ => Err(de::Error::invalid_value(de::Unexpected::Str(&value), &"true or false")),
+        },
         Scalar::Number(value) => {
             Err(de::Error::invalid_value(de::Unexpected::Unsigned(value), &"true or false"))
         }
