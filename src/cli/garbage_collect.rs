@@ -36,6 +36,8 @@ pub(super) fn run(
         grace,
         max_delete_percent: config.gc.max_delete_percent(),
         confirmed: command.yes,
+        // As `registry:3` is collected: pushes are off, and its owner asks for the untagged images to go.
+        untagged_confirmed: command.delete_untagged && config.storage.maintenance.readonly.enabled,
         upload_age: uploads.enabled.then_some(uploads.age),
         observer: observer.as_ref().map(|(observer, _)| observer.clone()),
         ..Options::default()

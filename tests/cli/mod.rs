@@ -17,6 +17,7 @@ pub(crate) mod debug_listener;
 mod fake_registry;
 mod foreign_files;
 mod garbage_collect;
+mod garbage_collect_untagged;
 mod health;
 mod htpasswd_command;
 mod image_configs;

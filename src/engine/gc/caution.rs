@@ -7,9 +7,9 @@
 //! - the same holds where the last collection found repositories and there is nothing any more: repositories vanish in
 //!   collections, not between them;
 //! - the same holds where the data of most linked manifests are not there: collections delete links before data;
-//! - a collection that would delete most of the store needs confirmation.
+//! - a collection that would delete most of the store needs confirmation, except of what the user has named.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverError, ErrorKind, StorageDriverExt};
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::eviction::Victims;
+use super::graph::ReferenceGraph;
 use super::interner::{Id, IdHashSet};
 use super::inventory::{Age, Contents, Data, Inventory, Link, data_path};
 use super::options::Options;
@@ -132,15 +133,17 @@ pub(super) async fn forget_names(
 
 /// Returns the amount if the plan needs confirmation.
 ///
-/// Content that `victims` need is not counted: their bounds are the user's.
+/// Content that `victims` need is not counted, since their bounds are the user's, nor is what was `asked_for`.
 pub(super) async fn too_much(
     cx: &mut Context<'_>,
     plan: &Plan,
     data: &Data,
     victims: &Victims,
+    asked_for: &IdHashSet,
 ) -> Result<Option<TooMuch>> {
     let percent = cx.options.max_delete_percent;
-    let garbage = plan.blobs.iter().filter(|(id, _)| victims.reason_of_data(*id).is_none());
+    let is_garbage = |id: Id| victims.reason_of_data(id).is_none() && !asked_for.contains(&id);
+    let garbage = plan.blobs.iter().filter(|(id, _)| is_garbage(*id));
     let bytes: u64 = garbage.map(|(_, size_bytes)| size_bytes).sum();
     if cx.options.confirmed || percent >= 100 || bytes < UNASKED_BYTES {
         return Ok(None);
@@ -168,6 +171,21 @@ pub(super) async fn too_much(
         stays += u128::from(info.map_or(0, |info| info.size_bytes));
     }
     Ok(None)
+}
+
+/// The manifests that a plan deletes, and what they refer to. All of it was seen: a disk that is not mounted explains none
+/// of it.
+pub(super) fn of_deleted_manifests(plan: &Plan, inventory: &Inventory, graph: &ReferenceGraph) -> IdHashSet {
+    let contents: HashMap<&RepositoryName, &Contents> =
+        inventory.repositories.iter().map(|contents| (&contents.name, contents)).collect();
+    let mut needed = IdHashSet::default();
+    for (name, id) in &plan.revisions {
+        needed.insert(*id);
+        let references = graph.get(*id).map(|manifest| &*manifest.references).unwrap_or_default();
+        let Some(contents) = contents.get(name) else { continue };
+        needed.extend(references.iter().filter_map(|reference| contents.resolve(*reference)));
+    }
+    needed
 }
 
 /// Fails if a part of the store that was visible cannot be seen any more.

@@ -6,6 +6,7 @@ use super::caution::{self, Sight};
 use super::context::Context;
 use super::dates;
 use super::eviction::Scope;
+use super::interner::IdHashSet;
 use super::inventory::Inventory;
 use super::last_run::{LastRun, Left};
 use super::lock::CollectorLock;
@@ -109,7 +110,11 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
     inventory.foreign.iter().for_each(|path| report.add_foreign(path));
     observe(cx, &inventory, &references.graph, &marks, &plan, report);
 
-    let too_much = caution::too_much(cx, &plan, &references.data, &references.victims).await?;
+    let asked_for = match cx.options.untagged_confirmed {
+        true => caution::of_deleted_manifests(&plan, &inventory, &references.graph),
+        false => IdHashSet::default(),
+    };
+    let too_much = caution::too_much(cx, &plan, &references.data, &references.victims, &asked_for).await?;
     let sizes = std::mem::take(&mut references.victims.sizes);
     if cx.options.dry_run {
         report.too_much = too_much;

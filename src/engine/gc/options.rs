@@ -40,6 +40,9 @@ pub struct Options {
     /// The user has seen what the collection would delete, and confirms it: neither the amount nor vanished repositories
     /// stop the collection.
     pub confirmed: bool,
+    /// The user deletes untagged manifests from a store without clients: what they need does not count as an amount to
+    /// confirm. Everything else does.
+    pub untagged_confirmed: bool,
     /// Snapshots of other stores that keep nothing, because they are about to be deleted.
     pub without_snapshots: Vec<SnapshotId>,
     /// Which repositories the collection collects.
@@ -65,6 +68,7 @@ impl Default for Options {
             rest: 0.0,
             max_delete_percent: 50,
             confirmed: false,
+            untagged_confirmed: false,
             without_snapshots: Vec::new(),
             scope: Scope::All,
             evict: None,
