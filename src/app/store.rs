@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use sampan_config::Config;
 use sampan_driver::{DriverPath, StoreAccess};
 use sampan_engine::layout;
@@ -24,12 +25,17 @@ pub(super) fn access(config: &Config) -> StoreAccess {
     }
 }
 
-/// Warns of a root that is neither empty nor a store, and refuses one without the needed permissions.
+/// Warns of a root that is neither empty nor a store, and refuses one that the driver cannot use, or without the needed
+/// permissions.
 ///
 /// # Errors
 ///
-/// If this process lacks permissions that every pull (or, for writing, every push) needs.
+/// If a symbolic link leads out of the root on the way to every image, or this process lacks permissions that every pull
+/// (or, for writing, every push) needs.
 pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> {
+    if let Some((link, target)) = leading_out(root) {
+        return Err(AppError::NoStore(how_to_replace(root, &link, &target)));
+    }
     if let Some(warning) = Place::of(root).warning(root) {
         tracing::warn!("{warning}");
     }
@@ -57,7 +63,7 @@ pub(super) fn require(root: &Path) -> Result<(), AppError> {
 
 /// Whether the file system of `root` is mounted read-only.
 pub(super) fn is_on_read_only_medium(root: &Path) -> bool {
-    rustix::fs::accessat(CWD, root, Access::WRITE_OK, AtFlags::EACCESS) == Err(rustix::io::Errno::ROFS)
+    rustix::fs::accessat(CWD, root, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ROFS)
 }
 
 /// Whether `root` is missing or empty.
@@ -76,9 +82,7 @@ impl InUse {
         let directory =
             rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .ok()?;
-        if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)
-            == Err(rustix::io::Errno::AGAIN)
-        {
+        if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
             tracing::info!(
                 "another registry on this machine also serves {}: both share its content",
                 root.display()
@@ -216,6 +220,43 @@ pub(super) fn refusal(root: &Path, access: StoreAccess) -> Option<String> {
     Some(how_to_permit(root, &path, access))
 }
 
+/// The first symbolic link on the way to the repositories and blobs that leads out of `root`, and its target. The driver
+/// follows none of these.
+fn leading_out(root: &Path) -> Option<(PathBuf, PathBuf)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    roots(root).iter().find_map(|path| {
+        let below = path.strip_prefix(root).ok()?;
+        let mut ways: Vec<&Path> = below.ancestors().filter(|way| !way.as_os_str().is_empty()).collect();
+        ways.reverse();
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let way = ways.into_iter().find(|way| {
+            let opened = rustix::fs::openat2(&directory, *way, flags, Mode::empty(), resolve);
+            opened.err() == Some(Errno::XDEV)
+        })?;
+        Some((root.join(way), fs::canonicalize(root.join(way)).ok()?))
+    })
+}
+
+fn how_to_replace(root: &Path, link: &Path, target: &Path) -> String {
+    let levels = link.strip_prefix(root).map_or(0, |below| below.components().count());
+    // The target may be the same part of a whole store elsewhere.
+    let elsewhere = target
+        .ancestors()
+        .nth(levels)
+        .filter(|above| link.strip_prefix(root).is_ok_and(|below| above.join(below) == target));
+    let remedy = match elsewhere {
+        Some(above) => format!("set rootdirectory (or the volume) to {}", above.display()),
+        None => format!("mount {} there instead (mount --bind, or a volume)", target.display()),
+    };
+    format!(
+        "storage.filesystem.rootdirectory: {} is a symbolic link that leads out of {}, which this registry does not \
+         follow: {remedy}",
+        link.display(),
+        root.display()
+    )
+}
+
 /// The directories of repositories and blobs.
 fn roots(root: &Path) -> [PathBuf; 2] {
     [layout::repositories_root(), layout::blobs_root()]
@@ -233,7 +274,7 @@ fn is_refused(path: &Path, access: StoreAccess) -> bool {
         StoreAccess::ReadOnly => Access::READ_OK | Access::EXEC_OK,
         StoreAccess::ReadWrite => Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
     };
-    rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) == Err(rustix::io::Errno::ACCESS)
+    rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) == Err(Errno::ACCESS)
 }
 
 fn how_to_permit(root: &Path, path: &Path, access: StoreAccess) -> String {
@@ -255,7 +296,40 @@ fn how_to_permit(root: &Path, path: &Path, access: StoreAccess) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_store_behind_a_link_that_leads_out_is_refused_with_a_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().canonicalize().unwrap();
+        let (root, big) = (base.join("root"), base.join("big"));
+        fs::create_dir_all(big.join("docker/registry/v2/blobs")).unwrap();
+        fs::create_dir_all(&root).unwrap();
+        let refusal = || examine(&root, StoreAccess::ReadWrite).unwrap_err().to_string();
+
+        symlink("../big/docker", root.join("docker")).unwrap();
+        assert!(
+            refusal().ends_with(&format!("set rootdirectory (or the volume) to {}", big.display())),
+            "{}",
+            refusal()
+        );
+        fs::remove_file(root.join("docker")).unwrap();
+        fs::create_dir_all(root.join("docker/registry/v2")).unwrap();
+        symlink(big.join("docker/registry/v2/blobs"), root.join("docker/registry/v2/blobs")).unwrap();
+        assert!(refusal().contains("v2/blobs is a symbolic link that leads out of"), "{}", refusal());
+        fs::remove_file(root.join("docker/registry/v2/blobs")).unwrap();
+        symlink(&big, root.join("docker/registry/v2/blobs")).unwrap();
+        assert!(refusal().contains(&format!("mount {} there", big.display())), "{}", refusal());
+
+        // A link that stays below the root is followed, and so is the root itself.
+        fs::remove_file(root.join("docker/registry/v2/blobs")).unwrap();
+        fs::create_dir(root.join("inside")).unwrap();
+        symlink("../../../inside", root.join("docker/registry/v2/blobs")).unwrap();
+        symlink(&root, base.join("link")).unwrap();
+        examine(&base.join("link"), StoreAccess::ReadWrite).unwrap();
+    }
 
     #[test]
     fn a_root_that_is_off_by_some_levels_is_told_the_right_one() {
