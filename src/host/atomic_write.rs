@@ -110,11 +110,12 @@ pub fn hand_over(new: &File, path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let folder = fs::metadata(folder_of(path))?;
-    match std::os::unix::fs::fchown(new, Some(folder.uid()), Some(folder.gid())) {
-        // A container without the right, and file systems without owners.
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => Ok(()),
-        result => result,
-    }
+    let handed_over = std::os::unix::fs::fchown(new, Some(folder.uid()), Some(folder.gid()));
+    handed_over.or_else(|error| match Errno::from_io_error(&error) {
+        // A container without the right, or in which the owner has no number, and file systems without owners.
+        Some(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Gives `new` the mode and owner of the file that it will replace, so that the same users can read it.

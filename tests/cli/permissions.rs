@@ -278,3 +278,30 @@ fn passwords_and_keys_that_a_command_of_root_makes_belong_to_the_owner_of_their_
         assert_eq!(found.mode() & 0o777, 0o600, "{name}");
     }
 }
+
+/// The root of a rootless container: of the users of the machine only the one that started it has a number there.
+#[test]
+#[ignore = "needs root"]
+fn a_folder_whose_owner_a_container_does_not_know_takes_new_files() {
+    let site = token_command::site(token_command::CONFIG);
+    let at = site.path();
+    chown(at, Some(UNPRIVILEGED - 1), Some(UNPRIVILEGED - 1)).unwrap();
+    mode(at, 0o777);
+    let contained = |arguments: &str, input: &str| {
+        let mut command = tool("unshare");
+        command.arg("--map-root-user").arg(binary(at).get_program());
+        end(command.args(arguments.split(' ')).current_dir(at), input)
+    };
+    for (arguments, input) in [
+        ("htpasswd add htpasswd alice", "wonderland"),
+        ("certificate --out . localhost", ""),
+        ("token create ci --may pull --on ** --expires 1d --config config.yml", ""),
+        ("access rotate-key config.yml", ""),
+    ] {
+        let ended = contained(arguments, input);
+        assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
+    }
+    for name in ["htpasswd", "ca.key", "domain.key", "audit.log", "signing.pem"] {
+        assert!(fs::metadata(at.join(name)).is_ok_and(|found| found.len() > 0), "{name}");
+    }
+}
