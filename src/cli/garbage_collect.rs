@@ -11,9 +11,9 @@ use sampan_driver::HumanSize;
 use sampan_engine::gc::{self, Event, Evicted, Observer, Options, Report, TooMuch};
 
 use super::args::{CollectOptions, ReportFormat};
-use super::check;
 use super::interruption::until_interrupted;
 use super::terminal::{count, printed, say, warn};
+use super::{check, store};
 use crate::app::{self, AppError};
 use crate::drivers::Drivers;
 
@@ -24,7 +24,9 @@ pub(super) fn run(
     drivers: &Drivers,
     command: CollectOptions,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let Loaded { config, source, .. } = check::find(drivers, command.config.path())?;
+    let loaded = check::find(drivers, command.config.path())?;
+    store::refuse_in_memory(&loaded, "no other process can collect it; set `gc.enabled`")?;
+    let Loaded { config, source, .. } = loaded;
     let grace = command.grace.map_or_else(|| default_grace(&config), |grace| grace.0);
     let uploads = &config.storage.maintenance.uploadpurging;
     let json = command.format == ReportFormat::Json;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use sampan_client::RegistryAddress;
-use sampan_config::Loaded;
 use sampan_driver::HumanSize;
 use sampan_transfer::{Inventory, StoreSource, inventory_by_api};
 
@@ -186,8 +185,13 @@ fn reject_others(command: &str, options: &InventoryOptions) -> Result<(), clap::
 async fn source(drivers: &Drivers, options: &InventoryOptions) -> Result<Source, Box<dyn std::error::Error>> {
     let Some(url) = &options.url else {
         options.login.refuse_without("--url")?;
-        let Loaded { config, source, .. } = check::find(drivers, options.config.clone())?;
-        return app::inventory(&config, drivers).await.map_err(|error| check::beside(&source, error.into()));
+        let loaded = check::find(drivers, options.config.clone())?;
+        store::refuse_in_memory(
+            &loaded,
+            "this command sees nothing in it; pass `--url` to ask the registry",
+        )?;
+        let inventory = app::inventory(&loaded.config, drivers).await;
+        return inventory.map_err(|error| check::beside(&loaded.source, error.into()));
     };
     Ok(Source::Remote(Remote::new(options.login.client(url.clone())?)))
 }

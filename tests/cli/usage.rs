@@ -142,8 +142,13 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
 fn a_store_in_the_memory_of_another_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("memory.yml"), "version: 0.1\nstorage: {inmemory: {}}\n").unwrap();
-    for args in [&["inventory", "-c", "memory.yml"][..], &["export", "a", "-o", "a.tar", "-c", "memory.yml"]]
-    {
+    for args in [
+        &["inventory", "-c", "memory.yml"][..],
+        &["export", "a", "-o", "a.tar", "-c", "memory.yml"],
+        &["ls", "-c", "memory.yml"],
+        &["du", "-c", "memory.yml"],
+        &["garbage-collect", "memory.yml"],
+    ] {
         let ended = end(binary(directory.path()).args(args), "");
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains("in-memory store belongs to the running registry alone"), "{ended:?}");
