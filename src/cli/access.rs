@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use sampan_config::{AccessRules, AuthConfig, Config, Diagnostic, LoadedPolicy, load_policy_file};
+use sampan_config::{AccessRules, AuthConfig, Config, Diagnostic, Loaded, LoadedPolicy, load_policy_file};
 use sampan_engine::oci::RepositoryName;
 use serde::Serialize;
 
@@ -14,8 +15,8 @@ use super::access_args::{AccessCommand, RulesOptions};
 use super::access_token::explain_token;
 use super::args::ReportFormat;
 use super::check::{find, print_warnings};
-use super::misunderstood;
 use super::terminal::{count, printable, say, warn};
+use super::{misunderstood, token_names};
 use crate::app;
 use crate::auth::policy::zot::{self, Import};
 use crate::auth::policy::{Policy, check};
@@ -40,7 +41,7 @@ pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode,
         } => {
             let rules = Rules::load(drivers, &options)?;
             print_warnings(&rules.warnings);
-            explain(rules, &who, repository, action, options.format)
+            explain(drivers, rules, &who, repository, action, options.format)
         }
         AccessCommand::Explain { .. } => {
             Err(misunderstood("WHO REPOSITORY ACTION, or --token FILE".to_owned()).into())
@@ -76,13 +77,15 @@ struct Rules {
     warnings: Vec<Diagnostic>,
     /// All users, if the password file alone has them.
     users: Option<HashSet<String>>,
+    /// The configuration, unless a policy file alone was named.
+    loaded: Option<Loaded>,
 }
 
 impl Rules {
     fn load(drivers: &Drivers, options: &RulesOptions) -> Result<Self, Box<dyn Error>> {
         if let Some(file) = &options.file {
             let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
-            return Ok(Self { rules, warnings, users: None });
+            return Ok(Self { rules, warnings, users: None, loaded: None });
         }
         let loaded = find(drivers, options.config.path())?;
         print_warnings(&loaded.warnings);
@@ -91,11 +94,40 @@ impl Rules {
             return Err(format!("{} {problem}", loaded.source).into());
         };
         let users = users(&loaded.config);
-        let Some(file) = &access.file else {
-            return Ok(Self { rules: access.rules_here(), warnings: Vec::new(), users });
+        let (rules, warnings) = match &access.file {
+            None => (access.rules_here(), Vec::new()),
+            Some(file) => {
+                let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
+                (rules, warnings)
+            }
         };
-        let LoadedPolicy { rules, warnings, .. } = load_policy_file(file)?;
-        Ok(Self { rules, warnings, users })
+        Ok(Self { rules, warnings, users, loaded: Some(loaded) })
+    }
+
+    /// Whether the password file has all users, and not this one.
+    fn lacks(&self, user: &str) -> bool {
+        self.users.as_ref().is_some_and(|users| !users.contains(user))
+    }
+
+    /// The client whose name the password file lacks: the robot of an access token, or a user without an entry.
+    fn stranger(&self, drivers: &Drivers, who: &str) -> Identity {
+        let name = who.strip_prefix("user:").unwrap_or(who);
+        let loaded = self.loaded.as_ref().filter(|_| name == who);
+        let robot = loaded.map(|loaded| token_names::robot(drivers, loaded, name));
+        let robot = robot.unwrap_or(Ok(None)).unwrap_or_else(|error| {
+            warn(format!("warning: whether a token has this name is not known: {error}"));
+            None
+        });
+        let (user, identity) = match robot {
+            None => (Some(name.to_owned()), Identity::User(name.to_owned())),
+            Some(robot) => (robot.on_behalf_of.clone(), Identity::Robot(Arc::new(robot))),
+        };
+        if let Some(user) = user
+            && self.lacks(&user)
+        {
+            warn(printable(&format!("warning: `{user}` is not in the password file and cannot log in")));
+        }
+        identity
     }
 }
 
@@ -156,6 +188,7 @@ fn check_rules(rules: &Rules, format: ReportFormat) -> Result<ExitCode, Box<dyn 
 }
 
 fn explain(
+    drivers: &Drivers,
     rules: Rules,
     who: &str,
     repository: RepositoryName,
@@ -173,11 +206,9 @@ fn explain(
             let problem = format!("`{who}` is a group: name one of its users");
             return Err(misunderstood(printable(&problem)).into());
         }
+        _ if rules.lacks(name) => rules.stranger(drivers, who),
         _ => Identity::User(name.to_owned()),
     };
-    if identity.is_known() && rules.users.is_some_and(|users| !users.contains(name)) {
-        warn(printable(&format!("warning: `{name}` is not in the password file and cannot log in")));
-    }
     let access = Access { resource: Resource::Repository(repository), action };
     let explanation = Policy::new(rules.rules)?.explain(&identity, &access);
     match format {

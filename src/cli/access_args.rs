@@ -28,7 +28,7 @@ pub(super) enum AccessCommand {
                                 registry access explain [OPTIONS] --token <FILE>"
     )]
     Explain {
-        /// The client: `anonymous`, or the name of a user
+        /// The client: `anonymous`, the name of a user, or that of an access token
         #[arg(value_name = "WHO", required_unless_present = "token")]
         who: Option<String>,
 

@@ -8,7 +8,7 @@ use sampan_config::{AuthConfig, Config, Loaded};
 use super::terminal::{printable, warn};
 use crate::app::{self, AppError};
 use crate::auth::htpasswd_file::{self, EditError};
-use crate::auth::{StoredToken, TokenRecord};
+use crate::auth::{Robot, StoredToken, TokenRecord};
 use crate::drivers::Drivers;
 
 /// Refuses a new token with the name of a user of the password file, and warns of one for a user that the file lacks.
@@ -75,6 +75,22 @@ pub(super) fn check_user(drivers: &Drivers, loaded: &Loaded, user: &str) -> Resu
             Ok(())
         }
     }
+}
+
+/// The robot of a token with this name that has not ended; none if no other process sees the store.
+///
+/// # Errors
+///
+/// The store or the record of the token cannot be read.
+pub(super) fn robot(drivers: &Drivers, loaded: &Loaded, name: &str) -> Result<Option<Robot>, Box<dyn Error>> {
+    if loaded.config.storage.driver.name() == "inmemory" {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let Some(StoredToken { id, record, .. }) = runtime.block_on(token_named(drivers, loaded, name))? else {
+        return Ok(None);
+    };
+    Ok(Some(Robot { id, rights: record.rights()?, name: record.name, on_behalf_of: record.on_behalf_of }))
 }
 
 /// A token with this name that has not ended.

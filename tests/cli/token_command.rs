@@ -310,3 +310,28 @@ fn a_token_is_explained_as_the_registry_would_take_it() {
     let by_argument = end(binary(site.path()).args(["access", "explain", &token]), "");
     assert_eq!(by_argument.code, Some(2), "{by_argument:?}");
 }
+
+#[test]
+fn explain_answers_for_a_robot_by_its_token() {
+    let site = site(CONFIG);
+    let run = |arguments: &str, input: &str| registry(site.path(), arguments, input);
+    assert_eq!(run("user add alice", "wonderland").code, Some(0));
+    assert_eq!(run("token create ci --may push --on team/** --expires 1d", "").code, Some(0));
+    assert_eq!(run("token create hers --may * --on ** --for alice --expires 1d", "").code, Some(0));
+    assert_eq!(run("token create his --may * --on ** --for bob --expires 1d", "").code, Some(0));
+    for (who, repository, action, code, stdout, stderr) in [
+        ("ci", "team/app", "push", 0, "ci may push to team/app\n  because the token", ""),
+        ("ci", "other", "pull", 1, "ci may not pull other", ""),
+        ("user:ci", "other", "pull", 0, "ci may pull other", "`ci` is not in the password file"),
+        ("hers", "other", "pull", 0, "hers may pull other", ""),
+        ("hers", "other", "push", 1, "hers may not push to other", ""),
+        ("his", "other", "pull", 0, "his may pull other", "`bob` is not in the password file"),
+        ("zoe", "other", "pull", 0, "zoe may pull other", "`zoe` is not in the password file"),
+    ] {
+        let explained = run(&format!("access explain {who} {repository} {action}"), "");
+        assert_eq!(explained.code, Some(code), "{explained:?}");
+        assert!(explained.stdout.starts_with(stdout), "{explained:?}");
+        assert!(explained.stderr.contains(stderr), "{explained:?}");
+        assert!(!stderr.is_empty() || explained.stderr.is_empty(), "{explained:?}");
+    }
+}
