@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
-use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
+use sampan_driver::{BoxError, BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::driver::FilesystemDriver;
@@ -49,7 +49,7 @@ impl DriverConfig for FilesystemConfig {
 
     fn check(&self, access: StoreAccess) -> Result<(), BuildError> {
         let root = absolute(&self.rootdirectory)?;
-        if access == StoreAccess::ReadWrite && !root.exists() {
+        if access == StoreAccess::ReadWrite && !root.is_dir() {
             return check_that_it_can_be_made(&root);
         }
         check_permissions(&root, access)
@@ -106,7 +106,7 @@ fn absolute(directory: &Path) -> Result<PathBuf, BuildError> {
 
 fn make(root: &Path) -> Result<(), BuildError> {
     let is_new = !root.exists();
-    std::fs::create_dir_all(root).map_err(|error| cannot_be_made(root).with_source(error))?;
+    std::fs::create_dir_all(root).map_err(|error| cannot_be_made(root, error))?;
     if is_new {
         tracing::info!(
             "created {}, which did not exist: if it should contain images, make sure that its disk is mounted",
@@ -120,20 +120,39 @@ fn check_that_it_can_be_made(root: &Path) -> Result<(), BuildError> {
     let above = existing_ancestor(root).unwrap_or(root);
     let access = Access::WRITE_OK | Access::EXEC_OK;
     match rustix::fs::accessat(CWD, above, access, AtFlags::EACCESS) {
-        Ok(()) if above.is_dir() => Ok(()),
-        Ok(()) => Err(cannot_be_made(root)),
-        Err(errno) => Err(cannot_be_made(root).with_source(errno)),
+        Ok(()) if obstacle(root).is_none() => Ok(()),
+        Ok(()) => Err(cannot_be_made(root, Errno::NOTDIR)),
+        Err(errno) => Err(cannot_be_made(root, errno)),
     }
 }
 
-fn cannot_be_made(root: &Path) -> BuildError {
+fn cannot_be_made(root: &Path, cause: impl Into<BoxError>) -> BuildError {
     let user = rustix::process::geteuid().as_raw();
-    let remedy = match existing_ancestor(root) {
-        Some(file) if !file.is_dir() => format!("{} is not a directory; set another path", file.display()),
-        Some(above) => format!("create it, or let the user {user} write to {}", above.display()),
-        None => "create it".to_owned(),
+    let (remedy, cause) = match (obstacle(root), existing_ancestor(root)) {
+        (Some((remedy, errno)), _) => (remedy, errno.into()),
+        (None, Some(above)) => {
+            (format!("create it, or let the user {user} write to {}", above.display()), cause.into())
+        }
+        (None, None) => ("create it".to_owned(), cause.into()),
     };
-    refuse(format!("cannot create the directory {}: {remedy}", root.display()))
+    refuse(format!("cannot create the directory {}: {remedy}", root.display())).with_source(cause)
+}
+
+/// A thing in the place of the root, or of a directory above it, that is no directory: the remedy, and the cause.
+fn obstacle(root: &Path) -> Option<(String, Errno)> {
+    if rustix::fs::lstat(root).err() == Some(Errno::NAMETOOLONG) {
+        return Some(("the name is too long; set another path".to_owned(), Errno::NAMETOOLONG));
+    }
+    let place = root.ancestors().find(|place| place.symlink_metadata().is_ok())?;
+    match rustix::fs::stat(place) {
+        Ok(_) if place.is_dir() => None,
+        Ok(_) => Some((format!("{} is not a directory; set another path", place.display()), Errno::NOTDIR)),
+        Err(errno @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {
+            let remedy = "leads nowhere; mount the disk that it leads to, or set another path";
+            Some((format!("the symbolic link {} {remedy}", place.display()), errno))
+        }
+        Err(_) => None,
+    }
 }
 
 /// Checks access, and names the remedy that container users need for a directory of another user.
@@ -145,7 +164,8 @@ fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), BuildError>
         }
     };
     rustix::fs::accessat(CWD, root, wanted, AtFlags::EACCESS).map_err(|errno| {
-        let remedy = match errno {
+        let (obstacle, errno) = obstacle(root).map_or((None, errno), |(remedy, cause)| (Some(remedy), cause));
+        let remedy = obstacle.unwrap_or_else(|| match errno {
             Errno::ROFS => "its file system is mounted read-only; remount it writable, or set \
                             storage.maintenance.readonly.enabled to serve its content"
                 .to_owned(),
@@ -158,7 +178,7 @@ fn check_permissions(root: &Path, access: StoreAccess) -> Result<(), BuildError>
                      (for root: docker run --user 0:0)"
                 )
             }
-        };
+        });
         refuse(format!("the directory {} is not {how}: {remedy}", root.display())).with_source(errno)
     })
 }
@@ -211,6 +231,7 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -278,6 +299,25 @@ mod tests {
             );
             assert!(text.contains(&format!("{} is not a directory", file.display())), "{text}");
             assert!(error.source().is_some());
+        }
+        let [dangling, circle] = ["dangling", "circle"].map(|name| dir.path().join(name));
+        symlink("unmounted/disk", &dangling).unwrap();
+        symlink("circle", &circle).unwrap();
+        let long = dir.path().join("x".repeat(300));
+        for (rootdirectory, remedy) in [
+            (&file, "is not a directory; set another path"),
+            (&dangling, "leads nowhere; mount the disk that it leads to"),
+            (&dangling.join("below"), "leads nowhere; mount the disk that it leads to"),
+            (&circle, "leads nowhere; mount the disk that it leads to"),
+            (&long, "the name is too long; set another path"),
+        ] {
+            let config = FilesystemConfig { rootdirectory: rootdirectory.clone(), ..Default::default() };
+            for access in [StoreAccess::ReadWrite, StoreAccess::ReadOnly] {
+                let error = config.check(access).unwrap_err().to_string();
+                assert!(error.contains(remedy), "{access:?}: {error}");
+                let error = config.clone().open(access).await.unwrap_err().to_string();
+                assert!(error.contains(remedy), "{access:?}: {error}");
+            }
         }
         let empty = FilesystemConfig { rootdirectory: PathBuf::new(), ..Default::default() }.build().await;
         assert!(empty.unwrap_err().to_string().contains("it is empty"));
