@@ -224,10 +224,17 @@ impl HttpConfig {
     fn check_address(&self, found: &mut Findings<'_>) {
         match (self.net, &self.addr) {
             (Net::Tcp, ListenAddress::Tcp { .. }) | (Net::Unix, ListenAddress::Unix(_)) => {}
-            (Net::Tcp, ListenAddress::Unix(path)) => found.mistake(
-                "http.addr",
-                format!("expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found `{}`", path.display()),
-            ),
+            (Net::Tcp, ListenAddress::Unix(path)) => {
+                let path_shown = path.display();
+                let remedy = match path.is_absolute() {
+                    true => "; the path of a socket needs `http.net: unix`",
+                    false => "",
+                };
+                found.mistake(
+                    "http.addr",
+                    format!("expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found `{path_shown}`{remedy}"),
+                );
+            }
             (Net::Unix, address) => found.mistake(
                 "http.net",
                 format!(

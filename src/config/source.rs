@@ -1,8 +1,8 @@
 //! `Source`: the place of the configuration.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::environment::PATH_VARIABLE;
@@ -10,6 +10,9 @@ use super::{ConfigError, Environment};
 
 /// The default paths in order; the second is the one of Distribution 2's image.
 const STANDARD: [&str; 2] = ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml"];
+
+/// The longest configuration: a bundle that was named by mistake is not read to its end.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The configuration of a start without a file.
 const BUILT_IN: &str = "\
@@ -96,18 +99,23 @@ impl Source {
         if path.is_dir() {
             return Err(ConfigError::Directory { path: path.clone(), chosen_by });
         }
-        match fs::read_to_string(path) {
+        match read_text(path) {
             Ok(text) => Ok((path.display().to_string(), text)),
-            Err(error) => {
-                let source = match error.kind() {
-                    ErrorKind::InvalidData => {
-                        io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text: is it the right file?")
-                    }
-                    _ => error,
-                };
-                Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source })
-            }
+            Err(source) => Err(ConfigError::Unreadable { path: path.clone(), chosen_by, source }),
         }
+    }
+}
+
+/// Reads a text of at most [`MAX_BYTES`].
+fn read_text(path: &Path) -> io::Result<String> {
+    let wrong =
+        |problem: &str| io::Error::new(ErrorKind::InvalidData, format!("{problem}: is it the right file?"));
+    let mut text = String::new();
+    match File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 > MAX_BYTES => Err(wrong("it is longer than 16 MiB")),
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(wrong("it is not UTF-8 text")),
+        Err(error) => Err(error),
     }
 }
 

@@ -11,9 +11,9 @@ section! {
     pub struct VerifyConfig {
         /// Verifies the store while the registry runs.
         pub enabled: bool = "false",
-        /// The time in which everything is hashed once. Tags, links and manifests are read thirty times as often.
+        /// The time in which everything is hashed once; `24h` at least. Tags, links and manifests are read thirty times as often.
         pub cycle: Duration = "720h",
-        /// The most that is read in a second.
+        /// The most that is read in a second; `64KiB` at least.
         pub rate: ByteSize = "50MiB",
         /// The part of each day in which the store is verified, in UTC, such as `22:00-06:00`.
         pub window: Option<DailyWindow>,

@@ -45,6 +45,16 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_file_that_is_too_long_for_a_configuration_is_not_read_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("images.tar");
+    fs::write(&file, "# The name is that of another file.\n".repeat(500_000)).unwrap();
+    let refused = end(binary(directory.path()).args(["config", "check", "images.tar"]), "");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("it is longer than 16 MiB: is it the right file?"), "{refused:?}");
+}
+
+#[test]
 fn an_audit_file_that_cannot_be_opened_is_found_and_none_is_made() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("folder")).unwrap();

@@ -61,6 +61,11 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
             "config.yml:3:15: http.addr: expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found `localhost`",
         ),
         (
+            "http: { addr: /run/registry.sock }",
+            "config.yml:3:15: http.addr: expected `host:port`, such as `:5000` or `127.0.0.1:5000`, found \
+             `/run/registry.sock`; the path of a socket needs `http.net: unix`",
+        ),
+        (
             "http: { net: unix }",
             "config.yml:3:14: http.net: with `net: unix`, `http.addr` must be the path of a socket, such as \
              `/run/registry.sock`, not `:5000`",
