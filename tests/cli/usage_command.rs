@@ -1,6 +1,7 @@
 //! `registry usage`, by the built binary.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use sampan_engine::layout::Entry;
@@ -99,4 +100,15 @@ fn what_has_no_usage_is_refused_with_the_reason() {
     store.write(&Entry::Survey, "junk");
     let damaged = registry(site.path(), "usage --config config.yml");
     assert!(damaged.code == Some(1) && damaged.stderr.contains("is damaged: its first line"), "{damaged:?}");
+}
+
+#[test]
+fn a_walk_that_cannot_see_a_part_of_the_store_speaks_of_no_deletion() {
+    let (site, _) = site();
+    let layers = site.path().join("data/docker/registry/v2/repositories/other/_layers/sha256");
+    symlink("/nowhere", layers.join("dangling")).unwrap();
+    let refused = registry(site.path(), "usage --walk --config config.yml");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("other/_layers/sha256/dangling cannot be seen"), "{refused:?}");
+    assert!(!refused.stderr.contains("deleted"), "{refused:?}");
 }

@@ -49,8 +49,8 @@ pub enum Error {
          run whether that is right, and confirm it", .0.bytes, .0.percent
     )]
     TooMuch(super::TooMuch),
-    /// A part of the store became invisible during the collection.
-    #[error("{path} cannot be seen any more, so nothing more is deleted: {reason}")]
+    /// A part of the store cannot be seen; during a collection it became so.
+    #[error("{path} cannot be seen, so what it refers to is unknown: {reason}")]
     Unseen {
         /// Path of the part that cannot be seen.
         path: String,
