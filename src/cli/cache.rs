@@ -175,13 +175,13 @@ fn image(text: &str) -> Result<(RepositoryName, Tag), clap::Error> {
 
 fn line(lack: &Lack) -> String {
     let size = lack.size_bytes.map(|size| format!(" ({})", HumanSize(size))).unwrap_or_default();
-    let outcome = match &lack.fetched {
-        None => "lacks".to_owned(),
-        Some(Ok(())) => "fetched".to_owned(),
-        Some(Err(error)) => format!("lacks, {error}:"),
+    let (outcome, cause) = match &lack.fetched {
+        None => ("lacks", String::new()),
+        Some(Ok(())) => ("fetched", String::new()),
+        Some(Err(error)) => ("lacks", format!(": {error}")),
     };
     let what = lack.digest.as_ref().map_or("its manifest".to_owned(), ToString::to_string);
-    format!("{}:{} {outcome} {what}{size}", lack.repository, lack.tag)
+    format!("{}:{} {outcome} {what}{size}{cause}", lack.repository, lack.tag)
 }
 
 fn summary(completion: &Completion, is_dry: bool) -> String {

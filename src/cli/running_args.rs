@@ -24,11 +24,12 @@ pub(super) struct HealthOptions {
 /// Which certificates the registry at `--url` may have.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct TrustOptions {
-    /// A PEM file with the authority of the registry's certificate, trusted instead of this machine's authorities
+    /// With --url: a PEM file with the authority of the registry's certificate, trusted instead of this machine's
+    /// authorities
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(super) cacert: Option<PathBuf>,
 
-    /// Accept any certificate
+    /// With --url: accept any certificate
     #[arg(long)]
     pub(super) insecure: bool,
 }

@@ -64,6 +64,9 @@ async fn what_the_arguments_do_not_match_is_named() {
     let absent = run(&["--platform", "linux/amd64,linux/arm64"]);
     assert_eq!(absent.code, Some(3), "{absent:?}");
     assert_eq!(absent.stderr, "no index of these images names `--platform linux/arm64`\n");
+    let lacking = run(&["--image", "up/app:none"]);
+    assert_eq!(lacking.code, Some(3), "{lacking:?}");
+    assert!(lacking.stdout.starts_with("up/app:none lacks its manifest: "), "{lacking:?}");
     let none = run(&["--jobs", "0"]);
     assert!(none.code == Some(2) && none.stderr.contains("it must be at least 1"), "{none:?}");
 }
