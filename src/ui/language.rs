@@ -43,6 +43,14 @@ impl Language {
         }
     }
 
+    /// The blank between two sentences; Chinese has it in its full stop.
+    pub(crate) fn between_sentences(self) -> &'static str {
+        match self {
+            Self::English => " ",
+            Self::TraditionalChinese => "",
+        }
+    }
+
     /// The best language for a value of `Accept-Language` (RFC 9110, 12.5.4). Any Chinese is the one that is there.
     pub(crate) fn preferred(accept: &str) -> Self {
         let mut best = (Self::default(), 0.0);

@@ -33,9 +33,9 @@ texts! {
     logged_in_as(user: &str): "Logged in as {user}", "已登入：{user}";
     settings(): "Language and theme", "語言與主題";
     language(): "Language", "語言";
-    browser_language(): "As the browser", "跟隨瀏覽器";
+    browser_language(): "Browser setting", "跟隨瀏覽器";
     theme(): "Theme", "主題";
-    theme_auto(): "As the system", "跟隨系統";
+    theme_auto(): "System setting", "跟隨系統";
     theme_light(): "Light", "淺色";
     theme_dark(): "Dark", "深色";
     apply(): "Apply", "套用";
@@ -51,18 +51,18 @@ texts! {
     next_page(): "Next page", "下一頁";
     first_page(): "First page", "第一頁";
     no_repositories(): "There is nothing here yet.", "目前沒有任何內容。";
-    no_repositories_visible(): "There is nothing that you may see.", "沒有你可檢視的內容。";
+    no_repositories_visible(): "No repository is visible to you.", "沒有你可檢視的儲存庫。";
     push_first(): "To push the first image:", "推送第一個映像：";
-    nothing_found(text: &str): "Nothing has “{text}” in its name.", "名稱中沒有「{text}」。";
-    not_all_searched(count: usize): "{count} repositories were looked at; the next page goes on.", "已查看 {count} 個儲存庫；下一頁會繼續。";
+    nothing_found(text: &str): "No name contains “{text}”.", "名稱中沒有「{text}」。";
+    not_all_searched(count: usize): "{count} repositories were looked at; the next page continues.", "已查看 {count} 個儲存庫；下一頁會繼續。";
     not_all_looked_at(count: usize): "{count} repositories were looked at; the first survey of the store finds the others.", "已查看 {count} 個儲存庫；首次統計儲存後端後會找到其餘的。";
     all_repositories(): "Show all repositories", "顯示所有儲存庫";
     all_tags(): "Show all tags", "顯示所有標籤";
-    unknown_sort(sort: &str): "“{sort}” is no order; this is the usual one.", "沒有「{sort}」排序，現採用預設排序。";
+    unknown_sort(sort: &str): "“{sort}” is not a sort order; the default is used.", "沒有「{sort}」排序，現採用預設排序。";
 
     last_push(): "Last push", "最近推送";
     figures_as_of(): "Figures as of", "統計截至";
-    look_now(): "Look into the store itself", "直接查看儲存後端";
+    look_now(): "List the store directly", "直接列出儲存後端";
     no_figures(): "Sizes are known after the first survey of the store, within minutes.", "首次統計完成後（數分鐘內）才有大小資料。";
 
     // Storage.
@@ -72,9 +72,9 @@ texts! {
     unlinked(): "In no repository", "沒有儲存庫使用";
     images(): "Images", "映像";
     largest(): "The largest repositories", "最大的儲存庫";
-    own_size(): "Its own", "獨有";
+    own_size(): "Only here", "獨有";
     shared_size(): "Shared with others", "與其他共用";
-    beside_largest(): "Beside the largest", "與最大者相比";
+    beside_largest(): "Compared with the largest", "與最大者相比";
 
     // The list of tags.
     tags(): "Tags", "標籤";
@@ -119,8 +119,8 @@ texts! {
     configuration(): "Configuration", "設定";
     annotations(): "Annotations", "註解";
     labels(): "Labels", "標示";
-    referrers(): "Attached to it", "附屬內容";
-    no_referrers(): "Nothing is attached to it: no signature, no SBOM.", "沒有附屬內容，即沒有簽署或 SBOM。";
+    referrers(): "Attached artifacts", "附屬內容";
+    no_referrers(): "Nothing is attached: no signature, no SBOM.", "沒有附屬內容，即沒有簽署或 SBOM。";
     subject(): "Attached to", "附屬於";
     children(): "Images for each platform", "各平台的映像";
     missing_child(): "not in this registry", "不在此映像倉庫";
@@ -154,7 +154,7 @@ texts! {
 
     // Comparison.
     compare(): "Compare", "比較";
-    compare_with(): "Compare with …", "與其他映像比較…";
+    compare_with(): "Compare with…", "與其他映像比較…";
     compare_images(): "Compare two images", "比較兩個映像";
     first_image(): "First image: a tag or digest", "第一個映像：標籤或摘要";
     second_image(): "Second image: a tag or digest", "第二個映像：標籤或摘要";
@@ -171,18 +171,18 @@ texts! {
     layers_reordered(): "Both have the same layers, in another order or number.", "兩者的層相同，但次序或數目不同。";
 
     // Login.
-    user_name(): "User", "使用者名稱";
+    user_name(): "User name", "使用者名稱";
     password(): "Password or token", "密碼或權杖";
     wrong_login(): "Unknown user or wrong password.", "使用者不存在或密碼錯誤。";
-    session_over(): "Log in to go on; your session is over or was never there.", "請登入以繼續；工作階段已結束或尚未登入。";
+    session_over(): "Log in to continue. Your session has ended, or you are not logged in yet.", "請登入以繼續：工作階段已結束，或你尚未登入。";
     too_many(seconds: u64): "Too many logins failed. Try again in {seconds} seconds.", "登入失敗次數過多，請於 {seconds} 秒後再試。";
     login_unavailable(): "Logins cannot be checked at the moment. The log has the reason.", "暫時無法核對登入，原因見記錄。";
-    login_needs_both(): "Fill in the user and the password.", "請填寫使用者名稱及密碼。";
+    login_needs_both(): "Enter the user name and the password.", "請填寫使用者名稱及密碼。";
 
     // Deletion.
     delete(): "Delete", "刪除";
-    delete_selected(): "Delete the selected tags …", "刪除所選標籤…";
-    delete_all(): "Delete the repository …", "刪除儲存庫…";
+    delete_selected(): "Delete the selected tags…", "刪除所選標籤…";
+    delete_all(): "Delete the repository…", "刪除儲存庫…";
     delete_tags(): "Delete tags", "刪除標籤";
     delete_repository(name: &str): "Delete {name}", "刪除 {name}";
     delete_disabled(): "Deletion is off. The key storage.delete.enabled turns it on.",
@@ -192,11 +192,11 @@ texts! {
     select_all(): "Select all on this page", "選取本頁全部";
     select(): "Select", "選取";
     nothing_changed_yet(): "Nothing is deleted yet. This is what would happen:", "尚未刪除任何內容。以下是刪除的後果：";
-    tags_go(count: usize): "Tags that go: {count}", "將刪除的標籤：{count}";
+    tags_go(count: usize): "Tags to delete: {count}", "將刪除的標籤：{count}";
     tags_stay(): "Tags of the same images that stay", "同一映像保留的標籤";
-    images_lose(count: usize): "Images that no tag will reach: {count}", "再無標籤指向的映像：{count}";
+    images_lose(count: usize): "Images left without a tag: {count}", "再無標籤指向的映像：{count}";
     images_keep(): "Each image keeps a tag, so no space is freed.", "每個映像仍有標籤，不會釋放空間。";
-    frees_here(size: &str): "In this repository {size} are not needed any more.", "此儲存庫內有 {size} 不再需要。";
+    frees_here(size: &str): "{size} in this repository would no longer be needed.", "此儲存庫內有 {size} 不再需要。";
     frees_exactly(size: &str): "In the whole store {size} would be freed.", "整個儲存後端可釋放 {size}。";
     shared_exactly(size: &str): "Of these, {size} stay, since other repositories use them.", "其中 {size} 因其他儲存庫使用而保留。";
     shared_between(least: &str, most: &str): "Of these, between {least} and {most} stay, since other repositories use them.",
@@ -215,42 +215,42 @@ texts! {
     deleted(): "Deleted", "已刪除";
     tags_deleted(): "These tags are deleted:", "已刪除以下標籤：";
     tags_moved(): "These tags were pushed again or deleted meanwhile. They are as they were:", "以下標籤期間曾被推送或刪除，因此沒有更改：";
-    repository_deleted(name: &str): "{name} is empty now. It leaves the list with the next collection.",
+    repository_deleted(name: &str): "{name} is empty. The next collection removes it from the list.",
         "{name} 已清空，下次垃圾回收後會從列表消失。";
     repository_not_empty(name: &str): "{name} is not empty: something came meanwhile, and stays.", "{name} 並未清空：期間新增的內容已保留。";
-    until_collected(): "Until a collection takes the images, the tags can be brought back:", "在垃圾回收取走映像之前，可以還原標籤：";
+    until_collected(): "The tags can be restored until a collection deletes their images:", "在垃圾回收刪除映像之前，可以還原標籤：";
     removed_tags(): "Removed tags", "已刪除的標籤";
-    removed_purpose(): "A tag comes back as long as no collection has taken its image.", "只要垃圾回收未取走映像，標籤便可還原。";
+    removed_purpose(): "A tag can be restored until a collection deletes its image.", "在垃圾回收刪除映像之前，可以還原標籤。";
     removals_cut(): "There are so many records that only some of them were read.", "記錄太多，只讀取了其中一部分。";
-    nothing_removed(): "No removal is on record here.", "沒有刪除記錄。";
+    nothing_removed(): "No removed tag is on record.", "沒有刪除記錄。";
     removed_at(): "Removed", "刪除時間";
     removed_by(): "By", "操作者";
     restore(): "Restore", "還原";
     tag_exists(tag: &str): "The tag {tag} exists and points elsewhere. It stays as it is.", "標籤 {tag} 已存在並指向其他映像，維持不變。";
-    image_collected(): "A collection has taken the image, or a part of it. Push it again.", "垃圾回收已取走該映像或其部分內容，請重新推送。";
+    image_collected(): "A collection has deleted the image, or a part of it. Push it again.", "垃圾回收已刪除該映像或其部分內容，請重新推送。";
 
     // Garbage collection.
     collections(): "Garbage collection", "垃圾回收";
-    gc_purpose(): "A collection frees the space of what no tag and no image needs. Pushes and pulls go on meanwhile.",
+    gc_purpose(): "A collection deletes content that no tag and no image needs. Pushes and pulls continue meanwhile.",
         "垃圾回收會釋放沒有標籤或映像需要的內容所佔空間，期間推送及拉取不受影響。";
-    gc_when(): "When", "時間";
+    gc_when(): "Schedule", "排程";
     gc_on_request(): "Only on request", "只在要求時";
     gc_every(interval: &str): "Every {interval}", "每 {interval}";
     gc_every_within(interval: &str, window: &str): "Every {interval}, between {window} UTC", "每 {interval}，於 UTC {window} 之間";
-    gc_grace(): "Kept although unused", "未使用仍保留";
+    gc_grace(): "Unused content is kept for", "未使用內容保留";
     gc_untagged(): "Images without a tag", "沒有標籤的映像";
-    gc_untagged_go(): "go", "會刪除";
-    gc_untagged_stay(): "stay", "會保留";
+    gc_untagged_go(): "are deleted", "會刪除";
+    gc_untagged_stay(): "are kept", "會保留";
     gc_now(): "Now", "現況";
     gc_running_since(): "Running since", "進行中，開始於";
     gc_requested(): "About to begin", "即將開始";
     gc_idle(): "None is running", "沒有進行中的回收";
-    gc_preview(): "Dry run: what would go?", "試行：會刪除甚麼？";
+    gc_preview(): "Dry run: what would be deleted?", "試行：會刪除甚麼？";
     gc_run(): "Collect now", "立即回收";
     look_again(): "Look again", "重新查看";
     gc_last(): "The last collections of this process", "此程序最近的回收";
     gc_none_yet(): "None since it started.", "啟動以來未有回收。";
-    gc_begun(): "Begun", "開始";
+    gc_begun(): "Started", "開始";
     gc_took(): "Duration", "需時";
     gc_freed(): "Freed", "釋放";
     gc_result(): "Result", "結果";
@@ -258,7 +258,7 @@ texts! {
     gc_nothing(): "There was nothing to collect.", "沒有可回收的內容。";
     gc_stopped(): "Stopped", "已停止";
     gc_elsewhere(): "Another process was collecting", "另一程序正在回收";
-    gc_failed(): "It failed", "失敗";
+    gc_failed(): "Failed", "失敗";
     gc_blobs(): "Blobs", "Blob";
     gc_manifests(): "Images", "映像";
     gc_uploads(): "Abandoned uploads", "中斷的上載";
@@ -270,8 +270,8 @@ texts! {
     // Verification.
     verification(): "Verification", "驗證";
     verified_last(): "Last verified as a whole", "最近完整驗證";
-    verified_never(): "Not to the end yet", "尚未完整驗證";
-    verified_off(): "This registry does not verify its store by itself. The key verify.enabled makes it.",
+    verified_never(): "Not completed yet", "尚未完整驗證";
+    verified_off(): "This registry does not verify its store by itself. Set verify.enabled to turn that on.",
         "此映像倉庫不會自行驗證儲存後端，可用 verify.enabled 開啟。";
     verified_now(): "Now", "目前進度";
     verified_since(): "since", "開始於";
@@ -292,7 +292,7 @@ texts! {
 
     // Access tokens.
     tokens(): "Access tokens", "存取權杖";
-    tokens_purpose(): "A token is a password for a program. It can do what it says, and nothing that you cannot do.",
+    tokens_purpose(): "A token is a password for a program. It has the rights listed here, and never more than yours.",
         "權杖是供程式使用的密碼，權限以所列範圍為限，亦不會超出你本身的權限。";
     tokens_need_password(): "Only a login by password can see or make tokens.", "只有以密碼登入才可檢視或建立權杖。";
     no_tokens(): "You have no token yet.", "你尚未有權杖。";
@@ -305,16 +305,16 @@ texts! {
     not_yet(): "not yet", "尚未";
     revoke(): "Revoke", "撤銷";
     revoke_token(name: &str): "Revoke {name}?", "撤銷 {name}？";
-    revoke_effect(): "Programs that use the token cannot log in any more. There is no way back.", "使用此權杖的程式將無法再登入，且不能還原。";
+    revoke_effect(): "Programs that use the token can no longer log in. This cannot be undone.", "使用此權杖的程式將無法再登入，且不能還原。";
     token_revoked(name: &str): "{name} is revoked. Every registry over this store refuses it within ten seconds.",
         "{name} 已撤銷，此儲存後端的所有映像倉庫會於十秒內拒絕它。";
-    token_gone(): "You have no such token any more.", "你已沒有該權杖。";
+    token_gone(): "This token no longer exists.", "該權杖已不存在。";
     new_token(): "New token", "新增權杖";
     create(): "Create", "建立";
     secret(): "Secret", "密鑰";
     token_created(name: &str): "The token {name} is ready. Its secret is shown only this once:", "權杖 {name} 已建立，密鑰只顯示這一次：";
     token_name(user: &str): "Name; programs log in as {user}/NAME", "名稱；程式以「{user}/名稱」登入";
-    token_may(): "It may", "可以";
+    token_may(): "The token may", "權杖可以";
     may_pull(): "pull", "拉取";
     may_push(): "pull and push", "拉取及推送";
     may_delete(): "pull and delete", "拉取及刪除";
@@ -332,15 +332,16 @@ texts! {
     token_expires_within(longest: &str): "The time must be a duration such as 12h or 90d, and at most {longest}.",
         "有效期須如 12h 或 90d，最長 {longest}。";
     token_taken(name: &str): "There is a user or token {name} already. Choose another name.", "已有使用者或權杖 {name}，請選擇其他名稱。";
-    token_too_many(most: usize): "You have {most} tokens, the most of a user. Revoke one first.", "你已有 {most} 個權杖，已達上限，請先撤銷一個。";
+    token_too_many(most: usize): "You have {most} tokens, the most that a user may have. Revoke one first.", "你已有 {most} 個權杖，已達上限，請先撤銷一個。";
 
     // Errors.
-    not_found(): "There is no such page", "沒有此頁面";
-    not_found_or_hidden(): "It is not there, or you may not see it.", "它不存在，或你無權檢視。";
-    forbidden(): "That is not allowed", "不允許此操作";
+    not_found(): "Page not found", "找不到頁面";
+    not_found_or_hidden(): "It does not exist, or you may not see it.", "它不存在，或你無權檢視。";
+    forbidden(): "Not allowed", "不允許此操作";
+    no_right(): "You do not have the right to do this.", "你沒有執行此操作的權限。";
     forged(): "The form did not come from this page. Go back, load the page again, and send it once more.",
         "表單並非來自本頁。請返回、重新載入頁面，再次傳送。";
-    failed(): "The registry could not do it", "映像倉庫未能完成";
+    failed(): "The request failed", "請求未能完成";
     busy_with_preview(): "Another preview of a deletion is still being made. Try again in a moment.", "另一項刪除預覽仍在計算，請稍後再試。";
     failed_because(): "The store did not answer as it should. The log has the reason under this request:",
         "儲存後端未有正常回應。原因見記錄，請求編號為：";
@@ -352,7 +353,7 @@ texts! {
     too_many_forms(): "Your address sends too many forms at once. Try again in a moment.", "你的地址同時傳送太多表單，請稍後再試。";
     unhealthy(): "A health check of the registry fails, so it takes no requests. Try again in a while.",
         "映像倉庫的健康檢查失敗，暫不接受要求，請稍後再試。";
-    wrong_method(): "This page cannot be used that way", "此頁面不能這樣使用";
+    wrong_method(): "This page does not take such a request", "此頁面不接受這種請求";
     back_to_repositories(): "Back to the repositories", "返回儲存庫";
     back_to_tags(): "Back to the tags", "返回標籤";
 }

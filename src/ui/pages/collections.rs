@@ -145,7 +145,7 @@ fn run(t: Language, run: &Collection) -> Run {
         CollectionEnd::Finished(report) => (Some(report), None),
         CollectionEnd::Stopped(reason) => (None, Some(format!("{}: {reason}", t.gc_stopped()))),
         CollectionEnd::Elsewhere(reason) => (None, Some(format!("{}: {reason}", t.gc_elsewhere()))),
-        CollectionEnd::Failed(reason) => (None, Some(format!("{}: {reason}", t.gc_failed()))),
+        CollectionEnd::Failed(reason) => (None, Some(reason.clone())),
     };
     let seconds = run.duration.as_secs_f64();
     Run {

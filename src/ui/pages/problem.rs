@@ -69,7 +69,7 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
     let t = scene.visit.language;
     let (status, title, sentence) = match &problem {
         Problem::NotFound => (StatusCode::NOT_FOUND, t.not_found(), t.not_found_or_hidden()),
-        Problem::Forbidden => (StatusCode::FORBIDDEN, t.forbidden(), t.not_found_or_hidden()),
+        Problem::Forbidden => (StatusCode::FORBIDDEN, t.forbidden(), t.no_right()),
         Problem::Off(sentence) => (StatusCode::FORBIDDEN, t.forbidden(), sentence.clone()),
         Problem::Forged => (StatusCode::FORBIDDEN, t.forbidden(), t.forged()),
         Problem::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, t.wrong_method(), String::new()),

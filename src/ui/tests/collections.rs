@@ -80,7 +80,7 @@ async fn a_collection_is_seen_and_begun() {
     for part in [
         "Every 1 d, between 02:00-05:00 UTC",
         "dry run 1.2 s 0 B Images: 3",
-        "It failed: &#60;b&#62;disk&#60;/b&#62; on fire",
+        "Failed &#60;b&#62;disk&#60;/b&#62; on fire",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -159,7 +159,7 @@ async fn the_last_verification_and_what_is_damaged_are_shown() {
     assert!(!store.get(PAGE).await.text.contains("Verification"));
     store.ui = store.ui.with_verifications(Arc::new(Found));
     let text = super::store::text_of(&store.get(PAGE).await.text);
-    for part in ["Last verified as a whole Not to the end yet", "does not verify its store by itself"] {
+    for part in ["Last verified as a whole Not completed yet", "does not verify its store by itself"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     store.image("app", Some("v1"), &serde_json::json!({}), &["layer"]).await;

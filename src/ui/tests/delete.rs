@@ -41,9 +41,9 @@ async fn a_preview_says_what_goes_and_changes_nothing() {
     let page = store.get(&format!("{DELETE}?tag=v1&tag=v2&tag=v9")).await;
     let text = text_of(&page.text);
     for part in [
-        "Tags that go: 2",
+        "Tags to delete: 2",
         "Tags of the same images that stay stable",
-        "Images that no tag will reach: 1",
+        "Images left without a tag: 1",
         "The tag v9 is no longer there.",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -51,7 +51,7 @@ async fn a_preview_says_what_goes_and_changes_nothing() {
     // Of `v2` its own layer, configuration and manifest, not the layer that the others share.
     let one = store.get(&format!("{DELETE}?tag=v2")).await;
     let text = text_of(&one.text);
-    assert!(text.contains("In this repository 592 B are not needed any more."), "{text}");
+    assert!(text.contains("592 B in this repository would no longer be needed."), "{text}");
     // A store without directories is not walked for a page.
     assert!(!text.contains("Calculate exactly"), "{text}");
     assert_eq!(tags(&store).await, ["stable", "v1", "v2"]);
@@ -107,9 +107,9 @@ async fn a_repository_that_changed_since_it_was_shown_is_shown_again() {
     let config = |arch: &str| json!({ "os": "linux", "architecture": arch });
     for (tag, arch, count) in [
         // Another image, a tag that moves, and an image without a tag.
-        (Some("meanwhile"), "riscv64", "Tags that go: 4"),
-        (Some("v2"), "amd64", "Tags that go: 4"),
-        (None, "s390x", "Images that no tag will reach: 4"),
+        (Some("meanwhile"), "riscv64", "Tags to delete: 4"),
+        (Some("v2"), "amd64", "Tags to delete: 4"),
+        (None, "s390x", "Images left without a tag: 4"),
     ] {
         store.image("team/app", tag, &config(arch), &["layer", arch]).await;
         for language in ["en", "zh"] {
@@ -132,7 +132,7 @@ async fn a_repository_that_changed_since_it_was_shown_is_shown_again() {
     let form = [("token", token.as_str()), ("all", "1"), ("name", "team/app"), ("shown", &seen)];
     let deleted = store.post(DELETE, "", &form).await;
     assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text);
-    assert!(text_of(&deleted.text).contains("team/app is empty now."), "{}", deleted.text);
+    assert!(text_of(&deleted.text).contains("team/app is empty. The next"), "{}", deleted.text);
     assert_eq!(tags(&store).await, [""; 0]);
 }
 
@@ -169,7 +169,7 @@ async fn what_comes_between_the_look_and_the_deletion_stays() {
 async fn a_repository_goes_when_its_name_is_typed() {
     let store = store().await;
     let page = store.get(&format!("{DELETE}?all=1")).await;
-    assert!(text_of(&page.text).contains("Tags that go: 3"), "{}", page.text);
+    assert!(text_of(&page.text).contains("Tags to delete: 3"), "{}", page.text);
     let token = page.token(DELETE);
     for name in ["", "team/ap", "TEAM/APP"] {
         let refused = store.post(DELETE, "", &[("token", &token), ("all", "1"), ("name", name)]).await;

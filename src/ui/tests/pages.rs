@@ -43,7 +43,7 @@ async fn repositories_are_found_by_text_and_by_prefix() {
     assert_eq!(names("?after=team/app").await, "team/web/front teams");
     assert_eq!(names("?after=%00").await, "base team/app team/web/front teams");
     let nothing = store.get("/ui/?q=%3Cb%3E").await;
-    assert!(nothing.text.contains("Nothing has “&#60;b&#62;” in its name."), "{}", nothing.text);
+    assert!(nothing.text.contains("No name contains “&#60;b&#62;”."), "{}", nothing.text);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn tags_are_sorted_and_say_which_are_the_same_image() {
     assert_eq!((row[4].as_str(), row[5].as_str()), ("Image linux/arm64", "43 B"));
 
     let odd = store.get("/ui/app/-/tags?sort=%3Cfoo%3E").await;
-    assert!(odd.text.contains("“&#60;foo&#62;” is no order"), "{}", odd.text);
+    assert!(odd.text.contains("“&#60;foo&#62;” is not a sort order"), "{}", odd.text);
     let (_, found) = store.json("/ui/app/-/tags?q=V1.9").await;
     assert_eq!(found["tags"].as_array().unwrap().len(), 1);
     assert_eq!(found["tags"][0]["digest"], one_digest(&index));

@@ -136,7 +136,7 @@ async fn a_secret_is_shown_once_and_revoked_after_a_question() {
     assert!(revoked.text.contains("ann/ci is revoked."), "{}", revoked.text);
     assert!(site.tokens.0.lock().is_empty());
     let again = site.store.post(TOKENS, &ann, &form).await;
-    assert!(again.text.contains("You have no such token any more."), "{}", again.text);
+    assert!(again.text.contains("This token no longer exists."), "{}", again.text);
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_refused_form_keeps_its_fields_and_says_why() {
     let ann = site.log_in("ann").await;
     for (name, status, sentence) in [
         ("taken", StatusCode::CONFLICT, "There is a user or token ann/&#60;taken&#62; already."),
-        ("many", StatusCode::CONFLICT, "You have 100 tokens, the most of a user."),
+        ("many", StatusCode::CONFLICT, "You have 100 tokens, the most that a user may have."),
         ("odd", StatusCode::UNPROCESSABLE_ENTITY, "&#60;b&#62;odd&#60;/b&#62;"),
     ] {
         let form: Vec<_> = [("name", name)].into_iter().chain(FORM.into_iter().skip(1)).collect();

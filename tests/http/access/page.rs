@@ -222,7 +222,10 @@ async fn what_the_rules_do_not_give_is_recorded_as_by_the_api() {
         ("POST", "/ui/-/collections/run", 404),
     ] {
         let call = site.call(method, path).header("authorization", &dave);
-        call.header("origin", "http://registry.example").body(token.clone()).send().await.expect(status);
+        let answer = call.header("origin", "http://registry.example").body(token.clone()).send().await;
+        let page = String::from_utf8(answer.expect(status).body.to_vec()).unwrap();
+        // That the repository exists is no secret of one who may pull from it.
+        assert_eq!(page.contains("You do not have the right to do this."), status == 403, "{path}: {page}");
     }
     let events = site.recorded_of(&["denied"], 4).await;
     let shown: Vec<_> = events.iter().map(|event| format!("{} {}", event["user"], event["scope"])).collect();
