@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { launch, open } from "./support/browser.js";
+import { launch, logIn, open } from "./support/browser.js";
+import { USERS } from "./support/registry.js";
 import { LANGUAGES, Sites, THEMES } from "./support/sites.js";
 import { detail, withPalette } from "./support/png.js";
 
@@ -66,6 +67,38 @@ for (const [locale] of Object.entries(LANGUAGES)) {
     });
   }
 }
+
+it("the pages of a visitor with a login fit, too", async () => {
+  for (const [locale, colorScheme] of [["en", "light"], ["en", "dark"], ["zh-HK", "light"], ["zh-HK", "dark"]]) {
+    const window = await open(browser, sites.guarded.origin, { locale, colorScheme });
+    const { page } = window;
+    const fits = async (name) => {
+      for (const width of [320, 1280]) {
+        await page.setViewportSize({ width, height: 800 });
+        assert.deepEqual(await page.evaluate(tooWide), [], `${name} at ${width}`);
+        await page.screenshot({ path: join(PICTURES, `${name.replaceAll(" ", "-")}-${width}-${locale}-${colorScheme}.png`) });
+      }
+    };
+    await page.goto(sites.guarded.page("/-/tokens"));
+    await fits("login for tokens");
+    await logIn(page, "ann", "wrong");
+    await fits("wrong login");
+    await logIn(page, "ann", USERS.ann);
+    await fits("no token");
+    const name = `ci-${locale}-${colorScheme}`;
+    await page.fill("#name", name);
+    await page.fill("#on", "team/** library/*");
+    await page.click("main button.main");
+    await page.locator(".note .command").first().waitFor();
+    await fits("new token");
+    await page.goto(sites.guarded.page("/-/tokens"));
+    await fits("tokens");
+    await page.locator("tbody a").first().click();
+    await fits("revocation");
+    await page.click("main button.danger");
+    assert.deepEqual(await window.close(), []);
+  }
+});
 
 it("text of twice the size fits, on a wide and on a narrow window", async () => {
   for (const [site, pages] of sites.all()) {
