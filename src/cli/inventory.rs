@@ -83,9 +83,16 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
         let source = source(drivers, &options).await?;
         let json = options.format == ReportFormat::Json;
         let mut listings = Vec::new();
-        let any = list(&source, &options.repositories, |listing| match json {
-            true => listings.push(listing),
-            false => {
+        let any = list(&source, &options.repositories, |listing| {
+            for tag in &listing.unreadable {
+                warn(format!(
+                    "{}:{tag} is not listed, since its manifest cannot be read",
+                    listing.repository
+                ));
+            }
+            if json {
+                listings.push(listing);
+            } else {
                 for image in &listing.tags {
                     let platforms = match image.platforms.is_empty() {
                         true => "-".to_owned(),
@@ -99,7 +106,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
                         HumanSize(image.size_bytes)
                     ));
                 }
-                if listing.tags.is_empty() {
+                if listing.tags.is_empty() && listing.unreadable.is_empty() {
                     say(format!("{}\t(no tags)", listing.repository));
                 }
             }

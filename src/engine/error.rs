@@ -108,6 +108,15 @@ impl Error {
         matches!(self, Self::Driver(error) if error.kind() == ErrorKind::StorageFull)
     }
 
+    /// Whether one file of the store cannot be read, and others may be: it is damaged, or the store denies it or fails there.
+    pub fn is_of_one_file(&self) -> bool {
+        match self {
+            Self::Corrupt(..) => true,
+            Self::Driver(error) => matches!(error.kind(), ErrorKind::Other | ErrorKind::PermissionDenied),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_temporary(&self) -> bool {
         match self {

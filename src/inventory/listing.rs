@@ -16,6 +16,9 @@ pub struct Listing {
     pub repository: String,
     /// The tags, sorted.
     pub tags: Vec<TaggedImage>,
+    /// The tags without a readable manifest, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// A tagged manifest.
@@ -55,9 +58,16 @@ pub async fn list(
         }
         any = true;
         let tags = source.tags(&repository).await?;
-        let images = stream::iter(tags).map(|tag| describe(source, &repository, tag)).buffered(AT_ONCE);
-        let tags = images.try_filter_map(|image| async { Ok(image) }).try_collect().await?;
-        tell(Listing { repository, tags });
+        let mut images = stream::iter(tags).map(|tag| describe(source, &repository, tag)).buffered(AT_ONCE);
+        let (mut tags, mut unreadable) = (Vec::new(), Vec::new());
+        while let Some(described) = images.try_next().await? {
+            match described {
+                Ok(image) => tags.push(image),
+                Err(tag) => unreadable.push(tag),
+            }
+        }
+        drop(images);
+        tell(Listing { repository, tags, unreadable });
     }
     Ok(any)
 }
@@ -70,13 +80,13 @@ pub(super) fn is_among(repository: &str, names: &[String]) -> bool {
     names.is_empty() || names.iter().any(matches)
 }
 
-/// `None` for a tag that was deleted meanwhile, or whose manifest is not parseable.
+/// The image of a tag; the tag alone if it was deleted meanwhile, or its manifest cannot be read.
 async fn describe(
     source: &Source,
     repository: &str,
     tag: String,
-) -> Result<Option<TaggedImage>, SourceError> {
-    let Some(found) = source.manifest(repository, &tag).await? else { return Ok(None) };
+) -> Result<Result<TaggedImage, String>, SourceError> {
+    let Some(found) = source.manifest(repository, &tag).await? else { return Ok(Err(tag)) };
     let mut platforms = Vec::new();
     let mut counted = HashSet::new();
     let mut size_bytes = count(&mut counted, &found);
@@ -90,7 +100,7 @@ async fn describe(
         let content = source.small_blob(repository, &config.digest).await?;
         platforms.extend(content.and_then(|content| platform_of_config(&content)));
     }
-    Ok(Some(TaggedImage {
+    Ok(Ok(TaggedImage {
         tag,
         digest: found.digest.to_string(),
         media_type: found.manifest.kind.media_type().to_owned(),

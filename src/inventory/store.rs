@@ -61,7 +61,8 @@ impl Store {
         };
         let stored = match repository.manifests().get(&reference).await {
             Ok(stored) => stored,
-            Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => return Ok(None),
+            Err(Error::ManifestUnknown(..)) => return Ok(None),
+            Err(error) if error.is_of_one_file() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let size_bytes = stored.bytes.len() as u64;

@@ -124,7 +124,7 @@ pub async fn inventory_by_api(
         }
         let sizes = stream::iter(blobs.difference(&seen)).map(|digest| {
             let name = &name;
-            async move { Ok::<_, Error>((digest, source.blob_size(name, digest).await?)) }
+            async move { Ok::<_, Error>((digest, known_size(source, name, digest).await?)) }
         });
         let mut sizes = sizes.buffered(CONCURRENT_REQUESTS);
         while let Some((digest, size_bytes)) = sizes.try_next().await? {
@@ -136,11 +136,19 @@ pub async fn inventory_by_api(
 
 /// The length in bytes of content by another digest than the canonical one: of a blob, or of a manifest.
 async fn alias_size(source: &StoreSource, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
-    if let Some(size_bytes) = source.blob_size(name, digest).await? {
+    if let Some(size_bytes) = known_size(source, name, digest).await? {
         return Ok(Some(size_bytes));
     }
     let found = readable(source, name, &Reference::Digest(digest.clone())).await?;
     Ok(found.map(|found| found.bytes.len() as u64))
+}
+
+/// The length of a blob in bytes; `None` if it is missing, or the source cannot say it.
+async fn known_size(source: &dyn Source, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+    match source.blob_size(name, digest).await {
+        Err(Error::Image { .. }) => Ok(None),
+        found => found,
+    }
 }
 
 /// A manifest; `None` if it is missing or cannot be read.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use sampan_bundle::{BoxError, ContentStream};
-use sampan_driver::ByteRange;
+use sampan_driver::{ByteRange, with_causes};
 use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 use sampan_engine::{Error as EngineError, ReferrersQuery, Registry, Repository};
 
@@ -86,14 +86,17 @@ impl Source for StoreSource {
             Err(EngineError::ManifestUnknown(..)) => Ok(None),
             Err(error @ EngineError::Corrupt(..)) => Err(Error::Image {
                 image: shown(repository, reference),
-                problem: format!("its manifest is damaged: {error}"),
+                problem: format!("its manifest is damaged: {}", with_causes(&error)),
             }),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_image(error, || (shown(repository, reference), "its manifest".to_owned()))),
         }
     }
 
     async fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>> {
-        let page = self.at(repository).referrers().list(subject, &ReferrersQuery::default()).await?;
+        let page = self.at(repository).referrers().list(subject, &ReferrersQuery::default()).await;
+        let page = page.map_err(|error| {
+            of_image(error, || (format!("{repository}@{subject}"), "the list of its referrers".to_owned()))
+        })?;
         Ok(page.descriptors.iter().map(|referrer| referrer.descriptor()).collect())
     }
 
@@ -101,14 +104,28 @@ impl Source for StoreSource {
         match self.at(repository).blobs().stat_and_lease(digest).await {
             Ok(blob) => Ok(Some(blob.size_bytes)),
             Err(EngineError::BlobUnknown(..)) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_blob(error, repository, digest)),
         }
     }
 
     async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<ContentStream> {
-        let (_, reader) = self.at(repository).blobs().read(digest, ByteRange::from(0)).await?;
+        let read = self.at(repository).blobs().read(digest, ByteRange::from(0)).await;
+        let (_, reader) = read.map_err(|error| of_blob(error, repository, digest))?;
         Ok(reader.into_stream().map_err(BoxError::from).boxed())
     }
+}
+
+/// The error of an image if only one of its files cannot be read. `named` is the image, and what of it.
+fn of_image(error: EngineError, named: impl FnOnce() -> (String, String)) -> Error {
+    if !error.is_of_one_file() {
+        return error.into();
+    }
+    let (image, what) = named();
+    Error::Image { image, problem: format!("{what} cannot be read: {}", with_causes(&error)) }
+}
+
+fn of_blob(error: EngineError, repository: &RepositoryName, digest: &Digest) -> Error {
+    of_image(error, || (format!("{repository}@{digest}"), digest.to_string()))
 }
 
 /// The tags of a repository, sorted; `None` if it does not exist.

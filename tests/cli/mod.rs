@@ -50,6 +50,7 @@ mod tag_command;
 mod token_changes;
 mod token_command;
 mod traces;
+mod unreadable_files;
 mod usage;
 mod usage_command;
 mod verify_command;
