@@ -89,6 +89,25 @@ impl Store {
         Ok(Some(content.into()))
     }
 
+    /// Gives the blobs of a manifest the digests under which the store has their data.
+    pub(super) async fn make_canonical(
+        &self,
+        repository: &str,
+        manifest: &mut Manifest,
+    ) -> Result<(), SourceError> {
+        let Some(repository) = self.repository(repository) else { return Ok(()) };
+        let parts = manifest.config.iter_mut().chain(&mut manifest.layers);
+        for part in parts.filter(|part| !part.digest.is_canonical()) {
+            match repository.blobs().stat_and_lease(&part.digest).await {
+                Ok(blob) => part.digest = blob.canonical,
+                Err(Error::BlobUnknown(..)) => {}
+                Err(error) if error.is_of_one_file() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// All manifests of a repository, tagged or not.
     pub(super) async fn revisions(&self, repository: &str) -> Result<Vec<String>, SourceError> {
         let Some(name) = repository.parse::<RepositoryName>().ok() else { return Ok(Vec::new()) };

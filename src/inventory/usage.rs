@@ -78,7 +78,7 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
         let mut pending: Vec<String> = roots;
         let mut read = HashSet::new();
         while let Some(reference) = pending.pop() {
-            let Some(found) = source.manifest(&repository, &reference).await? else {
+            let Some(mut found) = source.manifest(&repository, &reference).await? else {
                 usage.unreadable += 1;
                 continue;
             };
@@ -86,6 +86,9 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
                 continue;
             }
             manifests += 1;
+            if let Source::Store(store) = source {
+                store.make_canonical(&repository, &mut found.manifest).await?;
+            }
             room.add(&found);
             // In the store, each child has its own link.
             if blobs.is_none() {

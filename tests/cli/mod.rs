@@ -25,6 +25,7 @@ mod image_script;
 mod interrupted;
 mod inventory_command;
 mod logs;
+mod long_digests;
 pub(crate) mod metrics;
 mod middleware;
 mod migrate_command;
