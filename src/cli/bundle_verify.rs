@@ -6,18 +6,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sampan_bundle::{Reader, Verification, verify};
+use sampan_bundle::{Fault, Reader, Verification, verify};
 use sampan_client::Limits;
 use sampan_driver::HumanSize;
-use sampan_transfer::{Missing, Progress, Supplement, images_with, missing};
+use sampan_transfer::{Missing, MissingImage, Progress, Supplement, images_with, missing};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::progress::{ProgressMode, Whole, show};
+use super::report::ReportOptions;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, verify_signature};
 use crate::drivers::Drivers;
@@ -44,13 +47,8 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "NUMBER", value_parser = positive)]
     jobs: Option<usize>,
 
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, default_value_t)]
-    progress: ProgressMode,
-
-    /// Print only errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 pub(super) fn run(
@@ -58,26 +56,30 @@ pub(super) fn run(
     runtime: &Runtime,
     args: VerifyArgs,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let VerifyArgs { files, key, against, login, jobs, progress, quiet } = args;
+    let VerifyArgs { files, key, against, login, jobs, report } = args;
     if !matches!(against, Some(Endpoint::Registry(_))) {
         login.refuse_without("--against URL")?;
     }
     let reader = runtime.block_on(Reader::open(&files))?;
     verify_signature(&reader, key.as_deref())?;
     let jobs = jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let mode = if quiet { ProgressMode::None } else { progress };
-    let verification = verify_all(&reader, jobs, mode)?;
-    verification.faults.iter().for_each(|fault| warn(printable(&fault.to_string())));
-    if verification.further_faults > 0 {
-        warn(format!("and {}", count(verification.further_faults, "further fault")));
+    let verification = verify_all(&reader, jobs, report.progress())?;
+    let is_damaged = !verification.faults.is_empty();
+    let missing = match &against {
+        Some(against) if !is_damaged => Some(runtime.block_on(compare(drivers, &reader, against, &login))?),
+        _ => None,
+    };
+    if report.format == ReportFormat::Json {
+        say(serde_json::to_string_pretty(&json(&reader, &verification, key.is_some(), missing.as_ref()))?);
     }
-    if !verification.faults.is_empty() {
+    if is_damaged {
+        name_faults(&verification);
         return Ok(ExitCode::from(DAMAGED));
     }
-    if let Some(against) = &against {
-        runtime.block_on(compare(drivers, &reader, against, &login))?;
+    if let Some(missing) = missing.filter(|missing| !missing.contents.is_empty()) {
+        return Err(name_missing(sampan_transfer::Error::PresumedMissing(missing).into(), None));
     }
-    if !quiet {
+    if !report.quiet && report.format == ReportFormat::Text {
         say(format!(
             "{} of {} verified{}{}\n{}",
             count(verification.contents, "blob"),
@@ -88,6 +90,44 @@ pub(super) fn run(
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn name_faults(verification: &Verification) {
+    verification.faults.iter().for_each(|fault| warn(printable(&fault.to_string())));
+    if verification.further_faults > 0 {
+        warn(format!("and {}", count(verification.further_faults, "further fault")));
+    }
+}
+
+/// The report. `missing` is what a registry lacks of the presumed content, if one was asked.
+fn json(reader: &Reader, verification: &Verification, is_signed: bool, missing: Option<&Missing>) -> Value {
+    let fault = |fault: &Fault| {
+        json!({
+            "entry": fault.entry,
+            "offset": fault.offset,
+            "part": fault.part.as_ref().map(|part| part.display().to_string()),
+            "problem": fault.problem,
+        })
+    };
+    let image = |image: &MissingImage| {
+        json!({
+            "repository": image.repository.as_str(),
+            "digest": image.digest,
+            "tags": image.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "name": reader.bundle().name(),
+        "blobs": verification.contents,
+        "bytes": verification.bytes,
+        "signature": is_signed.then_some("verified"),
+        "faults": verification.faults.iter().map(fault).collect::<Vec<_>>(),
+        "furtherFaults": verification.further_faults,
+        "missing": missing.map(|missing| json!({
+            "blobs": missing.contents,
+            "images": missing.images.iter().map(image).collect::<Vec<_>>(),
+        })),
+    })
 }
 
 fn verify_all(reader: &Reader, jobs: usize, mode: ProgressMode) -> Result<Verification, Box<dyn Error>> {
@@ -101,20 +141,18 @@ fn verify_all(reader: &Reader, jobs: usize, mode: ProgressMode) -> Result<Verifi
     Ok(verify(files, reader.bundle(), jobs, &add)?)
 }
 
-/// Checks that a registry has what the bundle presumes.
+/// What a registry lacks of the content that the bundle presumes.
 async fn compare(
     drivers: &Drivers,
     reader: &Reader,
     against: &Endpoint,
     login: &LoginOptions,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<Missing, Box<dyn Error>> {
     let target = against.compared(drivers, login).await?;
     let contents = until_interrupted(missing(reader.plan(), &*target)).await??;
-    if contents.is_empty() {
-        return Ok(());
-    }
-    let images = images_with(reader, &contents, Limits::default().manifest_bytes).await?;
-    let error =
-        sampan_transfer::Error::PresumedMissing(Missing { contents, images, supplement: Supplement::Export });
-    Err(name_missing(error.into(), None))
+    let images = match contents.is_empty() {
+        true => Vec::new(),
+        false => images_with(reader, &contents, Limits::default().manifest_bytes).await?,
+    };
+    Ok(Missing { contents, images, supplement: Supplement::Export })
 }

@@ -18,11 +18,14 @@ use sampan_transfer::{
     plan,
 };
 
+use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export_args::{ExportArgs, IndexChoice};
 use super::export_failure::{explain, name_other_platforms, name_unlisted, name_unused};
 use super::export_files::{FAT_BYTES, check_file_length};
-use super::export_parts::{check_first_part, missing_ranges, nothing_to_resume, refuse_existing, write_sums};
+use super::export_parts::{
+    check_first_part, missing_ranges, nothing_to_resume, refuse_existing, refuse_to_replace, write_sums,
+};
 use super::export_report::report;
 use super::image_lists::listed_selectors;
 use super::interruption::until_interrupted;

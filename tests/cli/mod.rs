@@ -5,6 +5,7 @@ mod backup_command;
 mod backup_lost;
 mod bench_command;
 mod bundle_mistakes;
+mod bundle_reports;
 mod bundle_serve;
 mod bundles;
 mod collector;
