@@ -129,14 +129,15 @@ async fn export(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn
         let content = Arc::new(content);
         let mut sums = Vec::new();
         if let Some(split_bytes) = job.split_bytes.filter(|_| !args.resume && args.part.is_none()) {
-            let there = until_interrupted(missing_ranges(&job.bundle, &content, &output, split_bytes));
+            let there = until_interrupted(missing_ranges(&job.bundle, &*content, &output, split_bytes));
             (job.ranges, sums) = there.await??;
         }
         if let Err(error) = write(&args, &content, &job, &output, to_stdout, sums).await {
             return Err(explain(error, &args, &source, job.bundle.plan()).await);
         }
     }
-    if !args.report.quiet && (!to_stdout || args.dry_run) {
+    let is_json = args.report.format == ReportFormat::Json;
+    if is_json || !args.report.quiet && (!to_stdout || args.dry_run) {
         // What reads standard output waits for a bundle.
         let print = if to_stdout { |line: String| warn(line) } else { |line: String| say(line) };
         report(&args, &job.bundle, left_out, &rewritten, print)?;
@@ -251,6 +252,9 @@ async fn resume(
     split_bytes: Option<u64>,
     source_options: &str,
 ) -> Result<Job, Box<dyn std::error::Error>> {
+    if split_bytes.is_none() {
+        refuse_to_replace(output)?;
+    }
     let Some(found) = find_resumption(output, split_bytes).await? else {
         return Err(nothing_to_resume(output, split_bytes, source_options).into());
     };

@@ -4,9 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use sampan_bundle::{Bundle, ContentHash, Output, PartFiles, PartSum, part_name};
+use sampan_bundle::{Bundle, ContentHash, ContentSource, Output, PartFiles, PartSum, part_name};
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_transfer::Exported;
 
 use super::transfer::{Failed, write_lines};
 use crate::atomic_write::folder_of;
@@ -42,9 +41,7 @@ pub(super) fn found_parts(output: &Path) -> Vec<FoundPart> {
 /// Refuses to begin an export where an earlier one is, or was begun. Other parts than the first one may be those of the same
 /// export: see [`missing_ranges`]. `source` are the options that name the source.
 pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed> {
-    let parts = found_parts(output);
-    let mut whole = output.as_os_str().to_owned();
-    whole.push(".partial");
+    let (parts, whole) = (found_parts(output), partial_of(output));
     let unfinished = |path: &Path, split: &str| {
         Failed(format!(
             "{} exists, an unfinished export: continue with `registry export --resume{split} -o {}{source}`, or remove it",
@@ -52,8 +49,8 @@ pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed>
             output.display()
         ))
     };
-    if Path::new(&whole).exists() {
-        return Err(unfinished(Path::new(&whole), ""));
+    if whole.exists() {
+        return Err(unfinished(&whole, ""));
     }
     if let Some(part) = parts.iter().find(|part| part.is_partial) {
         return Err(unfinished(&part.path, " --split SIZE"));
@@ -63,6 +60,24 @@ pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed>
         Some(path) => Err(exists(path)),
         None => Ok(()),
     }
+}
+
+/// Refuses to go on with an unfinished file where another one has its final name meanwhile, which would be replaced.
+pub(super) fn refuse_to_replace(output: &Path) -> Result<(), Failed> {
+    match output.exists() && partial_of(output).exists() {
+        true => Err(Failed(format!(
+            "{0} exists, and going on with {0}.partial would replace it: move {0} away, or remove {0}.partial",
+            output.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// The name of an unfinished file.
+fn partial_of(output: &Path) -> PathBuf {
+    let mut partial = output.as_os_str().to_owned();
+    partial.push(".partial");
+    partial.into()
 }
 
 fn exists(path: &Path) -> Failed {
@@ -76,38 +91,36 @@ fn exists(path: &Path) -> Failed {
 /// When a part or the checksums beside them are those of another bundle; any error of the source or of a file.
 pub(super) async fn missing_ranges(
     bundle: &Bundle,
-    content: &Exported,
+    content: &impl ContentSource,
     output: &Path,
     split_bytes: u64,
 ) -> Result<(Vec<Range<u64>>, Vec<PartSum>), Box<dyn std::error::Error>> {
     let len = bundle.layout().len_bytes();
     let count = len.div_ceil(split_bytes);
     let mut sums: Vec<PartSum> = Vec::new();
-    let mut ranges = Vec::new();
+    let (mut ranges, mut runs): (Vec<Range<u64>>, Vec<Run>) = (Vec::new(), Vec::new());
     let mut next = 0;
-    let other = |path: &Path| {
-        Failed(format!(
-            "{} is a part of another bundle, or damaged: remove it, or choose another name",
-            path.display()
-        ))
-    };
     for part in found_parts(output).into_iter().filter(|part| !part.is_partial) {
         let FoundPart { number, path, .. } = part;
         if number > count || path != part_name(output, number, count) {
-            return Err(other(&path).into());
+            return Err(of_another_bundle(&path).into());
         }
         let range = (number - 1) * split_bytes..(number * split_bytes).min(len);
-        let found = PartSum::of(&path)?;
-        let is_same = std::fs::metadata(&path)?.len() == range.end - range.start
-            && found.digest == hash_of(bundle, range.clone(), content).await?;
-        if !is_same {
-            return Err(other(&path).into());
+        if std::fs::metadata(&path)?.len() != range.end - range.start {
+            return Err(of_another_bundle(&path).into());
         }
-        sums.push(found);
-        if next < range.start {
-            ranges.push(next..range.start);
+        let sum = PartSum::of(&path)?;
+        if next < range.start || runs.is_empty() {
+            runs.push(Run { start: range.start, parts: Vec::new() });
+            ranges.extend((next < range.start).then_some(next..range.start));
         }
         next = range.end;
+        let part = ComparedPart { path, end: range.end, digest: sum.digest.clone() };
+        runs.last_mut().into_iter().for_each(|run| run.parts.push(part.clone()));
+        sums.push(sum);
+    }
+    for run in &runs {
+        run.compare(bundle, content).await?;
     }
     if next < len {
         ranges.push(next..len);
@@ -120,6 +133,84 @@ pub(super) async fn missing_ranges(
         }
     }
     Ok((ranges, sums))
+}
+
+fn of_another_bundle(part: &Path) -> Failed {
+    Failed(format!(
+        "{} is a part of another bundle, or damaged: remove it, or choose another name",
+        part.display()
+    ))
+}
+
+/// Parts that follow each other.
+struct Run {
+    start: u64,
+    parts: Vec<ComparedPart>,
+}
+
+/// A part, and what its bytes hash to.
+#[derive(Clone)]
+struct ComparedPart {
+    path: PathBuf,
+    /// The offset in the bundle behind it.
+    end: u64,
+    digest: Digest,
+}
+
+impl Run {
+    /// Compares the parts with the bundle. What reaches over several parts is read once.
+    ///
+    /// # Errors
+    ///
+    /// The first part that is another one; any error of the source.
+    async fn compare(
+        &self,
+        bundle: &Bundle,
+        content: &impl ContentSource,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let end = self.parts.last().map_or(self.start, |part| part.end);
+        let mut compared =
+            Comparison { parts: &self.parts, offset: self.start, hash: sha256(), differs: false };
+        let written = bundle.write(self.start..end, content, &mut compared).await;
+        match compared.parts.first().filter(|_| compared.differs) {
+            Some(part) => Err(of_another_bundle(&part.path).into()),
+            None => Ok(written?),
+        }
+    }
+}
+
+/// Compares the bytes that it takes with parts.
+struct Comparison<'a> {
+    /// Those that were not compared.
+    parts: &'a [ComparedPart],
+    offset: u64,
+    /// Of the bytes of the first one.
+    hash: ContentHash,
+    /// Whether the first one has other bytes.
+    differs: bool,
+}
+
+impl Output for Comparison<'_> {
+    async fn write(&mut self, mut bytes: Bytes) -> std::io::Result<()> {
+        while let Some((part, rest)) = self.parts.split_first().filter(|_| !bytes.is_empty()) {
+            let room = usize::try_from(part.end - self.offset).unwrap_or(usize::MAX);
+            let piece = bytes.split_to(bytes.len().min(room));
+            self.hash.update(&piece);
+            self.offset += piece.len() as u64;
+            if self.offset == part.end {
+                if std::mem::replace(&mut self.hash, sha256()).finish() != part.digest {
+                    self.differs = true;
+                    return Err(std::io::Error::other("a part has other bytes"));
+                }
+                self.parts = rest;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sha256() -> ContentHash {
+    ContentHash::new(Algorithm::Sha256)
 }
 
 /// Checks that the first part of a bundle of `len` bytes is whole, since its length is that of all parts but the last: by its
@@ -184,27 +275,6 @@ pub(super) fn check_first_part(
     }
 }
 
-/// The sha256 digest of a range of a bundle.
-async fn hash_of(
-    bundle: &Bundle,
-    range: Range<u64>,
-    content: &Exported,
-) -> Result<Digest, sampan_bundle::WriteError> {
-    let mut hashed = Hashed(ContentHash::new(Algorithm::Sha256));
-    bundle.write(range, content, &mut hashed).await?;
-    Ok(hashed.0.finish())
-}
-
-/// Hashes what it takes.
-struct Hashed(ContentHash);
-
-impl Output for Hashed {
-    async fn write(&mut self, bytes: Bytes) -> std::io::Result<()> {
-        self.0.update(&bytes);
-        Ok(())
-    }
-}
-
 /// Writes the checksums of all parts, or adds those of `new`, which are known, to the others.
 ///
 /// # Errors
@@ -263,7 +333,65 @@ pub(super) fn nothing_to_resume(output: &Path, split_bytes: Option<u64>, source:
 
 /// Whether an export has left something that `--resume` can go on with.
 pub(super) fn has_begun(output: &Path) -> bool {
-    let mut partial = output.as_os_str().to_owned();
-    partial.push(".partial");
-    Path::new(&partial).exists() || !found_parts(output).is_empty()
+    partial_of(output).exists() || !found_parts(output).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::{StreamExt, stream};
+    use sampan_bundle::{
+        BoxError, ContentKind, ContentStream, FileOutput, OutputOptions, Plan, PlannedContent, index_json,
+    };
+
+    use super::*;
+
+    /// A blob of zeros; it counts how often that is read.
+    #[derive(Default)]
+    struct Zeros(AtomicUsize);
+
+    const LEN: usize = 1 << 20;
+
+    impl ContentSource for Zeros {
+        async fn open(&self, _: &PlannedContent) -> Result<ContentStream, BoxError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(stream::iter([Ok(Bytes::from_static(&[0; LEN]))]).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_in_many_parts_is_read_once_for_each_run_of_them() {
+        let digest = Digest::sha256_of(&[0; LEN]);
+        let contents = vec![PlannedContent { digest, size_bytes: LEN as u64, kind: ContentKind::Blob }];
+        let plan = Plan { contents, ..Plan::default() };
+        let index = index_json(&plan);
+        let bundle = Bundle::assemble(plan, index, None, None).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (path, split, len) =
+            (directory.path().join("b.tar"), LEN as u64 / 16, bundle.layout().len_bytes());
+        let options =
+            OutputOptions { path: path.clone(), split_bytes: Some(split), len_bytes: len, start: 0 };
+        let mut files = FileOutput::new(options);
+        bundle.write(0..len, &Zeros::default(), &mut files).await.unwrap();
+        let sums = files.finish().await.unwrap().sums;
+        assert_eq!(sums.len(), 17);
+        for (missing, reads) in [(vec![1], 1), (vec![1, 8], 2), (vec![1, 3, 4, 17], 2)] {
+            let away = |number: &u64| {
+                (part_name(&path, *number, 17), directory.path().join(format!("away{number}")))
+            };
+            missing.iter().map(away).for_each(|(part, away)| std::fs::rename(part, away).unwrap());
+            let source = Zeros::default();
+            let (ranges, found) = missing_ranges(&bundle, &source, &path, split).await.unwrap();
+            assert_eq!(source.0.load(Ordering::Relaxed), reads, "without {missing:?}");
+            assert_eq!(found.len() + missing.len(), 17);
+            let lacking: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            let expected = missing.iter().map(|number| split.min(len - (number - 1) * split)).sum::<u64>();
+            assert_eq!(lacking, expected, "{ranges:?}");
+            missing.iter().map(away).for_each(|(part, away)| std::fs::rename(away, part).unwrap());
+        }
+        std::fs::write(part_name(&path, 5, 17), vec![1; split as usize]).unwrap();
+        let error = missing_ranges(&bundle, &Zeros::default(), &path, split).await.unwrap_err().to_string();
+        assert!(error.contains("b.tar.005 is a part of another bundle"), "{error}");
+    }
 }

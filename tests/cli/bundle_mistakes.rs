@@ -127,6 +127,21 @@ fn an_export_whose_parts_were_moved_away_says_which_one_it_needs() {
 }
 
 #[test]
+fn an_export_that_goes_on_replaces_no_other_file() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "b.tar"]);
+    fs::rename(gap.path("b.tar"), gap.path("b.tar.partial")).unwrap();
+    fs::write(gap.path("b.tar"), "another bundle").unwrap();
+    let resume = ["export", "--resume", "-c", "near.yml", "-o", "b.tar"];
+    let refused = gap.expect(1, &resume).stderr;
+    assert!(refused.contains("b.tar exists") && refused.contains("b.tar.partial"), "{refused}");
+    assert_eq!(fs::read(gap.path("b.tar")).unwrap(), b"another bundle");
+    fs::remove_file(gap.path("b.tar")).unwrap();
+    gap.expect(0, &resume);
+    gap.expect(0, &["bundle", "verify", "b.tar"]);
+}
+
+#[test]
 fn options_without_sense_are_refused() {
     let gap = Gap::new();
     for option in [
