@@ -50,7 +50,8 @@ fn stops(algorithm: Algorithm, begin: impl AsyncFn(&BundleStore, &Digest)) -> bo
             let free = Arc::new(Barrier::new(2));
             let [one, two] =
                 [free.clone(), free].map(|free| tokio::task::spawn_blocking(move || free.wait()));
-            (one.await.unwrap(), two.await.unwrap());
+            one.await.unwrap();
+            two.await.unwrap();
             if let Ok(later) = served.reader(&blob(&digest), ByteRange::ALL).await {
                 let error = streamed(later).await.unwrap_err();
                 assert!(chain(&error).contains("the bundle is damaged"), "it goes on: {error}");
