@@ -90,3 +90,16 @@ async fn nothing_can_be_smuggled_behind_a_request() {
         check(&server, request.as_bytes(), "400").await;
     }
 }
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_and_is_refused_gets_one_answer() {
+    let server = Running::start(ServeOptions::default()).await;
+    for framing in ["content-length: 50", "transfer-encoding: chunked"] {
+        // What comes next is a body to one reader and a request to another, so nothing reads it.
+        let request = format!(
+            "POST /refuse HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n{framing}\r\n\r\n\
+             GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        );
+        check(&server, request.as_bytes(), "401").await;
+    }
+}
