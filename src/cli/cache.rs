@@ -1,20 +1,25 @@
 //! `registry cache`: caches of other registries, from the command line.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use sampan_cache::{CacheError, CompleteOptions, Completion, Lack};
 use sampan_driver::HumanSize;
+use sampan_engine::fill::Fills;
 use sampan_engine::oci::{RepositoryName, Tag, descriptor};
-use sampan_transfer::{Platform, Selector};
+use sampan_transfer::{Platform, Progress, Selector};
 use serde_json::json;
 
 use super::args::ReportFormat;
 use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
+use super::progress::{self, ProgressMode, Whole};
+use super::report::ReportOptions;
 use super::terminal::{count, say, warn};
 use super::{check, misunderstood, selected, store};
 use crate::app;
@@ -55,9 +60,8 @@ pub(super) struct CompleteArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// The output format
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -88,14 +92,22 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
         dry_run: args.dry_run,
         jobs: args.jobs,
     };
-    let mut lacks = Vec::new();
-    let mut tell = |lack: &Lack| match args.format {
-        ReportFormat::Text => say(line(lack)),
-        ReportFormat::Json => lacks.push(as_json(lack)),
-    };
     if let Some((name, _)) = images.iter().find(|(name, _)| caches.of_stored(name).is_none()) {
         return Err(format!("{name} is below the prefix of no upstream").into());
     }
+    let mut lacks = Vec::new();
+    let mode = if args.dry_run { ProgressMode::None } else { args.report.progress() };
+    let progress = Arc::new(Progress::default());
+    let shown = progress::show(mode, progress.clone(), Whole::UNKNOWN);
+    let mut tell = |lack: &Lack| match args.report.format {
+        ReportFormat::Text if args.report.quiet => {
+            if let Some(Err(_)) = &lack.fetched {
+                warn(line(lack));
+            }
+        }
+        ReportFormat::Text => shown.beside(|| say(line(lack))),
+        ReportFormat::Json => lacks.push(as_json(lack)),
+    };
     let mut completion = Completion::default();
     let work = async {
         if images.is_empty() || !args.repository.is_empty() {
@@ -107,7 +119,11 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
         }
         Ok::<_, CacheError>(())
     };
-    let ended = until_interrupted(work).await;
+    let ended = tokio::select! {
+        ended = until_interrupted(work) => ended,
+        never = count_received(caches.fills(), &progress) => match never {},
+    };
+    drop(shown);
     // Parts of blobs would stay until uploads are purged.
     caches.fills().finish().await;
     ended.map_err(|stopped| {
@@ -115,7 +131,8 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
             "{stopped}: whole blobs and manifests that were fetched stay; run the command again for the rest"
         )
     })??;
-    match args.format {
+    match args.report.format {
+        ReportFormat::Text if args.report.quiet => {}
         ReportFormat::Text => say(summary(&completion, args.dry_run)),
         ReportFormat::Json => say(serde_json::to_string_pretty(&json!({
             "tags": completion.tags,
@@ -131,6 +148,14 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     } else {
         ExitCode::from(3)
     })
+}
+
+/// Counts what has come from upstreams, again and again.
+async fn count_received(fills: &Fills, progress: &Progress) -> Infallible {
+    loop {
+        progress.bytes.store(fills.statistics().received_bytes, Relaxed);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The platforms that are wanted, and which of them an index has named: a mistyped one would leave images out and say nothing.

@@ -1,15 +1,17 @@
 //! `registry ls`, `registry du` and `registry inventory`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sampan_client::RegistryAddress;
 use sampan_driver::HumanSize;
-use sampan_transfer::{Inventory, StoreSource, inventory_by_api};
+use sampan_transfer::{Inventory, Progress, StoreSource, inventory_by_api};
 
 use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::endpoint::Endpoint;
 use super::export::selectors;
 use super::login::LoginOptions;
+use super::progress::{ProgressMode, Whole, show};
 use super::terminal::{count, say, warn};
 use super::transfer::write_lines;
 use super::{Outcome, check, misunderstood, store};
@@ -42,27 +44,40 @@ pub(super) struct InventoryArgs {
     /// List only tags: short enough to type, and enough for a near side that has the same images
     #[arg(long)]
     tags_only: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    progress: ProgressMode,
+
+    /// Print only errors, and the list
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let selectors = selectors(&args.selectors)?;
+        let progress = Arc::new(Progress::default());
+        let mode = if args.quiet { ProgressMode::None } else { args.progress };
+        let shown = show(mode, progress.clone(), Whole::UNKNOWN);
         let Inventory { lines, unreadable } = match &args.from {
             Some(address) => {
                 let from = Endpoint::Registry(address.clone());
                 let all = self::selectors(&["**".to_owned()])?;
                 let named = if selectors.is_empty() { &all } else { &selectors };
                 let (source, _) = from.source(drivers, &args.login, named).await?;
-                inventory_by_api(&*source, &selectors, args.tags_only).await?
+                inventory_by_api(&*source, &selectors, args.tags_only, &progress).await?
             }
             None => {
                 args.login.refuse_without("--from")?;
                 let registry = store::open_to_read(drivers, &check::find(drivers, args.config)?).await?;
                 registry.set_read_only(true);
-                sampan_transfer::inventory(&StoreSource::new(registry), &selectors, args.tags_only).await?
+                let source = StoreSource::new(registry);
+                sampan_transfer::inventory(&source, &selectors, args.tags_only, &progress).await?
             }
         };
+        drop(shown);
         for image in unreadable {
             warn(format!(
                 "{image} is not listed, since its manifest is missing or damaged: an export with this inventory carries it"

@@ -12,7 +12,7 @@ use sampan_driver::HumanSize;
 use sampan_transfer::Progress;
 use serde_json::json;
 
-use super::terminal::warn;
+use super::terminal::{count, warn};
 
 /// How progress is shown, on standard error.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -30,6 +30,7 @@ pub(super) enum ProgressMode {
 pub(super) struct Shown {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    bar: Option<ProgressBar>,
 }
 
 /// The size of a whole transfer.
@@ -53,10 +54,14 @@ impl Whole {
 pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) -> Shown {
     let (stop, stopped) = channel();
     let view = match mode {
-        ProgressMode::None => return Shown { stop: None, thread: None },
+        ProgressMode::None => return Shown { stop: None, thread: None, bar: None },
         ProgressMode::Json => View::Json,
         ProgressMode::Auto if io::stderr().is_terminal() => View::Bar(bar(whole)),
         ProgressMode::Auto => View::Lines,
+    };
+    let bar = match &view {
+        View::Bar(bar) => Some(bar.clone()),
+        View::Lines | View::Json => None,
     };
     let thread = std::thread::spawn(move || {
         while stopped.recv_timeout(view.interval()) == Err(RecvTimeoutError::Timeout) {
@@ -64,7 +69,17 @@ pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) ->
         }
         view.finish(&progress, whole);
     });
-    Shown { stop: Some(stop), thread: Some(thread) }
+    Shown { stop: Some(stop), thread: Some(thread), bar }
+}
+
+impl Shown {
+    /// Prints something else meanwhile, above the bar.
+    pub(super) fn beside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
 }
 
 impl Drop for Shown {
@@ -95,16 +110,21 @@ impl View {
     fn update(&self, progress: &Progress, whole: Whole) {
         let (bytes, images) =
             (progress.bytes.load(Ordering::Relaxed), progress.images.load(Ordering::Relaxed));
+        let shown_images = match (whole.images, images) {
+            (Some(all), _) => Some(format!("{images} of {all} images")),
+            // Not counted.
+            (None, 0) => None,
+            (None, _) => Some(count(images, "image")),
+        };
         match self {
             Self::Bar(bar) => {
                 bar.set_position(bytes);
-                if let Some(all) = whole.images {
-                    bar.set_message(format!("{images} of {all} images"));
+                if let Some(images) = shown_images {
+                    bar.set_message(images);
                 }
             }
             Self::Lines => {
-                let images =
-                    whole.images.map(|all| format!(", {images} of {all} images")).unwrap_or_default();
+                let images = shown_images.map(|images| format!(", {images}")).unwrap_or_default();
                 let of = whole.known().map(|all| format!(" of {}", HumanSize(all))).unwrap_or_default();
                 warn(format!("{}{of}{images}", HumanSize(bytes)));
             }

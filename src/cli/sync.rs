@@ -15,6 +15,8 @@ use super::args::ReportFormat;
 use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
+use super::progress::{self, ProgressMode, Whole};
+use super::report::ReportOptions;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{Failed, INCOMPLETE};
 use super::{check, misunderstood, store};
@@ -39,9 +41,8 @@ pub(super) struct SyncArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// The output format
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -78,8 +79,12 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
             }
         };
         let is_interrupted = report.stopped.as_deref() == Some(INTERRUPTED);
-        if matches!(args.format, ReportFormat::Text) {
-            show(job, &report, args.dry_run);
+        if args.report.format == ReportFormat::Text {
+            name_failures(&report);
+            if !args.report.quiet {
+                summarize(job, &report, args.dry_run);
+            }
+            name_stop(job, &report);
         }
         reports.push((job, report, changes));
         if is_interrupted {
@@ -89,7 +94,7 @@ async fn sync(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
     if !args.dry_run {
         save_cache_uses(&registry).await;
     }
-    if matches!(args.format, ReportFormat::Json) {
+    if args.report.format == ReportFormat::Json {
         let all: Vec<Value> = reports.iter().map(as_json).collect();
         say(serde_json::to_string_pretty(&all)?);
     }
@@ -124,18 +129,21 @@ async fn one(
         max_manifest_bytes: registry.limits().manifest_size_bytes,
     };
     let changes = Mutex::new(Vec::new());
-    let tell = |change: &Change| match args.format {
-        ReportFormat::Text => say(printable(&line(change, args.dry_run))),
+    let running = Running::default();
+    let mut begun = match args.dry_run {
+        true => None,
+        false => Some(begin(job, registry).await?),
+    };
+    let mode = if args.dry_run { ProgressMode::None } else { args.report.progress() };
+    let shown = progress::show(mode, running.progress().clone(), Whole::UNKNOWN);
+    let tell = |change: &Change| match args.report.format {
+        ReportFormat::Text if args.report.quiet => {}
+        ReportFormat::Text => shown.beside(|| say(printable(&line(change, args.dry_run)))),
         ReportFormat::Json => {
             if let Ok(mut changes) = changes.lock() {
                 changes.push(change_as_json(change));
             }
         }
-    };
-    let running = Running::default();
-    let mut begun = match args.dry_run {
-        true => None,
-        false => Some(begin(job, registry).await?),
     };
     let is_over = async {
         match &mut begun {
@@ -143,15 +151,18 @@ async fn one(
             None => std::future::pending().await,
         }
     };
-    let mut work = pin!(sampan_sync::run(job, caches, registry, options, &running, &tell));
-    let stopped = tokio::select! {
-        ended = until_interrupted(&mut work) => ended.err().map(|_| INTERRUPTED),
-        () = is_over => Some("another process runs it"),
-    };
-    if let Some(reason) = stopped {
-        running.stop(reason.to_owned(), None);
-        work.await;
+    {
+        let mut work = pin!(sampan_sync::run(job, caches, registry, options, &running, &tell));
+        let stopped = tokio::select! {
+            ended = until_interrupted(&mut work) => ended.err().map(|_| INTERRUPTED),
+            () = is_over => Some("another process runs it"),
+        };
+        if let Some(reason) = stopped {
+            running.stop(reason.to_owned(), None);
+            work.await;
+        }
     }
+    drop(shown);
     let report = running.report();
     if let Some(begun) = begun {
         begun.end(serde_json::to_value(&report)?).await?;
@@ -187,7 +198,7 @@ fn line(change: &Change, is_dry: bool) -> String {
     }
 }
 
-fn show(job: &Job, report: &JobReport, is_dry: bool) {
+fn name_failures(report: &JobReport) {
     for failure in &report.failures {
         warn(printable(&format!("{}: {}", failure.image, failure.problem)));
     }
@@ -195,6 +206,9 @@ fn show(job: &Job, report: &JobReport, is_dry: bool) {
     if more > 0 {
         warn(format!("{more} more were not copied"));
     }
+}
+
+fn summarize(job: &Job, report: &JobReport, is_dry: bool) {
     let what = if is_dry { "would be copied" } else { "copied" };
     let mut text = format!(
         "job {}: {} {what}, {} here already",
@@ -212,6 +226,9 @@ fn show(job: &Job, report: &JobReport, is_dry: bool) {
         text = format!("{text}, {} failed", report.failed);
     }
     say(text);
+}
+
+fn name_stop(job: &Job, report: &JobReport) {
     if let Some(reason) = &report.stopped {
         warn(printable(&format!("job {} stopped: {reason}", job.name)));
     }

@@ -10,7 +10,7 @@ use sampan_cache::{CachedName, Caches};
 use sampan_engine::Registry;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 use sampan_transfer::{
-    ExportOptions, ImportOptions, Live, Progress, Renames, Selector, TagPolicy, Target, import, plan,
+    ExportOptions, ImportOptions, Live, Renames, Selector, TagPolicy, Target, import, plan,
 };
 
 use crate::error::{Failed, Stop};
@@ -292,7 +292,7 @@ impl Run<'_> {
         let manifests = contents.filter(|content| content.kind == ContentKind::Manifest);
         let manifests: Vec<Digest> = manifests.map(|content| content.digest.clone()).collect();
         let live = Live::new(source.clone(), planned)?;
-        let imported = import(&live, &self.target, &self.import_options(), &Progress::default()).await?;
+        let imported = import(&live, &self.target, &self.import_options(), self.running.progress()).await?;
         self.running.add(&imported);
         self.running.count(imported.imported > 0);
         if in_cache {

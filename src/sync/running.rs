@@ -1,9 +1,10 @@
 //! `Running`: a run, for another thread to watch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sampan_transfer::ImportReport;
+use sampan_transfer::{ImportReport, Progress};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Stop;
@@ -15,6 +16,7 @@ pub struct Running {
     /// Plain mutexes: held to read or update, never across an await.
     report: Mutex<JobReport>,
     image: Mutex<Option<String>>,
+    progress: Arc<Progress>,
     stopping: CancellationToken,
 }
 
@@ -27,6 +29,11 @@ impl Running {
     /// The image or repository that is looked at now, by its name here.
     pub fn now(&self) -> Option<String> {
         self.image.lock().clone()
+    }
+
+    /// The bytes and images that are done so far, those that were here already included.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     /// Stops the run before its end, and notes when the next may begin, if that is known. The run ends when it has taken back

@@ -4,12 +4,13 @@
 //! listed that it did not confirm.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_engine::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 use crate::source::shown;
-use crate::{Error, FoundManifest, Result, Selector, Source, StoreSource};
+use crate::{Error, FoundManifest, Progress, Result, Selector, Source, StoreSource};
 
 /// The content of a registry.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -23,12 +24,18 @@ pub struct Inventory {
 /// How many questions to a registry are open at a time.
 const CONCURRENT_REQUESTS: usize = 8;
 
-/// What a store has in the selected repositories, tagged or not: all if `selectors` is empty.
+/// What a store has in the selected repositories, tagged or not: all if `selectors` is empty. `progress` counts manifests that are
+/// read, and tags as images.
 ///
 /// # Errors
 ///
 /// `NoMatch` for a selector that matches nothing; any error of the store.
-pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: bool) -> Result<Inventory> {
+pub async fn inventory(
+    source: &StoreSource,
+    selectors: &[Selector],
+    tags_only: bool,
+    progress: &Progress,
+) -> Result<Inventory> {
     let mut sizes: HashMap<Digest, u64> = HashMap::new();
     if !tags_only {
         let mut data = source.registry().data();
@@ -40,7 +47,9 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
     for (name, tags) in selected(source, selectors).await? {
         for tag in tags {
             let reference = Reference::Tag(tag.clone());
-            match readable(source, &name, &reference).await? {
+            let found = readable(source, &name, &reference).await?;
+            note(progress, found.as_ref(), &reference);
+            match found {
                 Some(found) => lines.push(tag_line(&name, &tag, &found.digest)),
                 None => unreadable.push(shown(&name, &reference)),
             }
@@ -64,7 +73,7 @@ pub async fn inventory(source: &StoreSource, selectors: &[Selector], tags_only: 
 }
 
 /// What can be found by its API in the selected repositories of a registry: the tags, and everything that they refer to or that
-/// is attached to it.
+/// is attached to it. `progress` counts as for [`inventory`].
 ///
 /// # Errors
 ///
@@ -73,6 +82,7 @@ pub async fn inventory_by_api(
     source: &dyn Source,
     selectors: &[Selector],
     tags_only: bool,
+    progress: &Progress,
 ) -> Result<Inventory> {
     let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
     for (name, tags) in selected(source, selectors).await? {
@@ -93,6 +103,7 @@ pub async fn inventory_by_api(
             let mut found = found.buffered(CONCURRENT_REQUESTS);
             let mut level = Vec::new();
             while let Some((found, referrers, reference)) = found.try_next().await? {
+                note(progress, found.as_ref(), &reference);
                 match (found, reference) {
                     (Some(found), reference) => {
                         if let Reference::Tag(tag) = &reference {
@@ -132,6 +143,12 @@ pub async fn inventory_by_api(
         }
     }
     Ok(Inventory { lines: sorted(lines), unreadable })
+}
+
+/// Counts a manifest that was read.
+fn note(progress: &Progress, found: Option<&FoundManifest>, reference: &Reference) {
+    progress.bytes.fetch_add(found.map_or(0, |found| found.bytes.len() as u64), Ordering::Relaxed);
+    progress.images.fetch_add(u64::from(matches!(reference, Reference::Tag(_))), Ordering::Relaxed);
 }
 
 /// The length in bytes of content by another digest than the canonical one: of a blob, or of a manifest.

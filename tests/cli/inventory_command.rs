@@ -58,6 +58,19 @@ fn url(registry: &RegistryProcess) -> String {
     format!("http://{}", registry.address)
 }
 
+/// The list is on standard output, and nothing else is.
+#[test]
+fn an_inventory_shows_its_progress_beside_the_list() {
+    let directory = tempfile::tempdir().unwrap();
+    store(directory.path());
+    let quiet = ask(directory.path(), &["inventory", "-c", "sampan.yml", "--quiet"]);
+    let shown = ask(directory.path(), &["inventory", "-c", "sampan.yml", "--progress", "json"]);
+    assert_eq!((&quiet.stdout, &*quiet.stderr), (&shown.stdout, ""));
+    let last: Value = serde_json::from_str(shown.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(last["images"], 3, "{last}");
+    assert!(last["bytes"].as_u64().unwrap() > 500, "{last}");
+}
+
 #[test]
 fn the_store_and_the_registry_over_it_list_the_same_and_nothing_is_written() {
     let directory = tempfile::tempdir().unwrap();

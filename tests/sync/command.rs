@@ -178,6 +178,22 @@ async fn a_dry_run_says_what_it_would_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn quiet_prints_only_errors_and_progress_may_be_json() {
+    let site = Site::new().await;
+    let image = site.upstream.image("app", "1.5", &[b"three"]);
+    site.upstream.lose_blob("app", &image.blobs[1]);
+    let quiet = site.sync(3, &["--quiet"]);
+    assert_eq!(quiet.stdout, "");
+    assert!(quiet.stderr.starts_with("copy/app:1.5: ") && quiet.stderr.lines().count() == 1, "{quiet:?}");
+    let shown = site.sync(0, &["--job", "tools", "--progress", "json"]);
+    assert!(shown.stdout.contains("job tools: 0 images copied, 2 here already"), "{shown:?}");
+    let last: Value = serde_json::from_str(shown.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["images"]), (&json!("progress"), &json!(2)), "{shown:?}");
+    let shown = site.sync(0, &["--dry-run", "--job", "tools", "--progress", "json"]);
+    assert_eq!(shown.stderr, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_are_json_if_wanted() {
     let site = Site::new().await;
     let image = site.upstream.image("tool", "3.0", &[b"three"]);

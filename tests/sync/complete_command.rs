@@ -70,3 +70,24 @@ async fn what_the_arguments_do_not_match_is_named() {
     let none = run(&["--jobs", "0"]);
     assert!(none.code == Some(2) && none.stderr.contains("it must be at least 1"), "{none:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_names_what_is_lacking_still_and_progress_may_be_json() {
+    let site = Site::new().await;
+    let image = site.upstream.image("app", "1.5", &[b"three"]);
+    let run = |more: &[&str]| {
+        let args = ["cache", "complete", "config.yml", "--image", "up/app:1.5"];
+        end(binary(site.directory.path()).args(args).args(more), "")
+    };
+    site.upstream.lose_blob("app", &image.blobs[1]);
+    let quiet = run(&["--quiet"]);
+    assert_eq!((quiet.code, &*quiet.stdout), (Some(3), ""), "{quiet:?}");
+    assert!(quiet.stderr.contains("up/app:1.5 lacks, ") && quiet.stderr.lines().count() == 1, "{quiet:?}");
+    site.upstream.blob("app", "three");
+    let shown = run(&["--progress", "json"]);
+    assert_eq!((shown.code, shown.stdout.lines().last().unwrap()), (Some(0), "1 tag: 1 fetched, 0 lacking"));
+    let last: serde_json::Value = serde_json::from_str(shown.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["totalBytes"]), (&"progress".into(), &serde_json::Value::Null));
+    let quiet = run(&["--quiet"]);
+    assert_eq!((quiet.code, quiet.stdout + &quiet.stderr), (Some(0), String::new()));
+}

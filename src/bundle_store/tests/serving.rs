@@ -16,7 +16,7 @@ use sampan_driver::{
 };
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest, Reference, RepositoryName};
-use sampan_transfer::{Holdings, Source, inventory};
+use sampan_transfer::{Holdings, Progress, Source, inventory};
 use support::transfer::recipes::{build, recipes};
 use support::transfer::{Store, Way, export, import_bytes, import_options, options, runtime, sample};
 use support::{Files, bundle_of, chain, over};
@@ -256,7 +256,7 @@ fn a_delta_without_its_base_does_not_open() {
     runtime().block_on(async {
         let (near, files) = (sample().await, Files::new());
         let mut options = options(&["**"]);
-        let lines = inventory(&near.source(), &[], false).await.unwrap().lines;
+        let lines = inventory(&near.source(), &[], false, &Progress::default()).await.unwrap().lines;
         options.have.add_lines(lines.join("\n").as_bytes()).unwrap();
         files.write("base.tar", &bundle_of(&near).await);
         near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;

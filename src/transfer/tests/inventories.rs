@@ -7,7 +7,9 @@ mod support;
 use sampan_driver::PutMode;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
-use sampan_transfer::{ExportOptions, Holdings, Inventory, Source, inventory, inventory_by_api, plan};
+use sampan_transfer::{
+    ExportOptions, Holdings, Inventory, Progress, Source, inventory, inventory_by_api, plan,
+};
 use support::{Store, Way, export, import_bytes, import_options, options, runtime, sample};
 
 #[test]
@@ -15,15 +17,27 @@ fn the_api_shows_what_the_store_has_as_far_as_tags_lead_there() {
     runtime().block_on(async {
         let store = sample().await;
         let selectors = ["team/**".parse().unwrap()];
-        let stored = inventory(&store.source(), &selectors, false).await.unwrap().lines;
-        assert_eq!(inventory_by_api(&store.source(), &selectors, false).await.unwrap().lines, stored);
+        let stored = inventory(&store.source(), &selectors, false, &Progress::default()).await.unwrap().lines;
+        assert_eq!(
+            inventory_by_api(&store.source(), &selectors, false, &Progress::default()).await.unwrap().lines,
+            stored
+        );
         assert!(stored.len() > 15, "{stored:?}");
-        let by_api = inventory_by_api(&store.source(), &[], false).await.unwrap().lines;
+        let by_api = inventory_by_api(&store.source(), &[], false, &Progress::default()).await.unwrap().lines;
         store.image("team/app", Algorithm::Sha256, "untagged", &[vec![8; 70]], false, &[]).await;
-        assert_eq!(inventory_by_api(&store.source(), &[], false).await.unwrap().lines, by_api);
-        assert!(inventory(&store.source(), &[], false).await.unwrap().lines.len() > by_api.len());
-        let tags = inventory(&store.source(), &[], true).await.unwrap().lines;
-        assert_eq!(inventory_by_api(&store.source(), &[], true).await.unwrap().lines, tags);
+        assert_eq!(
+            inventory_by_api(&store.source(), &[], false, &Progress::default()).await.unwrap().lines,
+            by_api
+        );
+        assert!(
+            inventory(&store.source(), &[], false, &Progress::default()).await.unwrap().lines.len()
+                > by_api.len()
+        );
+        let tags = inventory(&store.source(), &[], true, &Progress::default()).await.unwrap().lines;
+        assert_eq!(
+            inventory_by_api(&store.source(), &[], true, &Progress::default()).await.unwrap().lines,
+            tags
+        );
         assert_eq!(tags.len(), 4, "{tags:?}");
     });
 }
@@ -33,7 +47,7 @@ fn an_inventory_by_the_api_claims_no_layer_that_is_missing() {
     runtime().block_on(async {
         let store = Store::new();
         store.image("a", Algorithm::Sha256, "x", &[vec![1; 30]], true, &["1"]).await;
-        let lines = inventory_by_api(&store.source(), &[], false).await.unwrap().lines;
+        let lines = inventory_by_api(&store.source(), &[], false, &Progress::default()).await.unwrap().lines;
         assert!(lines.iter().any(|line| line.starts_with(&Digest::sha256_of(&[1; 30]).to_string())));
         assert!(!lines.iter().any(|line| line.starts_with(&Digest::sha256_of(b"foreign").to_string())));
     });
@@ -50,7 +64,7 @@ fn tags_alone_are_enough_for_a_near_side_with_the_same_images() {
             near.image("third", Algorithm::Sha256, "new", &[layer.clone(), vec![5; 9]], false, &["1"]).await;
         // An image that only the far side has.
         far.image("own", Algorithm::Sha256, "own", &[vec![6; 9]], false, &["1"]).await;
-        let tags = inventory(&far.source(), &[], true).await.unwrap().lines.join("\n");
+        let tags = inventory(&far.source(), &[], true, &Progress::default()).await.unwrap().lines.join("\n");
         let mut delta = options(&["third"]);
         delta.have.add_lines(tags.as_bytes()).unwrap();
         delta.have.expand(&near.source()).await.unwrap();
@@ -68,8 +82,15 @@ fn tags_alone_are_enough_for_a_near_side_with_the_same_images() {
 /// What the inventory of a store says.
 async fn have(store: &Store) -> Holdings {
     let mut have = Holdings::default();
-    have.add_lines(inventory(&store.source(), &[], false).await.unwrap().lines.join("\n").as_bytes())
-        .unwrap();
+    have.add_lines(
+        inventory(&store.source(), &[], false, &Progress::default())
+            .await
+            .unwrap()
+            .lines
+            .join("\n")
+            .as_bytes(),
+    )
+    .unwrap();
     have
 }
 
@@ -119,7 +140,7 @@ fn a_far_side_with_everything_gets_nothing() {
         let delta = ExportOptions { have: have(&near).await, ..options(&["**"]) };
         let planned = plan(&near.source(), &delta).await.unwrap();
         assert_eq!((planned.plan.images().count(), planned.unchanged), (0, 3));
-        let by_api = inventory_by_api(&near.source(), &[], false).await.unwrap().lines;
+        let by_api = inventory_by_api(&near.source(), &[], false, &Progress::default()).await.unwrap().lines;
         let mut have = Holdings::default();
         have.add_lines(by_api.join("\n").as_bytes()).unwrap();
         let planned = plan(&near.source(), &ExportOptions { have, ..delta }).await.unwrap();
@@ -213,15 +234,16 @@ fn what_several_repositories_have_is_not_carried_again() {
 fn a_damaged_manifest_is_named_and_the_rest_listed() {
     runtime().block_on(async {
         let store = sample().await;
-        let whole = inventory(&store.source(), &[], true).await.unwrap();
+        let whole = inventory(&store.source(), &[], true, &Progress::default()).await.unwrap();
         assert_eq!((whole.lines.len(), whole.unreadable.len()), (4, 0));
         let tag = Reference::Tag("v2".parse().unwrap());
         let found = store.source().manifest(&"other".parse().unwrap(), &tag).await.unwrap().unwrap();
         let path = Entry::Blob(Digest::sha256_of(&found.bytes)).path();
         store.driver.put_content(&path, "short".into(), PutMode::Overwrite).await.unwrap();
         for tags_only in [true, false] {
-            let of_store = inventory(&store.source(), &[], tags_only).await.unwrap();
-            let by_api = inventory_by_api(&store.source(), &[], tags_only).await.unwrap();
+            let of_store = inventory(&store.source(), &[], tags_only, &Progress::default()).await.unwrap();
+            let by_api =
+                inventory_by_api(&store.source(), &[], tags_only, &Progress::default()).await.unwrap();
             for Inventory { lines, unreadable } in [of_store, by_api] {
                 assert_eq!(unreadable, ["other:v2"]);
                 let tags: Vec<&String> = lines.iter().filter(|line| !line.starts_with("sha")).collect();
@@ -257,8 +279,8 @@ fn a_selector_that_matches_nothing_is_no_empty_inventory() {
         for selector in ["elsewhere", "team/*:3.*", "nothing/**"] {
             let selectors = ["other".parse().unwrap(), selector.parse().unwrap()];
             for error in [
-                inventory(&source, &selectors, false).await.unwrap_err(),
-                inventory_by_api(&source, &selectors, true).await.unwrap_err(),
+                inventory(&source, &selectors, false, &Progress::default()).await.unwrap_err(),
+                inventory_by_api(&source, &selectors, true, &Progress::default()).await.unwrap_err(),
             ] {
                 assert_eq!(error.to_string(), format!("nothing matches `{selector}`"));
             }

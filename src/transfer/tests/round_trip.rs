@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use sampan_conformance::faulty::{Fault, Faulty};
 use sampan_engine::oci::{Algorithm, Digest};
-use sampan_transfer::{Error, Holdings, ImportOptions, inventory};
+use sampan_transfer::{Error, Holdings, ImportOptions, Progress, inventory};
 use support::recipes::{build, recipes};
 use support::{Store, Way, descriptor, export, import_bytes, import_options, options, runtime, sample};
 
@@ -42,7 +42,7 @@ proptest! {
                 import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
             }
             let mut have = Holdings::default();
-            let lines = inventory(&far.source(), &[], false).await.unwrap().lines.join("\n");
+            let lines = inventory(&far.source(), &[], false, &Progress::default()).await.unwrap().lines.join("\n");
             have.add_lines(lines.as_bytes()).unwrap();
             let mut options = options(&["**"]);
             options.have = have;
@@ -102,7 +102,7 @@ fn a_delta_is_refused_where_its_base_is_missing() {
         let first = export(&near, &options(&["team/app"])).await.unwrap();
         import_bytes(&far, &first, Way::File, &import_options()).await.unwrap();
         let mut second = options(&["**"]);
-        let lines = inventory(&far.source(), &[], false).await.unwrap().lines;
+        let lines = inventory(&far.source(), &[], false, &Progress::default()).await.unwrap().lines;
         second.have.add_lines(lines.join("\n").as_bytes()).unwrap();
         near.image("team/app", Algorithm::Sha256, "new", &[vec![1; 3000]], false, &["2.0"]).await;
         let delta = export(&near, &second).await.unwrap();
