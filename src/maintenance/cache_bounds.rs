@@ -1,4 +1,4 @@
-//! When the caches of other registries have to be collected before their time: they store more than they may.
+//! When the caches of other registries have to be collected before their time: they store more than they may, or have no room.
 
 use std::fmt;
 use std::future::pending;
@@ -11,7 +11,7 @@ use super::Settings;
 use super::runner::Collector;
 
 impl Collector {
-    /// Waits until the caches store more than they may, by what all replicas know.
+    /// Waits until the caches store more than they may, by what all replicas know, or have no room for what they are asked for.
     pub(super) async fn caches_exceed_bounds(&self, settings: &Settings, rested: Instant) {
         let is_read_only = || self.registry.limits().read_only;
         let Some(evict) = settings.evict.as_ref().filter(|_| !is_read_only()) else { return pending().await };
@@ -19,14 +19,20 @@ impl Collector {
         let bytes = self.registry.cache_bytes();
         let mut is_known = false;
         loop {
-            if !is_known || bytes.exceeds(evict) {
+            if !is_known || bytes.exceeds(evict) || bytes.wants_room() {
                 // Another replica may have collected meanwhile.
                 if let Some(last) = LastRun::of(&self.registry).await.ok().flatten() {
                     bytes.learn(&last);
                 }
                 is_known = true;
             }
-            if bytes.exceeds(evict) && !is_offline() && Instant::now() >= rested + EVICTION_INTERVAL {
+            let wait = match bytes.exceeds(evict) || !bytes.has_made_room() {
+                true => EVICTION_INTERVAL,
+                // Young content is not evicted, and stays young for a while.
+                false => evict.grace.max(EVICTION_INTERVAL),
+            };
+            let is_due = bytes.exceeds(evict) || bytes.wants_room();
+            if is_due && !is_offline() && Instant::now() >= rested + wait {
                 return;
             }
             sleep(CHECK_INTERVAL).await;

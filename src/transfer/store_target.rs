@@ -133,11 +133,18 @@ impl Target for StoreTarget {
         content: ContentStream,
     ) -> Result<()> {
         let (uploads, digest) = (self.at(repository).uploads(), digest.clone());
+        let of_caches = self.is_of_upstream.then(|| (self.registry.clone(), repository.clone()));
         // When the caller goes, the content breaks off, and the task takes the upload back; one that is aborted would leave it.
         let (_caller, gone) = oneshot::channel::<()>();
         let content = content.take_until(gone).boxed();
         // A task of its own hashes on another processor than the next blob's.
-        let task = self.uploads.spawn(async move { uploads.put(&digest, Some(size_bytes), content).await });
+        let task = self.uploads.spawn(async move {
+            let stored = uploads.put(&digest, Some(size_bytes), content).await;
+            if let (Ok(_), Some((registry, repository))) = (&stored, of_caches) {
+                registry.cache_bytes().add(&repository, size_bytes);
+            }
+            stored
+        });
         match task.await {
             Ok(stored) => Ok(stored.map(drop)?),
             Err(error) => Err(Error::Other(error.into())),

@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod bounds;
 mod breaker;
 mod budgets;
 mod chaos;

@@ -16,5 +16,6 @@ pub use compared_tags::ComparedTags;
 pub use prefixes::CachePrefixes;
 pub(crate) use scheduler_state::scheduled_manifests;
 pub use stored_bytes::StoredBytes;
+pub(crate) use stored_bytes::with_margin;
 pub use use_table::UseTable;
 pub(crate) use use_table::hour_of;

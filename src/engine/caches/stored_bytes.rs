@@ -1,8 +1,10 @@
 //! `StoredBytes`: how many bytes the caches store, between two collections.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use super::CachePrefixes;
 use crate::clock::millis;
@@ -22,6 +24,10 @@ pub struct StoredBytes {
     counted_ms: AtomicU64,
     /// A hash of the names of the caches with images that were pushed, as the last collection found them.
     pushed: AtomicU64,
+    /// A plain mutex, held to compare and reserve: transfers that begin together count for each other.
+    reserving: Mutex<()>,
+    /// Whether the last collection made room for what was wanted, as far as it could.
+    has_made_room: AtomicBool,
 }
 
 /// How many repositories a warning names.
@@ -39,13 +45,29 @@ struct Count {
     counted: AtomicU64,
     /// Added since that.
     added: AtomicU64,
+    /// Of transfers that run.
+    reserved: AtomicU64,
+    /// The longest content since that which had no room.
+    wanted: AtomicU64,
+}
+
+/// The most bytes that caches with a bound store: a twentieth more, which the next collection frees.
+pub(crate) fn with_margin(bound: u64) -> u64 {
+    bound.saturating_add(bound / 20)
 }
 
 impl StoredBytes {
     /// Creates the counts of caches that no collection has counted yet.
     pub(crate) fn new(prefixes: CachePrefixes) -> Self {
         let counts = (0..=prefixes.iter().count()).map(|_| Count::default()).collect();
-        Self { prefixes, counts, counted_ms: AtomicU64::new(0), pushed: AtomicU64::new(hash_of(&[])) }
+        Self {
+            prefixes,
+            counts,
+            counted_ms: AtomicU64::new(0),
+            pushed: AtomicU64::new(hash_of(&[])),
+            reserving: Mutex::default(),
+            has_made_room: AtomicBool::new(false),
+        }
     }
 
     /// Adds a blob or manifest of so many bytes that was fetched into the repository. Nothing is added for a repository that
@@ -84,15 +106,54 @@ impl StoredBytes {
         })
     }
 
-    /// Whether the caches may store so many more bytes in the repository: up to 105 % of their bounds.
-    pub fn has_room(&self, name: &RepositoryName, bytes: u64, bounds: &Eviction) -> bool {
+    /// Whether content had no room since the last collection, which can make it. Content that is longer than a bound never has
+    /// room.
+    pub fn wants_room(&self) -> bool {
+        self.counts.iter().any(|count| count.wanted.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Whether the last collection made room, as far as it could: another one soon after it finds the same young content.
+    pub fn has_made_room(&self) -> bool {
+        self.has_made_room.load(Ordering::Relaxed)
+    }
+
+    /// Reserves so many bytes for content that comes into the repository, if its caches may store them: up to 105 % of their
+    /// bounds. Otherwise the next collection makes room for it.
+    pub(crate) fn reserve(&self, name: &RepositoryName, bytes: u64, bounds: &Eviction) -> bool {
         let Some(index) = self.prefixes.index_of(name) else { return true };
         let below =
             self.prefixes.iter().nth(index).and_then(|prefix| bounds.max_bytes_below.get(prefix).copied());
         let bounded = [(&self.counts[index], below), (self.all_counts(), bounds.max_bytes)];
-        bounded.into_iter().all(|(count, bound)| {
-            bound.is_none_or(|bound| count.bytes().saturating_add(bytes) <= bound.saturating_add(bound / 20))
-        })
+        let _turn = self.reserving.lock();
+        let mut has_room = true;
+        for (count, bound) in bounded {
+            let Some(bound) = bound else { continue };
+            let reserved = count.reserved.load(Ordering::Relaxed);
+            if count.bytes().saturating_add(reserved).saturating_add(bytes) > with_margin(bound) {
+                has_room = false;
+                let wanted = if bytes <= bound { bytes } else { 0 };
+                count.wanted.fetch_max(wanted, Ordering::Relaxed);
+            }
+        }
+        if has_room {
+            bounded.iter().for_each(|(count, _)| _ = count.reserved.fetch_add(bytes, Ordering::Relaxed));
+        }
+        has_room
+    }
+
+    /// Gives back what was reserved.
+    pub(crate) fn release(&self, name: &RepositoryName, bytes: u64) {
+        let Some(index) = self.prefixes.index_of(name) else { return };
+        for count in [&self.counts[index], self.all_counts()] {
+            count.reserved.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The length of the content for which a collection makes room in the caches below a prefix, by its position, or in all
+    /// together.
+    pub(crate) fn wanted(&self, prefix: Option<usize>) -> u64 {
+        let count = prefix.map_or(self.all_counts(), |prefix| &self.counts[prefix]);
+        count.wanted.load(Ordering::Relaxed)
     }
 
     /// Takes over what another process has counted, if that began later than the count that is known.
@@ -136,7 +197,9 @@ impl StoredBytes {
     /// Takes over what a collection has counted, for each prefix and for all together, and forgets what was added before it.
     pub(crate) fn counted(&self, sizes: &[CacheSize], before: &[u64], begun: SystemTime) {
         self.counted_ms.fetch_max(millis(begun), Ordering::Relaxed);
+        self.has_made_room.store(self.wants_room() && !sizes.is_empty(), Ordering::Relaxed);
         for ((count, size), before) in self.counts.iter().zip(sizes).zip(before) {
+            count.wanted.store(0, Ordering::Relaxed);
             count.counted.store(size.bytes, Ordering::Relaxed);
             let left = |added: u64| Some(added.saturating_sub(*before));
             // It always returns a value, so it cannot fail.
@@ -188,5 +251,29 @@ mod tests {
         assert!(!stored.exceeds(&bounds(89, 100)) && stored.exceeds(&bounds(100, 59)));
         add("a/x", 1);
         assert!(stored.exceeds(&bounds(89, 100)));
+    }
+
+    #[test]
+    fn transfers_that_run_count_for_the_bound_and_what_has_no_room_is_wanted() {
+        let stored = StoredBytes::new(CachePrefixes::below(["a".parse().unwrap()]));
+        let name = "a/x".parse().unwrap();
+        let bounds = Eviction { max_bytes: Some(100), ..Eviction::default() };
+        let reserve = |bytes| stored.reserve(&name, bytes, &bounds);
+        assert!(reserve(60) && !reserve(46) && stored.wants_room());
+        assert_eq!((stored.wanted(Some(0)), stored.wanted(None)), (0, 46));
+        assert!(reserve(45) && !reserve(1));
+        // One has failed, and the other is stored.
+        stored.release(&name, 45);
+        stored.add(&name, 60);
+        stored.release(&name, 60);
+        assert!(reserve(45));
+        stored.release(&name, 45);
+        assert!(stored.reserve(&"b".parse().unwrap(), 1000, &bounds));
+
+        let size = |prefix: Option<&str>| CacheSize { prefix: prefix.map(str::to_owned), bytes: 50 };
+        stored.counted(&[size(Some("a")), size(None)], &stored.begin(), SystemTime::UNIX_EPOCH);
+        assert!(stored.has_made_room() && !stored.wants_room());
+        // It never has room.
+        assert!(!reserve(101) && !stored.wants_room());
     }
 }

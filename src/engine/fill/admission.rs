@@ -27,13 +27,33 @@ impl Admission {
         Self { is_refused: Some(Arc::new(is_refused)), ..self }
     }
 
-    /// Why the store must not take so many bytes for the repository.
-    pub(super) fn refusal(&self, repository: &Repository, bytes: u64) -> Option<UnstoredReason> {
+    /// Reserves so many bytes for the repository; or says why the store must not take them.
+    pub(super) fn reserve(
+        &self,
+        repository: &Repository,
+        bytes: u64,
+    ) -> Result<Option<Reservation>, UnstoredReason> {
         if self.is_refused.as_ref().is_some_and(|is_refused| is_refused()) {
-            return Some(UnstoredReason::Refused);
+            return Err(UnstoredReason::Refused);
         }
-        let (stored, bounds) = (repository.registry.cache_bytes(), self.bounds.as_ref()?);
-        (!stored.has_room(repository.name(), bytes, bounds)).then_some(UnstoredReason::Bound)
+        let Some(bounds) = &self.bounds else { return Ok(None) };
+        match repository.registry.cache_bytes().reserve(repository.name(), bytes, bounds) {
+            true => Ok(Some(Reservation { repository: repository.clone(), bytes })),
+            false => Err(UnstoredReason::Bound),
+        }
+    }
+}
+
+/// Bytes that are reserved until it is dropped: then they are stored, and count as such, or never will be.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    repository: Repository,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.repository.registry.cache_bytes().release(self.repository.name(), self.bytes);
     }
 }
 

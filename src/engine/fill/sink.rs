@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::admission::Reservation;
 use super::error::NotAsked;
 use super::progress::{Part, Place};
 use super::spool::SpoolWriter;
@@ -26,6 +27,8 @@ pub(super) struct Sink {
     directory: PathBuf,
     parts: Vec<Part>,
     accepted_bytes: u64,
+    /// The bytes of the store that the blob will take.
+    reserved: Vec<Reservation>,
 }
 
 /// The options of a sink.
@@ -36,6 +39,7 @@ pub(super) struct SinkOptions {
     pub(super) len: Option<u64>,
     pub(super) spool: PathBuf,
     pub(super) write_timeout: Duration,
+    pub(super) reserved: Option<Reservation>,
     /// Why the store must not take it.
     pub(super) refused: Option<UnstoredReason>,
 }
@@ -43,7 +47,7 @@ pub(super) struct SinkOptions {
 impl Sink {
     /// Opens a staged file, and a spool if that has no view. Fails if there is neither.
     pub(super) async fn open(options: SinkOptions) -> Result<Self, FillError> {
-        let SinkOptions { repository, digest, len, spool, write_timeout, refused } = options;
+        let SinkOptions { repository, digest, len, spool, write_timeout, reserved, refused } = options;
         let opened = match refused {
             Some(reason) => Err(FillError::Unstored(reason, Arc::new(NotAsked))),
             None => StoreWriter::open(repository, &digest, len, write_timeout).await,
@@ -52,8 +56,12 @@ impl Sink {
             Ok(store) => (Some(store), None),
             Err(error) => (None, Some(error)),
         };
-        let mut sink =
-            Self { store, unstored, spool: None, directory: spool, parts: Vec::new(), accepted_bytes: 0 };
+        let (directory, parts) = (spool, Vec::new());
+        let reserved = Vec::from_iter(reserved);
+        let mut sink = Self { store, unstored, spool: None, directory, parts, accepted_bytes: 0, reserved };
+        if sink.store.is_none() {
+            sink.unreserve();
+        }
         match sink.store.as_ref().map(StoreWriter::view) {
             Some(Some(view)) => sink.parts.push(Part { start: 0, place: Place::Staged(view.clone()) }),
             Some(None) => {
@@ -152,6 +160,27 @@ impl Sink {
         if let Some(store) = self.store.take() {
             store.cancel().await;
         }
+        self.unreserve();
+    }
+
+    /// Gives back the bytes that are reserved: they count as stored by now, or will not be.
+    pub(super) fn unreserve(&mut self) {
+        self.reserved.clear();
+    }
+
+    /// Keeps more bytes reserved.
+    pub(super) fn reserve(&mut self, reserved: Option<Reservation>) {
+        if self.store.is_some() {
+            self.reserved.extend(reserved);
+        }
+    }
+
+    /// Goes on without the store, which must not take more. Fails only if readers cannot get the bytes any more.
+    pub(super) async fn refuse(&mut self, reason: UnstoredReason) -> Result<(), FillError> {
+        match self.store.is_some() {
+            true => self.take_over(Err(FillError::Unstored(reason, Arc::new(NotAsked))), Ok(())).await,
+            false => Ok(()),
+        }
     }
 
     /// Continues without the part that failed.
@@ -179,6 +208,7 @@ impl Sink {
                 let had_view = self.store.as_ref().is_some_and(|store| store.view().is_some());
                 let Some(store) = self.store.take() else { return Err(error) };
                 let (start, chunks) = store.cancel().await;
+                self.unreserve();
                 match (had_view, &self.spool) {
                     (true, _) => self.replace_store(start, chunks).await,
                     (false, Some(_)) => Ok(()),

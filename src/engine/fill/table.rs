@@ -198,7 +198,7 @@ impl Fills {
 
     /// Why the store must not take so many bytes for the repository; `None` if it may.
     pub fn refusal(&self, repository: &Repository, bytes: u64) -> Option<UnstoredReason> {
-        self.0.options.admission.refusal(repository, bytes)
+        self.0.options.admission.reserve(repository, bytes).err()
     }
 
     /// Whether a transfer of `digest` from `group` is running.
@@ -254,8 +254,8 @@ impl Inner {
         self.stop.is_cancelled().then_some(FillError::Stopped)
     }
 
-    /// Counts a handle less. Without any, gives up the transfer if another one waits for its connection, or the one that has done
-    /// least, if too many have no client.
+    /// Counts a handle less. Without any, gives up the transfer if another one waits for its connection, or if the store does not
+    /// take it; or the one that has done least, if too many have no client.
     pub(super) fn leave(&self, key: &Key, id: u64) {
         let mut table = self.table.lock();
         let Some(running) = table.running.get_mut(key).filter(|running| running.id == id) else { return };
@@ -266,7 +266,8 @@ impl Inner {
         let is_wanted = |(other, running): (&Key, &Running)| {
             other.0 == key.0 && running.is_waiting && running.clients > 0
         };
-        if table.running.iter().any(is_wanted) {
+        let is_unstored = running.progress.borrow().unstored.is_some();
+        if is_unstored || table.running.iter().any(is_wanted) {
             if let Some(running) = table.running.get(key) {
                 running.stop.cancel();
             }

@@ -61,13 +61,19 @@ impl Transfer {
         let expected = source.size_bytes().or(self.described_bytes);
         self.progress.send_modify(|progress| progress.opened = Some(expected));
         let options = &self.fills.options;
+        let (reserved, refused) =
+            match options.admission.reserve(&self.repository, expected.unwrap_or_default()) {
+                Ok(reserved) => (reserved, None),
+                Err(reason) => (None, Some(reason)),
+            };
         let opened = Sink::open(SinkOptions {
             repository: self.repository.clone(),
             digest: self.digest().clone(),
             len: expected,
             spool: options.spool.clone().unwrap_or_else(std::env::temp_dir),
             write_timeout: options.write_timeout,
-            refused: options.admission.refusal(&self.repository, expected.unwrap_or_default()),
+            reserved,
+            refused,
         });
         let sink = sink.insert(whole(opened).await?);
         self.until_stopped(self.receive(source, expected, sink)).await
@@ -93,7 +99,7 @@ impl Transfer {
     ) -> Result<UploadHash, FillError> {
         self.release(sink);
         let mut hash = UploadHash::new(self.digest().algorithm());
-        let mut is_flushed = true;
+        let (mut is_flushed, mut admitted) = (true, expected.unwrap_or_default());
         loop {
             let mut next = pin!(source.next());
             let chunk = loop {
@@ -116,6 +122,10 @@ impl Transfer {
             if chunk.is_empty() {
                 continue;
             }
+            while admitted < received {
+                admitted += STEP_BYTES;
+                self.admit_more(sink).await?;
+            }
             self.fills.counters.received(chunk.len() as u64);
             self.received_bytes.store(received, Ordering::Relaxed);
             sink.write(chunk, &mut hash).await?;
@@ -132,6 +142,17 @@ impl Transfer {
             Some(actual) if actual == *self.digest() => Ok(hash),
             Some(actual) => Err(FillError::Digest { expected: self.digest().clone(), actual }),
             None => Err(FillError::Stopped),
+        }
+    }
+
+    /// Reserves more of the store for a blob whose length is not known: it may have no end.
+    async fn admit_more(&self, sink: &mut Sink) -> Result<(), FillError> {
+        match self.fills.options.admission.reserve(&self.repository, STEP_BYTES) {
+            Ok(reserved) => {
+                sink.reserve(reserved);
+                Ok(())
+            }
+            Err(reason) => sink.refuse(reason).await,
         }
     }
 
@@ -160,6 +181,7 @@ impl Transfer {
         };
         self.fills.counters.stored();
         self.repository.registry.cache_bytes().add(self.repository.name(), size_bytes);
+        sink.unreserve();
         self.progress.send_modify(|progress| {
             progress.parts = Some(sink.parts());
             progress.released_bytes = size_bytes;
@@ -236,6 +258,9 @@ impl Drop for Transfer {
         self.fills.remove(&self.key, self.id);
     }
 }
+
+/// How much of the store is reserved at a time for a blob whose length is not known.
+const STEP_BYTES: u64 = 4 << 20;
 
 /// How long an upstream may pause before what is gathered is written for the readers.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);

@@ -13,7 +13,7 @@ use super::Scope;
 use super::refs::{Candidate, Needs};
 use super::uses::{ALWAYS, last_uses};
 use super::victims::{CacheSize, Reason, Victims};
-use crate::caches::{CachePrefixes, hour_of};
+use crate::caches::{CachePrefixes, hour_of, with_margin};
 
 const HOUR_SECS: u64 = 60 * 60;
 
@@ -73,17 +73,20 @@ pub(in crate::gc) async fn choose(
     let mut needs = Needs { repositories: &inventory.repositories, data, graph, elsewhere, young };
     // Of what was used in the same hour, an index comes before its children: the sort is stable.
     candidates.sort_by_key(|candidate| candidate.hour);
+    let stored = cx.registry.cache_bytes();
     for (prefix, name) in caches.iter().enumerate() {
         cx.pacer.tick().await?;
-        let bound = eviction.max_bytes_below.get(name).copied();
+        let bytes = eviction.max_bytes_below.get(name).copied();
+        let bound = bytes.map(|bytes| Bound { bytes, wanted: stored.wanted(Some(prefix)) });
         evict_largest(&needs, &mut candidates, Some(prefix), bound, &mut victims);
     }
     cx.pacer.tick().await?;
-    evict_largest(&needs, &mut candidates, None, eviction.max_bytes, &mut victims);
+    let bound = eviction.max_bytes.map(|bytes| Bound { bytes, wanted: stored.wanted(None) });
+    evict_largest(&needs, &mut candidates, None, bound, &mut victims);
     cx.pacer.tick().await?;
     note_data(&inventory.repositories, graph, &mut victims);
     victims.sizes = sizes(&mut needs, &candidates, caches);
-    cx.registry.cache_bytes().warn_of_pushed(&with_pushed);
+    stored.warn_of_pushed(&with_pushed);
     Ok(victims)
 }
 
@@ -154,21 +157,30 @@ fn evict_unused(
     });
 }
 
-/// Evicts what was used longest ago, until the caches are within the bound with a margin. `candidates` are in the order of their
-/// last use.
+/// A bound of caches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) bytes: u64,
+    /// The length of content for which they had no room.
+    pub(super) wanted: u64,
+}
+
+/// Evicts what was used longest ago, until the caches are within the bound with a margin, and have room for what they had none
+/// for. `candidates` are in the order of their last use.
 pub(super) fn evict_largest(
     needs: &Needs<'_>,
     candidates: &mut Vec<Candidate>,
     prefix: Option<usize>,
-    bound: Option<u64>,
+    bound: Option<Bound>,
     victims: &mut Victims,
 ) {
-    let Some(bound) = bound else { return };
+    let Some(Bound { bytes: bound, wanted }) = bound else { return };
+    let beside_wanted = with_margin(bound).saturating_sub(wanted);
     let mut counts = needs.count(candidates, prefix);
-    if counts.bytes <= bound {
+    if counts.bytes <= bound.min(beside_wanted) {
         return;
     }
-    let target = (u128::from(bound) * u128::from(LEFT_PERCENT) / 100) as u64;
+    let target = ((u128::from(bound) * u128::from(LEFT_PERCENT) / 100) as u64).min(beside_wanted);
     let mut subjects: HashSet<(usize, Id)> = HashSet::new();
     candidates.retain(|candidate| {
         let is_counted = prefix.is_none_or(|prefix| prefix == candidate.prefix) && candidate.hour != ALWAYS;

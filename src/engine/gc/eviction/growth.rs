@@ -9,7 +9,7 @@ use super::super::graph::{ManifestRefs, ReferenceGraph, State};
 use super::super::growth::{check, time};
 use super::super::interner::{DigestInterner, Id, IdMap, IdSet};
 use super::super::inventory::{Age, Contents, Data, Link};
-use super::choose::evict_largest;
+use super::choose::{Bound, evict_largest};
 use super::refs::{Candidate, Needs};
 use super::uses::last_uses;
 use super::victims::Victims;
@@ -82,7 +82,13 @@ impl Cache {
             let needs = Needs { repositories: &repositories, data: &data, graph: &graph, elsewhere, young };
             let all = needs.count(&candidates, None).bytes;
             let (before, mut victims) = (candidates.len(), Victims::default());
-            evict_largest(&needs, &mut candidates, None, Some(all / 2), &mut victims);
+            evict_largest(
+                &needs,
+                &mut candidates,
+                None,
+                Some(Bound { bytes: all / 2, wanted: 0 }),
+                &mut victims,
+            );
             let left = needs.count(&candidates, None).bytes;
             assert!(left <= all / 2 && left >= all / 5 * 2, "{left} of {all}");
             assert!(candidates.len() < before);

@@ -10,7 +10,7 @@ pub struct Eviction {
     /// Evicts manifests that were not used for so long, to the hour; `None` evicts none for that.
     pub ttl: Option<Duration>,
     /// The most bytes of all caches together: of blobs that only caches need. Above that, those used longest ago are evicted
-    /// until 90 % of it are left. `None` is no bound.
+    /// until 90 % of it are left, and there is room for what had none. `None` is no bound.
     pub max_bytes: Option<u64>,
     /// The most bytes of the caches below a prefix, likewise: of blobs that only those need.
     pub max_bytes_below: HashMap<String, u64>,
