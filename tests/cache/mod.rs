@@ -16,7 +16,7 @@ mod joined_transfers;
 mod limits;
 mod lists;
 mod mapping;
-mod pair;
+pub(crate) mod pair;
 mod reconfigured;
 mod replicas;
 pub(crate) mod support;

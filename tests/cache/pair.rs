@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sampan::http::HttpServices;
 use sampan_cache::{Caches, UpstreamSettings};
+use sampan_client::Timeouts;
 use sampan_driver::StorageDriver;
 use sampan_driver_inmemory::InMemoryDriver;
 use sampan_engine::caches::CachePrefixes;
@@ -47,13 +48,39 @@ impl Pair {
 
     /// Two replicas over `driver`, whose walks end with a pause. The time of the runtime must be paused.
     pub(crate) async fn over(driver: Arc<dyn StorageDriver>, pause: Duration) -> Self {
+        Self::with(driver, pause, |_| {}).await
+    }
+
+    /// Two replicas in memory that wait for the upstream however much time passes.
+    pub(crate) async fn patient() -> Self {
+        let forever = Duration::from_secs(365 * 24 * 60 * 60);
+        let patient = |upstream: &mut UpstreamSettings| {
+            upstream.client.timeouts = Timeouts {
+                connect: forever,
+                answer: forever,
+                stall: forever,
+                per_mebibyte: forever,
+                commit: forever,
+            };
+        };
+        Self::with(Arc::new(InMemoryDriver::new()), Duration::ZERO, patient).await
+    }
+
+    async fn with(
+        driver: Arc<dyn StorageDriver>,
+        pause: Duration,
+        change: impl Fn(&mut UpstreamSettings),
+    ) -> Self {
         let (still, ended) = mpsc::channel();
         tokio::task::spawn_blocking(move || ended.recv());
         let (time, heard) = (StoreTime::default(), TestClock::default());
         let driver: Arc<dyn StorageDriver> = Arc::new(DatedDriver::new(driver, time.clone(), pause));
         let upstream = Upstream::start().await;
-        let replicas =
-            [(); 2].map(|()| Replica::new(&driver, &time, settings("up", &upstream.url(), &heard)));
+        let replicas = [(); 2].map(|()| {
+            let mut settings = settings("up", &upstream.url(), &heard);
+            change(&mut settings);
+            Replica::new(&driver, &time, settings)
+        });
         Self { upstream, replicas, driver, heard, time, _still: still }
     }
 

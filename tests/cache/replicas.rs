@@ -1,5 +1,6 @@
 //! Two replicas over one store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -11,9 +12,10 @@ use sampan_engine::oci::Digest;
 
 use super::pair::{CACHE_GRACE, GRACE, Pair, Replica, evicting};
 use super::support::clean;
-use crate::support::Answer;
+use crate::support::failing_driver::{Held, Misbehaviour};
 use crate::support::hostile_server::Gate;
 use crate::support::image::noise;
+use crate::support::{Answer, FailingDriver};
 
 const FRESH: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -201,6 +203,38 @@ async fn nothing_is_evicted_while_one_is_offline() {
     assert_eq!(count().await, 0);
     one.server.registry.note_offline(false).await.unwrap();
     assert_eq!(count().await, 1);
+}
+
+/// Fails if a collection goes on evicting what it had chosen before a process went offline.
+#[tokio::test(start_paused = true)]
+async fn a_collection_evicts_nothing_from_the_moment_on_when_one_goes_offline() {
+    let driver = FailingDriver::new();
+    let pair = Pair::over(Arc::new(driver.clone()), Duration::ZERO).await;
+    let content = noise(SIZE);
+    let image = pair.upstream.image("app", "latest", &[&content]);
+    let [one, other] = &pair.replicas;
+    other.manifest("latest").await.expect(200);
+    other.blob(&image.blobs[1]).await.expect(200);
+    pair.advance(2 * DAY).await;
+    // It looks which tags point at what it has chosen.
+    let held = Held::new();
+    driver.be(Misbehaviour::HoldsTags("latest", Arc::clone(&held)));
+    let options = evicting(Some(DAY), Some(0));
+    let go_offline = async {
+        held.reached().await;
+        one.server.registry.note_offline(true).await.unwrap();
+        held.permits.add_permits(1000);
+    };
+    let (report, ()) = futures::join!(pair.collect(1, &options), go_offline);
+    assert_eq!((report.evicted.ttl.count, report.blobs.count), (0, 0));
+    driver.behave();
+    pair.upstream.requests();
+    assert_eq!(other.manifest(&image.digest).await.expect(200).body, image.manifest);
+    assert_eq!(other.blob(&image.blobs[1]).await.expect(200).body, content);
+    assert_eq!(pair.upstream.requests(), [""; 0]);
+    one.server.registry.note_offline(false).await.unwrap();
+    pair.advance(2 * DAY).await;
+    assert_eq!(pair.collect(1, &options).await.evicted.ttl.count, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod copies;
 mod dry_run;
 mod failures;
 mod interruptions;
+mod large_images;
 mod leftovers;
 mod platforms;
 mod prune;
