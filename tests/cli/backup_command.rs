@@ -125,7 +125,7 @@ fn snapshots_go_and_what_only_they_had() {
     fs::rename(&blobs, at.join("elsewhere")).unwrap();
     for more in ["", "--dry-run"] {
         let unseen = backup(at, &format!("prune --last 1 --grace 0 {more} backup.yml"));
-        assert!(unseen.code == Some(1) && unseen.stderr.contains("mount what is missing"), "{unseen:?}");
+        assert!(unseen.code == Some(1) && unseen.stderr.contains("mount the missing part"), "{unseen:?}");
     }
     assert_eq!(json(at, "list backup.yml").as_array().unwrap().len(), 2);
     fs::rename(at.join("elsewhere"), &blobs).unwrap();
