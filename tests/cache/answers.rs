@@ -240,7 +240,7 @@ async fn an_error_names_the_upstream_as_the_configuration_does() {
     let listed =
         World::with(|upstream, _| upstream.allowed = std::sync::Arc::new(|name| name != "app")).await;
     let answer = listed.manifest("latest").await.expect_error(404, "NAME_UNKNOWN");
-    assert_eq!(answer.details(), ["upstream up is not to be asked for app"]);
+    assert_eq!(answer.details(), ["upstream up is not configured to be asked for app"]);
     assert_eq!(listed.upstream.requests(), [""; 0]);
 }
 

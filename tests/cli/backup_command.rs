@@ -303,7 +303,7 @@ fn nothing_is_written_to_a_store_that_a_migration_fills_or_that_was_moved() {
     let restore = |to: &str| backup(at, &format!("restore --from backup.yml --at latest --to {to}"));
     for refused in [run("moved.yml"), restore("moved.yml")] {
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        for part in ["a migration from ", "finish it first", "/migration/"] {
+        for part in ["a migration from ", "finish the migration first", "/migration/"] {
             assert!(refused.stderr.contains(part), "{part}: {refused:?}");
         }
     }

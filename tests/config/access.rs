@@ -70,7 +70,7 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         (&format!("{RULE}, tokens: {{lifetime: 300}}"), "access.tokens.lifetime: 300 has no unit"),
         (
             &format!("{RULE}, tokens: {{service: 'a\"b'}}"),
-            "access.tokens.service: stands in quotes in a header",
+            "access.tokens.service: is quoted in a header",
         ),
         (
             &format!("{RULE}, certificates: {{}}"),

@@ -85,7 +85,7 @@ fn every_truncation_and_every_addition_is_found() {
         for addition in [&[0][..], &[0; 512], b"rubbish"] {
             let longer = [&whole[..], addition].concat();
             let found = problems(&longer).await;
-            assert!(found[0].contains("behind its end"), "{found:?}");
+            assert!(found[0].contains("after its end"), "{found:?}");
             let error = piped(longer).await.unwrap_err().to_string();
             assert!(error.contains("bytes follow"), "{error}");
         }
@@ -134,8 +134,8 @@ fn a_bad_plan_is_refused_with_its_reason() {
             (good.replace("team/app", "../../etc"), "invalid repository name"),
             (good.replace("team/app", "team/\\u001b[2J"), "invalid repository name"),
             (good.replace("\"1.0\"", "\"a/b\""), "invalid tag"),
-            (good.replace("\"1.0\"", "\"old\""), "old is there twice"),
-            (good.replace("\"name\":\"b\"", "\"name\":\"team/app\""), "team/app is there twice"),
+            (good.replace("\"1.0\"", "\"old\""), "old occurs twice"),
+            (good.replace("\"name\":\"b\"", "\"name\":\"team/app\""), "team/app occurs twice"),
             (good.replace(&huge, &format!("\"{}\",{}", content.digest, u64::MAX)), "overflow"),
             (good.replace(&huge, &format!("\"{}\",{}", content.digest, i64::MAX)), "totals"),
             (

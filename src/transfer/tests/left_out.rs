@@ -68,7 +68,7 @@ fn an_image_of_another_platform_is_left_out() {
         assert_eq!(plan_of_arm.other_platforms, ["single:arm"]);
         let none = ExportOptions { selectors: vec!["single:arm".parse().unwrap()], ..of("linux/amd64") };
         let error = plan(&near.source(), &none).await.unwrap_err().to_string();
-        assert_eq!(error, "no image that is selected is for linux/amd64");
+        assert_eq!(error, "none of the selected images is for linux/amd64");
     });
 }
 
