@@ -68,10 +68,7 @@ fn each_mistake_is_named_with_its_place_and_remedy() {
         (&format!("{RULE}, tokens: {{lifetime: 59s}}"), "access.tokens.lifetime: must be between `1m`"),
         (&format!("{RULE}, tokens: {{lifetime: 2h}}"), "access.tokens.lifetime: must be between"),
         (&format!("{RULE}, tokens: {{lifetime: 300}}"), "access.tokens.lifetime: 300 has no unit"),
-        (
-            &format!("{RULE}, tokens: {{service: 'a\"b'}}"),
-            "access.tokens.service: is quoted in a header",
-        ),
+        (&format!("{RULE}, tokens: {{service: 'a\"b'}}"), "access.tokens.service: is quoted in a header"),
         (
             &format!("{RULE}, certificates: {{}}"),
             "access.certificates: is empty; give `identity: [dns, uri, cn]`",
