@@ -65,17 +65,17 @@ fn all_are_detected(trials: Vec<(Sabotage, Scenario)>) {
 fn known_seed(sabotage: Sabotage) -> u64 {
     match sabotage {
         Sabotage::Nothing | Sabotage::CollectorIgnoresLinks => 0,
-        Sabotage::ClientsDoNotLook => 313,
+        Sabotage::ClientsDoNotLook => 462,
         Sabotage::ClientsDoNotRenew => 22,
-        Sabotage::ClientsTrustTheirMemory => 188,
+        Sabotage::ClientsTrustTheirMemory => 201,
         Sabotage::CollectorDoesNotPublish => 148,
         Sabotage::CollectorIsNotNoticed => 427,
         Sabotage::CollectorDoesNotLookAgain => 2,
         Sabotage::CollectorIgnoresData => 64,
-        Sabotage::CollectorDoesNotNoticeItsSilence => 111,
+        Sabotage::CollectorDoesNotNoticeItsSilence => 36,
         Sabotage::DeletionsIgnoreTheDeadline => 251,
-        Sabotage::DeletionsUnderWayAreDone => 108,
-        Sabotage::ClientsForgetDeadRuns => 584,
+        Sabotage::DeletionsUnderWayAreDone => 274,
+        Sabotage::ClientsForgetDeadRuns => 225,
         Sabotage::ClientsDoNotSeeRemovals => 483,
         Sabotage::RunsShareFiles => 550,
     }

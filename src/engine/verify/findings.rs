@@ -36,6 +36,8 @@ pub(super) struct Users {
 struct Links {
     /// Positions in [`Users::names`].
     places: Vec<usize>,
+    /// The position of the last repository that was added, in `places` or not.
+    last: Option<usize>,
     /// How many more there are.
     left_out: u64,
 }
@@ -125,7 +127,7 @@ impl Users {
         }
         let place = self.names.len() - 1;
         let links = self.linked_in.entry(hash).or_default();
-        if links.places.last() == Some(&place) {
+        if links.last.replace(place) == Some(place) {
             return;
         }
         if self.links == MAX_LINKS {

@@ -114,7 +114,17 @@ pub(super) async fn a_file_that_the_store_never_gives_is_reported(ctx: Context) 
         }
         equal(report.ending, Ending::Finished, "the end")?;
     }
-    Ok(())
+    // So is the place of a link that the store does not let the registry look for.
+    let link = Entry::LayerLink(name("app"), Digest::sha256_of(&images[0].layers[0])).path();
+    ctx.driver().delete(&link).await?;
+    let (operation, kind) = (Operation::Stat, ErrorKind::PermissionDenied);
+    let failing = Arc::new(Failing { operation, prefix: link.to_string(), kind });
+    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), failing));
+    let registry = Registry::builder(driver).blob_cache_bytes(0).build();
+    let report = verify(&registry, &Options { structure: true, ..impatient(Start::Beginning) }).await?;
+    let expected = (link.as_str(), "unreadable");
+    ensure(found(&report).contains(&expected), format_args!("{expected:?} is not in {report:?}"))?;
+    equal(report.ending, Ending::Finished, "the end")
 }
 
 pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Result<(), Failed> {
