@@ -56,10 +56,10 @@ pub struct RedisDescriptors {
 }
 
 /// How long an entry lives after its last use.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const ENTRY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long to avoid a server after a failure.
-const REST: Duration = Duration::from_secs(5);
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The default timeout of connecting and of a response: a client waits for it.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -92,7 +92,7 @@ impl RedisDescriptors {
     }
 
     /// Pings the server, so that an unavailable one shows in the log before a client needs it.
-    pub async fn greet(&self) {
+    pub async fn ping(&self) {
         let mut question = redis::pipe();
         question.cmd("PING").ignore();
         let _: Option<()> = self.ask("ping", &question).await;
@@ -115,7 +115,7 @@ impl RedisDescriptors {
         question: &redis::Pipeline,
     ) -> Option<T> {
         let resting = *self.resting.lock();
-        if resting.is_some_and(|since| since.elapsed() < REST) {
+        if resting.is_some_and(|since| since.elapsed() < FAILURE_PAUSE) {
             return None;
         }
         let timer = self.seconds.with_label_values(&[operation]).start_timer();
@@ -165,7 +165,7 @@ impl DescriptorCache for RedisDescriptors {
             .arg(&["size", &descriptor.size_bytes.to_string()])
             .arg(&["mediatype", descriptor.media_type.as_str()])
             .ignore();
-        question.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs()).ignore();
+        question.cmd("EXPIRE").arg(&key).arg(ENTRY_TTL.as_secs()).ignore();
         let _: Option<()> = self.ask("put", &question).await;
     }
 }

@@ -102,7 +102,7 @@ async fn repeat(driver: &dyn StorageDriver, what: &What) -> Result<Measured, Fai
         What::List(_) | What::Delete(_) | What::Walk(_) => Bytes::new(),
     };
     let mut measured = Measured { times: 0, bytes: 0, elapsed: Duration::ZERO };
-    while measured.elapsed < ENOUGH {
+    while measured.elapsed < CASE_TIME {
         if let What::Delete(files) = what {
             fill(driver, *files).await?;
         }
@@ -171,7 +171,7 @@ const CASES: &[Case] = &[
 ];
 
 /// How long a case repeats.
-const ENOUGH: Duration = Duration::from_secs(1);
+const CASE_TIME: Duration = Duration::from_secs(1);
 
 /// Over how many folders a large tree spreads its files.
 const FOLDERS: usize = 100;

@@ -58,13 +58,13 @@ impl Fixture {
         let config = Arc::new(config);
         Self::new(move |wanted| {
             let (dir, root): (_, PathBuf) = match wanted {
-                Wanted::New => with_path(tempfile::tempdir()?),
-                Wanted::Scratch => with_path(scratch_dir()?),
-                Wanted::Existing(name) => (None, name.into()),
+                StoreRequest::New => with_path(tempfile::tempdir()?),
+                StoreRequest::Scratch => with_path(scratch_dir()?),
+                StoreRequest::Existing(name) => (None, name.into()),
             };
             let (config, name) = (config.clone(), root.to_str().map(str::to_owned));
             let open = move || build(config(&root));
-            Ok(Place { open: Box::new(open), name, dir, empty_on_dispose: false })
+            Ok(StoreLocation { open: Box::new(open), name, dir, empty_on_dispose: false })
         })
     }
 
@@ -76,8 +76,10 @@ impl Fixture {
         let config = Arc::new(config);
         Self::new(move |wanted| {
             let prefix = match wanted {
-                Wanted::New | Wanted::Scratch => format!("sampan-conformance/{:016x}", rand::random::<u64>()),
-                Wanted::Existing(name) => name.to_owned(),
+                StoreRequest::New | StoreRequest::Scratch => {
+                    format!("sampan-conformance/{:016x}", rand::random::<u64>())
+                }
+                StoreRequest::Existing(name) => name.to_owned(),
             };
             let config = config.clone();
             let name = Some(prefix.clone());
@@ -85,7 +87,7 @@ impl Fixture {
                 let (config, prefix) = (config.clone(), prefix.clone());
                 reach(move || config(&prefix))
             };
-            Ok(Place { open: Box::new(open), name, dir: None, empty_on_dispose: true })
+            Ok(StoreLocation { open: Box::new(open), name, dir: None, empty_on_dispose: true })
         })
     }
 
@@ -94,7 +96,7 @@ impl Fixture {
         Self::new(move |_| {
             let driver = make();
             let open = move || std::future::ready(Ok(driver.clone())).boxed();
-            Ok(Place { open: Box::new(open), name: None, dir: None, empty_on_dispose: false })
+            Ok(StoreLocation { open: Box::new(open), name: None, dir: None, empty_on_dispose: false })
         })
     }
 
@@ -165,27 +167,27 @@ impl Fixture {
 
     /// Creates an empty store.
     pub(crate) fn store(&self) -> Result<Store, Failed> {
-        self.store_in((self.make)(Wanted::New)?)
+        self.store_in((self.make)(StoreRequest::New)?)
     }
 
     /// Creates an empty store for a clause. The contract is tested where tests have their files, and what is built on it
     /// in the directory `SAMPAN_CONFORMANCE_SCRATCH`, if that is set.
     pub(crate) fn store_for(&self, clause: &Clause) -> Result<Store, Failed> {
         let is_of_contract = clause.name.starts_with("driver::");
-        self.store_in((self.make)(if is_of_contract { Wanted::New } else { Wanted::Scratch })?)
+        self.store_in((self.make)(if is_of_contract { StoreRequest::New } else { StoreRequest::Scratch })?)
     }
 
     /// The store that another process has created at `place`.
     pub(crate) fn store_at(&self, place: &str) -> Result<Store, Failed> {
-        self.store_in((self.make)(Wanted::Existing(place))?)
+        self.store_in((self.make)(StoreRequest::Existing(place))?)
     }
 
-    fn store_in(&self, place: Place) -> Result<Store, Failed> {
+    fn store_in(&self, place: StoreLocation) -> Result<Store, Failed> {
         let (fixture, is_exclusive) = (self.number, self.is_exclusive);
         Ok(Store { place, wraps: self.wraps.clone(), pace: self.pace, fixture, is_exclusive })
     }
 
-    fn new(make: impl Fn(Wanted<'_>) -> Result<Place, Failed> + Send + Sync + 'static) -> Self {
+    fn new(make: impl Fn(StoreRequest<'_>) -> Result<StoreLocation, Failed> + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
             number: next_fixture(),
@@ -206,7 +208,7 @@ impl fmt::Debug for Fixture {
 
 /// A store that the suite can open repeatedly.
 pub(crate) struct Store {
-    place: Place,
+    place: StoreLocation,
     wraps: Vec<Wrap>,
     pace: Pace,
     fixture: usize,
@@ -269,7 +271,7 @@ impl Store {
 const DISPOSE_ATTEMPTS: u32 = 5;
 
 /// The location of a store.
-struct Place {
+struct StoreLocation {
     open: Box<dyn Fn() -> Opening + Send + Sync>,
     /// The name by which another process finds the place, if one can.
     name: Option<String>,
@@ -280,7 +282,7 @@ struct Place {
 
 /// The store that a fixture must make.
 #[derive(Clone, Copy)]
-enum Wanted<'a> {
+enum StoreRequest<'a> {
     /// A new one.
     New,
     /// A new one, in memory if there is a directory for it.
@@ -289,7 +291,7 @@ enum Wanted<'a> {
     Existing(&'a str),
 }
 
-type Make = Arc<dyn Fn(Wanted<'_>) -> Result<Place, Failed> + Send + Sync>;
+type Make = Arc<dyn Fn(StoreRequest<'_>) -> Result<StoreLocation, Failed> + Send + Sync>;
 
 type Opening = BoxFuture<'static, Result<Arc<dyn StorageDriver>, Failed>>;
 
@@ -316,7 +318,7 @@ fn build<C: DriverConfig>(config: C) -> Opening {
 #[expect(clippy::print_stderr, reason = "what was tried again is to be seen")]
 fn reach<C: DriverConfig>(config: impl Fn() -> C + Send + 'static) -> Opening {
     async move {
-        for _ in 1..TRIES {
+        for _ in 1..OPEN_ATTEMPTS {
             match config().build().await {
                 Ok(driver) => return Ok(driver),
                 Err(error) => eprintln!("a store is opened once more, since {error}"),
@@ -328,4 +330,4 @@ fn reach<C: DriverConfig>(config: impl Fn() -> C + Send + 'static) -> Opening {
 }
 
 /// How often the suite tries to open a store on a server.
-const TRIES: u32 = 3;
+const OPEN_ATTEMPTS: u32 = 3;

@@ -39,7 +39,7 @@ pub fn do_and_die(fixture: &Fixture) {
     }
     // If this process hangs, its parent may be gone.
     thread::spawn(|| {
-        thread::sleep(PATIENCE);
+        thread::sleep(ANSWER_TIMEOUT);
         std::process::exit(HANGS);
     });
     let text = |key: &str| order[key].as_str().unwrap_or_default().to_owned();
@@ -96,7 +96,7 @@ const ORDER: &str = "SAMPAN_CONFORMANCE_ORDER";
 
 const ACKNOWLEDGED: &str = "sampan-conformance: acknowledged";
 
-const PATIENCE: Duration = Duration::from_secs(100);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(100);
 
 const FAILS: i32 = 3;
 

@@ -54,12 +54,12 @@ const ALONE: [&str; 1] = ["driver::executor::no_operation_waits_where_it_is_poll
 
 /// The time of one clause: beside others, or alone.
 #[expect(dead_code, reason = "the guards are held, not read")]
-enum Turn {
+enum ClauseTurn {
     BesideOthers(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
-impl Turn {
+impl ClauseTurn {
     /// Waits for it.
     fn of(clause: &Clause) -> Self {
         static RUNNING: RwLock<()> = RwLock::new(());
@@ -151,7 +151,7 @@ fn run_for(
     if is_other() {
         return Err(Failed::new("this process was started for something else, see `do_and_die`"));
     }
-    let _turn = Turn::of(clause);
+    let _turn = ClauseTurn::of(clause);
     let last = Arc::<LastOperation>::default();
     let (fixture, clause, noted) = (fixture.clone(), *clause, last.clone());
     let run = move || block_on(run_through(&fixture, &clause, large_bytes, patience, &noted));

@@ -8,11 +8,11 @@ use sampan_config::{Environment, Loaded, UploadPurgingConfig};
 use sampan_engine::Registry;
 use sampan_engine::fill::Admission;
 
-use super::debug::Shown;
+use super::debug::DebugParts;
 use super::last_lines::LastLines;
-use super::opened::Opened;
 use super::reload::{Reload, Running};
 use super::signals::HarmlessSignals;
+use super::start_parts::StartParts;
 use super::store::InUse;
 use super::ui::Pages;
 use super::{
@@ -86,7 +86,7 @@ impl App {
             last_lines.add([lines.clone()]);
             services.apache_log = Some(Arc::new(move |line| lines.send(line)));
         }
-        let Opened { driver, access, security, used } = Opened::open(config, drivers).await?;
+        let StartParts { driver, access, security, used } = StartParts::open(config, drivers).await?;
         // The checks call the store itself: a check every ten seconds belongs neither to traces nor to the metrics of
         // clients' calls.
         let checks = Checks::new(config, driver.clone(), drivers.local_directory(&config.storage.driver))?;
@@ -160,7 +160,7 @@ impl App {
                 metrics.register(metrics_sync::of_sync(syncer)?)?;
             }
         }
-        let shown = Shown {
+        let shown = DebugParts {
             collector: collector.clone(),
             verifier: verifier.clone(),
             caches: caches.clone(),

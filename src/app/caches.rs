@@ -85,11 +85,11 @@ fn upstreams(config: &Config, proxy: &ProxyConfig) -> Result<Vec<UpstreamSetting
 /// Warns of repositories that clients do not reach any more, since their names became those of an upstream's. Walks over the
 /// names of all repositories, once.
 pub(super) async fn warn_of_hidden(caches: Caches, registry: Registry) {
-    const SHOWN: usize = 10;
-    match registry.catalog_of(None, SHOWN, |name| caches.hides(name)).await {
+    const MAX_NAMED: usize = 10;
+    match registry.catalog_of(None, MAX_NAMED, |name| caches.hides(name)).await {
         Ok(hidden) if hidden.items.is_empty() => {}
         Ok(hidden) => {
-            let more = if hidden.more { " and more" } else { "" };
+            let more = if hidden.has_more { " and more" } else { "" };
             let names = hidden.items.join(", ");
             tracing::warn!(
                 "proxy.default: clients that ask for {names}{more} get what the upstream has: name them in `proxy.local`"

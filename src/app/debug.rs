@@ -16,7 +16,7 @@ use crate::serve::{Drained, Security, ServeOptions, Server};
 use crate::telemetry::Metrics;
 
 /// The components of a registry that the debug listener shows.
-pub(super) struct Shown {
+pub(super) struct DebugParts {
     pub(super) collector: Arc<Collector>,
     pub(super) verifier: Arc<Verifier>,
     pub(super) caches: Option<Caches>,
@@ -28,14 +28,14 @@ pub(super) async fn server(
     loaded: &Loaded,
     health: HealthStatus,
     metrics: Option<Metrics>,
-    shown: Shown,
+    shown: DebugParts,
 ) -> Result<Option<Server<Router>>, AppError> {
     let Some(debug) = &loaded.config.http.debug else { return Ok(None) };
     let Some(listener) = network::debug_listener(debug).await? else { return Ok(None) };
     let path = debug.prometheus.path.clone();
     let metrics = metrics.map(|metrics| MetricsPage { path, metrics });
     let hosts = hosts(&loaded.config.http, debug);
-    let Shown { collector, verifier, caches, syncer } = shown;
+    let DebugParts { collector, verifier, caches, syncer } = shown;
     let config = sampan_config::show(loaded);
     let parts = Parts { health, metrics, config, collector, verifier, caches, syncer, hosts };
     // Its pages are small, so the shutdown does not wait for longer answers.

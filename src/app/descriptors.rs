@@ -14,7 +14,7 @@ pub(super) async fn descriptors_if_enabled(
     let Some((server, settings)) = server(config) else { return Ok(None) };
     let descriptors = Arc::new(RedisDescriptors::new(server, settings).await?);
     let greeting = Arc::clone(&descriptors);
-    tokio::spawn(async move { greeting.greet().await });
+    tokio::spawn(async move { greeting.ping().await });
     Ok(Some(descriptors))
 }
 

@@ -15,7 +15,7 @@ use sampan_shown_url::ShownUrl;
 use super::{AppError, store};
 use crate::blocking::on_blocking_pool;
 use crate::health::{
-    Check, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, Need, PeriodicCheck, Seen,
+    Check, CheckResult, DiskSpace, FileCheck, HealthStatus, HttpCheck, HttpRequest, PeriodicCheck, SpaceNeed,
     StorageCheck, TcpCheck,
 };
 use crate::http_client;
@@ -33,7 +33,7 @@ pub(super) struct Checks {
 struct Disk {
     space: DiskSpace,
     interval: Duration,
-    need: Need,
+    need: SpaceNeed,
 }
 
 impl Checks {
@@ -57,9 +57,9 @@ impl Checks {
             space: DiskSpace::new(directory),
             interval: or_default(floor.map_or(INTERVAL, |floor| floor.interval)),
             need: match access {
-                StoreAccess::ReadOnly => Need::Nothing,
+                StoreAccess::ReadOnly => SpaceNeed::Nothing,
                 StoreAccess::ReadWrite => {
-                    Need::Writes { floor_bytes: floor.map_or(0, |floor| floor.floor.0) }
+                    SpaceNeed::Writes { floor_bytes: floor.map_or(0, |floor| floor.floor.0) }
                 }
             },
         });
@@ -103,24 +103,25 @@ struct StoreCheck {
 
 #[async_trait]
 impl Check for StoreCheck {
-    async fn look(&self) -> Result<Seen, String> {
-        let seen = match (self.driver.look().await?, self.access) {
+    async fn probe(&self) -> Result<CheckResult, String> {
+        let seen = match (self.driver.probe().await?, self.access) {
             // A read-only registry writes nothing.
-            (Seen::ReadOnly(_), StoreAccess::ReadOnly) => Seen::Well,
+            (CheckResult::ReadOnly(_), StoreAccess::ReadOnly) => CheckResult::Well,
             (seen, _) => seen,
         };
-        let (Seen::Well, Some(directory), access) = (&seen, self.directory.clone(), self.access) else {
+        let (CheckResult::Well, Some(directory), access) = (&seen, self.directory.clone(), self.access)
+        else {
             return Ok(seen);
         };
         let refusal = on_blocking_pool(move || store::refusal(&directory, access)).await;
         let told = self.told.swap(refusal.is_some(), Ordering::Relaxed);
-        let Some(remedy) = refusal else { return Ok(Seen::Well) };
+        let Some(remedy) = refusal else { return Ok(CheckResult::Well) };
         if !told {
             tracing::error!("{remedy}");
         }
         match access {
             StoreAccess::ReadWrite => {
-                Ok(Seen::ReadOnly("this process lacks permission to write to the store".to_owned()))
+                Ok(CheckResult::ReadOnly("this process lacks permission to write to the store".to_owned()))
             }
             StoreAccess::ReadOnly => Err("this process lacks permission to read the store".to_owned()),
         }

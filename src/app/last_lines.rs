@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::line_queue::LineSender;
 
 /// How long one log whose reader or disk hangs delays the end.
-const PATIENCE: Duration = Duration::from_secs(1);
+const HANG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Waits, when dropped, until the lines of all logs are written.
 #[derive(Debug, Default)]
@@ -20,6 +20,6 @@ impl LastLines {
 impl Drop for LastLines {
     fn drop(&mut self) {
         // The log, which was added first, comes last: the others may complain there.
-        self.0.iter().rev().for_each(|lines| lines.wait_until_written(PATIENCE));
+        self.0.iter().rev().for_each(|lines| lines.wait_until_written(HANG_TIMEOUT));
     }
 }

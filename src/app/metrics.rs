@@ -14,7 +14,7 @@ use sampan_engine::gc::Amount;
 
 use crate::auth::{DecisionCounts, Guard};
 use crate::decorators::{DriverMetrics, Metered};
-use crate::health::{DiskSpace, HealthStatus, Room};
+use crate::health::{DiskSpace, FileSystemSpace, HealthStatus};
 use crate::http::HttpMetrics;
 use crate::maintenance::{self, Totals, Verifier, VerifyTotals};
 use crate::redis_cache::RedisDescriptors;
@@ -122,7 +122,7 @@ pub(super) fn of_health(board: &HealthStatus) -> Result<Vec<Box<dyn Collector>>,
 /// The file system of the store, if it has one.
 pub(super) fn of_disk(space: Option<DiskSpace>) -> Result<Vec<Box<dyn Collector>>, MetricsError> {
     let Some(space) = space else { return Ok(Vec::new()) };
-    let gauge = |name, help, read: fn(Room) -> Option<u64>| {
+    let gauge = |name, help, read: fn(FileSystemSpace) -> Option<u64>| {
         let space = space.clone();
         CallbackMetric::gauges(name, help, &[], move || {
             let seen = space.room().and_then(read);
@@ -302,8 +302,8 @@ pub(super) fn of_verifications(verifier: &Arc<Verifier>) -> Result<Vec<Box<dyn C
             "Files that were found damaged, missing or unreadable; one that stays so counts each time.",
             |totals| totals.problems,
         )?,
-        counter("sampan_verify_healed_total", "Files that were found so, and mended.", |totals| {
-            totals.mended
+        counter("sampan_verify_healed_total", "Files that were found so, and repaired.", |totals| {
+            totals.repaired
         })?,
         counter("sampan_verify_moved_total", "Damaged data that were moved aside.", |totals| totals.moved)?,
         counter("sampan_verify_failures_total", "Verifications that failed.", |totals| totals.failed)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use sampan_cache::{CacheStatistics, Caches, Kind, Outcome, Upstream};
+use sampan_cache::{CacheRequestKind, CacheStatistics, Caches, Upstream, UpstreamOutcome};
 use sampan_engine::fill::{FillStatistics, UnstoredReason};
 
 use crate::telemetry::metrics::Sample;
@@ -67,9 +67,9 @@ fn of_upstreams(caches: &Caches) -> Result<Vec<Box<dyn Collector>>, MetricsError
             move || {
                 let mut samples = Vec::new();
                 for upstream in asked.upstreams() {
-                    for (kind, outcome) in Kind::ALL
+                    for (kind, outcome) in CacheRequestKind::ALL
                         .iter()
-                        .flat_map(|kind| Outcome::ALL.iter().map(move |outcome| (*kind, *outcome)))
+                        .flat_map(|kind| UpstreamOutcome::ALL.iter().map(move |outcome| (*kind, *outcome)))
                     {
                         let count = upstream.statistics().requests(kind, outcome);
                         let labels = [upstream.name(), kind.as_str(), outcome.as_str()];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sampan_ui::{CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping};
 
-use crate::maintenance::{Collector, Outcome, Refusal, Run, Trigger};
+use crate::maintenance::{Collector, Run, RunOutcome, StartRefused, Trigger};
 
 impl Housekeeping for Collector {
     fn collections(&self) -> Collections {
@@ -33,11 +33,11 @@ impl Housekeeping for Collector {
     }
 }
 
-fn refused(refusal: Refusal) -> CannotCollect {
+fn refused(refusal: StartRefused) -> CannotCollect {
     match refusal {
-        Refusal::Running => CannotCollect::Running,
-        Refusal::ReadOnly => CannotCollect::ReadOnly,
-        Refusal::ShuttingDown => CannotCollect::ShuttingDown,
+        StartRefused::Running => CannotCollect::Running,
+        StartRefused::ReadOnly => CannotCollect::ReadOnly,
+        StartRefused::ShuttingDown => CannotCollect::ShuttingDown,
     }
 }
 
@@ -47,10 +47,10 @@ fn shown(run: Run) -> Collection {
         begun: run.begun,
         duration: Duration::from_secs_f64(run.duration_secs),
         end: match run.outcome {
-            Outcome::Finished { report } => CollectionEnd::Finished(report),
-            Outcome::Stopped { reason } => CollectionEnd::Stopped(reason),
-            Outcome::Elsewhere { reason } => CollectionEnd::Elsewhere(reason),
-            Outcome::Failed { error } => CollectionEnd::Failed(error),
+            RunOutcome::Finished { report } => CollectionEnd::Finished(report),
+            RunOutcome::Stopped { reason } => CollectionEnd::Stopped(reason),
+            RunOutcome::Elsewhere { reason } => CollectionEnd::Elsewhere(reason),
+            RunOutcome::Failed { error } => CollectionEnd::Failed(error),
         },
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> 
     if let Some((link, target)) = leading_out(root) {
         return Err(AppError::NoStore(how_to_replace(root, &link, &target)));
     }
-    if let Some(warning) = Place::of(root).warning(root) {
+    if let Some(warning) = DirectoryKind::of(root).warning(root) {
         tracing::warn!("{warning}");
     }
     check_permissions(root, access)
@@ -48,11 +48,11 @@ pub(super) fn examine(root: &Path, access: StoreAccess) -> Result<(), AppError> 
 ///
 /// If `root` is not a store.
 pub(super) fn require(root: &Path) -> Result<(), AppError> {
-    let place = Place::of(root);
+    let place = DirectoryKind::of(root);
     let what = match &place {
-        Place::Store => return Ok(()),
-        Place::Empty if !root.exists() => "the directory is not there".to_owned(),
-        Place::Empty => "the directory is empty".to_owned(),
+        DirectoryKind::Store => return Ok(()),
+        DirectoryKind::Empty if !root.exists() => "the directory is not there".to_owned(),
+        DirectoryKind::Empty => "the directory is empty".to_owned(),
         place => place.hint(),
     };
     Err(AppError::NoStore(format!(
@@ -68,7 +68,7 @@ pub(super) fn is_on_read_only_medium(root: &Path) -> bool {
 
 /// Whether `root` is missing or empty.
 pub(super) fn is_empty(root: &Path) -> bool {
-    Place::of(root) == Place::Empty
+    DirectoryKind::of(root) == DirectoryKind::Empty
 }
 
 /// A lock on the directory of a store, by which another registry on this machine notices that it is not alone. It prevents
@@ -95,7 +95,7 @@ impl InUse {
 
 /// The kind of a directory.
 #[derive(Debug, Eq, PartialEq)]
-enum Place {
+enum DirectoryKind {
     Store,
     /// The directory is missing or empty.
     Empty,
@@ -106,7 +106,7 @@ enum Place {
     Strange,
 }
 
-impl Place {
+impl DirectoryKind {
     fn of(root: &Path) -> Self {
         let below = |path: &DriverPath| PathBuf::from(path.as_str().trim_start_matches('/'));
         let (repositories, blobs) = (below(&layout::repositories_root()), below(&layout::blobs_root()));
@@ -336,20 +336,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("data");
         fs::create_dir_all(root.join("docker/registry/v2/repositories/app")).unwrap();
-        let check =
-            |given: &Path, expected: &Place| assert_eq!(Place::of(given), *expected, "{}", given.display());
-        check(&root, &Place::Store);
-        check(&root.join("nowhere"), &Place::Empty);
+        let check = |given: &Path, expected: &DirectoryKind| {
+            assert_eq!(DirectoryKind::of(given), *expected, "{}", given.display());
+        };
+        check(&root, &DirectoryKind::Store);
+        check(&root.join("nowhere"), &DirectoryKind::Empty);
         for off in ["docker", "docker/registry", "docker/registry/v2"] {
-            check(&root.join(off), &Place::Elsewhere(root.clone()));
+            check(&root.join(off), &DirectoryKind::Elsewhere(root.clone()));
         }
-        check(directory.path(), &Place::Elsewhere(root.clone()));
+        check(directory.path(), &DirectoryKind::Elsewhere(root.clone()));
         // As in a container whose volume is mounted one level too deep.
         fs::rename(root.join("docker"), directory.path().join("mounted")).unwrap();
-        check(&directory.path().join("mounted"), &Place::Inside("registry/v2/repositories".into()));
+        check(&directory.path().join("mounted"), &DirectoryKind::Inside("registry/v2/repositories".into()));
         fs::create_dir_all(root.join("lost+found")).unwrap();
-        check(&root, &Place::Empty);
+        check(&root, &DirectoryKind::Empty);
         fs::write(root.join("photo.jpg"), "").unwrap();
-        check(&root, &Place::Strange);
+        check(&root, &DirectoryKind::Strange);
     }
 }

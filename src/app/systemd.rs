@@ -35,14 +35,14 @@ pub(super) fn socket() -> Result<Option<Listener>, AppError> {
 
 /// Reports that the registry serves requests.
 pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// Reports that the registry reloads its configuration; [`ready`] ends this.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn stopping(drain_timeout: Duration) {
     // A little longer, since dropping cut transfers takes time.
     let time = (drain_timeout + Duration::from_secs(10)).as_micros();
     let time = u32::try_from(time).unwrap_or(u32::MAX);
-    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
+    notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
 }
 
 /// The shortest interval, for a `WatchdogSec=` of almost nothing.
@@ -68,11 +68,11 @@ pub(super) async fn feed_the_watchdog() -> Infallible {
     let mut ticks = tokio::time::interval((patience / 2).max(SHORTEST_INTERVAL));
     loop {
         ticks.tick().await;
-        tell(&[NotifyState::Watchdog]);
+        notify(&[NotifyState::Watchdog]);
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "cannot notify systemd of {state:?}");
     }

@@ -7,7 +7,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Tasks that run until the registry stops. One that ends earlier, by a panic, is reported by its name; requests and the
-/// other tasks go on.
+/// other tasks continue.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     running: JoinSet<()>,
@@ -81,7 +81,7 @@ mod tests {
         });
         let failure = tasks.failure().await;
         assert!(failure.starts_with("the purge of uploads has ended unexpectedly"), "{failure}");
-        assert!(!dropped.is_terminated(), "the other task goes on");
+        assert!(!dropped.is_terminated(), "the other task continues");
         tasks.stop().await;
         assert!(dropped.await.is_err());
     }

@@ -8,7 +8,7 @@ use sampan_engine::Registry;
 
 use super::{AppError, engine, store};
 use crate::drivers::Drivers;
-use crate::health::Room;
+use crate::health::FileSystemSpace;
 use crate::telemetry::logging;
 use sampan_config::{Config, LogConfig, LogLevel};
 
@@ -93,7 +93,7 @@ pub fn free_bytes(config: &Config, drivers: &Drivers) -> Option<u64> {
     let directory = drivers.local_directory(&config.storage.driver)?;
     // The first push creates the directory.
     let existing = directory.ancestors().find(|path| path.exists())?;
-    Room::of(existing).ok().map(|room| room.free_bytes)
+    FileSystemSpace::of(existing).ok().map(|room| room.free_bytes)
 }
 
 /// Logs warnings only: the command prints the rest.

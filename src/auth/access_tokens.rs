@@ -18,10 +18,10 @@ use super::token_record::InvalidRecord;
 use super::token_secret::TokenSecret;
 
 /// How long a token that exists is believed.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
+const HIT_TTL: Duration = Duration::from_secs(10);
 
 /// How long an id without a token is believed to have none.
-const MISSED_FOR: Duration = Duration::from_secs(5);
+const MISS_TTL: Duration = Duration::from_secs(5);
 
 /// The expected number of ids that are remembered, with a token and without, and the most bytes that they may take:
 /// clients choose the ids of tokens that do not exist.
@@ -35,7 +35,7 @@ const ENTRY_BYTES: u64 = 256;
 pub(super) const MAX_RECORD_BYTES: usize = 16 << 10;
 
 /// How often the use of a token is noted.
-const NOTE_EVERY: Duration = Duration::from_secs(3600);
+const USE_NOTE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The store cannot be asked; the log has the reason.
 #[derive(Clone, Copy, Debug)]
@@ -50,20 +50,20 @@ pub struct AccessTokens {
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    known: Cache<AccessTokenId, Known, ByBytes>,
+    known: Cache<AccessTokenId, CachedToken, ByBytes>,
     /// When the use of a token that exists was last noted.
     noted: Cache<AccessTokenId, Instant>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedToken {
     asked: Instant,
-    token: Option<Arc<Found>>,
+    token: Option<Arc<ValidToken>>,
 }
 
 /// A token of the store.
 #[derive(Debug)]
-struct Found {
+struct ValidToken {
     robot: Arc<Robot>,
     sha256: String,
     ends: Option<SystemTime>,
@@ -73,8 +73,8 @@ struct Found {
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<AccessTokenId, Known> for ByBytes {
-    fn weight(&self, _: &AccessTokenId, known: &Known) -> u64 {
+impl Weighter<AccessTokenId, CachedToken> for ByBytes {
+    fn weight(&self, _: &AccessTokenId, known: &CachedToken) -> u64 {
         ENTRY_BYTES + known.token.as_ref().map_or(0, |found| found.size_bytes() as u64)
     }
 }
@@ -119,10 +119,10 @@ impl AccessTokens {
         self.inner.known.remove(&id);
     }
 
-    async fn find(&self, id: AccessTokenId) -> Result<Option<Arc<Found>>, Unavailable> {
+    async fn find(&self, id: AccessTokenId) -> Result<Option<Arc<ValidToken>>, Unavailable> {
         let now = Instant::now();
-        let is_fresh = |known: &Known| {
-            let believed = if known.token.is_some() { BELIEVED_FOR } else { MISSED_FOR };
+        let is_fresh = |known: &CachedToken| {
+            let believed = if known.token.is_some() { HIT_TTL } else { MISS_TTL };
             now.duration_since(known.asked) < believed
         };
         let known = match self.inner.known.get(&id).filter(is_fresh) {
@@ -133,17 +133,17 @@ impl AccessTokens {
                 self.inner.known.get_or_insert_async(&id, self.ask(id)).await?
             }
         };
-        let has_ended = |found: &Arc<Found>| found.ends.is_some_and(|ends| ends <= SystemTime::now());
+        let has_ended = |found: &Arc<ValidToken>| found.ends.is_some_and(|ends| ends <= SystemTime::now());
         Ok(known.token.filter(|found| !has_ended(found)))
     }
 
-    async fn ask(&self, id: AccessTokenId) -> Result<Known, Unavailable> {
+    async fn ask(&self, id: AccessTokenId) -> Result<CachedToken, Unavailable> {
         let asked = Instant::now();
         let files = self.inner.registry.access_token(id).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, token = %id, "cannot read an access token");
             Unavailable
         })?;
-        let token = files.and_then(|files| match Found::of(id, &files) {
+        let token = files.and_then(|files| match ValidToken::of(id, &files) {
             Ok(found) => Some(Arc::new(found)),
             Err(error) => {
                 tracing::error!(
@@ -154,13 +154,13 @@ impl AccessTokens {
                 None
             }
         });
-        Ok(Known { asked, token })
+        Ok(CachedToken { asked, token })
     }
 
     /// Notes the use in the background, once an hour for each token.
     fn note_use(&self, id: AccessTokenId) {
         let now = Instant::now();
-        if self.inner.noted.get(&id).is_some_and(|noted| now.duration_since(noted) < NOTE_EVERY) {
+        if self.inner.noted.get(&id).is_some_and(|noted| now.duration_since(noted) < USE_NOTE_INTERVAL) {
             return;
         }
         self.inner.noted.insert(id, now);
@@ -174,7 +174,7 @@ impl AccessTokens {
     }
 }
 
-impl Found {
+impl ValidToken {
     /// Compares the secret in constant time.
     fn has(&self, secret: &TokenSecret) -> bool {
         let (known, hash) = (self.sha256.as_bytes(), secret.hash());
@@ -211,12 +211,12 @@ mod tests {
         );
         let files = AccessTokenFiles { record: record.into(), ends: None };
         assert!(files.record.len() > MAX_RECORD_BYTES - 2048 && files.record.len() <= MAX_RECORD_BYTES);
-        let found = Arc::new(Found::of(AccessTokenId::random(), &files).unwrap());
+        let found = Arc::new(ValidToken::of(AccessTokenId::random(), &files).unwrap());
         // The record's length is a lower bound of its size as lists of strings.
         assert!(found.size_bytes() > files.record.len(), "{} bytes", found.size_bytes());
         for _ in 0..USUAL_IDS {
             let token = Some(Arc::clone(&found));
-            known.insert(AccessTokenId::random(), Known { asked: Instant::now(), token });
+            known.insert(AccessTokenId::random(), CachedToken { asked: Instant::now(), token });
         }
         assert!(known.weight() <= MAX_BYTES && known.len() > 10, "{} tokens", known.len());
     }

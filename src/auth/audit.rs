@@ -16,13 +16,13 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::audit_file::{self, AuditFile};
-use super::shown::without_secrets;
+use super::logged_text::without_secrets;
 use super::token_record::rfc3339;
 use crate::json_line::json_line;
 use crate::line_queue::LineSender;
 
 /// How long the same refusal is one line.
-const TOGETHER: Duration = Duration::from_secs(60);
+const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 
 /// The most refusals that are counted apart.
 const MAX_COUNTED: usize = 4096;
@@ -38,13 +38,13 @@ pub struct Audit(Option<Arc<Inner>>);
 struct Inner {
     file: Option<AuditFile>,
     /// By the keyed hash of an event: clients choose some of its texts.
-    counted: Mutex<HashMap<u64, Counted>>,
+    counted: Mutex<HashMap<u64, Repetition>>,
     hasher: RandomState,
 }
 
 /// The repetitions of an event since its last line.
 #[derive(Debug)]
-struct Counted {
+struct Repetition {
     since: Instant,
     repeated: u64,
 }
@@ -146,20 +146,20 @@ impl Inner {
         let now = Instant::now();
         let mut counted = self.counted.lock();
         if let Some(known) = counted.get_mut(&key) {
-            if now.duration_since(known.since) < TOGETHER {
+            if now.duration_since(known.since) < REPEAT_WINDOW {
                 known.repeated += 1;
                 return None;
             }
             let repeated = known.repeated;
-            *known = Counted { since: now, repeated: 0 };
+            *known = Repetition { since: now, repeated: 0 };
             return Some(repeated);
         }
         if counted.len() >= MAX_COUNTED {
-            counted.retain(|_, known| now.duration_since(known.since) < TOGETHER);
+            counted.retain(|_, known| now.duration_since(known.since) < REPEAT_WINDOW);
         }
         // A full table writes lines that it would otherwise count.
         if counted.len() < MAX_COUNTED {
-            counted.insert(key, Counted { since: now, repeated: 0 });
+            counted.insert(key, Repetition { since: now, repeated: 0 });
         }
         Some(0)
     }
@@ -203,7 +203,7 @@ mod tests {
             audit.note_once_a_minute(denied("alice"));
         }
         audit.note_once_a_minute(denied("bob"));
-        tokio::time::advance(TOGETHER).await;
+        tokio::time::advance(REPEAT_WINDOW).await;
         audit.note_once_a_minute(denied("alice"));
         let lines = lines(&path, 3);
         let counts: Vec<_> = lines
@@ -222,7 +222,7 @@ mod tests {
             assert_eq!(inner.count(&denied(&number.to_string())), Some(0));
         }
         assert_eq!(inner.counted.lock().len(), MAX_COUNTED);
-        tokio::time::advance(TOGETHER).await;
+        tokio::time::advance(REPEAT_WINDOW).await;
         inner.count(&denied("another"));
         assert_eq!(inner.counted.lock().len(), 1);
     }

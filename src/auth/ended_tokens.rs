@@ -7,7 +7,7 @@ use sampan_engine::{Error, Registry};
 use super::stored_token::{StoredToken, StoredTokenError};
 
 /// How long a token that has ended stays in the list.
-const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
+const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// Removes the tokens of a user, or those of no user, that ended more than 30 days ago. A failure is logged: the next call tries
 /// again.
@@ -31,7 +31,7 @@ pub async fn remove_ended_tokens(registry: &Registry, user: Option<&str>) {
 /// Removes a token if it ended more than 30 days ago. A failure is logged.
 pub(super) async fn remove_if_old(registry: &Registry, token: &StoredToken) {
     // A damaged end is the epoch.
-    let is_old = |ends: SystemTime| ends > SystemTime::UNIX_EPOCH && ends + KEPT_FOR < SystemTime::now();
+    let is_old = |ends: SystemTime| ends > SystemTime::UNIX_EPOCH && ends + RETENTION < SystemTime::now();
     if token.ends.is_some_and(is_old) {
         match registry.remove_access_token(token.id).await {
             Ok(_) => {

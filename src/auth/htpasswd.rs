@@ -24,7 +24,7 @@ use super::basic::BasicCredentials;
 use super::challenge::Challenge;
 use super::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
 use super::failed_login::warn_of_failed_login;
-use super::login_queue::{LoginQueue, NoTurn, Part};
+use super::login_queue::{ComparisonRole, LoginQueue, LoginRefused};
 use super::password_file::{HtpasswdError, Loaded, PasswordFile, Unchanged};
 use super::password_list::BcryptHash;
 use super::provision::can_be_created;
@@ -216,17 +216,19 @@ impl Htpasswd {
         let until = Instant::now() + MAX_WAIT;
         let comparison = loop {
             match self.queue.part(fingerprint) {
-                Part::Compare(comparison) => break comparison,
-                Part::Await(mut result) => match timeout_at(until, result.wait_for(Option::is_some)).await {
-                    Ok(Ok(matched)) => return Ok(*matched == Some(true)),
-                    // The other login was abandoned.
-                    Ok(Err(_)) => {}
-                    Err(_) => return Err(turned_away(NoTurn::TooLate)),
-                },
+                ComparisonRole::Compare(comparison) => break comparison,
+                ComparisonRole::Await(mut result) => {
+                    match timeout_at(until, result.wait_for(Option::is_some)).await {
+                        Ok(Ok(matched)) => return Ok(*matched == Some(true)),
+                        // The other login was abandoned.
+                        Ok(Err(_)) => {}
+                        Err(_) => return Err(login_refused(LoginRefused::TooLate)),
+                    }
+                }
             }
         };
         let standing = self.throttle.standing(client);
-        let turn = self.queue.turn(client, standing, until).await.map_err(turned_away)?;
+        let turn = self.queue.turn(client, standing, until).await.map_err(login_refused)?;
         // The throttle may have refused the address or user while this request waited.
         refuse()?;
         let compared = on_nice_thread(NICENESS, move || {
@@ -277,10 +279,10 @@ impl fmt::Debug for Htpasswd {
 }
 
 /// The denial of a login without a turn.
-fn turned_away(why: NoTurn) -> Denied {
+fn login_refused(why: LoginRefused) -> Denied {
     match why {
-        NoTurn::Crowded => Denied::TooManyAtOnce { retry_after: RETRY_AFTER },
-        NoTurn::TooLate => {
+        LoginRefused::Crowded => Denied::TooManyAtOnce { retry_after: RETRY_AFTER },
+        LoginRefused::TooLate => {
             tracing::warn!("too many logins at once: refused a login that waited for {MAX_WAIT:?}");
             Denied::Unavailable
         }

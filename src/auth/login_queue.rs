@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::success_cache::Fingerprint;
-use super::throttle::{Standing, network_of};
+use super::throttle::{AddressRecord, network_of};
 
 /// The most logins of one address that may wait, including those with a turn.
 const MAX_WAITING: usize = 32;
@@ -31,14 +31,14 @@ pub(super) struct LoginQueue {
     /// Those of addresses whose logins have failed that may be in it.
     of_failed: Arc<Semaphore>,
     queues: Queues,
-    same: Same,
+    same: SharedComparisons,
 }
 
 /// The queue of each address that has one. A blocking mutex: held for a count, never across an await.
 type Queues = Arc<Mutex<HashMap<Option<IpAddr>, Queue>>>;
 
 /// Running comparisons by fingerprint, with their result. A blocking mutex, as above.
-type Same = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
+type SharedComparisons = Arc<Mutex<HashMap<Fingerprint, watch::Receiver<Option<bool>>>>>;
 
 #[derive(Debug)]
 struct Queue {
@@ -48,7 +48,7 @@ struct Queue {
 
 /// Why a login gets no turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum NoTurn {
+pub(super) enum LoginRefused {
     /// Too many logins of its address wait.
     Crowded,
     /// The login waited for too long.
@@ -57,23 +57,23 @@ pub(super) enum NoTurn {
 
 /// A login's turn to be compared; dropping it ends the turn.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct LoginTurn {
     _comparison: OwnedSemaphorePermit,
     _of_failed: Option<OwnedSemaphorePermit>,
     _of_address: OwnedSemaphorePermit,
-    _waiting: Waiting,
+    _waiting: QueuedLogin,
 }
 
 /// A login counted in its address's queue.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedLogin {
     queues: Queues,
     address: Option<IpAddr>,
 }
 
 /// A login's part in a comparison that other logins may share.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum ComparisonRole {
     /// This login is the first and compares.
     Compare(Comparison),
     /// Another login makes the same comparison.
@@ -83,7 +83,7 @@ pub(super) enum Part {
 /// A comparison that other logins may wait for. If it is dropped without a result, one of them takes over.
 #[derive(Debug)]
 pub(super) struct Comparison {
-    same: Same,
+    same: SharedComparisons,
     fingerprint: Fingerprint,
     result: watch::Sender<Option<bool>>,
 }
@@ -97,7 +97,7 @@ impl LoginQueue {
             per_address: comparisons.div_ceil(2),
             of_failed: Arc::new(Semaphore::new(comparisons)),
             queues: Queues::default(),
-            same: Same::default(),
+            same: SharedComparisons::default(),
         }
     }
 
@@ -105,49 +105,49 @@ impl LoginQueue {
     pub(super) async fn turn(
         &self,
         client: Option<IpAddr>,
-        standing: Standing,
+        standing: AddressRecord,
         until: Instant,
-    ) -> Result<Turn, NoTurn> {
+    ) -> Result<LoginTurn, LoginRefused> {
         let (turns, waiting) = self.join(client)?;
         let turn = async {
             let of_address = turns.acquire_owned().await.ok()?;
             let of_failed = match standing {
-                Standing::Good => None,
-                Standing::HasFailed => Some(Arc::clone(&self.of_failed).acquire_owned().await.ok()?),
+                AddressRecord::Good => None,
+                AddressRecord::HasFailed => Some(Arc::clone(&self.of_failed).acquire_owned().await.ok()?),
             };
             let comparison = Arc::clone(&self.comparisons).acquire_owned().await.ok()?;
-            Some(Turn {
+            Some(LoginTurn {
                 _comparison: comparison,
                 _of_failed: of_failed,
                 _of_address: of_address,
                 _waiting: waiting,
             })
         };
-        timeout_at(until, turn).await.ok().flatten().ok_or(NoTurn::TooLate)
+        timeout_at(until, turn).await.ok().flatten().ok_or(LoginRefused::TooLate)
     }
 
     /// This login's part: many clients with one password share one comparison.
-    pub(super) fn part(&self, fingerprint: Fingerprint) -> Part {
+    pub(super) fn part(&self, fingerprint: Fingerprint) -> ComparisonRole {
         let mut same = self.same.lock();
         if let Some(receiver) = same.get(&fingerprint) {
-            return Part::Await(receiver.clone());
+            return ComparisonRole::Await(receiver.clone());
         }
         let (result, receiver) = watch::channel(None);
         same.insert(fingerprint, receiver);
-        Part::Compare(Comparison { same: Arc::clone(&self.same), fingerprint, result })
+        ComparisonRole::Compare(Comparison { same: Arc::clone(&self.same), fingerprint, result })
     }
 
-    fn join(&self, client: Option<IpAddr>) -> Result<(Arc<Semaphore>, Waiting), NoTurn> {
+    fn join(&self, client: Option<IpAddr>) -> Result<(Arc<Semaphore>, QueuedLogin), LoginRefused> {
         let address = client.map(network_of);
         let mut queues = self.queues.lock();
         let queue = queues
             .entry(address)
             .or_insert_with(|| Queue { turns: Arc::new(Semaphore::new(self.per_address)), waiting: 0 });
         if queue.waiting >= MAX_WAITING {
-            return Err(NoTurn::Crowded);
+            return Err(LoginRefused::Crowded);
         }
         queue.waiting += 1;
-        Ok((Arc::clone(&queue.turns), Waiting { queues: Arc::clone(&self.queues), address }))
+        Ok((Arc::clone(&queue.turns), QueuedLogin { queues: Arc::clone(&self.queues), address }))
     }
 }
 
@@ -164,7 +164,7 @@ impl Drop for Comparison {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for QueuedLogin {
     fn drop(&mut self) {
         let mut queues = self.queues.lock();
         if let Some(queue) = queues.get_mut(&self.address) {
@@ -190,7 +190,7 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, number]))
     }
 
-    const GOOD: Standing = Standing::Good;
+    const GOOD: AddressRecord = AddressRecord::Good;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(3600)
@@ -202,7 +202,7 @@ mod tests {
         cores: usize,
         addresses: u8,
         crowd: usize,
-        standing: Standing,
+        standing: AddressRecord,
     ) -> usize {
         let queue = LoginQueue::new(cores);
         let mut others = FuturesUnordered::new();
@@ -237,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_guess_from_many_addresses_do_not_delay_a_first_login() {
-        let failed = Standing::HasFailed;
+        let failed = AddressRecord::HasFailed;
         assert!(unconstrained(turns_before_an_honest_login(2, 200, 1, failed)).await <= 1);
         assert!(unconstrained(turns_before_an_honest_login(8, 200, 1, failed)).await <= 1);
     }
@@ -246,7 +246,7 @@ mod tests {
     async fn those_who_have_failed_get_turns_beside_others() {
         let queue = LoginQueue::new(2);
         let first = queue.turn(address(1), GOOD, soon()).await.unwrap();
-        let mut failed = Box::pin(queue.turn(address(2), Standing::HasFailed, soon()));
+        let mut failed = Box::pin(queue.turn(address(2), AddressRecord::HasFailed, soon()));
         assert!((&mut failed).now_or_never().is_none());
         let mut other = Box::pin(queue.turn(address(3), GOOD, soon()));
         assert!((&mut other).now_or_never().is_none());
@@ -263,7 +263,7 @@ mod tests {
         for other in &mut others {
             assert!(other.now_or_never().is_none());
         }
-        assert_eq!(queue.turn(address(1), GOOD, soon()).await.unwrap_err(), NoTurn::Crowded);
+        assert_eq!(queue.turn(address(1), GOOD, soon()).await.unwrap_err(), LoginRefused::Crowded);
         assert!(queue.turn(address(2), GOOD, soon()).now_or_never().is_none(), "another address queues");
         drop(first);
         drop(others);
@@ -275,23 +275,27 @@ mod tests {
     async fn a_wait_times_out() {
         let queue = LoginQueue::new(1);
         let _turn = queue.turn(address(1), GOOD, soon()).await.unwrap();
-        assert_eq!(queue.turn(address(2), GOOD, Instant::now()).await.unwrap_err(), NoTurn::TooLate);
+        assert_eq!(queue.turn(address(2), GOOD, Instant::now()).await.unwrap_err(), LoginRefused::TooLate);
     }
 
     #[tokio::test]
     async fn identical_logins_share_one_comparison() {
         let queue = LoginQueue::new(1);
         let fingerprint = Fingerprint::for_test(1);
-        let Part::Compare(comparison) = queue.part(fingerprint) else { panic!("the first does not compare") };
-        let Part::Await(mut result) = queue.part(fingerprint) else { panic!("the second does not wait") };
-        assert!(matches!(queue.part(Fingerprint::for_test(2)), Part::Compare(_)));
+        let ComparisonRole::Compare(comparison) = queue.part(fingerprint) else {
+            panic!("the first does not compare")
+        };
+        let ComparisonRole::Await(mut result) = queue.part(fingerprint) else {
+            panic!("the second does not wait")
+        };
+        assert!(matches!(queue.part(Fingerprint::for_test(2)), ComparisonRole::Compare(_)));
         comparison.matched(true);
         assert_eq!(*result.wait_for(Option::is_some).await.unwrap(), Some(true));
 
-        let Part::Compare(given_up) = queue.part(fingerprint) else { panic!("the first is over") };
-        let Part::Await(mut result) = queue.part(fingerprint) else { panic!("it is running") };
+        let ComparisonRole::Compare(given_up) = queue.part(fingerprint) else { panic!("the first is over") };
+        let ComparisonRole::Await(mut result) = queue.part(fingerprint) else { panic!("it is running") };
         drop(given_up);
         assert!(result.wait_for(Option::is_some).await.is_err());
-        assert!(matches!(queue.part(fingerprint), Part::Compare(_)));
+        assert!(matches!(queue.part(fingerprint), ComparisonRole::Compare(_)));
     }
 }

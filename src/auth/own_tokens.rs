@@ -25,7 +25,7 @@ use super::token_secret::TokenSecret;
 const MAX_OWN: usize = 100;
 
 /// How many tokens are read from the store at a time.
-const AT_A_TIME: usize = 16;
+const CONCURRENT_READS: usize = 16;
 
 /// The expected number of ids whose user is remembered, and the most bytes that they may take.
 const USUAL_IDS: usize = 4096;
@@ -100,7 +100,8 @@ impl OwnTokens {
     /// The store failed.
     pub async fn list(&self, user: &str) -> Result<Vec<OwnToken>, Error> {
         let ids = self.registry.access_tokens().await?;
-        let found = stream::iter(ids).map(|id| self.own_if_readable(user, id)).buffer_unordered(AT_A_TIME);
+        let found =
+            stream::iter(ids).map(|id| self.own_if_readable(user, id)).buffer_unordered(CONCURRENT_READS);
         let mut tokens: Vec<OwnToken> =
             found.try_filter_map(|token| async move { Ok(token) }).try_collect().await?;
         tokens.sort_by(|a, b| {

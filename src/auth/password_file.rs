@@ -29,13 +29,13 @@ pub(super) struct PasswordFile {
 struct Reads {
     /// How many have begun.
     begun: u64,
-    /// How many go on.
+    /// How many continue.
     running: usize,
     /// The number of the one that has put its list in effect.
     in_effect: u64,
 }
 
-/// A read that goes on; not so any more when it is dropped.
+/// A read that continues; not so any more when it is dropped.
 struct Running<'a>(&'a Mutex<Reads>);
 
 impl Drop for Running<'_> {
@@ -107,7 +107,7 @@ impl PasswordFile {
         Ok(Self { path, current: ArcSwap::from_pointee(loaded), reads: Mutex::default() })
     }
 
-    /// Reads the file again. While another read goes on, one that may be skipped is.
+    /// Reads the file again. While another read continues, one that may be skipped is.
     pub(super) fn read_again(&self, unchanged: Unchanged) -> Result<(), HtpasswdError> {
         let number = {
             let mut reads = self.reads.lock();

@@ -37,7 +37,7 @@ pub(super) struct BcryptHash(Arc<str>);
 
 /// A problem in the file that the administrator should know, but that does not invalidate the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Remark {
+pub(super) struct PasswordFileWarning {
     pub(super) line: usize,
     pub(super) message: String,
 }
@@ -62,7 +62,7 @@ pub(super) enum Line<'a> {
 
 impl PasswordList {
     /// Parses a file's content. Of several lines for one user the last counts.
-    pub(super) fn parse(content: &[u8]) -> Result<(Self, Vec<Remark>), MalformedLine> {
+    pub(super) fn parse(content: &[u8]) -> Result<(Self, Vec<PasswordFileWarning>), MalformedLine> {
         let mut seen: HashMap<Vec<u8>, (usize, Option<BcryptHash>)> = HashMap::new();
         let mut remarks = Vec::new();
         for (index, text) in content.split(|byte| *byte == b'\n').enumerate() {
@@ -76,7 +76,7 @@ impl PasswordList {
             let bcrypt = BcryptHash::parse(hash);
             if bcrypt.is_none() {
                 let kind = kind_of(hash);
-                remarks.push(Remark {
+                remarks.push(PasswordFileWarning {
                     line,
                     message: format!(
                         "user `{shown}` cannot log in: the hash is {kind}, and only bcrypt is accepted; \
@@ -86,7 +86,7 @@ impl PasswordList {
             }
             if let Some((earlier, _)) = seen.insert(user.to_vec(), (line, bcrypt)) {
                 let message = format!("user `{shown}` was already in line {earlier}: the later line counts");
-                remarks.push(Remark { line, message });
+                remarks.push(PasswordFileWarning { line, message });
             }
         }
         let entry = |hash| Entry { hash, id: OnceLock::new() };

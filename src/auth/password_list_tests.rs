@@ -9,7 +9,7 @@ fn parse(content: &str) -> PasswordList {
     PasswordList::parse(content.as_bytes()).unwrap().0
 }
 
-fn remarks(content: &str) -> Vec<Remark> {
+fn remarks(content: &str) -> Vec<PasswordFileWarning> {
     PasswordList::parse(content.as_bytes()).unwrap().1
 }
 

@@ -34,7 +34,7 @@ struct Watched {
     unusable: Mutex<Option<Unusable>>,
     /// Whether it was unusable when it was last looked at.
     is_stale: AtomicBool,
-    /// Whether a look goes on.
+    /// Whether a look continues.
     is_looking: AtomicBool,
 }
 
@@ -106,7 +106,7 @@ impl PolicyFile {
     /// meanwhile: a file system may hang.
     pub async fn current(&self) -> Policy {
         if self.0.checks.is_due()
-            && let Some(look) = Look::begin(&self.0)
+            && let Some(look) = RunningCheck::begin(&self.0)
         {
             on_blocking_pool(move || look.finish()).await;
         }
@@ -135,9 +135,9 @@ impl PolicyFile {
             watched.read(Cause::Signal).inspect_err(|error| {
                 let message = with_causes(error);
                 watched.note_refused(Cause::Signal, &message);
-                watched.settle(Some(Unusable { stamp, message }));
+                watched.record_state(Some(Unusable { stamp, message }));
             })?;
-            watched.settle(None);
+            watched.record_state(None);
             Ok(())
         })
         .await
@@ -151,20 +151,20 @@ impl fmt::Debug for PolicyFile {
 }
 
 /// The only running check of the file. Until it ends, the last valid rules stay in force.
-struct Look(Arc<Watched>);
+struct RunningCheck(Arc<Watched>);
 
-impl Look {
+impl RunningCheck {
     fn begin(watched: &Arc<Watched>) -> Option<Self> {
         let is_free = !watched.is_looking.swap(true, Ordering::Acquire);
         is_free.then(|| Self(Arc::clone(watched)))
     }
 
     fn finish(self) {
-        self.0.look();
+        self.0.reload_if_changed();
     }
 }
 
-impl Drop for Look {
+impl Drop for RunningCheck {
     fn drop(&mut self) {
         self.0.is_looking.store(false, Ordering::Release);
     }
@@ -172,12 +172,12 @@ impl Drop for Look {
 
 impl Watched {
     /// Reads the file if it has changed, and logs what is wrong with it.
-    fn look(&self) {
+    fn reload_if_changed(&self) {
         let stamp = FileStamp::of(&self.path).ok();
         if stamp.is_some_and(|stamp| stamp.is_surely(&self.current.load().stamp)) {
-            return self.settle(None);
+            return self.record_state(None);
         }
-        let Err(error) = self.read(Cause::File) else { return self.settle(None) };
+        let Err(error) = self.read(Cause::File) else { return self.record_state(None) };
         let found = Unusable { stamp, message: with_causes(&error) };
         let is_known = self.unusable.lock().as_ref().is_some_and(|known| found.is_known_as(known));
         if !is_known {
@@ -188,11 +188,11 @@ impl Watched {
             );
             self.note_refused(Cause::File, &found.message);
         }
-        self.settle(Some(found));
+        self.record_state(Some(found));
     }
 
     /// Remembers whether the file is usable, in both places.
-    fn settle(&self, found: Option<Unusable>) {
+    fn record_state(&self, found: Option<Unusable>) {
         let mut unusable = self.unusable.lock();
         self.is_stale.store(found.is_some(), Ordering::Relaxed);
         *unusable = found;

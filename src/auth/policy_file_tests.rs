@@ -29,10 +29,10 @@ impl Fixture {
     }
 
     /// What a look on this thread logs.
-    fn look(&self) -> String {
+    fn reload_if_changed(&self) -> String {
         let log = TestLog::default();
         let capture = log.capture();
-        self.file.0.look();
+        self.file.0.reload_if_changed();
         drop(capture);
         log.text()
     }
@@ -58,7 +58,7 @@ async fn a_changed_file_counts_from_the_next_second_on() {
 #[tokio::test(start_paused = true)]
 async fn while_a_look_hangs_the_last_valid_rules_count_and_no_other_begins() {
     let fixture = Fixture::new(USERS).await;
-    let hanging = Look::begin(&fixture.file.0).unwrap();
+    let hanging = RunningCheck::begin(&fixture.file.0).unwrap();
     fixture.write(BOTH);
     for _ in 0..10 {
         tokio::time::advance(2 * CheckInterval::EVERY).await;
@@ -77,18 +77,18 @@ async fn while_a_look_hangs_the_last_valid_rules_count_and_no_other_begins() {
 #[tokio::test]
 async fn a_change_is_logged_once_with_its_size() {
     let fixture = Fixture::new(USERS).await;
-    assert_eq!(fixture.look(), "");
+    assert_eq!(fixture.reload_if_changed(), "");
     fixture.write(BOTH);
-    let log = fixture.look();
+    let log = fixture.reload_if_changed();
     assert!(log.contains("the policy file has changed, rules: 1 came, 0 went"), "{log}");
-    assert_eq!(fixture.look(), "");
+    assert_eq!(fixture.reload_if_changed(), "");
     fixture.write(
         "groups: {g: [ann]}\nrules: [{who: group:g, may: push, on: a}, {who: group:g, may: push, on: a}]\n",
     );
-    let log = fixture.look();
+    let log = fixture.reload_if_changed();
     assert!(log.contains("2 came, 2 went, and groups have changed"), "{log}");
     assert!(log.contains("is the same rule as in access.yml:2"), "{log}");
-    assert_eq!(fixture.look(), "");
+    assert_eq!(fixture.reload_if_changed(), "");
 }
 
 #[tokio::test]
@@ -103,23 +103,23 @@ async fn an_unusable_file_changes_nothing_and_is_logged_once() {
         ("rules:\n  - {who: users, may: pu", "not valid YAML"),
     ] {
         fixture.write(content);
-        let log = fixture.look();
+        let log = fixture.reload_if_changed();
         assert!(log.contains(expected) && log.contains("keeping the last valid 2 rules"), "{log}");
         assert!(fixture.file.is_stale());
-        assert_eq!(fixture.look(), "");
+        assert_eq!(fixture.reload_if_changed(), "");
         assert!(may_push(&fixture.file.last_valid()));
         assert!(fixture.file.reload().await.is_err());
     }
     fs::remove_file(fixture.dir.path().join("access.yml")).unwrap();
-    assert!(fixture.look().contains("cannot be read"));
-    assert_eq!(fixture.look(), "");
+    assert!(fixture.reload_if_changed().contains("cannot be read"));
+    assert_eq!(fixture.reload_if_changed(), "");
     fixture.write(BOTH);
-    assert_eq!(fixture.look(), "");
+    assert_eq!(fixture.reload_if_changed(), "");
     assert!(!fixture.file.is_stale());
     fixture.write("");
-    assert!(fixture.look().contains("has no `rules`"));
+    assert!(fixture.reload_if_changed().contains("has no `rules`"));
     fixture.write(USERS);
-    assert!(fixture.look().contains("0 came, 1 went"));
+    assert!(fixture.reload_if_changed().contains("0 came, 1 went"));
     assert!(!may_push(&fixture.file.last_valid()));
 }
 
@@ -130,7 +130,7 @@ async fn a_reload_says_at_once_whether_the_file_is_usable() {
     assert!(fixture.file.reload().await.is_err());
     assert!(fixture.file.is_stale());
     // The caller of the reload has logged it.
-    assert_eq!(fixture.look(), "");
+    assert_eq!(fixture.reload_if_changed(), "");
     fixture.write(USERS);
     fixture.file.reload().await.unwrap();
     assert!(!fixture.file.is_stale());

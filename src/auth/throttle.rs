@@ -70,7 +70,7 @@ pub(super) struct Throttle {
 
 /// The record of a client's address before its login is compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum AddressRecord {
     /// No login of its address has failed lately, or others have succeeded since.
     Good,
     /// Logins of its address have failed.
@@ -115,13 +115,13 @@ impl Throttle {
     }
 
     /// Whether logins of the address of `client` have failed.
-    pub(super) fn standing(&self, client: Option<IpAddr>) -> Standing {
+    pub(super) fn standing(&self, client: Option<IpAddr>) -> AddressRecord {
         let of_address = Origin { client: client.map(network_of), user: None };
         match self.failures.lock().get(&of_address) {
             Some(failures) if failures.count > 0 && self.is_remembered(failures, Instant::now()) => {
-                Standing::HasFailed
+                AddressRecord::HasFailed
             }
-            _ => Standing::Good,
+            _ => AddressRecord::Good,
         }
     }
 
@@ -344,17 +344,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_of_an_address_are_its_standing_until_a_success_or_half_an_hour() {
         let throttle = throttle();
-        assert_eq!(throttle.standing(HERE), Standing::Good);
+        assert_eq!(throttle.standing(HERE), AddressRecord::Good);
         fail(&throttle, 1, b"a");
         assert_eq!(
             [throttle.standing(HERE), throttle.standing(THERE)],
-            [Standing::HasFailed, Standing::Good]
+            [AddressRecord::HasFailed, AddressRecord::Good]
         );
         throttle.succeeded(HERE, b"b");
-        assert_eq!(throttle.standing(HERE), Standing::Good);
+        assert_eq!(throttle.standing(HERE), AddressRecord::Good);
         fail(&throttle, 1, b"c");
         tokio::time::advance(Duration::from_secs(30 * 60)).await;
-        assert_eq!(throttle.standing(HERE), Standing::Good);
+        assert_eq!(throttle.standing(HERE), AddressRecord::Good);
     }
 
     #[tokio::test(start_paused = true)]

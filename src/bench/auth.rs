@@ -9,7 +9,7 @@ use http::{HeaderValue, Method};
 use serde::Deserialize;
 use url::Url;
 
-use crate::client::{Answer, Ask, Connection};
+use crate::client::{Answer, BenchRequest, Connection};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::options::{Credentials, Target};
@@ -22,7 +22,7 @@ pub(crate) async fn authorize(
 ) -> Result<Option<HeaderValue>> {
     let mut connection = Connection::open(endpoint.clone(), None).await?;
     let path = format!("{}/v2/", endpoint.prefix);
-    let answer = connection.ask(Ask::new(Method::GET, &path)).await?;
+    let answer = connection.ask(BenchRequest::new(Method::GET, &path)).await?;
     let basic = || target.credentials.as_ref().map(basic).transpose();
     match answer.status {
         200 => basic(),
@@ -35,7 +35,7 @@ pub(crate) async fn authorize(
                     |reason: &str| Error::Access { host: endpoint.host.clone(), reason: reason.to_owned() };
                 let Some(header) = basic()? else { return Err(refused("give --user and a password")) };
                 let mut connection = Connection::open(endpoint.clone(), Some(header.clone())).await?;
-                match connection.ask(Ask::new(Method::GET, &path)).await?.status {
+                match connection.ask(BenchRequest::new(Method::GET, &path)).await?.status {
                     401 => Err(refused("the user or the password is wrong")),
                     _ => Ok(Some(header)),
                 }
@@ -112,7 +112,7 @@ async fn token(
     let host = endpoint.host.clone();
     let mut connection = Connection::open(endpoint, authorization).await?;
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let answer = connection.ask_for_content(Ask::new(Method::GET, path)).await?;
+    let answer = connection.ask_for_content(BenchRequest::new(Method::GET, path)).await?;
     match answer.status {
         200 => {}
         401 => {

@@ -25,7 +25,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 
 /// How long a server may stay silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much of an error's text to show.
 const EXCERPT: usize = 300;
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
 }
 
 /// A request.
-pub(crate) struct Ask<'a> {
+pub(crate) struct BenchRequest<'a> {
     method: Method,
     path: &'a str,
     headers: [Option<(HeaderName, HeaderValue)>; 2],
@@ -59,7 +59,7 @@ pub(crate) struct Answer {
     pub(crate) len: u64,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> BenchRequest<'a> {
     /// A request without a body.
     pub(crate) fn new(method: Method, path: &'a str) -> Self {
         Self { method, path, headers: [None, None], body: Body::Bytes(Bytes::new()) }
@@ -104,12 +104,12 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole answer; discards a body of success.
-    pub(crate) async fn ask(&mut self, ask: Ask<'_>) -> Result<Answer> {
+    pub(crate) async fn ask(&mut self, ask: BenchRequest<'_>) -> Result<Answer> {
         self.exchange(ask, |_| ()).await
     }
 
     /// Sends a request and keeps the body.
-    pub(crate) async fn ask_for_content(&mut self, ask: Ask<'_>) -> Result<Answer> {
+    pub(crate) async fn ask_for_content(&mut self, ask: BenchRequest<'_>) -> Result<Answer> {
         let mut body = Vec::new();
         let mut answer = self.exchange(ask, |piece| body.extend_from_slice(piece)).await?;
         if !body.is_empty() {
@@ -119,7 +119,11 @@ impl Connection {
     }
 
     /// Sends a request and passes every piece of a successful answer to `see`.
-    pub(crate) async fn exchange(&mut self, ask: Ask<'_>, mut see: impl FnMut(&[u8])) -> Result<Answer> {
+    pub(crate) async fn exchange(
+        &mut self,
+        ask: BenchRequest<'_>,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<Answer> {
         let (method, path) = (ask.method.clone(), ask.path);
         let name = || format!("{method} {}{path}", self.endpoint.host);
         let broken = |source| Error::Http { request: name(), source };
@@ -127,7 +131,7 @@ impl Connection {
             self.sender = connect(&self.endpoint).await?;
             self.reconnects += 1;
         }
-        let response = timeout(PATIENCE, self.sender.send_request(self.request(ask)?));
+        let response = timeout(SILENCE_TIMEOUT, self.sender.send_request(self.request(ask)?));
         let response = response.await.map_err(|_| Error::Silence(name()))?.map_err(broken)?;
         let (head, mut incoming) = Response::into_parts(response);
         let mut answer =
@@ -145,7 +149,7 @@ impl Connection {
         Ok(answer)
     }
 
-    fn request(&self, ask: Ask<'_>) -> Result<Request<Body>> {
+    fn request(&self, ask: BenchRequest<'_>) -> Result<Request<Body>> {
         let invalid =
             |error: &dyn Display| Error::Url { url: ask.path.to_owned(), reason: error.to_string() };
         let mut request = Request::builder()
@@ -195,18 +199,18 @@ async fn next(body: &mut Incoming) -> Result<Option<hyper::Result<Frame<Bytes>>>
     if body.is_end_stream() {
         return Ok(None);
     }
-    timeout(PATIENCE, body.frame()).await.map_err(|_| ())
+    timeout(SILENCE_TIMEOUT, body.frame()).await.map_err(|_| ())
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<SendRequest<Body>> {
     let failed = |source| Error::Connect { host: endpoint.host.clone(), source };
-    let stream = timeout(PATIENCE, TcpStream::connect(&endpoint.addresses[..]))
+    let stream = timeout(SILENCE_TIMEOUT, TcpStream::connect(&endpoint.addresses[..]))
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let Some((tls, name)) = &endpoint.tls else { return attach(endpoint, stream).await };
-    match timeout(PATIENCE, tls.connect(name.clone(), stream)).await {
+    match timeout(SILENCE_TIMEOUT, tls.connect(name.clone(), stream)).await {
         Ok(Ok(stream)) => attach(endpoint, stream).await,
         Ok(Err(source)) => Err(Error::Tls { host: endpoint.host.clone(), hint: hint(&source), source }),
         Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),

@@ -6,7 +6,7 @@ use crate::client::Connection;
 use crate::content::{Blob, Source};
 use crate::error::Result;
 use crate::material::{Image, LAYERS};
-use crate::registry::{Fetch, How};
+use crate::registry::{Fetch, PushMethod};
 
 /// The repeated operation of a client.
 pub(crate) enum Job {
@@ -15,7 +15,7 @@ pub(crate) enum Job {
     /// The same, each item once.
     FetchOnce(Vec<Vec<Fetch>>, AtomicU64),
     /// Pushes new blobs.
-    Push { repository: String, source: Source, how: How },
+    Push { repository: String, source: Source, how: PushMethod },
     /// Pushes new images.
     PushImage { repository: String, layers: Source },
     /// Twenty operations in turn, by the index of their job.
@@ -33,7 +33,7 @@ pub(crate) struct Done {
 
 /// Content that an operation left in the registry.
 #[derive(Clone, Debug)]
-pub(crate) enum Left {
+pub(crate) enum LeftContent {
     /// A blob and its size.
     Blob(String, u64),
     /// A manifest.
@@ -46,7 +46,7 @@ impl Job {
         &self,
         connection: &mut Connection,
         index: u64,
-        left: &mut Vec<Left>,
+        left: &mut Vec<LeftContent>,
     ) -> Result<Option<Done>> {
         match self {
             Self::Fetch(operations) => {
@@ -103,11 +103,11 @@ async fn push(
     connection: &mut Connection,
     repository: &str,
     blob: &Blob,
-    how: How,
-    left: &mut Vec<Left>,
+    how: PushMethod,
+    left: &mut Vec<LeftContent>,
 ) -> Result<u64> {
     let requests = connection.push(repository, blob, how).await?;
-    left.push(Left::Blob(blob.digest.clone(), blob.size));
+    left.push(LeftContent::Blob(blob.digest.clone(), blob.size));
     Ok(requests)
 }
 
@@ -116,14 +116,14 @@ pub(crate) async fn push_image(
     connection: &mut Connection,
     repository: &str,
     image: &Image,
-    left: &mut Vec<Left>,
+    left: &mut Vec<LeftContent>,
 ) -> Result<Done> {
     let mut done = Done { requests: 1, bytes: image.manifest.size };
     for blob in image.blobs() {
-        done.requests += push(connection, repository, blob, How::Streamed, left).await?;
+        done.requests += push(connection, repository, blob, PushMethod::Streamed, left).await?;
         done.bytes += blob.size;
     }
     connection.push_manifest(repository, &image.manifest.hex()[..16], &image.manifest).await?;
-    left.push(Left::Manifest(image.manifest.digest.clone()));
+    left.push(LeftContent::Manifest(image.manifest.digest.clone()));
     Ok(done)
 }

@@ -11,6 +11,7 @@
 //! The caller prints; [`Report`] can be displayed as a table and serialized.
 
 mod auth;
+mod benched_server;
 mod client;
 mod cold;
 mod content;
@@ -24,13 +25,12 @@ mod process;
 mod registry;
 mod report;
 mod run;
-mod side;
 mod table;
 mod tls;
-mod work;
+mod workload;
 
 pub use error::{Error, Result};
 pub use options::{Credentials, Kind, Options, Target, TlsOptions};
 pub use report::{Comparison, Figures, Ratio, Report, Row};
 pub use run::run;
-pub use work::Work;
+pub use workload::Workload;

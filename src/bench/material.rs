@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::content::{Blob, Source};
 use crate::options::Options;
 use crate::registry::MANIFEST;
-use crate::work::Work;
+use crate::workload::Workload;
 
 /// The bytes of all large blobs together, so that they are several.
 const LARGE_VOLUME: u64 = 512 << 20;
@@ -57,22 +57,23 @@ pub(crate) struct Image {
 impl Material {
     /// Makes the content for the works of a run.
     pub(crate) fn new(options: &Options) -> Self {
-        let needs = |works: &[Work]| options.works.iter().any(|work| works.contains(work));
+        let needs = |works: &[Workload]| options.works.iter().any(|work| works.contains(work));
         let large_source = Source::new(options.large);
         let small_source = Source::new(options.small);
         let layer_source = Source::new(LAYER);
-        let large = if needs(&[Work::PullLarge]) { (LARGE_VOLUME / options.large).clamp(1, 16) } else { 0 };
-        let small = if needs(&[Work::PullSmall, Work::Mixed]) { SMALL_BLOBS } else { 0 };
+        let large =
+            if needs(&[Workload::PullLarge]) { (LARGE_VOLUME / options.large).clamp(1, 16) } else { 0 };
+        let small = if needs(&[Workload::PullSmall, Workload::Mixed]) { SMALL_BLOBS } else { 0 };
         let images = if options.works.iter().all(|work| {
             matches!(
                 work,
-                Work::PushMonolithic
-                    | Work::PushStreamed
-                    | Work::PushChunked
-                    | Work::PushSmall
-                    | Work::PushImage
-                    | Work::PullLarge
-                    | Work::PullSmall
+                Workload::PushMonolithic
+                    | Workload::PushStreamed
+                    | Workload::PushChunked
+                    | Workload::PushSmall
+                    | Workload::PushImage
+                    | Workload::PullLarge
+                    | Workload::PullSmall
             )
         }) {
             0
@@ -83,7 +84,7 @@ impl Material {
             large: (0..large).map(|_| large_source.blob()).collect(),
             small: (0..small).map(|_| small_source.blob()).collect(),
             images: (0..images).map(|_| Image::new(&layer_source, LAYERS)).collect(),
-            repositories: needs(&[Work::Catalog]),
+            repositories: needs(&[Workload::Catalog]),
             large_source,
             small_source,
             layer_source,

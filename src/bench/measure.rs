@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::client::Connection;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
-use crate::job::{Job, Left};
+use crate::job::{Job, LeftContent};
 use crate::process::{Process, own_cpu};
 
 /// The subject of a measurement.
@@ -58,7 +58,7 @@ pub(crate) struct Sample {
     /// How often the server closed a connection in use.
     pub(crate) reconnects: u64,
     /// Content that stays in the registry.
-    pub(crate) left: Vec<Left>,
+    pub(crate) left: Vec<LeftContent>,
 }
 
 /// State that all clients share.
@@ -161,7 +161,7 @@ struct Client {
     elapsed: Duration,
     latencies: Vec<u64>,
     reconnects: u64,
-    left: Vec<Left>,
+    left: Vec<LeftContent>,
 }
 
 impl Client {

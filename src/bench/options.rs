@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::work::Work;
+use crate::workload::Workload;
 
 /// The options of a run.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Options {
     /// The server B, for comparison.
     pub versus: Option<Target>,
     /// The works, in order.
-    pub works: Vec<Work>,
+    pub works: Vec<Workload>,
     /// The numbers of concurrent clients, each on its own connection; every work runs with every number.
     pub clients: Vec<usize>,
     /// The number of threads that the clients share.

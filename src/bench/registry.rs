@@ -4,7 +4,7 @@ use http::Method;
 use http::header::LOCATION;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Answer, Ask, Body, Connection};
+use crate::client::{Answer, BenchRequest, Body, Connection};
 use crate::content::{Blob, digest_of};
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ const CHUNKS: u64 = 4;
 
 /// The way to push a blob.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum How {
+pub(crate) enum PushMethod {
     /// POST, PUT.
     Monolithic,
     /// POST, PATCH, PUT.
@@ -41,8 +41,8 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    fn ask(&self) -> Ask<'_> {
-        let ask = Ask::new(self.method.clone(), &self.path);
+    fn ask(&self) -> BenchRequest<'_> {
+        let ask = BenchRequest::new(self.method.clone(), &self.path);
         match self.accept {
             Some(types) => ask.accept(types),
             None => ask,
@@ -52,25 +52,27 @@ impl Fetch {
 
 impl Connection {
     /// Pushes a blob; returns the number of requests.
-    pub(crate) async fn push(&mut self, repository: &str, blob: &Blob, how: How) -> Result<u64> {
+    pub(crate) async fn push(&mut self, repository: &str, blob: &Blob, how: PushMethod) -> Result<u64> {
         let start = format!("{}/v2/{repository}/blobs/uploads/", self.endpoint().prefix);
-        let mut location = self.step(Ask::new(Method::POST, &start), 202).await?;
+        let mut location = self.step(BenchRequest::new(Method::POST, &start), 202).await?;
         let mut requests = 2;
         let last = match how {
-            How::Monolithic => Body::whole(blob),
-            How::Streamed => {
+            PushMethod::Monolithic => Body::whole(blob),
+            PushMethod::Streamed => {
                 let body = Body::Blob { blob: blob.clone(), at: 0, end: blob.size, announced: false };
-                location = self.step(Ask::new(Method::PATCH, &location).content(OCTETS, body), 202).await?;
+                location =
+                    self.step(BenchRequest::new(Method::PATCH, &location).content(OCTETS, body), 202).await?;
                 requests += 1;
                 Body::Bytes(Default::default())
             }
-            How::Chunked => {
+            PushMethod::Chunked => {
                 let chunk = blob.size.div_ceil(CHUNKS);
                 let mut at = 0;
                 while at < blob.size {
                     let end = blob.size.min(at + chunk);
                     let body = Body::Blob { blob: blob.clone(), at, end, announced: true };
-                    let ask = Ask::new(Method::PATCH, &location).content(OCTETS, body).range(at, end);
+                    let ask =
+                        BenchRequest::new(Method::PATCH, &location).content(OCTETS, body).range(at, end);
                     location = self.step(ask, 202).await?;
                     requests += 1;
                     at = end;
@@ -80,7 +82,7 @@ impl Connection {
         };
         let separator = if location.contains('?') { '&' } else { '?' };
         let end = format!("{location}{separator}digest={}", blob.digest);
-        let answer = self.ask(Ask::new(Method::PUT, &end).content(OCTETS, last)).await?;
+        let answer = self.ask(BenchRequest::new(Method::PUT, &end).content(OCTETS, last)).await?;
         self.expect(Method::PUT, &end, &answer, 201)?;
         Ok(requests)
     }
@@ -88,7 +90,8 @@ impl Connection {
     /// Pushes a manifest under a tag.
     pub(crate) async fn push_manifest(&mut self, repository: &str, tag: &str, manifest: &Blob) -> Result<()> {
         let path = format!("{}/v2/{repository}/manifests/{tag}", self.endpoint().prefix);
-        let answer = self.ask(Ask::new(Method::PUT, &path).content(MANIFEST, Body::whole(manifest))).await?;
+        let answer =
+            self.ask(BenchRequest::new(Method::PUT, &path).content(MANIFEST, Body::whole(manifest))).await?;
         self.expect(Method::PUT, &path, &answer, 201)
     }
 
@@ -120,7 +123,7 @@ impl Connection {
 
     /// Deletes an item; `false` if the registry does not support deletion.
     pub(crate) async fn delete(&mut self, path: &str) -> Result<bool> {
-        let answer = self.ask(Ask::new(Method::DELETE, path)).await?;
+        let answer = self.ask(BenchRequest::new(Method::DELETE, path)).await?;
         match answer.status {
             202 | 404 => Ok(true),
             400 | 401 | 403 | 405 | 501 => Ok(false),
@@ -128,7 +131,7 @@ impl Connection {
         }
     }
 
-    async fn step(&mut self, ask: Ask<'_>, status: u16) -> Result<String> {
+    async fn step(&mut self, ask: BenchRequest<'_>, status: u16) -> Result<String> {
         let (method, path) = ask.name();
         let answer = self.ask(ask).await?;
         self.expect(method.clone(), path, &answer, status)?;

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::measure::Sample;
-use crate::work::Work;
+use crate::workload::Workload;
 
 /// All results of a run. Can be displayed as a table, and serialized.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +33,7 @@ pub struct Report {
 pub struct Row {
     /// The work.
     #[serde(serialize_with = "as_text")]
-    pub work: Work,
+    pub work: Workload,
     /// The number of clients.
     pub clients: usize,
     /// Medians of A.
@@ -193,7 +193,7 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
     }
 }
 
-fn as_text<S: Serializer>(work: &Work, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(work: &Workload, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(work.name())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::benched_server::BenchedServer;
 use crate::cold::evict;
 use crate::content::TAIL;
 use crate::error::{Error, Result};
@@ -12,11 +13,10 @@ use crate::material::Material;
 use crate::measure::{Measurement, Sample};
 use crate::options::{Kind, Options, Target};
 use crate::report::{Comparison, Figures, Report, Row};
-use crate::side::Side;
-use crate::work::Work;
+use crate::workload::Workload;
 
 /// How long to run a work before its first measurement.
-const TRIAL: Duration = Duration::from_millis(300);
+const WARMUP: Duration = Duration::from_millis(300);
 
 /// From this share on, our threads limit the rate, not the server.
 const BUSY: f64 = 0.95;
@@ -31,7 +31,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut sides = Vec::new();
     for target in targets(options) {
-        sides.push(Side::new(target, options)?);
+        sides.push(BenchedServer::new(target, options)?);
     }
     let mut run = Run { options, runtime, sides, notes: Vec::new(), progress };
     let measured = run.measure_all();
@@ -78,7 +78,7 @@ fn check(options: &Options) -> Result<()> {
 struct Run<'a> {
     options: &'a Options,
     runtime: Runtime,
-    sides: Vec<Side>,
+    sides: Vec<BenchedServer>,
     notes: Vec<String>,
     progress: &'a mut dyn FnMut(&str),
 }
@@ -100,11 +100,11 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    fn row(&mut self, work: Work, clients: usize, material: &Material) -> Result<Row> {
+    fn row(&mut self, work: Workload, clients: usize, material: &Material) -> Result<Row> {
         let mut rounds = [Vec::new(), Vec::new()];
         if !work.pushes() && self.sides.iter().all(|side| side.target.cold.is_none()) {
             for side in 0..self.sides.len() {
-                self.sample(side, work, clients, material, TRIAL)?;
+                self.sample(side, work, clients, material, WARMUP)?;
             }
         }
         for round in 1..=self.options.rounds {
@@ -127,7 +127,7 @@ impl Run<'_> {
     fn sample(
         &mut self,
         side: usize,
-        work: Work,
+        work: Workload,
         clients: usize,
         material: &Material,
         duration: Duration,
@@ -152,7 +152,13 @@ impl Run<'_> {
     }
 
     /// Makes figures of a sample, and notes reasons to doubt them.
-    fn judge(&mut self, sample: &Sample, side: usize, work: Work, clients: usize) -> Figures<Option<f64>> {
+    fn judge(
+        &mut self,
+        sample: &Sample,
+        side: usize,
+        work: Workload,
+        clients: usize,
+    ) -> Figures<Option<f64>> {
         let threads = self.options.threads.clamp(1, clients);
         let figures = Figures::of(sample, threads);
         let host = self.sides[side].endpoint.host.clone();

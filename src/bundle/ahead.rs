@@ -14,18 +14,18 @@ use crate::write::{Feed, Window, copy, failed};
 use crate::{ContentSource, Output, PlannedContent, WriteError};
 
 /// The most bytes of one content that wait for the writer; a longer piece waits alone.
-const ROOM: usize = 4 << 20;
+const MAX_QUEUED_BYTES: usize = 4 << 20;
 
 /// Contents in the order of the bundle, the first of which are read.
 pub(crate) struct ReadAhead<'a, S> {
     source: &'a Arc<S>,
     waiting: VecDeque<&'a PlannedContent>,
-    reading: VecDeque<Reading>,
+    reading: VecDeque<ContentRead>,
     jobs: usize,
 }
 
 /// A content being read. Dropping it ends its task.
-struct Reading {
+struct ContentRead {
     pieces: mpsc::UnboundedReceiver<Piece>,
     /// Has one task.
     task: JoinSet<Result<(), WriteError>>,
@@ -38,7 +38,7 @@ struct Piece {
 }
 
 /// Hands the bytes of a content to the writer, as far as there is room.
-struct Handover {
+struct BoundedSender {
     pieces: mpsc::UnboundedSender<Piece>,
     room: Arc<Semaphore>,
 }
@@ -59,10 +59,11 @@ impl<'a, S: ContentSource + 'static> ReadAhead<'a, S> {
         {
             let (source, content) = (self.source.clone(), content.clone());
             let (sender, pieces) = mpsc::unbounded_channel();
-            let mut handover = Handover { pieces: sender, room: Arc::new(Semaphore::new(ROOM)) };
+            let mut handover =
+                BoundedSender { pieces: sender, room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)) };
             let mut task = JoinSet::new();
             task.spawn(async move { copy(&content, &*source, &mut handover).await });
-            self.reading.push_back(Reading { pieces, task });
+            self.reading.push_back(ContentRead { pieces, task });
         }
     }
 }
@@ -85,9 +86,9 @@ impl<S: ContentSource + 'static> Feed for ReadAhead<'_, S> {
     }
 }
 
-impl Output for Handover {
+impl Output for BoundedSender {
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
-        let len = bytes.len().min(ROOM) as u32;
+        let len = bytes.len().min(MAX_QUEUED_BYTES) as u32;
         let room = self.room.clone().acquire_many_owned(len).await.map_err(io::Error::other)?;
         let piece = Piece { bytes, _room: room };
         self.pieces.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())

@@ -14,13 +14,13 @@ use crate::{KeyError, Layout, Plan, PlanProblem, SigningKey};
 #[derive(Clone)]
 pub struct Bundle {
     plan: Plan,
-    head: Head,
+    head: LeadingFiles,
     layout: Layout,
 }
 
 /// The files before the content.
 #[derive(Clone)]
-pub struct Head {
+pub struct LeadingFiles {
     /// The plan, `bundle.json`.
     pub plan: Bytes,
     /// The signature of the plan, `bundle.json.sig`.
@@ -50,7 +50,7 @@ impl Bundle {
         plan.files = planned.collect();
         let json = plan.encode()?;
         let signature = key.map(|key| key.sign(&json)).transpose()?;
-        Ok(Self::of(plan, Head { plan: json, signature, files })?)
+        Ok(Self::of(plan, LeadingFiles { plan: json, signature, files })?)
     }
 
     /// The bundle with this head, whose `plan` is the decoded one.
@@ -58,7 +58,7 @@ impl Bundle {
     /// # Errors
     ///
     /// When the bundle would be longer than a file can be.
-    pub fn of(plan: Plan, head: Head) -> Result<Self, PlanProblem> {
+    pub fn of(plan: Plan, head: LeadingFiles) -> Result<Self, PlanProblem> {
         let signature = head.signature.as_ref().map(|signature| signature.len() as u64);
         let layout = Layout::of(&plan, head.plan.len() as u64, signature)?;
         Ok(Self { plan, head, layout })
@@ -70,7 +70,7 @@ impl Bundle {
     }
 
     /// The files before the content.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &LeadingFiles {
         &self.head
     }
 
@@ -129,7 +129,7 @@ impl fmt::Debug for Bundle {
     }
 }
 
-impl fmt::Debug for Head {
+impl fmt::Debug for LeadingFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head").field("is_signed", &self.signature.is_some()).finish_non_exhaustive()
     }

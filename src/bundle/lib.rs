@@ -37,7 +37,7 @@ mod verify;
 mod walk;
 mod write;
 
-pub use bundle::{AssembleError, Bundle, Head};
+pub use bundle::{AssembleError, Bundle, LeadingFiles};
 pub use content::{ContentKind, PlannedContent, Presumed};
 pub use error::{Error, Fault, PlanProblem, Result};
 pub use faults::MAX_FAULTS;

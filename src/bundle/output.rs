@@ -166,7 +166,7 @@ impl Writer {
         let (path, within) = (self.options.part(index), self.offset % len);
         let partial = partial_name(&path);
         if within > 0 && path.exists() {
-            // A resumed export goes on in a part that was finished: that is what was checked, and not a partial file beside it.
+            // A resumed export continues in a part that was finished: that is what was checked, and not a partial file beside it.
             fs::rename(&path, &partial).map_err(Error::file(&path))?;
         }
         let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&partial);

@@ -18,17 +18,17 @@ use crate::header::{self, BLOCK, END, padding};
 use crate::layout::{
     HeadEntry, MAX_SIGNATURE_BYTES, OCI_LAYOUT, PLAN, SIGNATURE, content_header, head_entries,
 };
-use crate::{Bundle, Error, Head, Layout, MAX_PLAN_BYTES, PartFiles, Plan, Result};
+use crate::{Bundle, Error, Layout, LeadingFiles, MAX_PLAN_BYTES, PartFiles, Plan, Result};
 
 /// A bundle whose head was read and checked.
 #[derive(Clone)]
 pub struct Reader {
     bundle: Arc<Bundle>,
-    medium: Medium,
+    medium: BundleSource,
 }
 
 #[derive(Clone)]
-enum Medium {
+enum BundleSource {
     Files(Arc<PartFiles>),
     /// The pipe, and the index of the content after the last one that was begun.
     Pipe(Arc<Mutex<Pipe>>, Arc<Mutex<usize>>),
@@ -53,7 +53,7 @@ impl Reader {
         let opened = tokio::task::spawn_blocking(move || PartFiles::open(&paths));
         let reader =
             Self::over(opened.await.map_err(|error| Error::Pipe(std::io::Error::other(error)))??).await?;
-        if let Medium::Files(files) = &reader.medium {
+        if let BundleSource::Files(files) = &reader.medium {
             files.check_len(reader.layout().len_bytes(), &reader.bundle.name())?;
         }
         Ok(reader)
@@ -75,7 +75,7 @@ impl Reader {
     pub(crate) async fn over(files: PartFiles) -> Result<Self> {
         let files = Arc::new(files);
         let mut cursor = Cursor::in_files(files.clone(), 0);
-        Ok(Self { bundle: Arc::new(read_head(&mut cursor).await?), medium: Medium::Files(files) })
+        Ok(Self { bundle: Arc::new(read_head(&mut cursor).await?), medium: BundleSource::Files(files) })
     }
 
     /// Reads the head of a bundle from a pipe.
@@ -88,7 +88,7 @@ impl Reader {
         let pipe = Arc::new(Mutex::new(Pipe { reader, offset: 0 }));
         let mut cursor = Cursor::Pipe(pipe.clone().lock_owned().await);
         let bundle = Arc::new(read_head(&mut cursor).await?);
-        Ok(Self { bundle, medium: Medium::Pipe(pipe, Arc::default()) })
+        Ok(Self { bundle, medium: BundleSource::Pipe(pipe, Arc::default()) })
     }
 
     /// The bundle without its content.
@@ -109,8 +109,8 @@ impl Reader {
     /// The files; `None` for a pipe, which yields content in its order only.
     pub fn files(&self) -> Option<&Arc<PartFiles>> {
         match &self.medium {
-            Medium::Files(files) => Some(files),
-            Medium::Pipe(..) => None,
+            BundleSource::Files(files) => Some(files),
+            BundleSource::Pipe(..) => None,
         }
     }
 
@@ -122,8 +122,8 @@ impl Reader {
     pub async fn content(&self, index: usize) -> Result<ContentReader> {
         let content = &self.plan().contents[index];
         let mut cursor = match &self.medium {
-            Medium::Files(files) => Cursor::in_files(files.clone(), self.layout().header(index)),
-            Medium::Pipe(pipe, next) => {
+            BundleSource::Files(files) => Cursor::in_files(files.clone(), self.layout().header(index)),
+            BundleSource::Pipe(pipe, next) => {
                 let mut cursor = Cursor::Pipe(pipe.clone().lock_owned().await);
                 let mut next = next.lock().await;
                 if index < *next {
@@ -149,7 +149,7 @@ impl Reader {
     /// # Errors
     ///
     /// As [`content`](Self::content); when it is longer than `max_bytes`, or damaged.
-    pub async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+    pub async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
         let planned = &self.plan().contents[index];
         let mut reader = self.content(index).await?;
         if planned.size_bytes > max_bytes {
@@ -177,8 +177,8 @@ impl Reader {
         let data = self.layout().data(index, content);
         let entry = content.path();
         match &self.medium {
-            Medium::Files(files) => files.fault_within(&entry, data, problem),
-            Medium::Pipe(..) => crate::Fault { entry, offset: data.start, part: None, problem },
+            BundleSource::Files(files) => files.fault_within(&entry, data, problem),
+            BundleSource::Pipe(..) => crate::Fault { entry, offset: data.start, part: None, problem },
         }
     }
 
@@ -188,7 +188,7 @@ impl Reader {
     ///
     /// When the pipe breaks, or the bundle is damaged.
     pub async fn finish(&self) -> Result<()> {
-        let Medium::Pipe(pipe, next) = &self.medium else { return Ok(()) };
+        let BundleSource::Pipe(pipe, next) = &self.medium else { return Ok(()) };
         let mut cursor = Cursor::Pipe(pipe.clone().lock_owned().await);
         let mut next = next.lock().await;
         self.pass(&mut cursor, *next..self.plan().contents.len()).await?;
@@ -208,7 +208,7 @@ impl Reader {
     ///
     /// When a file cannot be read, or the bundle is damaged.
     pub async fn check_framing(&self) -> Result<()> {
-        let Medium::Files(files) = &self.medium else { return Ok(()) };
+        let BundleSource::Files(files) = &self.medium else { return Ok(()) };
         let (files, bundle) = (files.clone(), self.bundle.clone());
         let checked = tokio::task::spawn_blocking(move || {
             let mut faults = Faults::default();
@@ -345,7 +345,7 @@ async fn read_head(cursor: &mut Cursor) -> Result<Bundle> {
             }
         }
     }
-    Ok(Bundle::of(plan, Head { plan: json, signature, files })?)
+    Ok(Bundle::of(plan, LeadingFiles { plan: json, signature, files })?)
 }
 
 /// Reads the signature if there is one, and the header behind it.

@@ -22,7 +22,7 @@ pub struct Resumption {
 
 /// Finds the unfinished export to `path`, and hashes what is there. `split_bytes` is the length of its parts.
 ///
-/// `None` when so little is there that the plan cannot be read: the export must begin anew.
+/// `None` when so little is there that the plan cannot be read: the export must start again.
 ///
 /// # Errors
 ///

@@ -47,7 +47,7 @@ pub fn verify(
 ) -> Result<Verification> {
     let mut faults = Faults::default();
     find_framing_faults(files, bundle, &mut faults)?;
-    let work = Work {
+    let work = ParallelCheck {
         files,
         bundle,
         progress,
@@ -72,7 +72,7 @@ pub fn verify(
     Ok(Verification { faults, further_faults, contents: totals.blobs, bytes: totals.bytes })
 }
 
-struct Work<'a> {
+struct ParallelCheck<'a> {
     files: &'a PartFiles,
     bundle: &'a Bundle,
     progress: &'a (dyn Fn(u64) + Sync),
@@ -82,7 +82,7 @@ struct Work<'a> {
     references: Mutex<HashMap<Digest, Vec<(Digest, bool)>>>,
 }
 
-impl Work<'_> {
+impl ParallelCheck<'_> {
     fn run(&self) -> Result<()> {
         let mut buffer = vec![0; CHUNK];
         loop {

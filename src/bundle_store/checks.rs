@@ -5,7 +5,7 @@
 //! last one after the digest has matched. So a medium is read once, however many clients begin together; a client that gets a
 //! whole answer got verified content, also for a range of it; and a mismatch breaks the connection. Later requests for the
 //! content are not hashed again. A check stops once nothing follows it, so that clients that go away do not keep the medium
-//! busy, and goes on where it was with the next request.
+//! busy, and continues where it was with the next request.
 //!
 //! The check of a content that the plan names by another algorithm than the engine also hashes it by that of the engine.
 //!
@@ -22,7 +22,7 @@ use sampan_bundle::{ContentHash, Fault};
 use sampan_engine::oci::{Algorithm, Digest};
 use tokio::sync::watch;
 
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 
 /// The contents that were hashed, or are being hashed.
 #[derive(Default)]
@@ -35,14 +35,14 @@ pub(crate) struct Checks {
 struct State {
     /// Whether everything was verified at the start.
     is_all_verified: bool,
-    known: HashMap<Place, Known>,
+    known: HashMap<ContentIndex, CheckState>,
     /// The canonical digests of verified contents that plans name by another algorithm.
-    names: HashMap<Place, Digest>,
+    names: HashMap<ContentIndex, Digest>,
     waiting: VecDeque<Job>,
     workers: usize,
 }
 
-enum Known {
+enum CheckState {
     Running(watch::Receiver<Progress>),
     /// A check that nothing follows any more, as far as it came.
     Stopped(Hashing),
@@ -51,7 +51,7 @@ enum Known {
 }
 
 struct Job {
-    place: Place,
+    place: ContentIndex,
     hashing: Hashing,
     progress: watch::Sender<Progress>,
 }
@@ -103,12 +103,12 @@ impl Checks {
     pub(crate) fn follow(
         self: &Arc<Self>,
         contents: &Arc<Contents>,
-        place: Place,
+        place: ContentIndex,
     ) -> Result<Option<watch::Receiver<Progress>>, Unreadable> {
         let mut state = self.state.lock();
         match state.known.get(&place) {
             _ if state.is_all_verified => Ok(None),
-            Some(Known::Verified) => Ok(None),
+            Some(CheckState::Verified) => Ok(None),
             _ => self.join(&mut state, contents, place).map(Some),
         }
     }
@@ -122,7 +122,7 @@ impl Checks {
     pub(crate) async fn name(
         self: &Arc<Self>,
         contents: &Arc<Contents>,
-        place: Place,
+        place: ContentIndex,
     ) -> Result<Digest, Unreadable> {
         let mut check = {
             let mut state = self.state.lock();
@@ -145,27 +145,27 @@ impl Checks {
         name.ok_or_else(|| Unreadable::medium(contents.fault(place, "its check broke off".to_owned()).into()))
     }
 
-    /// Follows the check of a content, which begins or goes on if it does not run.
+    /// Follows the check of a content, which begins or continues if it does not run.
     fn join(
         self: &Arc<Self>,
         state: &mut State,
         contents: &Arc<Contents>,
-        place: Place,
+        place: ContentIndex,
     ) -> Result<watch::Receiver<Progress>, Unreadable> {
         let hashing = match state.known.remove(&place) {
-            Some(Known::Running(progress)) => {
-                state.known.insert(place, Known::Running(progress.clone()));
+            Some(CheckState::Running(progress)) => {
+                state.known.insert(place, CheckState::Running(progress.clone()));
                 return Ok(progress);
             }
-            Some(Known::Damaged(fault)) => {
-                state.known.insert(place, Known::Damaged(fault.clone()));
+            Some(CheckState::Damaged(fault)) => {
+                state.known.insert(place, CheckState::Damaged(fault.clone()));
                 return Err(Unreadable::Damaged(fault));
             }
-            Some(Known::Stopped(hashing)) => hashing,
-            Some(Known::Verified) | None => Hashing::of(contents.digest(place)),
+            Some(CheckState::Stopped(hashing)) => hashing,
+            Some(CheckState::Verified) | None => Hashing::of(contents.digest(place)),
         };
         let (sender, receiver) = watch::channel(Progress::Hashed(hashing.bytes));
-        state.known.insert(place, Known::Running(receiver.clone()));
+        state.known.insert(place, CheckState::Running(receiver.clone()));
         state.waiting.push_back(Job { place, hashing, progress: sender });
         if state.workers < max_workers() {
             state.workers += 1;
@@ -180,25 +180,27 @@ impl Checks {
     /// # Errors
     ///
     /// When it is damaged, or the medium fails.
-    pub(crate) fn whole(&self, contents: &Contents, place: Place) -> Result<Bytes, Unreadable> {
+    pub(crate) fn read_whole(&self, contents: &Contents, place: ContentIndex) -> Result<Bytes, Unreadable> {
         let content = self.unjudged(contents, place)?;
         match self.state.lock().known.get(&place) {
-            Some(Known::Damaged(fault)) => Err(Unreadable::Damaged(fault.clone())),
-            Some(Known::Running(_) | Known::Stopped(_) | Known::Verified) | None => Ok(content),
+            Some(CheckState::Damaged(fault)) => Err(Unreadable::Damaged(fault.clone())),
+            Some(CheckState::Running(_) | CheckState::Stopped(_) | CheckState::Verified) | None => {
+                Ok(content)
+            }
         }
     }
 
-    /// As [`whole`](Self::whole), but returns damaged content too, after it was logged: for a caller that compares the digest
+    /// As [`whole`](Self::read_whole), but returns damaged content too, after it was logged: for a caller that compares the digest
     /// itself, as the engine does with manifests.
     ///
     /// # Errors
     ///
     /// When the medium fails.
-    pub(crate) fn unjudged(&self, contents: &Contents, place: Place) -> Result<Bytes, Unreadable> {
+    pub(crate) fn unjudged(&self, contents: &Contents, place: ContentIndex) -> Result<Bytes, Unreadable> {
         let is_judged = {
             let state = self.state.lock();
             let known = state.known.get(&place);
-            state.is_all_verified || matches!(known, Some(Known::Verified | Known::Damaged(_)))
+            state.is_all_verified || matches!(known, Some(CheckState::Verified | CheckState::Damaged(_)))
         };
         let range = contents.range(place);
         let mut content = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
@@ -220,7 +222,7 @@ impl Checks {
     /// # Errors
     ///
     /// When it is damaged, or the medium fails.
-    pub(crate) fn name_now(&self, contents: &Contents, place: Place) -> Result<Digest, Unreadable> {
+    pub(crate) fn name_now(&self, contents: &Contents, place: ContentIndex) -> Result<Digest, Unreadable> {
         if let Some(name) = self.state.lock().names.get(&place) {
             return Ok(name.clone());
         }
@@ -271,16 +273,16 @@ impl Checks {
     }
 
     /// Notes whether the bytes of a content have its digest. The first to find a fault logs it.
-    fn conclude(&self, contents: &Contents, place: Place, hashing: Hashing) -> Result<(), Unreadable> {
+    fn conclude(&self, contents: &Contents, place: ContentIndex, hashing: Hashing) -> Result<(), Unreadable> {
         let Hashing { planned, canonical, .. } = hashing;
         let actual = planned.finish();
         let known = match actual == *contents.digest(place) {
-            true => Known::Verified,
-            false => Known::Damaged(Arc::new(contents.wrong_digest(place, &actual))),
+            true => CheckState::Verified,
+            false => CheckState::Damaged(Arc::new(contents.wrong_digest(place, &actual))),
         };
         let fault = match &known {
-            Known::Damaged(fault) => Some(fault.clone()),
-            Known::Running(_) | Known::Stopped(_) | Known::Verified => None,
+            CheckState::Damaged(fault) => Some(fault.clone()),
+            CheckState::Running(_) | CheckState::Stopped(_) | CheckState::Verified => None,
         };
         let before = {
             let mut state = self.state.lock();
@@ -290,7 +292,7 @@ impl Checks {
             state.known.insert(place, known)
         };
         let Some(fault) = fault else { return Ok(()) };
-        if !matches!(before, Some(Known::Damaged(_))) {
+        if !matches!(before, Some(CheckState::Damaged(_))) {
             tracing::error!(
                 entry = fault.entry,
                 offset = fault.offset,
@@ -316,23 +318,23 @@ impl State {
     /// Stops a check unless it is followed: then it returns what was hashed.
     fn stop(
         &mut self,
-        place: Place,
+        place: ContentIndex,
         hashing: Hashing,
         progress: &watch::Sender<Progress>,
     ) -> Option<Hashing> {
         if self.is_followed(place, progress) {
             return Some(hashing);
         }
-        if let Some(known @ Known::Running(_)) = self.known.get_mut(&place) {
-            *known = Known::Stopped(hashing);
+        if let Some(known @ CheckState::Running(_)) = self.known.get_mut(&place) {
+            *known = CheckState::Stopped(hashing);
         }
         None
     }
 
     /// Whether a request follows a check.
-    fn is_followed(&self, place: Place, progress: &watch::Sender<Progress>) -> bool {
+    fn is_followed(&self, place: ContentIndex, progress: &watch::Sender<Progress>) -> bool {
         // The note has a receiver too.
-        let is_noted = matches!(self.known.get(&place), Some(Known::Running(_)));
+        let is_noted = matches!(self.known.get(&place), Some(CheckState::Running(_)));
         progress.receiver_count() > usize::from(is_noted)
     }
 }
@@ -358,7 +360,7 @@ impl Hashing {
     fn read_on(
         &mut self,
         contents: &Contents,
-        place: Place,
+        place: ContentIndex,
         mut go_on: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Unreadable> {
         let range = contents.range(place);
@@ -386,7 +388,7 @@ impl Unreadable {
 }
 
 /// The file was cut after it was opened.
-pub(crate) fn ends_early(contents: &Contents, place: Place) -> sampan_bundle::Error {
+pub(crate) fn ends_early(contents: &Contents, place: ContentIndex) -> sampan_bundle::Error {
     contents.fault(place, "the file ends within it".to_owned()).into()
 }
 

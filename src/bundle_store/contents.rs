@@ -9,23 +9,23 @@ use sampan_engine::oci::Digest;
 
 /// One content of one bundle. A plan has less than 2³² contents, since its length has a limit.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Place {
+pub(crate) struct ContentIndex {
     bundle: u32,
     index: u32,
 }
 
 /// An open bundle.
 #[derive(Debug)]
-struct Opened {
+struct OpenBundle {
     reader: Reader,
     files: Arc<PartFiles>,
 }
 
 /// The contents of all bundles.
 pub(crate) struct Contents {
-    bundles: Vec<Opened>,
+    bundles: Vec<OpenBundle>,
     /// One place for each digest, in the order of the digests.
-    sorted: Vec<Place>,
+    sorted: Vec<ContentIndex>,
 }
 
 impl Contents {
@@ -33,16 +33,18 @@ impl Contents {
     pub(crate) fn of(readers: Vec<Reader>) -> Self {
         let opened = readers.into_iter().filter_map(|reader| {
             let files = reader.files()?.clone();
-            Some(Opened { reader, files })
+            Some(OpenBundle { reader, files })
         });
         let mut contents = Self { bundles: opened.collect(), sorted: Vec::new() };
         for (bundle, opened) in contents.bundles.iter().enumerate() {
             let indexes = 0..opened.reader.plan().contents.len();
-            contents.sorted.extend(indexes.map(|index| Place { bundle: bundle as u32, index: index as u32 }));
+            contents
+                .sorted
+                .extend(indexes.map(|index| ContentIndex { bundle: bundle as u32, index: index as u32 }));
         }
         let mut sorted = std::mem::take(&mut contents.sorted);
         // Content that one bundle has as a manifest is one, and else the first bundle counts.
-        let rank = |place: &Place| (contents.planned(*place).kind != ContentKind::Manifest, *place);
+        let rank = |place: &ContentIndex| (contents.planned(*place).kind != ContentKind::Manifest, *place);
         sorted.sort_unstable_by(|a, b| {
             contents.digest(*a).cmp(contents.digest(*b)).then_with(|| rank(a).cmp(&rank(b)))
         });
@@ -73,49 +75,49 @@ impl Contents {
     }
 
     /// Every digest's place, in the order of the digests, which is also that of the paths of data.
-    pub(crate) fn sorted(&self) -> &[Place] {
+    pub(crate) fn sorted(&self) -> &[ContentIndex] {
         &self.sorted
     }
 
     /// The place of a digest.
-    pub(crate) fn find(&self, digest: &Digest) -> Option<Place> {
+    pub(crate) fn find(&self, digest: &Digest) -> Option<ContentIndex> {
         let found = self.sorted.binary_search_by(|place| self.digest(*place).cmp(digest));
         found.ok().map(|found| self.sorted[found])
     }
 
     /// The content as its plan has it.
-    pub(crate) fn planned(&self, place: Place) -> &PlannedContent {
+    pub(crate) fn planned(&self, place: ContentIndex) -> &PlannedContent {
         &self.bundles[place.bundle as usize].reader.plan().contents[place.index as usize]
     }
 
     /// The digest of a content.
-    pub(crate) fn digest(&self, place: Place) -> &Digest {
+    pub(crate) fn digest(&self, place: ContentIndex) -> &Digest {
         &self.planned(place).digest
     }
 
     /// The length of a content in bytes.
-    pub(crate) fn size_bytes(&self, place: Place) -> u64 {
+    pub(crate) fn size_bytes(&self, place: ContentIndex) -> u64 {
         self.planned(place).size_bytes
     }
 
     /// The files that have a content.
-    pub(crate) fn files(&self, place: Place) -> &Arc<PartFiles> {
+    pub(crate) fn files(&self, place: ContentIndex) -> &Arc<PartFiles> {
         &self.bundles[place.bundle as usize].files
     }
 
     /// The range of a content in its bundle.
-    pub(crate) fn range(&self, place: Place) -> Range<u64> {
+    pub(crate) fn range(&self, place: ContentIndex) -> Range<u64> {
         let reader = &self.bundles[place.bundle as usize].reader;
         reader.layout().data(place.index as usize, self.planned(place))
     }
 
     /// A fault of a content, with its entry, part and offset.
-    pub(crate) fn fault(&self, place: Place, problem: String) -> Fault {
+    pub(crate) fn fault(&self, place: ContentIndex, problem: String) -> Fault {
         self.bundles[place.bundle as usize].reader.fault(place.index as usize, problem)
     }
 
     /// The fault of a content whose bytes hash to `actual`.
-    pub(crate) fn wrong_digest(&self, place: Place, actual: &Digest) -> Fault {
+    pub(crate) fn wrong_digest(&self, place: ContentIndex, actual: &Digest) -> Fault {
         self.bundles[place.bundle as usize].reader.wrong_digest(place.index as usize, actual)
     }
 }

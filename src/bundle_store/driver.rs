@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::checks::Unreadable;
 use crate::config::BundleConfig;
-use crate::contents::Place;
+use crate::contents::ContentIndex;
 use crate::manifests::check_len;
 use crate::reading::Piece;
 use crate::store::{BundleStore, Inner};
@@ -27,12 +27,12 @@ const SMALL_BYTES: u64 = 64 << 10;
 /// The content of a file of the layout.
 enum Content {
     /// The bytes of a manifest or blob.
-    Data(Place),
+    Data(ContentIndex),
     /// The text of a link.
     Text(Bytes),
     /// The link of a blob that the plan names by another algorithm than the engine: its text is the canonical digest, which only
     /// the bytes say.
-    Alias(Place),
+    Alias(ContentIndex),
 }
 
 /// The length of a link: `sha256:` and 64 digits.
@@ -86,7 +86,7 @@ impl StorageDriver for BundleStore {
         let place = match content {
             Content::Data(place) if size_bytes > SMALL_BYTES => place,
             content => {
-                let whole = self.inner.whole(path, content).await?;
+                let whole = self.inner.read_whole(path, content).await?;
                 let of_content = whole.slice(rest.start as usize..rest.end as usize);
                 return Ok(FileReader::of_content(size_bytes, rest, of_content));
             }
@@ -267,7 +267,7 @@ impl Inner {
     async fn canonical(
         self: &Arc<Self>,
         repository: usize,
-        place: Place,
+        place: ContentIndex,
         operation: Operation,
         path: &DriverPath,
     ) -> Result<Digest> {
@@ -281,7 +281,12 @@ impl Inner {
     }
 
     /// The text of the link of a blob that has no canonical digest in the plan. The first call for a blob reads it as a whole.
-    async fn alias(self: &Arc<Self>, operation: Operation, path: &DriverPath, place: Place) -> Result<Bytes> {
+    async fn alias(
+        self: &Arc<Self>,
+        operation: Operation,
+        path: &DriverPath,
+        place: ContentIndex,
+    ) -> Result<Bytes> {
         let digest = match self.alias_of(place) {
             Some(known) => known,
             None => {
@@ -294,13 +299,13 @@ impl Inner {
     }
 
     /// Reads a link, or small content as a whole.
-    async fn whole(self: &Arc<Self>, path: &DriverPath, content: Content) -> Result<Bytes> {
+    async fn read_whole(self: &Arc<Self>, path: &DriverPath, content: Content) -> Result<Bytes> {
         match content {
             Content::Text(text) => Ok(text),
             Content::Alias(place) => self.alias(Operation::Read, path, place).await,
             Content::Data(place) => {
                 let inner = self.clone();
-                let whole = move || inner.checks.whole(&inner.contents, place);
+                let whole = move || inner.checks.read_whole(&inner.contents, place);
                 let read = self.threads.run(Operation::Read, path, whole);
                 read.await?.map_err(|failed| unreadable(Operation::Read, path, failed))
             }

@@ -4,7 +4,7 @@ use sampan_driver::DriverPath;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Tag;
 
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 use crate::manifests::Manifests;
 use crate::repository::Repository;
 
@@ -12,11 +12,11 @@ use crate::repository::Repository;
 #[derive(Clone, Debug)]
 pub(crate) enum File {
     /// Makes a blob visible.
-    Layer(Place),
+    Layer(ContentIndex),
     /// Makes a blob visible under its canonical digest, where the plan has another one.
-    CanonicalLayer(Place),
+    CanonicalLayer(ContentIndex),
     /// Makes a manifest visible that a plan names, before the manifests were read.
-    Root(Place),
+    Root(ContentIndex),
     /// Makes a manifest visible under the digest that the plan has.
     Revision(usize),
     /// Makes a manifest visible under its canonical digest, where the plan has another one.

@@ -8,7 +8,7 @@ use sampan_bundle::{ContentKind, MAX_MANIFEST_BYTES};
 use sampan_engine::oci::{Digest, Manifest};
 
 use crate::checks::{Checks, Unreadable};
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 use crate::files::File;
 use crate::repository::Repository;
 
@@ -16,13 +16,13 @@ use crate::repository::Repository;
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
     /// In the order of their places.
-    pub(crate) list: Vec<Known>,
+    pub(crate) list: Vec<KnownManifest>,
     /// The blobs, in the order of their places.
-    pub(crate) layers: Vec<Place>,
+    pub(crate) layers: Vec<ContentIndex>,
     /// The manifests that plans name by another algorithm, by their canonical digest.
     pub(crate) canonical: BTreeMap<Digest, usize>,
     /// The canonical digests of the blobs that plans name by another algorithm, for listings.
-    pub(crate) layer_names: OnceLock<BTreeMap<Place, Digest>>,
+    pub(crate) layer_names: OnceLock<BTreeMap<ContentIndex, Digest>>,
     /// The files in the order of their paths, for listings.
     all_files: OnceLock<Vec<File>>,
     files_without_layers: OnceLock<Vec<File>>,
@@ -38,15 +38,15 @@ pub(crate) enum Listed {
 
 /// A manifest.
 #[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) place: Place,
+pub(crate) struct KnownManifest {
+    pub(crate) place: ContentIndex,
     /// The canonical digest, if the plan names the manifest by another algorithm, and it can be read.
     canonical: Option<Digest>,
     /// The manifest that it is attached to.
     pub(crate) subject: Option<Digest>,
 }
 
-impl Known {
+impl KnownManifest {
     /// The digest under which the engine keeps the manifest.
     pub(crate) fn canonical<'a>(&'a self, contents: &'a Contents) -> &'a Digest {
         self.canonical.as_ref().unwrap_or_else(|| contents.digest(self.place))
@@ -66,15 +66,15 @@ impl Manifests {
     ) -> Result<Self, Unreadable> {
         let left_out: HashSet<&Digest> = repository.left_out(contents).collect();
         let mut read = Self::default();
-        let mut seen: HashSet<Place> = repository.roots.iter().copied().collect();
+        let mut seen: HashSet<ContentIndex> = repository.roots.iter().copied().collect();
         let mut pending = repository.roots.clone();
         while let Some(place) = pending.pop() {
-            let whole = check_len(contents, place).and_then(|()| checks.whole(contents, place));
+            let whole = check_len(contents, place).and_then(|()| checks.read_whole(contents, place));
             let bytes = match whole {
                 Ok(bytes) => bytes,
                 // It was logged when it was found.
                 Err(Unreadable::Damaged(_)) => {
-                    read.list.push(Known { place, canonical: None, subject: None });
+                    read.list.push(KnownManifest { place, canonical: None, subject: None });
                     continue;
                 }
                 Err(failed) => return Err(failed),
@@ -85,7 +85,7 @@ impl Manifests {
                 Ok(manifest) => manifest,
                 Err(problem) => {
                     tracing::error!(repository = %repository.name, "{}", contents.fault(place, problem.to_string()));
-                    read.list.push(Known { place, canonical, subject: None });
+                    read.list.push(KnownManifest { place, canonical, subject: None });
                     continue;
                 }
             };
@@ -108,7 +108,7 @@ impl Manifests {
                 }
             }
             let subject = manifest.subject.map(|subject| subject.digest);
-            read.list.push(Known { place, canonical, subject });
+            read.list.push(KnownManifest { place, canonical, subject });
         }
         read.list.sort_unstable_by_key(|known| known.place);
         read.layers.sort_unstable();
@@ -120,13 +120,13 @@ impl Manifests {
     }
 
     /// The manifest at a place.
-    pub(crate) fn at(&self, place: Place) -> Option<&Known> {
+    pub(crate) fn at(&self, place: ContentIndex) -> Option<&KnownManifest> {
         let found = self.list.binary_search_by_key(&place, |known| known.place);
         found.ok().map(|found| &self.list[found])
     }
 
     /// The manifest with this digest, by any of its names.
-    pub(crate) fn named(&self, contents: &Contents, digest: &Digest) -> Option<&Known> {
+    pub(crate) fn named(&self, contents: &Contents, digest: &Digest) -> Option<&KnownManifest> {
         let planned = contents.find(digest).and_then(|place| self.at(place));
         planned.or_else(|| self.canonical.get(digest).map(|index| &self.list[*index]))
     }
@@ -174,7 +174,7 @@ impl Manifests {
 /// # Errors
 ///
 /// When it is longer.
-pub(crate) fn check_len(contents: &Contents, place: Place) -> Result<(), Unreadable> {
+pub(crate) fn check_len(contents: &Contents, place: ContentIndex) -> Result<(), Unreadable> {
     match contents.size_bytes(place) {
         size if size > MAX_MANIFEST_BYTES => {
             let problem = format!("it has {size} bytes, more than a manifest may have");

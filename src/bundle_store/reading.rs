@@ -13,7 +13,7 @@ use sampan_driver::{DriverError, DriverPath, FileReader, LocalFile, Operation, R
 use tokio::sync::watch;
 
 use crate::checks::{Progress, Unreadable, ends_early};
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 use crate::driver::{error, unreadable};
 use crate::page_cache::{is_cached, warm_up};
 use crate::threads::Threads;
@@ -26,7 +26,7 @@ const WINDOW_BYTES: u64 = 1 << 20;
 pub(crate) struct Piece {
     pub(crate) contents: Arc<Contents>,
     pub(crate) threads: Arc<Threads>,
-    pub(crate) place: Place,
+    pub(crate) place: ContentIndex,
     /// The path by which the content was asked for.
     pub(crate) path: DriverPath,
     /// The rest, within the content.

@@ -6,7 +6,7 @@ use sampan_driver::DriverPath;
 use sampan_engine::layout;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 use crate::files::File;
 
 /// A repository of one or several bundles.
@@ -16,9 +16,9 @@ pub(crate) struct Repository {
     /// The beginning of all its paths, by which repositories are sorted.
     pub(crate) prefix: String,
     /// The image of each tag, in the last bundle that has the tag.
-    pub(crate) tags: BTreeMap<Tag, Place>,
+    pub(crate) tags: BTreeMap<Tag, ContentIndex>,
     /// The manifests that plans name, in order: images and their referrers.
-    pub(crate) roots: Vec<Place>,
+    pub(crate) roots: Vec<ContentIndex>,
     /// Where plans name it: the bundle, and the index there.
     planned: Vec<(usize, usize)>,
     /// The files that a listing of names or tags needs, in the order of their paths: a tag is there by its current link.

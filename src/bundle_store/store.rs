@@ -16,7 +16,7 @@ use sampan_engine::oci::{Digest, RepositoryName};
 use tokio::task::JoinError;
 
 use crate::checks::{Checks, Unreadable};
-use crate::contents::{Contents, Place};
+use crate::contents::{ContentIndex, Contents};
 use crate::driver::{error, unreadable};
 use crate::manifests::{ByBytes, Manifests};
 use crate::repository::Repository;
@@ -42,9 +42,9 @@ pub(crate) struct Inner {
     /// The reads under way, each of which fills the cache, by the index of the repository.
     reads: Mutex<HashMap<usize, ManifestsRead>>,
     /// Manifests and blobs by their canonical digest, where the plan has another one; as many as there are of these.
-    canonical: Mutex<HashMap<Digest, Place>>,
+    canonical: Mutex<HashMap<Digest, ContentIndex>>,
     /// The canonical digests of blobs that the plan names by another algorithm, once their links were read.
-    aliases: Mutex<HashMap<Place, Digest>>,
+    aliases: Mutex<HashMap<ContentIndex, Digest>>,
 }
 
 /// A read of the manifests of one repository. All requests for them wait for one read, which ends even if they are gone.
@@ -224,12 +224,12 @@ impl Inner {
     }
 
     /// The canonical digest of a blob that the plan names by another algorithm, if its link was read before.
-    pub(crate) fn alias_of(&self, place: Place) -> Option<Digest> {
+    pub(crate) fn alias_of(&self, place: ContentIndex) -> Option<Digest> {
         self.aliases.lock().get(&place).cloned()
     }
 
     /// Keeps the canonical digest of a blob, by which its data is found from now on.
-    pub(crate) fn keep_alias(&self, place: Place, digest: Digest) -> Digest {
+    pub(crate) fn keep_alias(&self, place: ContentIndex, digest: Digest) -> Digest {
         self.canonical.lock().insert(digest.clone(), place);
         self.aliases.lock().insert(place, digest.clone());
         digest
@@ -237,7 +237,7 @@ impl Inner {
 
     /// The canonical digests of those blobs that plans name by another algorithm. Blocks, since each is hashed once. One that cannot
     /// be read is logged, and left out.
-    pub(crate) fn layer_names(&self, layers: &[Place]) -> BTreeMap<Place, Digest> {
+    pub(crate) fn layer_names(&self, layers: &[ContentIndex]) -> BTreeMap<ContentIndex, Digest> {
         let unnamed = layers.iter().filter(|place| !self.contents.digest(**place).is_canonical());
         let named = unnamed.filter_map(|place| {
             let known = self.alias_of(*place).map(Ok);
@@ -255,12 +255,12 @@ impl Inner {
 
     /// The content with this digest. A second name of a manifest is known once the manifest was read, and that of a blob once its
     /// link was.
-    pub(crate) fn data(&self, digest: &Digest) -> Option<Place> {
+    pub(crate) fn data(&self, digest: &Digest) -> Option<ContentIndex> {
         self.contents.find(digest).or_else(|| self.named(digest))
     }
 
     /// The content with this canonical digest that the plan names by another algorithm, if that is known.
-    pub(crate) fn named(&self, digest: &Digest) -> Option<Place> {
+    pub(crate) fn named(&self, digest: &Digest) -> Option<ContentIndex> {
         self.canonical.lock().get(digest).copied()
     }
 }

@@ -15,14 +15,14 @@ use sampan_engine::oci::Digest;
 use sampan_engine::{BlobInfo, MountOutcome};
 
 use crate::error::{CacheError, Result, Verdict};
+use crate::fair_slots::Slot;
 use crate::handling::Handling;
-use crate::places::Place;
 use crate::repository::{CachedRepository, Served};
-use crate::statistics::Kind;
+use crate::statistics::CacheRequestKind;
 use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
-/// A transfer goes on after the upstream broke off: five attempts or so, apart from those that made progress.
+/// A transfer continues after the upstream broke off: five attempts or so, apart from those that made progress.
 pub(crate) const RESUME: RetryPolicy = RetryPolicy {
     first: Duration::from_millis(500),
     longest: Duration::from_secs(30),
@@ -128,7 +128,9 @@ impl CachedRepository {
     pub(crate) async fn ask_for_size(&self, digest: &Digest) -> Result<u64> {
         let upstream = &self.name.upstream;
         let unknown = |handling| self.unknown_blob(digest, handling);
-        let asked = upstream.ask(Kind::Blob, &Ticket::new(self.client), self.remote.blob_info(digest)).await;
+        let asked = upstream
+            .ask(CacheRequestKind::Blob, &Ticket::new(self.client), self.remote.blob_info(digest))
+            .await;
         let found = asked.map_err(|verdict| verdict.into_error(upstream.name(), unknown))?;
         match (found.size_bytes, self.described(digest)) {
             // It is no blob of this digest.
@@ -189,13 +191,14 @@ impl CachedRepository {
             async move {
                 let place = upstream.transfer(&ticket, || fills.begin_wait(upstream.name(), &wanted)).await;
                 fills.end_wait(upstream.name(), &wanted);
-                let opened = upstream.send(Kind::Blob, &ticket, remote.blob(&wanted, described)).await;
+                let opened =
+                    upstream.send(CacheRequestKind::Blob, &ticket, remote.blob(&wanted, described)).await;
                 match opened {
                     Ok(stream) => {
                         let stream = stream.unverified().with_retry(RESUME);
                         Ok(Box::new(Transfer { stream, upstream, _place: place }) as Box<dyn FillSource>)
                     }
-                    Err(verdict) => Err(Refusal::Verdict(verdict).into()),
+                    Err(verdict) => Err(TransferError::Verdict(verdict).into()),
                 }
             }
             .boxed()
@@ -267,9 +270,9 @@ impl CachedRepository {
         if let Some(error) = error.source_error::<sampan_client::ClientError>() {
             return Verdict::of(error).into_error(upstream.name(), unknown);
         }
-        if let Some(refusal) = error.source_error::<Refusal>() {
+        if let Some(refusal) = error.source_error::<TransferError>() {
             return match refusal {
-                Refusal::Verdict(verdict) => verdict.clone().into_error(upstream.name(), unknown),
+                TransferError::Verdict(verdict) => verdict.clone().into_error(upstream.name(), unknown),
             };
         }
         match error {
@@ -291,8 +294,8 @@ impl CachedRepository {
 
 /// Whether a failed transfer may succeed for another repository of the same upstream.
 fn is_about_the_repository(error: &FillError) -> bool {
-    match error.source_error::<Refusal>() {
-        Some(Refusal::Verdict(verdict)) => {
+    match error.source_error::<TransferError>() {
+        Some(TransferError::Verdict(verdict)) => {
             matches!(verdict, Verdict::Missing(_) | Verdict::Refused(_) | Verdict::Wrong { .. })
         }
         None => false,
@@ -301,7 +304,7 @@ fn is_about_the_repository(error: &FillError) -> bool {
 
 /// Why a transfer did not begin.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum TransferError {
     #[error("the upstream does not give it")]
     Verdict(Verdict),
 }
@@ -310,7 +313,7 @@ enum Refusal {
 struct Transfer {
     stream: BlobStream,
     upstream: Arc<Upstream>,
-    _place: Place,
+    _place: Slot,
 }
 
 #[async_trait]

@@ -21,8 +21,8 @@ struct State {
 /// The number of failures in a row that opens the breaker …
 const FAILURES: u32 = 3;
 /// … for this time, and for twice as long with each further failure.
-const FIRST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 impl Breaker {
     /// Whether the upstream may be asked at `now`. While it counts as away one request at a time may find out, the first
@@ -79,7 +79,7 @@ impl Breaker {
 }
 
 fn pause(failures: u32) -> Duration {
-    FIRST.saturating_mul(1 << failures.saturating_sub(FAILURES).min(8)).min(LONGEST)
+    FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(FAILURES).min(8)).min(MAX_PAUSE)
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
             _ = breaker.admits(now);
         }
         breaker.failed(now);
-        assert_eq!(breaker.admits(now), Err(LONGEST));
-        assert_eq!(breaker.admits(now + LONGEST), Ok(()));
+        assert_eq!(breaker.admits(now), Err(MAX_PAUSE));
+        assert_eq!(breaker.admits(now + MAX_PAUSE), Ok(()));
     }
 }

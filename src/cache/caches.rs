@@ -10,11 +10,11 @@ use sampan_engine::{Referrer, Repository, Stored};
 use tokio::sync::watch;
 
 use crate::error::CacheError;
-use crate::flights::Flights;
-use crate::mapping::{Asked, Mapping, MappingError, Place, Upstreams};
-use crate::memory::{Listed, Memory};
+use crate::mapping::{MappedName, Mapping, MappingError, RequestedName, Upstreams};
+use crate::memory::{CachedList, Memory};
 use crate::repository::CachedRepository;
 use crate::settings::CacheSettings;
+use crate::shared_work::SharedWork;
 use crate::statistics::CacheStatistics;
 use crate::tag_looks::TagAnswer;
 use crate::upstream::Upstream;
@@ -33,11 +33,11 @@ pub(crate) struct Inner {
     pub(crate) statistics: CacheStatistics,
     offline: watch::Sender<bool>,
     /// By stored name and digest.
-    pub(crate) manifests: Flights<(RepositoryName, Digest), Stored>,
+    pub(crate) manifests: SharedWork<(RepositoryName, Digest), Stored>,
     /// By stored name and tag.
-    pub(crate) tag_looks: Flights<(RepositoryName, Tag), TagAnswer>,
-    pub(crate) tag_lists: Flights<RepositoryName, Arc<Vec<Tag>>>,
-    pub(crate) referrer_lists: Flights<(RepositoryName, Digest), Listed<Referrer>>,
+    pub(crate) tag_looks: SharedWork<(RepositoryName, Tag), TagAnswer>,
+    pub(crate) tag_lists: SharedWork<RepositoryName, Arc<Vec<Tag>>>,
+    pub(crate) referrer_lists: SharedWork<(RepositoryName, Digest), CachedList<Referrer>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -110,10 +110,10 @@ impl Caches {
             memory: Memory::default(),
             statistics: CacheStatistics::default(),
             offline,
-            manifests: Flights::default(),
-            tag_looks: Flights::default(),
-            tag_lists: Flights::default(),
-            referrer_lists: Flights::default(),
+            manifests: SharedWork::default(),
+            tag_looks: SharedWork::default(),
+            tag_lists: SharedWork::default(),
+            referrer_lists: SharedWork::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -143,7 +143,7 @@ impl Caches {
         self.inner.offline.subscribe()
     }
 
-    /// Asks no upstream from now on, or asks them again. Running transfers go on; lists end.
+    /// Asks no upstream from now on, or asks them again. Running transfers continue; lists end.
     pub fn set_offline(&self, offline: bool) {
         self.inner.offline.send_replace(offline);
     }
@@ -153,7 +153,7 @@ impl Caches {
     /// # Errors
     ///
     /// The registry that the client means is not configured; the name is too long with its prefix.
-    pub fn locate(&self, asked: Asked<'_>) -> Result<Option<CachedName>, LocateError> {
+    pub fn locate(&self, asked: RequestedName<'_>) -> Result<Option<CachedName>, LocateError> {
         match self.inner.mapping.place(asked)? {
             Some(place) => self.named(&place).map(Some),
             None => Ok(None),
@@ -167,7 +167,7 @@ impl Caches {
 
     /// Whether a repository of this name is out of reach: a request for it leads to the default upstream.
     pub fn hides(&self, name: &RepositoryName) -> bool {
-        let asked = Asked { name: name.as_str(), ..Asked::default() };
+        let asked = RequestedName { name: name.as_str(), ..RequestedName::default() };
         self.locate(asked).is_ok_and(|located| located.is_some_and(|located| located.stored != *name))
     }
 
@@ -176,7 +176,7 @@ impl Caches {
         self.named(&self.inner.mapping.of_stored(name.as_str())?).ok()
     }
 
-    pub(crate) fn named(&self, place: &Place) -> Result<CachedName, LocateError> {
+    pub(crate) fn named(&self, place: &MappedName) -> Result<CachedName, LocateError> {
         let (stored, remote) = place.names()?;
         let upstream = Arc::clone(&self.inner.upstreams[place.upstream]);
         Ok(CachedName { upstream, stored, remote, is_allowed: self.inner.mapping.allows(place) })

@@ -58,7 +58,7 @@ pub struct Completion {
 
 impl Caches {
     /// Looks at all cached tags of the repositories that `selects` names, and fetches what they lack. `tell` hears of each. Waits
-    /// for an upstream that counts as away, until a few images in a row did so in vain.
+    /// for an upstream that counts as away, until a few images in a row did so without success.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Caches {
                 }
             }
             match page.items.last() {
-                Some(name) if page.more => last.clone_from(name),
+                Some(name) if page.has_more => last.clone_from(name),
                 _ => return Ok(completion),
             }
         }

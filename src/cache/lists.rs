@@ -9,10 +9,10 @@ use sampan_engine::{Page, Referrer, ReferrersPage, ReferrersQuery};
 
 use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
-use crate::memory::Listed;
+use crate::memory::CachedList;
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
-use crate::statistics::Kind;
+use crate::statistics::CacheRequestKind;
 
 impl CachedRepository {
     /// The tags after `last`, at most `limit`, in byte order: those of the upstream, or, while it gives no answer, those that
@@ -30,7 +30,7 @@ impl CachedRepository {
         let begin = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
         let end = limit.map_or(tags.len(), |limit| begin.saturating_add(limit).min(tags.len()));
         let items = tags[begin..end].iter().map(|tag| tag.as_str().to_owned()).collect();
-        Ok((Page { items, more: end < tags.len() }, how))
+        Ok((Page { items, has_more: end < tags.len() }, how))
     }
 
     async fn listed_tags(&self) -> Result<(Arc<Vec<Tag>>, Served)> {
@@ -44,14 +44,14 @@ impl CachedRepository {
             let this = self.clone();
             async move {
                 let upstream = &this.name.upstream;
-                let asking = upstream.ask(Kind::List, &ticket, this.remote.tags());
+                let asking = upstream.ask(CacheRequestKind::List, &ticket, this.remote.tags());
                 let asked = this.inner.until_offline(Box::pin(asking)).await?;
                 let tags = asked.map(|mut tags| {
                     tags.sort_by(|one, other| one.as_str().cmp(other.as_str()));
                     Arc::new(tags)
                 });
                 if let Ok(_) | Err(Verdict::Missing(_)) = &tags {
-                    let listed = Listed { at: upstream.clock().elapsed(), entries: tags.clone().ok() };
+                    let listed = CachedList { at: upstream.clock().elapsed(), entries: tags.clone().ok() };
                     this.inner.memory.tags.insert(this.name.stored.clone(), listed);
                 }
                 tags.map_err(|verdict| this.list_error(verdict))
@@ -91,7 +91,7 @@ impl CachedRepository {
         }
     }
 
-    async fn listed_referrers(&self, subject: &Digest) -> Result<(Listed<Referrer>, Served)> {
+    async fn listed_referrers(&self, subject: &Digest) -> Result<(CachedList<Referrer>, Served)> {
         let key = (self.name.stored.clone(), subject.clone());
         if let Some(listed) = self.inner.memory.referrers.get(&key).filter(|listed| self.is_fresh(listed.at))
         {
@@ -103,14 +103,14 @@ impl CachedRepository {
             async move {
                 let upstream = &this.name.upstream;
                 let asking = async { this.remote.referrers(&subject, None).await.map(Some) };
-                let asking = upstream.ask(Kind::List, &ticket, asking);
+                let asking = upstream.ask(CacheRequestKind::List, &ticket, asking);
                 let found = match this.inner.until_offline(Box::pin(asking)).await? {
                     Ok(found) => found,
                     Err(Verdict::Missing(_)) => Vec::new(),
                     Err(verdict) => return Err(this.list_error(verdict)),
                 };
                 let entries = Some(Arc::new(found.iter().map(Referrer::of).collect()));
-                let listed = Listed { at: upstream.clock().elapsed(), entries };
+                let listed = CachedList { at: upstream.clock().elapsed(), entries };
                 let key = (this.name.stored.clone(), subject);
                 this.inner.memory.referrers.insert(key, listed.clone());
                 Ok(listed)
@@ -155,7 +155,7 @@ fn page(all: &[Referrer], query: &ReferrersQuery) -> ReferrersPage {
         bytes += entry.json().len() + 1;
         let is_first = page.descriptors.is_empty();
         if page.descriptors.len() >= query.limit || !is_first && bytes > query.max_bytes {
-            page.more = true;
+            page.has_more = true;
             break;
         }
         page.descriptors.extend(matching.next().cloned());
@@ -187,7 +187,7 @@ mod tests {
             let page = page(&all, &query);
             query.after = page.descriptors.last().map(|last| last.digest.clone());
             seen.extend(page.descriptors);
-            if !page.more {
+            if !page.has_more {
                 break;
             }
         }
@@ -195,6 +195,6 @@ mod tests {
         let odd = page(&all, &ReferrersQuery { artifact_type: Some("t/1".to_owned()), ..Default::default() });
         assert_eq!(odd.descriptors.len(), 5);
         let small = page(&all, &ReferrersQuery { max_bytes: 1, ..Default::default() });
-        assert!(small.descriptors.len() == 1 && small.more, "pages always advance");
+        assert!(small.descriptors.len() == 1 && small.has_more, "pages always advance");
     }
 }

@@ -11,7 +11,7 @@ use crate::complete::proven_blobs;
 use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
 use crate::repository::{CachedRepository, Served};
-use crate::statistics::Kind;
+use crate::statistics::CacheRequestKind;
 use crate::ticket::Ticket;
 
 impl CachedRepository {
@@ -73,7 +73,7 @@ impl CachedRepository {
     async fn fetch_and_store(&self, digest: &Digest, ticket: &Ticket) -> Result<Stored> {
         let upstream = &self.name.upstream;
         let reference = Reference::Digest(digest.clone());
-        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest(&reference)).await;
+        let asked = upstream.ask(CacheRequestKind::Manifest, ticket, self.remote.manifest(&reference)).await;
         let withheld = (self.name.stored.clone(), digest.clone());
         match &asked {
             Ok(_) => _ = self.inner.memory.withheld.remove(&withheld),

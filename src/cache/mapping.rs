@@ -10,7 +10,7 @@ use crate::settings::{CacheSettings, UpstreamSettings};
 
 /// The repository that a request names.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
+pub struct RequestedName<'a> {
     /// The parameter `ns`: the registry that the client means.
     pub ns: Option<&'a str>,
     /// The host that the client speaks to.
@@ -21,7 +21,7 @@ pub struct Asked<'a> {
 
 /// A repository of an upstream: its name here and its name there.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct MappedName {
     /// The index of the upstream in the configuration.
     pub(crate) upstream: usize,
     /// Its name here.
@@ -68,7 +68,7 @@ impl Mapping {
     }
 
     /// The place of a request; `None` for an ordinary repository.
-    pub(crate) fn place(&self, asked: Asked<'_>) -> Result<Option<Place>, MappingError> {
+    pub(crate) fn place(&self, asked: RequestedName<'_>) -> Result<Option<MappedName>, MappingError> {
         let upstreams = &self.settings.upstreams;
         if let Some(ns) = asked.ns {
             let wanted = registry_name(ns);
@@ -97,7 +97,7 @@ impl Mapping {
     }
 
     /// The place of a name as the upstream has it, unless the prefix of another one hides it.
-    fn hidden_or_below(&self, index: usize, name: &str) -> Place {
+    fn hidden_or_below(&self, index: usize, name: &str) -> MappedName {
         let place = self.below(index, name);
         self.of_stored(&place.stored).unwrap_or(place)
     }
@@ -121,7 +121,7 @@ impl Mapping {
     }
 
     /// The place of a name as it is stored.
-    pub(crate) fn of_stored(&self, name: &str) -> Option<Place> {
+    pub(crate) fn of_stored(&self, name: &str) -> Option<MappedName> {
         match self.by_prefix(name) {
             Some(index) => {
                 Some(self.below(index, below(name, self.settings.upstreams[index].prefix.as_ref()?)?))
@@ -131,13 +131,13 @@ impl Mapping {
     }
 
     /// The place of a name as the upstream has it; `None` if there is no such upstream.
-    pub(crate) fn of_upstream(&self, upstream: &str, name: &str) -> Option<Place> {
+    pub(crate) fn of_upstream(&self, upstream: &str, name: &str) -> Option<MappedName> {
         let index = self.settings.upstreams.iter().position(|one| one.name == upstream)?;
         Some(self.below(index, name))
     }
 
     /// The place of a name as the upstream itself has it.
-    fn below(&self, index: usize, name: &str) -> Place {
+    fn below(&self, index: usize, name: &str) -> MappedName {
         let UpstreamSettings { prefix, path, library, .. } = &self.settings.upstreams[index];
         let name = match *library && !name.contains('/') {
             true => format!("library/{name}"),
@@ -147,11 +147,11 @@ impl Mapping {
             Some(folder) => format!("{folder}/{name}"),
             None => name.clone(),
         };
-        Place { upstream: index, stored: join(prefix), remote: join(path) }
+        MappedName { upstream: index, stored: join(prefix), remote: join(path) }
     }
 
     /// Whether the configuration allows a repository of the upstream, by its name there without the path.
-    pub(crate) fn allows(&self, place: &Place) -> bool {
+    pub(crate) fn allows(&self, place: &MappedName) -> bool {
         let UpstreamSettings { path, allowed, .. } = &self.settings.upstreams[place.upstream];
         let name = path.as_ref().and_then(|path| below(&place.remote, path)).unwrap_or(&place.remote);
         allowed(name)
@@ -178,7 +178,7 @@ fn host_name(text: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-impl Place {
+impl MappedName {
     /// The names as the engine has them. The grammar allows a prefix and a name to be too long together.
     pub(crate) fn names(&self) -> Result<(RepositoryName, RepositoryName), sampan_engine::oci::InvalidName> {
         Ok((self.stored.parse()?, self.remote.parse()?))
@@ -217,7 +217,7 @@ mod tests {
 
     /// Stored and remote name, or what else the mapping says.
     fn place(ns: Option<&str>, host: Option<&str>, name: &str) -> String {
-        match mapping().place(Asked { ns, host, name }) {
+        match mapping().place(RequestedName { ns, host, name }) {
             Ok(Some(place)) => format!("{} {} {}", place.upstream, place.stored, place.remote),
             Ok(None) => "ordinary".to_owned(),
             Err(error) => error.to_string(),
@@ -288,7 +288,7 @@ mod tests {
             offline: false,
         });
         for ns in [None, Some("docker.io")] {
-            let place = mapping.place(Asked { ns, host: None, name: "nginx" }).unwrap().unwrap();
+            let place = mapping.place(RequestedName { ns, host: None, name: "nginx" }).unwrap().unwrap();
             assert_eq!((place.stored.as_str(), place.remote.as_str()), ("nginx", "nginx"));
         }
     }

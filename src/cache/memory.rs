@@ -11,7 +11,7 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 /// The last answer of an upstream for a tag, and its time.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct CachedTag {
     /// On the clients' clock.
     pub(crate) at: Duration,
     pub(crate) found: TagInfo,
@@ -31,7 +31,7 @@ pub(crate) struct TagInfo {
 
 /// The last list of an upstream, and its time.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed<T> {
+pub(crate) struct CachedList<T> {
     pub(crate) at: Duration,
     /// `None` if the upstream has no such repository.
     pub(crate) entries: Option<Arc<Vec<T>>>,
@@ -39,7 +39,7 @@ pub(crate) struct Listed<T> {
 
 /// The memory of the process. Each part is bounded in bytes, since others choose the lengths of names and media types.
 pub(crate) struct Memory {
-    pub(crate) looks: Weighed<(RepositoryName, Tag), Look>,
+    pub(crate) looks: Weighed<(RepositoryName, Tag), CachedTag>,
     /// The tags for which the upstream refused the account.
     pub(crate) refused: Weighed<(RepositoryName, Tag), ()>,
     /// When the upstream said that it has no such manifest.
@@ -54,8 +54,8 @@ pub(crate) struct Memory {
     pub(crate) holders: Weighed<(Arc<str>, Digest), RepositoryName>,
     /// Tags that wait for their manifest: a client asked for the tag without its content.
     pub(crate) pending: Weighed<(RepositoryName, Digest), Arc<Vec<Tag>>>,
-    pub(crate) tags: Weighed<RepositoryName, Listed<Tag>>,
-    pub(crate) referrers: Weighed<(RepositoryName, Digest), Listed<Referrer>>,
+    pub(crate) tags: Weighed<RepositoryName, CachedList<Tag>>,
+    pub(crate) referrers: Weighed<(RepositoryName, Digest), CachedList<Referrer>>,
 }
 
 /// A cache that is bounded in bytes.
@@ -185,7 +185,7 @@ impl Bytes for Reference {
     }
 }
 
-impl Bytes for Look {
+impl Bytes for CachedTag {
     fn bytes(&self) -> u64 {
         self.found.digest.bytes() + text(&self.found.media_type)
     }
@@ -209,7 +209,7 @@ impl<T: Bytes> Bytes for Arc<Vec<T>> {
     }
 }
 
-impl<T: Bytes> Bytes for Listed<T> {
+impl<T: Bytes> Bytes for CachedList<T> {
     fn bytes(&self) -> u64 {
         self.entries.as_ref().map_or(0, Bytes::bytes)
     }
@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn a_list_is_remembered_that_takes_most_of_the_bytes() {
         let memory = Memory::default();
-        let listed = Listed { at: Duration::ZERO, entries: Some(Arc::new((0..40_000).map(tag).collect())) };
+        let listed =
+            CachedList { at: Duration::ZERO, entries: Some(Arc::new((0..40_000).map(tag).collect())) };
         assert!((LONG_BYTES * 3 / 4..LONG_BYTES).contains(&listed.bytes()), "{}", listed.bytes());
         memory.tags.insert(name(0), listed);
         assert!(memory.tags.get(&name(0)).is_some());
@@ -247,9 +248,9 @@ mod tests {
         let memory = Memory::default();
         let at = Duration::ZERO;
         let found = TagInfo { digest: digest(0), media_type: "m".repeat(16 << 10), size_bytes: None };
-        let look = Look { at, found, confirmed_at: None, is_confirmed: false };
+        let look = CachedTag { at, found, confirmed_at: None, is_confirmed: false };
         let waiting = Arc::new((0..MAX_WAITING_TAGS).map(tag).collect::<Vec<_>>());
-        let tags = Listed { at, entries: Some(Arc::new((0..5000).map(tag).collect())) };
+        let tags = CachedList { at, entries: Some(Arc::new((0..5000).map(tag).collect())) };
         for n in 0..20_000 {
             memory.looks.insert((name(n), tag(n)), look.clone());
             memory.refused.insert((name(n), tag(n)), ());

@@ -25,7 +25,7 @@ macro_rules! counted {
 
 counted! {
     /// The kind of a request.
-    pub enum Kind {
+    pub enum CacheRequestKind {
         /// The headers or the content of a manifest.
         Manifest = "manifest",
         /// The headers or the content of a blob.
@@ -37,7 +37,7 @@ counted! {
 
 counted! {
     /// The outcome of a request to an upstream.
-    pub enum Outcome {
+    pub enum UpstreamOutcome {
         /// It has it.
         Found = "found",
         /// It does not have it, or does not show it.
@@ -53,7 +53,7 @@ counted! {
     }
 }
 
-impl Outcome {
+impl UpstreamOutcome {
     pub(crate) fn of(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Missing(_) => Self::Missing,
@@ -68,18 +68,18 @@ impl Outcome {
 /// The requests to one upstream so far.
 #[derive(Debug, Default)]
 pub struct UpstreamStatistics {
-    requests: [[AtomicU64; Outcome::ALL.len()]; Kind::ALL.len()],
+    requests: [[AtomicU64; UpstreamOutcome::ALL.len()]; CacheRequestKind::ALL.len()],
     micros: AtomicU64,
 }
 
 impl UpstreamStatistics {
-    pub(crate) fn note(&self, kind: Kind, outcome: Outcome, took: Duration) {
+    pub(crate) fn note(&self, kind: CacheRequestKind, outcome: UpstreamOutcome, took: Duration) {
         self.requests[kind as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The number of requests.
-    pub fn requests(&self, kind: Kind, outcome: Outcome) -> u64 {
+    pub fn requests(&self, kind: CacheRequestKind, outcome: UpstreamOutcome) -> u64 {
         self.requests[kind as usize][outcome as usize].load(Ordering::Relaxed)
     }
 

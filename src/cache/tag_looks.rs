@@ -9,10 +9,10 @@ use sampan_engine::{Stored, StoredInfo};
 
 use crate::error::{CacheError, Result, Verdict};
 use crate::handling::Handling;
-use crate::memory::{Look, MAX_WAITING_TAGS, TagInfo};
+use crate::memory::{CachedTag, MAX_WAITING_TAGS, TagInfo};
 use crate::repository::{CachedRepository, Served};
 use crate::settings::WhenGone;
-use crate::statistics::Kind;
+use crate::statistics::CacheRequestKind;
 use crate::ticket::Ticket;
 
 /// The answer of an upstream for a tag.
@@ -66,7 +66,7 @@ impl CachedRepository {
     }
 
     /// The upstream's last answer for a tag, while it is fresh.
-    fn fresh_look(&self, key: &(RepositoryName, Tag)) -> Option<Look> {
+    fn fresh_look(&self, key: &(RepositoryName, Tag)) -> Option<CachedTag> {
         let look = self.inner.memory.looks.get(key)?;
         let upstream = &self.name.upstream;
         (upstream.clock().elapsed().saturating_sub(look.at) < upstream.settings.tags.fresh).then_some(look)
@@ -194,7 +194,7 @@ impl CachedRepository {
         }
         let asked = self.inner.tag_looks.join(&key, self.client, |ticket| {
             let (this, tag) = (self.clone(), tag.clone());
-            async move { this.look(&tag, &ticket).await }.boxed()
+            async move { this.refresh_tag(&tag, &ticket).await }.boxed()
         });
         match asked.await? {
             TagAnswer::Found(info, how) => return self.found(tag, info, how).await,
@@ -212,7 +212,7 @@ impl CachedRepository {
 
     /// Whether the store had what the upstream says of a tag, and has it no more: a client has deleted it, it was evicted, or
     /// another replica has a newer answer.
-    async fn has_lost(&self, tag: &Tag, look: &Look) -> Result<bool> {
+    async fn has_lost(&self, tag: &Tag, look: &CachedTag) -> Result<bool> {
         if !look.is_confirmed {
             return Ok(false);
         }
@@ -223,12 +223,13 @@ impl CachedRepository {
     }
 
     /// Asks the upstream, and moves the stored tag if its manifest is here.
-    async fn look(&self, tag: &Tag, ticket: &Ticket) -> Result<TagAnswer> {
+    async fn refresh_tag(&self, tag: &Tag, ticket: &Ticket) -> Result<TagAnswer> {
         let upstream = &self.name.upstream;
         let rules = &upstream.settings.tags;
         let reference = Reference::Tag(tag.clone());
         let key = (self.name.stored.clone(), tag.clone());
-        let asked = upstream.ask(Kind::Manifest, ticket, self.remote.manifest_info(&reference)).await;
+        let asked =
+            upstream.ask(CacheRequestKind::Manifest, ticket, self.remote.manifest_info(&reference)).await;
         let found = match asked {
             Ok(ManifestInfo { digest, media_type, size_bytes }) => TagInfo { digest, media_type, size_bytes },
             Err(Verdict::Missing(handling)) => {
@@ -251,7 +252,7 @@ impl CachedRepository {
         // Before the tag moves: a tag that waits for its manifest is of the previous answer.
         let confirmed_at = self.inner.memory.looks.get(&key).and_then(|look| look.confirmed_at);
         let at = upstream.clock().elapsed();
-        let look = Look { at, found: found.clone(), confirmed_at, is_confirmed: false };
+        let look = CachedTag { at, found: found.clone(), confirmed_at, is_confirmed: false };
         self.inner.memory.looks.insert(key, look);
         let how = match self.move_tag(tag, &found).await? {
             true => Served::Confirmed,
@@ -320,7 +321,7 @@ impl CachedRepository {
         let key = (self.name.stored.clone(), tag.clone());
         if let Some(look) = self.inner.memory.looks.get(&key).filter(|look| look.found.digest == *digest) {
             let confirmed_at = Some(self.name.upstream.clock().elapsed());
-            self.inner.memory.looks.insert(key, Look { confirmed_at, is_confirmed: true, ..look });
+            self.inner.memory.looks.insert(key, CachedTag { confirmed_at, is_confirmed: true, ..look });
             if self.name.upstream.settings.tags.stale.is_some() {
                 self.repository.note_compared(tag);
             }

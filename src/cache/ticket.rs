@@ -10,7 +10,7 @@ use sampan_engine::oci::Digest;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::places::Places;
+use crate::fair_slots::FairSlots;
 
 /// A request to an upstream, which waits for one place at a time.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ struct State {
     /// All clients that want the answer.
     clients: Vec<Client>,
     /// The queue in which the request waits, and its id there.
-    waits: Option<(Places, u64)>,
+    waits: Option<(FairSlots, u64)>,
 }
 
 /// The most clients of one request that have turns of their own.
@@ -53,7 +53,7 @@ impl Ticket {
     /// Queues the request, unless a place is free.
     pub(crate) fn enter(
         &self,
-        places: &Places,
+        places: &FairSlots,
         enter: impl FnOnce(&[Client]) -> Option<(u64, oneshot::Receiver<Client>)>,
     ) -> Option<(u64, oneshot::Receiver<Client>)> {
         let mut state = self.0.lock();

@@ -26,7 +26,7 @@ impl Trials {
 }
 
 /// The number of images in a row that wait without success before the rest is given up.
-const MAX_IN_VAIN: u32 = 8;
+const MAX_FAILED_IMAGES: u32 = 8;
 /// The waits of one trial: requests of clients may find out first.
 const MAX_WAITS: usize = 4;
 
@@ -70,7 +70,7 @@ impl<'a> ImageTrials<'a> {
     }
 
     fn is_over(&self, trials: &Trials) -> bool {
-        self.is_over.load(Ordering::Relaxed) || trials.in_vain.load(Ordering::Relaxed) >= MAX_IN_VAIN
+        self.is_over.load(Ordering::Relaxed) || trials.in_vain.load(Ordering::Relaxed) >= MAX_FAILED_IMAGES
     }
 }
 

@@ -19,12 +19,12 @@ use tokio::time::{Instant, timeout_at};
 use crate::breaker::Breaker;
 use crate::complete_later::MAX_WAITING;
 use crate::error::Verdict;
+use crate::fair_slots::{FairSlots, Slot};
 use crate::handling::Handling;
 use crate::limits::Rate;
-use crate::places::{Place, Places};
 use crate::queue::Queue;
 use crate::settings::UpstreamSettings;
-use crate::statistics::{Kind, Outcome, UpstreamStatistics};
+use crate::statistics::{CacheRequestKind, UpstreamOutcome, UpstreamStatistics};
 use crate::ticket::{Ticket, Tickets};
 use crate::trials::Trials;
 
@@ -37,16 +37,16 @@ pub struct Upstream {
     registry: RegistryClient,
     breaker: Breaker,
     /// Transfers of blobs last long, so they have places of their own if there are at least two.
-    transfers: Places,
-    requests: Places,
+    transfers: FairSlots,
+    requests: FairSlots,
     /// Lists have many pages, so they leave one place to other requests if there are at least two.
-    lists: Places,
+    lists: FairSlots,
     /// The transfers that have not begun.
     pub(crate) tickets: Tickets,
     queue: Queue,
     request_rate: Rate,
     /// One request at a time waits for the rate; the others queue for their turns.
-    next_by_rate: Places,
+    next_by_rate: FairSlots,
     pub(crate) byte_rate: Rate,
     /// Places for manifests whose blobs are fetched later, and the turn of the manifest whose blobs are fetched now.
     pub(crate) to_complete: Arc<Semaphore>,
@@ -74,7 +74,7 @@ impl Upstream {
             tickets: Tickets::default(),
             queue: Queue::default(),
             request_rate: Rate::new(u64::from(settings.requests_per_second), clock.clone()),
-            next_by_rate: Places::new(1),
+            next_by_rate: FairSlots::new(1),
             byte_rate: Rate::new(settings.bytes_per_second, clock),
             to_complete: Arc::new(Semaphore::new(MAX_WAITING)),
             completing: tokio::sync::Mutex::default(),
@@ -143,7 +143,7 @@ impl Upstream {
     }
 
     /// A place for a transfer, in turn by client. Calls `waits` when none is free.
-    pub(crate) async fn transfer(&self, ticket: &Ticket, waits: impl FnOnce()) -> Place {
+    pub(crate) async fn transfer(&self, ticket: &Ticket, waits: impl FnOnce()) -> Slot {
         let mut taken = pin!(self.transfers.take(ticket));
         if let Poll::Ready(place) = futures::poll!(taken.as_mut()) {
             return place;
@@ -156,7 +156,7 @@ impl Upstream {
     /// requests that wait for slow answers would have all places, whether or not their clients are still there.
     pub(crate) async fn ask<T>(
         &self,
-        kind: Kind,
+        kind: CacheRequestKind,
         ticket: &Ticket,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<T, Verdict> {
@@ -169,7 +169,8 @@ impl Upstream {
         };
         let (deadline, request) = (self.deadline(kind), Box::pin(request));
         let waiting = async {
-            let list = if kind == Kind::List { Some(self.lists.take(ticket).await) } else { None };
+            let list =
+                if kind == CacheRequestKind::List { Some(self.lists.take(ticket).await) } else { None };
             let place = self.requests.take(ticket).await;
             self.admit(ticket).await.map(|()| (list, place))
         };
@@ -183,7 +184,7 @@ impl Upstream {
     /// Sends the first request of a transfer, whose place the caller has.
     pub(crate) async fn send<T>(
         &self,
-        kind: Kind,
+        kind: CacheRequestKind,
         ticket: &Ticket,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<T, Verdict> {
@@ -193,9 +194,9 @@ impl Upstream {
     }
 
     /// Until when a request that begins now has its answer. A silent upstream is found out earlier, by the client's own timeouts.
-    fn deadline(&self, kind: Kind) -> Instant {
+    fn deadline(&self, kind: CacheRequestKind) -> Instant {
         let Timeouts { answer, stall, .. } = self.settings.client.timeouts;
-        let pages = if kind == Kind::List { LIST_TIMES } else { 1 };
+        let pages = if kind == CacheRequestKind::List { LIST_TIMES } else { 1 };
         Instant::now() + answer.saturating_add(stall).saturating_mul(pages).min(MAX_TIME)
     }
 
@@ -211,7 +212,7 @@ impl Upstream {
 
     async fn exchange<T>(
         &self,
-        kind: Kind,
+        kind: CacheRequestKind,
         deadline: Instant,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<T, Verdict> {
@@ -221,7 +222,7 @@ impl Upstream {
         let verdict = match answer {
             Ok(Ok(Some(found))) => {
                 self.note_answer();
-                self.statistics.note(kind, Outcome::Found, now.saturating_sub(began));
+                self.statistics.note(kind, UpstreamOutcome::Found, now.saturating_sub(began));
                 return Ok(found);
             }
             Ok(Ok(None)) => {
@@ -272,7 +273,7 @@ impl Upstream {
                 verdict
             }
         };
-        self.statistics.note(kind, Outcome::of(&verdict), now.saturating_sub(began));
+        self.statistics.note(kind, UpstreamOutcome::of(&verdict), now.saturating_sub(began));
         Err(verdict)
     }
 
@@ -304,14 +305,14 @@ const LIST_TIMES: u32 = 4;
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The places for transfers and for other requests, together as many as connections, and of the latter those for lists.
-fn places(connections: usize) -> (Places, Places, Places) {
+fn places(connections: usize) -> (FairSlots, FairSlots, FairSlots) {
     if connections < 2 {
-        let only = Places::new(1);
-        return (only.clone(), only, Places::new(1));
+        let only = FairSlots::new(1);
+        return (only.clone(), only, FairSlots::new(1));
     }
     let for_requests = (connections / 4).max(1);
     let for_lists = (for_requests - 1).max(1);
-    (Places::new(connections - for_requests), Places::new(for_requests), Places::new(for_lists))
+    (FairSlots::new(connections - for_requests), FairSlots::new(for_requests), FairSlots::new(for_lists))
 }
 
 /// Whether the upstream gave no answer. An upstream that answers is not away: an error may be about one repository, as may an
@@ -357,7 +358,7 @@ mod tests {
         let tickets = [1, 2, 3].map(|number| Ticket::new(Client::Address([192, 0, 2, number].into())));
         let never = |client: usize| {
             let request = pending::<Result<Option<()>, ClientError>>();
-            Box::pin(upstream.ask(Kind::Manifest, &tickets[client], request))
+            Box::pin(upstream.ask(CacheRequestKind::Manifest, &tickets[client], request))
         };
         let is_refused = |client| {
             let refused =

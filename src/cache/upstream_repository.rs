@@ -11,7 +11,7 @@ use crate::blobs::RESUME;
 use crate::caches::{CachedName, Caches, LocateError};
 use crate::client::Client;
 use crate::error::{CacheError, Result, Verdict};
-use crate::statistics::Kind;
+use crate::statistics::CacheRequestKind;
 use crate::ticket::Ticket;
 use crate::upstream::Upstream;
 
@@ -55,7 +55,7 @@ impl Caches {
             return Err(CacheError::Offline);
         }
         let ticket = Ticket::new(Client::Background);
-        let asking = upstream.ask(Kind::List, &ticket, upstream.catalog());
+        let asking = upstream.ask(CacheRequestKind::List, &ticket, upstream.catalog());
         let asked = self.inner.until_offline(Box::pin(asking)).await?;
         let found = found(upstream, asked)?;
         let path = upstream.settings.path.as_ref();
@@ -79,7 +79,7 @@ impl UpstreamRepository {
     ///
     /// The upstream gives no answer, or may not be asked.
     pub async fn tags(&self) -> Result<Option<Vec<Tag>>> {
-        self.ask(Kind::List, self.remote.tags()).await
+        self.ask(CacheRequestKind::List, self.remote.tags()).await
     }
 
     /// The digest of a manifest; `None` if it is missing. Docker Hub does not count it as a pull.
@@ -88,7 +88,7 @@ impl UpstreamRepository {
     ///
     /// As [`tags`](Self::tags).
     pub async fn manifest_info(&self, reference: &Reference) -> Result<Option<ManifestInfo>> {
-        self.ask(Kind::Manifest, self.remote.manifest_info(reference)).await
+        self.ask(CacheRequestKind::Manifest, self.remote.manifest_info(reference)).await
     }
 
     /// A manifest; `None` if it is missing.
@@ -97,7 +97,7 @@ impl UpstreamRepository {
     ///
     /// As [`tags`](Self::tags).
     pub async fn manifest(&self, reference: &Reference) -> Result<Option<RemoteManifest>> {
-        self.ask(Kind::Manifest, self.remote.manifest(reference)).await
+        self.ask(CacheRequestKind::Manifest, self.remote.manifest(reference)).await
     }
 
     /// The manifests that are attached to `subject`.
@@ -106,7 +106,8 @@ impl UpstreamRepository {
     ///
     /// As [`tags`](Self::tags).
     pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Referrer>> {
-        let found = self.ask(Kind::List, async { self.remote.referrers(subject, None).await.map(Some) });
+        let found =
+            self.ask(CacheRequestKind::List, async { self.remote.referrers(subject, None).await.map(Some) });
         Ok(found.await?.unwrap_or_default())
     }
 
@@ -116,10 +117,10 @@ impl UpstreamRepository {
     ///
     /// As [`tags`](Self::tags).
     pub async fn blob_info(&self, digest: &Digest) -> Result<Option<BlobInfo>> {
-        self.ask(Kind::Blob, self.remote.blob_info(digest)).await
+        self.ask(CacheRequestKind::Blob, self.remote.blob_info(digest)).await
     }
 
-    /// The bytes of a blob, whose digest is not compared; `None` if it is missing. The transfer goes on where the upstream
+    /// The bytes of a blob, whose digest is not compared; `None` if it is missing. The transfer continues where the upstream
     /// breaks off.
     ///
     /// # Errors
@@ -134,7 +135,7 @@ impl UpstreamRepository {
         let ticket = Ticket::new(Client::Background);
         let fills = &self.caches.inner.fills;
         let place = upstream.transfer(&ticket, || fills.make_way(upstream.name())).await;
-        let opened = upstream.send(Kind::Blob, &ticket, self.remote.blob(digest, None)).await;
+        let opened = upstream.send(CacheRequestKind::Blob, &ticket, self.remote.blob(digest, None)).await;
         let Some(stream) = found(&upstream, opened)? else { return Ok(None) };
         let stream = stream.unverified().with_retry(RESUME).into_stream();
         let bounded = stream.then(move |bytes| {
@@ -151,7 +152,7 @@ impl UpstreamRepository {
 
     async fn ask<T>(
         &self,
-        kind: Kind,
+        kind: CacheRequestKind,
         request: impl Future<Output = Result<Option<T>, ClientError>>,
     ) -> Result<Option<T>> {
         self.check_askable()?;

@@ -24,7 +24,7 @@ use crate::auth::{Access, Action, Identity, Resource, htpasswd_file, rotate_sign
 use crate::drivers::Drivers;
 
 /// The exit code of a success but for what is listed.
-const BUT_FOR: u8 = 3;
+const EXCEPT_LISTED: u8 = 3;
 
 pub(super) fn run(drivers: &Drivers, command: AccessCommand) -> Result<ExitCode, Box<dyn Error>> {
     match command {
@@ -151,11 +151,11 @@ fn users(config: &Config) -> Option<HashSet<String>> {
 struct Report {
     rules: usize,
     groups: usize,
-    remarks: Vec<Remark>,
+    remarks: Vec<RuleWarning>,
 }
 
 #[derive(Serialize)]
-struct Remark {
+struct RuleWarning {
     place: String,
     message: String,
 }
@@ -166,7 +166,7 @@ fn check_rules(rules: &Rules, format: ReportFormat) -> Result<ExitCode, Box<dyn 
     let found = check(&rules.rules, rules.users.as_ref());
     let remarks = rules.warnings.iter().chain(&found).map(|remark| {
         let path = if remark.path.is_empty() { String::new() } else { format!("{}: ", remark.path) };
-        Remark { place: remark.origin.to_string(), message: format!("{path}{}", remark.message) }
+        RuleWarning { place: remark.origin.to_string(), message: format!("{path}{}", remark.message) }
     });
     let report = Report {
         rules: rules.rules.rules.len(),
@@ -222,7 +222,7 @@ fn import(zot: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let shown = zot.display();
     let text = fs::read_to_string(zot).map_err(|error| format!("cannot read {shown}: {error}"))?;
     let Import { rules, left_out, wider } =
-        zot::import(&text).map_err(|error| With { file: shown.to_string(), error })?;
+        zot::import(&text).map_err(|error| FileError { file: shown.to_string(), error })?;
     // Rules that cannot be used must not be printed.
     Policy::new(rules.clone())?;
     say(printable(&format!("# From the configuration of zot in {shown}.").replace('\n', " ")));
@@ -240,13 +240,17 @@ fn import(zot: &Path) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     say(rules.to_policy_file().trim_end());
-    Ok(if left_out.is_empty() && wider.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BUT_FOR) })
+    Ok(if left_out.is_empty() && wider.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXCEPT_LISTED)
+    })
 }
 
 /// An error of an import, with the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}")]
-struct With {
+struct FileError {
     file: String,
     #[source]
     error: zot::ZotError,

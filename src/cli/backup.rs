@@ -82,7 +82,7 @@ pub(super) struct RestoreArgs {
     to: PathBuf,
     /// The snapshot: the last one that is no younger than this time, such as 2026-01-31T12:00:00Z; or `latest`
     #[arg(long, value_name = "TIME")]
-    at: At,
+    at: SnapshotTime,
     /// Only these repositories: `team/*` is every one directly below `team`, `team/**` at any depth
     #[arg(long, value_name = "GLOB")]
     repository: Vec<Selector>,
@@ -163,12 +163,12 @@ struct CommonOptions {
 
 /// A snapshot on the command line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum At {
+enum SnapshotTime {
     Latest,
     Time(SystemTime),
 }
 
-impl FromStr for At {
+impl FromStr for SnapshotTime {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -286,8 +286,8 @@ async fn restore(
     let begun = Instant::now();
     let restored = async {
         let time = match args.at {
-            At::Latest => None,
-            At::Time(time) => Some(time),
+            SnapshotTime::Latest => None,
+            SnapshotTime::Time(time) => Some(time),
         };
         let choice = backup::at(&source, time, &options.selection).await?;
         report::warn_of_choice(&choice);
@@ -388,9 +388,9 @@ mod tests {
     fn a_snapshot_is_named_by_a_time_and_not_by_a_day() {
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
         for (text, expected) in [
-            ("latest", Some(At::Latest)),
-            ("1970-01-01T00:00:01Z", Some(At::Time(second))),
-            ("1970-01-01T08:00:01+08:00", Some(At::Time(second))),
+            ("latest", Some(SnapshotTime::Latest)),
+            ("1970-01-01T00:00:01Z", Some(SnapshotTime::Time(second))),
+            ("1970-01-01T08:00:01+08:00", Some(SnapshotTime::Time(second))),
             ("1970-01-01", None),
             ("yesterday", None),
         ] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sampan_driver::HumanSize;
 use sampan_engine::FirstItems;
 use sampan_engine::backup::{
-    Check, Choice, PassedOver, Pruned, Restored, Run, SnapshotId, Summary, TagThere, Totals,
+    Check, Pruned, Restored, Run, SkipReason, SnapshotChoice, SnapshotId, Summary, TagThere, Totals,
 };
 use serde_json::{Value, json};
 
@@ -54,11 +54,11 @@ pub(super) fn print_run(run: &Run, to: &str, unmatched: &[String], took: Duratio
 }
 
 /// Says which later snapshots a restore passes over.
-pub(super) fn warn_of_choice(Choice { id, is_part, passed_over }: &Choice) {
+pub(super) fn warn_of_choice(SnapshotChoice { id, is_part, passed_over }: &SnapshotChoice) {
     for (later, because) in passed_over {
         let has = match because {
-            PassedOver::Part => "has only some repositories",
-            PassedOver::Future => "is of the future: a clock was, or is, wrong",
+            SkipReason::Part => "has only some repositories",
+            SkipReason::Future => "is of the future: a clock was, or is, wrong",
         };
         warn(format!(
             "the snapshot of {later} {has}; the one of {id} is restored, unless `--at {later}` names that"
@@ -212,7 +212,7 @@ pub(super) fn print_check(check: &Check, format: ReportFormat) {
     }
     if check.missing.count > 0 || !check.report.is_whole() {
         warn(
-            "`registry verify --repair --heal-from` mends the store of the backups with what the saved store has whole",
+            "`registry verify --repair --heal-from` repairs the store of the backups with what the saved store has whole",
         );
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use sampan_bench::{Credentials, Kind, Options, Target, TlsOptions, Work};
+use sampan_bench::{Credentials, Kind, Options, Target, TlsOptions, Workload};
 use sampan_config::{ByteSize, GoDuration};
 use url::Url;
 
-use super::Outcome;
+use super::CommandResult;
 use super::args::ReportFormat;
 use super::terminal::{first_line, password, progress, say};
 
@@ -25,7 +25,7 @@ pub(super) struct BenchOptions {
 
     /// The work to measure; all by default
     #[arg(long, short, value_name = "NAME", value_delimiter = ',', value_parser = works())]
-    work: Vec<Work>,
+    work: Vec<Workload>,
 
     /// The number of concurrent clients, each with its own connection; several numbers are measured in
     /// sequence
@@ -118,7 +118,7 @@ pub(super) struct BenchOptions {
     insecure: bool,
 }
 
-pub(super) fn run(options: BenchOptions) -> Outcome {
+pub(super) fn run(options: BenchOptions) -> CommandResult {
     let format = options.format;
     let options = resolve(options)?;
     let report = sampan_bench::run(&options, &mut |text| progress(text));
@@ -163,8 +163,8 @@ fn resolve(options: BenchOptions) -> Result<Options, Box<dyn std::error::Error>>
         [&Some(&target), &versus.as_ref()].into_iter().flatten().any(|target| target.kind != Kind::Registry);
     let works = match options.work {
         named if !named.is_empty() => named,
-        _ if files_only => vec![Work::PullLarge, Work::PullSmall],
-        _ => Work::ALL.to_vec(),
+        _ if files_only => vec![Workload::PullLarge, Workload::PullSmall],
+        _ => Workload::ALL.to_vec(),
     };
     Ok(Options {
         target,
@@ -182,8 +182,8 @@ fn resolve(options: BenchOptions) -> Result<Options, Box<dyn std::error::Error>>
     })
 }
 
-fn works() -> impl TypedValueParser<Value = Work> {
-    PossibleValuesParser::new(Work::ALL.map(Work::name)).try_map(|name| name.parse::<Work>())
+fn works() -> impl TypedValueParser<Value = Workload> {
+    PossibleValuesParser::new(Workload::ALL.map(Workload::name)).try_map(|name| name.parse::<Workload>())
 }
 
 fn credentials(

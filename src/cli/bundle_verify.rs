@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use sampan_bundle::{Fault, Reader, Verification, verify};
 use sampan_client::Limits;
 use sampan_driver::HumanSize;
-use sampan_transfer::{Missing, MissingImage, Progress, Supplement, images_with, missing};
+use sampan_transfer::{Missing, MissingFrom, MissingImage, Progress, images_with, missing};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -19,7 +19,7 @@ use super::export_args::positive;
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::missing::name_missing;
-use super::progress::{ProgressMode, Whole, show};
+use super::progress::{ProgressMode, TransferSize, show};
 use super::report::ReportOptions;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, verify_signature};
@@ -133,7 +133,7 @@ fn json(reader: &Reader, verification: &Verification, is_signed: bool, missing: 
 fn verify_all(reader: &Reader, jobs: usize, mode: ProgressMode) -> Result<Verification, Box<dyn Error>> {
     let Some(files) = reader.files() else { return Ok(Verification::default()) };
     let progress = Arc::new(Progress::default());
-    let whole = Whole { bytes: reader.plan().totals()?.bytes, images: None };
+    let whole = TransferSize { bytes: reader.plan().totals()?.bytes, images: None };
     let _shown = show(mode, progress.clone(), whole);
     let add = |bytes| {
         progress.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -154,5 +154,5 @@ async fn compare(
         true => Vec::new(),
         false => images_with(reader, &contents, Limits::default().manifest_bytes).await?,
     };
-    Ok(Missing { contents, images, supplement: Supplement::Export })
+    Ok(Missing { contents, images, supplement: MissingFrom::Export })
 }

@@ -18,7 +18,7 @@ use super::args::ReportFormat;
 use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
-use super::progress::{self, ProgressMode, Whole};
+use super::progress::{self, ProgressMode, TransferSize};
 use super::report::ReportOptions;
 use super::terminal::{count, say, warn};
 use super::{check, misunderstood, selected, store};
@@ -98,7 +98,7 @@ async fn complete(drivers: &Drivers, args: CompleteArgs) -> Result<ExitCode, Fai
     let mut lacks = Vec::new();
     let mode = if args.dry_run { ProgressMode::None } else { args.report.progress() };
     let progress = Arc::new(Progress::default());
-    let shown = progress::show(mode, progress.clone(), Whole::UNKNOWN);
+    let shown = progress::show(mode, progress.clone(), TransferSize::UNKNOWN);
     let mut tell = |lack: &Lack| match args.report.format {
         ReportFormat::Text if args.report.quiet => {
             if let Some(Err(_)) = &lack.fetched {

@@ -1,12 +1,12 @@
 //! `registry certificate`.
 
-use super::Outcome;
+use super::CommandResult;
 use super::args::CertificateOptions;
 use super::terminal::{say, warn};
 use crate::atomic_write::Existing;
 use crate::serve::certificate::{CertificateRequest, CreatedCertificate, create};
 
-pub(super) fn run(options: CertificateOptions) -> Outcome {
+pub(super) fn run(options: CertificateOptions) -> CommandResult {
     let CertificateOptions { out, hosts, days, replace } = options;
     let existing = if replace { Existing::Replace } else { Existing::Keep };
     let CreatedCertificate { files, capped_at } =

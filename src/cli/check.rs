@@ -7,14 +7,14 @@ use sampan_config::{
     ConfigError, Diagnostic, Environment, ForDistribution, Loaded, Source, for_distribution, show,
 };
 
-use super::Outcome;
+use super::CommandResult;
 use super::args::{ConfigCommand, OtherRegistry};
 use super::terminal::{say, warn};
 use crate::app::{self, Files};
 use crate::drivers::Drivers;
 use sampan_driver::with_causes;
 
-pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
+pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> CommandResult {
     match command {
         ConfigCommand::Check { for_registry, without_files, config } => {
             let files = if without_files { Files::LeaveAlone } else { Files::Open };
@@ -29,7 +29,12 @@ pub(super) fn run(drivers: &Drivers, command: ConfigCommand) -> Outcome {
     }
 }
 
-fn check(drivers: &Drivers, config: Option<PathBuf>, files: Files, other: Option<OtherRegistry>) -> Outcome {
+fn check(
+    drivers: &Drivers,
+    config: Option<PathBuf>,
+    files: Files,
+    other: Option<OtherRegistry>,
+) -> CommandResult {
     let loaded = find(drivers, config)?;
     print_warnings(&loaded.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -41,7 +46,7 @@ fn check(drivers: &Drivers, config: Option<PathBuf>, files: Files, other: Option
     }
 }
 
-fn check_for_distribution(loaded: &Loaded) -> Outcome {
+fn check_for_distribution(loaded: &Loaded) -> CommandResult {
     let ForDistribution { refused, ignored } = for_distribution(loaded);
     for diagnostic in &ignored {
         say(diagnostic.to_string());

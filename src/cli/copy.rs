@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use sampan_transfer::{ExportOptions, ImportOptions, IndexPolicy, Live, Platform, Rename, Renames, plan};
+use sampan_transfer::{
+    ExportOptions, ImportOptions, IndexPolicy, LiveExport, Platform, Rename, Renames, plan,
+};
 
-use super::endpoint::{Endpoint, Opened};
+use super::endpoint::{Endpoint, OpenTarget};
 use super::export::selectors;
 use super::export_args::positive;
 use super::export_failure::{name_other_platforms, name_unlisted, name_unused};
@@ -182,7 +184,7 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
         return Err(misunderstood(format!("--since: {}", sampan_transfer::Error::NoTagTimes)).into());
     }
     let (source, _) = args.from.source(drivers, &from, &options.selectors).await?;
-    let Opened { target, max_manifest_bytes, free_bytes } = args.to.target(drivers, &to).await?;
+    let OpenTarget { target, max_manifest_bytes, free_bytes } = args.to.target(drivers, &to).await?;
     let planned = until_interrupted(plan(&*source, &options)).await??;
     let left_out = planned.failures.len();
     name_left_out(&planned.failures);
@@ -196,7 +198,7 @@ async fn copy(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std
     }
     let renames = Renames::new(args.map.clone());
     check_renames(&renames, &planned.plan)?;
-    let live = Live::new(source, planned)?;
+    let live = LiveExport::new(source, planned)?;
     let import_options = ImportOptions {
         only: Vec::new(),
         renames,

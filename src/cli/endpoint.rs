@@ -45,7 +45,7 @@ impl Endpoint {
 }
 
 /// A target of a transfer, opened for writing.
-pub(super) struct Opened {
+pub(super) struct OpenTarget {
     pub(super) target: Box<dyn Target>,
     /// The longest manifest that it takes, in bytes.
     pub(super) max_manifest_bytes: u64,
@@ -100,19 +100,23 @@ impl Endpoint {
         &self,
         drivers: &Drivers,
         login: &LoginOptions,
-    ) -> Result<Opened, Box<dyn Error>> {
+    ) -> Result<OpenTarget, Box<dyn Error>> {
         match self {
             Self::Config(path) => {
                 let loaded = check::find(drivers, path.clone())?;
                 let registry = store::open_to_write(drivers, &loaded).await?;
                 let max_manifest_bytes = registry.limits().manifest_size_bytes;
                 let free_bytes = app::free_bytes(&loaded.config, drivers);
-                Ok(Opened { target: Box::new(StoreTarget::new(registry)), max_manifest_bytes, free_bytes })
+                Ok(OpenTarget {
+                    target: Box::new(StoreTarget::new(registry)),
+                    max_manifest_bytes,
+                    free_bytes,
+                })
             }
             Self::Registry(address) => {
                 let registry = login.client(address.clone())?;
                 let max_manifest_bytes = Limits::default().manifest_bytes;
-                Ok(Opened {
+                Ok(OpenTarget {
                     target: Box::new(RegistryTarget::new(registry)),
                     max_manifest_bytes,
                     free_bytes: None,

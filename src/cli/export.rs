@@ -14,8 +14,8 @@ use sampan_bundle::{
 use sampan_driver::{HumanSize, parse_size};
 use sampan_engine::oci::{Digest, RepositoryName};
 use sampan_transfer::{
-    Counted, ExportOptions, Exported, Holdings, IndexPolicy, Planned, Progress, Selector, Source, places,
-    plan,
+    CountingOutput, ExportOptions, Exported, Holdings, IndexPolicy, Planned, Progress, Selector, Source,
+    places, plan,
 };
 
 use super::args::ReportFormat;
@@ -30,7 +30,7 @@ use super::export_report::report;
 use super::image_lists::listed_selectors;
 use super::interruption::until_interrupted;
 use super::misunderstood;
-use super::progress::{Whole, show};
+use super::progress::{TransferSize, show};
 use super::since::Since;
 use super::terminal::{say, warn};
 use super::transfer::{
@@ -43,12 +43,12 @@ use crate::drivers::Drivers;
 const MIN_PART: u64 = 1 << 20;
 
 /// A repository for each content.
-type Places = HashMap<Digest, RepositoryName>;
+type RepositoryOf = HashMap<Digest, RepositoryName>;
 
 /// The bundle to write, and which part of it.
 struct Job {
     bundle: Bundle,
-    places: Places,
+    places: RepositoryOf,
     split_bytes: Option<u64>,
     /// The ranges of the bundle that are written, in order.
     ranges: Vec<Range<u64>>,
@@ -226,7 +226,7 @@ const PODMAN_LIMIT: usize = 1 << 20;
 fn assemble(
     planned: Planned,
     key: Option<&SigningKey>,
-) -> Result<(Bundle, Places), Box<dyn std::error::Error>> {
+) -> Result<(Bundle, RepositoryOf), Box<dyn std::error::Error>> {
     let index = index_json(&planned.plan);
     let manifest = manifest_json(&planned.plan, &planned.docker);
     match &manifest {
@@ -311,9 +311,9 @@ async fn write(
         check_space(output, len)?;
     }
     let progress = Arc::new(Progress::default());
-    let _shown = show(args.report.progress(), progress.clone(), Whole { bytes: len, images: None });
+    let _shown = show(args.report.progress(), progress.clone(), TransferSize { bytes: len, images: None });
     if to_stdout {
-        let mut counted = Counted::new(async_file(std::io::stdout())?, progress);
+        let mut counted = CountingOutput::new(async_file(std::io::stdout())?, progress);
         for range in &job.ranges {
             until_interrupted(job.write(range, content, args.jobs, &mut counted)).await??;
         }
@@ -328,7 +328,7 @@ async fn write(
             start: range.start,
         };
         let files = FileOutput::with(options, noted_in_sums(output));
-        let mut counted = Counted::new(files, progress.clone());
+        let mut counted = CountingOutput::new(files, progress.clone());
         let written = until_interrupted(job.write(range, content, args.jobs, &mut counted)).await;
         // The error of a file is the reason of the one that the bundle's writer saw.
         sums.extend(counted.into_inner().finish().await?.sums);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sampan_bundle::{PartSum, Plan, WriteError};
 use sampan_client::Limits;
 use sampan_engine::oci::{Digest, RepositoryName};
-use sampan_transfer::{Live, Planned, Source, images_with, places};
+use sampan_transfer::{LiveExport, Planned, Source, images_with, places};
 
 use super::export_args::ExportArgs;
 use super::export_parts::has_begun;
@@ -123,7 +123,7 @@ async fn images_of(source: &Arc<dyn Source>, plan: &Plan, digest: &Digest) -> Ve
     let find = async {
         let planned =
             Planned { plan: plan.clone(), places: places(&**source, plan).await?, ..Planned::default() };
-        let live = Live::new(source.clone(), planned)?;
+        let live = LiveExport::new(source.clone(), planned)?;
         images_with(&live, std::slice::from_ref(digest), Limits::default().manifest_bytes).await
     };
     let images = find.await.unwrap_or_default();

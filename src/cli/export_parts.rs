@@ -62,11 +62,11 @@ pub(super) fn refuse_existing(output: &Path, source: &str) -> Result<(), Failed>
     }
 }
 
-/// Refuses to go on with an unfinished file where another one has its final name meanwhile, which would be replaced.
+/// Refuses to continue with an unfinished file where another one has its final name meanwhile, which would be replaced.
 pub(super) fn refuse_to_replace(output: &Path) -> Result<(), Failed> {
     match output.exists() && partial_of(output).exists() {
         true => Err(Failed(format!(
-            "{0} exists, and going on with {0}.partial would replace it: move {0} away, or remove {0}.partial",
+            "{0} exists, and running with {0}.partial would replace it: move {0} away, or remove {0}.partial",
             output.display()
         ))),
         false => Ok(()),
@@ -320,7 +320,7 @@ pub(super) fn nothing_to_resume(output: &Path, split_bytes: Option<u64>, source:
     let (parts, shown) = (found_parts(output), output.display());
     if split_bytes.is_some() && !parts.is_empty() && parts.iter().all(|part| part.number > 1) {
         return Failed(format!(
-            "{} is missing, which has the plan of all parts: put it back, and go on; parts that should not be beside it are made \
+            "{} is missing, which has the plan of all parts: put it back, and continue; parts that should not be beside it are made \
              one by one with `registry export --part NUMBER -o {shown}{source}`",
             part_name(output, 1, 1).display()
         ));
@@ -331,7 +331,7 @@ pub(super) fn nothing_to_resume(output: &Path, split_bytes: Option<u64>, source:
     ))
 }
 
-/// Whether an export has left something that `--resume` can go on with.
+/// Whether an export has left something that `--resume` can continue with.
 pub(super) fn has_begun(output: &Path) -> bool {
     partial_of(output).exists() || !found_parts(output).is_empty()
 }

@@ -1,11 +1,11 @@
 //! `registry htpasswd`: manages the password file without Apache's tool.
 
-use super::Outcome;
+use super::CommandResult;
 use super::args::HtpasswdCommand;
 use super::terminal::{password, say};
 use crate::auth::htpasswd_file::{self, Added, ListedHash, Verdict};
 
-pub(super) fn run(command: HtpasswdCommand) -> Outcome {
+pub(super) fn run(command: HtpasswdCommand) -> CommandResult {
     match command {
         HtpasswdCommand::Add { file, user } => {
             let password = password(&user, true)?;

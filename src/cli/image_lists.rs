@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sampan_config::{ListedImage, read_image_list};
-use sampan_transfer::{Listed, Selector, parse_lines};
+use sampan_transfer::{ListedSelector, Selector, parse_lines};
 
 use super::transfer::Failed;
 
@@ -37,7 +37,7 @@ pub(super) fn listed_selectors(paths: &[PathBuf]) -> Result<Vec<Selector>, Box<d
 }
 
 /// The images of a list, each with its place.
-fn read(path: &Path) -> Result<Vec<(String, Listed)>, Box<dyn Error>> {
+fn read(path: &Path) -> Result<Vec<(String, ListedSelector)>, Box<dyn Error>> {
     let name = path.display().to_string();
     let failed = |problem: String| Failed(format!("{name}: {problem}"));
     let mut text = String::new();
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<Vec<(String, Listed)>, Box<dyn Error>> {
     };
     let image = |ListedImage { origin, host, image }| {
         let listed = match host {
-            Some(host) => image.parse().map(|selector| Listed { host: Some(host), selector }),
+            Some(host) => image.parse().map(|selector| ListedSelector { host: Some(host), selector }),
             None => image.parse(),
         };
         match listed {

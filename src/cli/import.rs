@@ -9,7 +9,7 @@ use sampan_client::RegistryAddress;
 use sampan_foreign::{UnreadableImage, UnreadablePolicy};
 use sampan_transfer::{ImportOptions, Renames, Selector, TagPolicy};
 
-use super::endpoint::{Endpoint, Opened};
+use super::endpoint::{Endpoint, OpenTarget};
 use super::export::selectors;
 use super::export_args::positive;
 use super::import_input::{ImportInput, MapRule, OpenedInput};
@@ -139,7 +139,7 @@ pub(super) fn check_renames(renames: &Renames, plan: &Plan) -> Result<(), Failed
 ///
 /// # Errors
 ///
-/// The first of them, where an import does not go on without it.
+/// The first of them, where an import does not continue without it.
 fn name_unreadable(
     unreadable: &[UnreadableImage],
     only: &[Selector],
@@ -200,7 +200,7 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     let renames = Renames::new(MapRule::renames(&args.map));
     check_renames(&renames, carried.plan())?;
     let to = args.to.clone().map_or_else(|| Endpoint::Config(args.config.clone()), Endpoint::Registry);
-    let Opened { target, max_manifest_bytes, free_bytes } = to.target(drivers, &args.login).await?;
+    let OpenTarget { target, max_manifest_bytes, free_bytes } = to.target(drivers, &args.login).await?;
     let options = ImportOptions {
         only,
         renames,

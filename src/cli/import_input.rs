@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 use sampan_bundle::KeyError;
 use sampan_foreign::{
-    ForeignOptions, HostPolicy, Input, InvalidNameRule, NameRule, Notice, Opened, UnreadableImage,
+    ForeignOptions, HostPolicy, Input, InvalidNameRule, NameRule, Notice, OpenedFile, UnreadableImage,
     UnreadablePolicy,
 };
-use sampan_transfer::{Carried, InvalidRename, Rename};
+use sampan_transfer::{InvalidRename, PlanReader, Rename};
 
 use super::misunderstood;
 use super::terminal::{count, printable, warn};
@@ -54,7 +54,7 @@ pub(super) struct ImportInput<'a> {
 
 /// An input that was opened.
 pub(super) struct OpenedInput {
-    pub(super) carried: Box<dyn Carried>,
+    pub(super) carried: Box<dyn PlanReader>,
     /// The images that were passed over since they cannot be read.
     pub(super) unreadable: Vec<UnreadableImage>,
 }
@@ -80,18 +80,18 @@ impl ImportInput<'_> {
             error => Box::<dyn std::error::Error>::from(error),
         });
         match opened? {
-            Opened::Bundle(_) if is_for_foreign => Err(misunderstood(
+            OpenedFile::Bundle(_) if is_for_foreign => Err(misunderstood(
                 "--keep-host, and --map with a tag or digest, are for files of other tools: a bundle names all repositories"
                     .to_owned(),
             )
             .into()),
-            Opened::Bundle(reader) => {
+            OpenedFile::Bundle(reader) => {
                 verify_signature(&reader, self.verify_key)?;
                 Ok(OpenedInput { carried: Box::new(reader), unreadable: Vec::new() })
             }
             // Other tools sign nothing that the key could be for.
-            Opened::Foreign(_) if self.verify_key.is_some() => Err(KeyError::Missing.into()),
-            Opened::Foreign(reader) => {
+            OpenedFile::Foreign(_) if self.verify_key.is_some() => Err(KeyError::Missing.into()),
+            OpenedFile::Foreign(reader) => {
                 reader.notices().iter().for_each(notify);
                 let unreadable = reader.unreadable().to_vec();
                 Ok(OpenedInput { carried: reader, unreadable })

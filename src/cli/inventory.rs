@@ -11,10 +11,10 @@ use super::args::{InventoryOptions, ReportFormat, is_config};
 use super::endpoint::Endpoint;
 use super::export::selectors;
 use super::login::LoginOptions;
-use super::progress::{ProgressMode, Whole, show};
+use super::progress::{ProgressMode, TransferSize, show};
 use super::terminal::{count, say, warn};
 use super::transfer::write_lines;
-use super::{Outcome, check, misunderstood, store};
+use super::{CommandResult, check, misunderstood, store};
 use crate::app;
 use crate::drivers::Drivers;
 use crate::inventory::{Remote, Source, list, measure};
@@ -54,13 +54,13 @@ pub(super) struct InventoryArgs {
     quiet: bool,
 }
 
-pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
+pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let selectors = selectors(&args.selectors)?;
         let progress = Arc::new(Progress::default());
         let mode = if args.quiet { ProgressMode::None } else { args.progress };
-        let shown = show(mode, progress.clone(), Whole::UNKNOWN);
+        let shown = show(mode, progress.clone(), TransferSize::UNKNOWN);
         let Inventory { lines, unreadable } = match &args.from {
             Some(address) => {
                 let from = Endpoint::Registry(address.clone());
@@ -91,7 +91,7 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> Outcome {
     })
 }
 
-pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
+pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         reject_others("ls", &options)?;
@@ -136,7 +136,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> Outcome {
     })
 }
 
-pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> Outcome {
+pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         reject_others("du", &options)?;

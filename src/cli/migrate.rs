@@ -11,13 +11,13 @@ use clap::Args;
 use sampan_config::Loaded;
 use sampan_driver::{HumanSize, StorageDriver, parse_size, with_causes};
 use sampan_engine::Selection;
-use sampan_engine::migrate::{Begun, Finish, How, Migration, Options, Pass, Progress};
+use sampan_engine::migrate::{Begun, DifferenceKind, Finish, Migration, Options, Pass, Progress};
 use sampan_transfer::Selector;
 use serde_json::Value;
 
 use super::args::ReportFormat;
 use super::interruption::until_interrupted;
-use super::selected::Matched;
+use super::selected::SelectorMatches;
 use super::terminal::{count, say, warn};
 use super::transfer::INCOMPLETE;
 use super::{check, selected};
@@ -161,7 +161,7 @@ async fn open(drivers: &Drivers, args: &MigrateArgs) -> Result<MigrationStores, 
 async fn passes(
     migration: &Migration,
     args: &MigrateArgs,
-    matched: &Matched,
+    matched: &SelectorMatches,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let mut number = 0;
     loop {
@@ -217,7 +217,7 @@ fn print_pass_as_json(
 async fn finish(
     migration: &Migration,
     args: &MigrateArgs,
-    matched: &Matched,
+    matched: &SelectorMatches,
     to: &str,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
@@ -226,7 +226,7 @@ async fn finish(
         return Err(selected::none(&args.repository).into());
     }
     let took = begun.elapsed();
-    if finish.comparison.has(How::Vanished) {
+    if finish.comparison.has(DifferenceKind::Vanished) {
         warn(
             "the source has no access tokens any more, so the target keeps its own: bring back what is missing there, or confirm \
              with `--yes` that they were deleted",

@@ -1,7 +1,7 @@
 //! The reports of a migration as JSON.
 
 use sampan_engine::FirstItems;
-use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Pass};
+use sampan_engine::migrate::{Amounts, Broken, Comparison, DifferenceKind, Pass, StoreCounts};
 use serde_json::{Value, json};
 
 /// The copies and findings of a pass.
@@ -50,12 +50,12 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
         "differences": named(differences, |it| json!({
             "path": it.path.as_str(),
             "how": match it.how {
-                How::Missing => "only_in_source",
-                How::Extra => "only_in_target",
-                How::Lost => "lost_at_source",
-                How::Vanished => "vanished_at_source",
-                How::LeadsNowhere => "leads_nowhere",
-                How::Other => "other_content",
+                DifferenceKind::Missing => "only_in_source",
+                DifferenceKind::Extra => "only_in_target",
+                DifferenceKind::Lost => "lost_at_source",
+                DifferenceKind::Vanished => "vanished_at_source",
+                DifferenceKind::LeadsNowhere => "leads_nowhere",
+                DifferenceKind::Other => "other_content",
             },
         })),
         "kept": named(kept, |path| json!(path.as_str())),
@@ -63,8 +63,8 @@ pub(super) fn comparison(comparison: &Comparison) -> Value {
     })
 }
 
-fn holdings(holdings: &Holdings) -> Value {
-    let Holdings { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
+fn holdings(holdings: &StoreCounts) -> Value {
+    let StoreCounts { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
     json!({
         "repositories": repositories,
         "tags": tags,

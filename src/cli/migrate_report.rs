@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sampan_driver::HumanSize;
 use sampan_engine::FirstItems;
-use sampan_engine::migrate::{Amounts, Broken, Comparison, Holdings, How, Pass, Unlinked};
+use sampan_engine::migrate::{Amounts, Broken, Comparison, DifferenceKind, Pass, StoreCounts, Unlinked};
 use sampan_engine::oci::Digest;
 
 use super::terminal::{count, printable, say};
@@ -83,20 +83,22 @@ pub(super) fn print_comparison(comparison: &Comparison) {
     }
     list(&comparison.differences, "differs", |difference| {
         let how = match difference.how {
-            How::Missing => "only in the source",
-            How::Extra => "only in the target",
-            How::Lost => "only in the target, and needed: the source has lost it",
-            How::Vanished => "only in the target: the source has no access tokens any more",
-            How::LeadsNowhere => "leads nowhere in both stores: push the image again, or delete the tag",
-            How::Other => "another content",
+            DifferenceKind::Missing => "only in the source",
+            DifferenceKind::Extra => "only in the target",
+            DifferenceKind::Lost => "only in the target, and needed: the source has lost it",
+            DifferenceKind::Vanished => "only in the target: the source has no access tokens any more",
+            DifferenceKind::LeadsNowhere => {
+                "leads nowhere in both stores: push the image again, or delete the tag"
+            }
+            DifferenceKind::Other => "another content",
         };
         format!("{}: {how}", difference.path)
     });
     list(&comparison.kept, "kept, though the source has lost it", ToString::to_string);
 }
 
-fn rows(holdings: &Holdings) -> [(&'static str, u64); 6] {
-    let Holdings { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
+fn rows(holdings: &StoreCounts) -> [(&'static str, u64); 6] {
+    let StoreCounts { repositories, tags, revisions, layer_links, blobs, bytes } = *holdings;
     [
         ("repositories", repositories),
         ("tags", tags),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use sampan_transfer::{Error as TransferError, Missing, Supplement};
+use sampan_transfer::{Error as TransferError, Missing, MissingFrom};
 
 use super::terminal::{count, printable, warn};
 use super::transfer::{Failed, write_lines};
@@ -18,7 +18,7 @@ pub(super) fn name_missing(error: Box<dyn Error>, file: Option<&Path>) -> Box<dy
         return error;
     }
     warn(printable(&shown(missing)));
-    let Some(path) = file.filter(|_| missing.supplement == Supplement::Export) else { return error };
+    let Some(path) = file.filter(|_| missing.supplement == MissingFrom::Export) else { return error };
     if let Err(problem) = write_lines(path, &missing.images) {
         return Failed(format!("{error}\n{problem}")).into();
     }

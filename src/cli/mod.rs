@@ -168,7 +168,7 @@ fn used_command(mut matches: &ArgMatches) -> clap::Command {
 }
 
 /// A command's result: an error is printed with its causes and yields exit code 1.
-type Outcome = Result<(), Box<dyn Error>>;
+type CommandResult = Result<(), Box<dyn Error>>;
 
 #[expect(clippy::print_stderr, reason = "the command line prints")]
 fn print_error(error: &(dyn Error + 'static)) {
@@ -190,7 +190,7 @@ fn misunderstood(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
-fn help() -> Outcome {
+fn help() -> CommandResult {
     Ok(Args::command().print_help()?)
 }
 

@@ -27,7 +27,7 @@ pub(super) enum ProgressMode {
 }
 
 /// The view of a transfer, until it is dropped.
-pub(super) struct Shown {
+pub(super) struct ProgressView {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
     bar: Option<ProgressBar>,
@@ -35,13 +35,13 @@ pub(super) struct Shown {
 
 /// The size of a whole transfer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
+pub(super) struct TransferSize {
     /// 0 if it is not known.
     pub(super) bytes: u64,
     pub(super) images: Option<u64>,
 }
 
-impl Whole {
+impl TransferSize {
     /// A whole whose length is not known.
     pub(super) const UNKNOWN: Self = Self { bytes: 0, images: None };
 
@@ -51,10 +51,10 @@ impl Whole {
 }
 
 /// Shows `progress` until the result is dropped.
-pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) -> Shown {
+pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: TransferSize) -> ProgressView {
     let (stop, stopped) = channel();
     let view = match mode {
-        ProgressMode::None => return Shown { stop: None, thread: None, bar: None },
+        ProgressMode::None => return ProgressView { stop: None, thread: None, bar: None },
         ProgressMode::Json => View::Json,
         ProgressMode::Auto if io::stderr().is_terminal() => View::Bar(bar(whole)),
         ProgressMode::Auto => View::Lines,
@@ -69,10 +69,10 @@ pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>, whole: Whole) ->
         }
         view.finish(&progress, whole);
     });
-    Shown { stop: Some(stop), thread: Some(thread), bar }
+    ProgressView { stop: Some(stop), thread: Some(thread), bar }
 }
 
-impl Shown {
+impl ProgressView {
     /// Prints something else meanwhile, above the bar.
     pub(super) fn beside(&self, print: impl FnOnce()) {
         match &self.bar {
@@ -82,7 +82,7 @@ impl Shown {
     }
 }
 
-impl Drop for Shown {
+impl Drop for ProgressView {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -107,7 +107,7 @@ impl View {
         }
     }
 
-    fn update(&self, progress: &Progress, whole: Whole) {
+    fn update(&self, progress: &Progress, whole: TransferSize) {
         let (bytes, images) =
             (progress.bytes.load(Ordering::Relaxed), progress.images.load(Ordering::Relaxed));
         let shown_images = match (whole.images, images) {
@@ -141,7 +141,7 @@ impl View {
         }
     }
 
-    fn finish(&self, progress: &Progress, whole: Whole) {
+    fn finish(&self, progress: &Progress, whole: TransferSize) {
         match self {
             Self::Bar(bar) => bar.finish_and_clear(),
             Self::Lines => {}
@@ -150,7 +150,7 @@ impl View {
     }
 }
 
-fn bar(whole: Whole) -> ProgressBar {
+fn bar(whole: TransferSize) -> ProgressBar {
     let (bar, template) = match whole.known() {
         Some(bytes) => (
             ProgressBar::new(bytes),

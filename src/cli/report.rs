@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sampan_driver::HumanSize;
-use sampan_transfer::{Carried, ImportOptions, ImportReport, Progress, Target, import};
+use sampan_transfer::{ImportOptions, ImportReport, PlanReader, Progress, Target, import};
 
 use super::args::ReportFormat;
 use super::interruption::until_interrupted;
-use super::progress::{ProgressMode, Whole, show};
+use super::progress::{ProgressMode, TransferSize, show};
 use super::prune;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, Failed, INCOMPLETE};
@@ -39,7 +39,7 @@ impl ReportOptions {
     /// images: `imported`.
     pub(super) async fn import(
         &self,
-        carried: &dyn Carried,
+        carried: &dyn PlanReader,
         target: &dyn Target,
         options: &ImportOptions,
         verb: &str,
@@ -47,7 +47,7 @@ impl ReportOptions {
         let progress = Arc::new(Progress::default());
         let mode = if options.dry_run { ProgressMode::None } else { self.progress() };
         let (bytes, images) = (carried.plan().totals()?.bytes, carried.plan().images().count() as u64);
-        let shown = show(mode, progress.clone(), Whole { bytes, images: Some(images) });
+        let shown = show(mode, progress.clone(), TransferSize { bytes, images: Some(images) });
         let outcome = until_interrupted(import(carried, target, options, &progress)).await;
         drop(shown);
         let report = outcome.map_err(|Failed(problem)| {

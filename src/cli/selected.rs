@@ -12,7 +12,7 @@ use super::terminal::warn;
 
 /// Which selectors have matched a repository: a mistyped one would leave images out and say nothing.
 #[derive(Clone, Default)]
-pub(super) struct Matched(Arc<Vec<(Selector, AtomicBool)>>);
+pub(super) struct SelectorMatches(Arc<Vec<(Selector, AtomicBool)>>);
 
 /// The repositories that `selectors` name, or all; `so` is what a tag or digest among them means for the command.
 ///
@@ -37,12 +37,13 @@ pub(super) fn repositories(selectors: &[Selector], so: &str) -> Result<Selection
 /// # Errors
 ///
 /// A selector names a tag or a digest.
-pub(super) fn noted(selectors: &[Selector], so: &str) -> Result<(Selection, Matched), clap::Error> {
+pub(super) fn noted(selectors: &[Selector], so: &str) -> Result<(Selection, SelectorMatches), clap::Error> {
     let selection = repositories(selectors, so)?;
     if selectors.is_empty() {
-        return Ok((selection, Matched::default()));
+        return Ok((selection, SelectorMatches::default()));
     }
-    let matched = Matched(Arc::new(selectors.iter().map(|it| (it.clone(), AtomicBool::default())).collect()));
+    let matched =
+        SelectorMatches(Arc::new(selectors.iter().map(|it| (it.clone(), AtomicBool::default())).collect()));
     let noting = {
         let matched = matched.clone();
         Selection::new(move |name| {
@@ -53,7 +54,7 @@ pub(super) fn noted(selectors: &[Selector], so: &str) -> Result<(Selection, Matc
     Ok((noting.named(selection.names().iter().cloned()), matched))
 }
 
-impl Matched {
+impl SelectorMatches {
     /// The selectors that have matched a repository, in their order.
     pub(super) fn found(&self) -> Vec<String> {
         self.those(true)

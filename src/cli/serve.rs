@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sampan_config::{Environment, Source};
 
-use super::{Outcome, check};
+use super::{CommandResult, check};
 use crate::app::App;
 use crate::drivers::Drivers;
 use sampan_driver::with_causes;
 
-pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> Outcome {
+pub(super) fn run(drivers: &Drivers, config: Option<PathBuf>, default: bool) -> CommandResult {
     let environment = Environment::of_process();
     let source = if default { Source::BuiltIn } else { Source::find(config, &environment) };
     serve(drivers, &source, environment).map_err(|error| explain(&source, error))
@@ -31,7 +31,7 @@ fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
 }
 
 /// Serves the registry of a configuration.
-pub(super) fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> Outcome {
+pub(super) fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> CommandResult {
     let loaded = check::load(drivers, source.clone(), &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async { App::build(loaded, environment, drivers).await?.run().await });

@@ -11,18 +11,18 @@ use super::args::ReportFormat;
 use super::check;
 use super::running_args::{HealthOptions, StatusOptions, TrustOptions};
 use super::terminal::{count, say};
-use super::{Outcome, misunderstood};
+use super::{CommandResult, misunderstood};
 use crate::drivers::Drivers;
 use crate::http_client;
 
 /// The timeout of a response: shorter than docker's for a health check.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
+pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> CommandResult {
     let asked = match &options.url {
-        Some(url) => Asked::at(url.clone(), "/readyz", options.trust)?,
+        Some(url) => StatusTarget::at(url.clone(), "/readyz", options.trust)?,
         None if options.trust.is_given() => return Err(needs_url().into()),
-        None => Asked::of_clients(&check::find(drivers, options.config.path())?.config)?,
+        None => StatusTarget::of_clients(&check::find(drivers, options.config.path())?.config)?,
     };
     let (status, text) = asked.get("readyz", Method::Get)?;
     match status {
@@ -34,11 +34,11 @@ pub(super) fn health(drivers: &Drivers, options: HealthOptions) -> Outcome {
     }
 }
 
-pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> Outcome {
+pub(super) fn status(drivers: &Drivers, options: StatusOptions) -> CommandResult {
     let asked = match &options.url {
-        Some(url) => Asked::at(url.clone(), "", options.trust)?,
+        Some(url) => StatusTarget::at(url.clone(), "", options.trust)?,
         None if options.trust.is_given() => return Err(needs_url().into()),
-        None => Asked::of_operators(&check::find(drivers, options.config.path())?.config)?,
+        None => StatusTarget::of_operators(&check::find(drivers, options.config.path())?.config)?,
     };
     if options.collect_garbage {
         let (status, text) = asked.get("debug/gc", Method::Post)?;
@@ -135,14 +135,14 @@ enum Method {
 }
 
 /// A registry to query.
-struct Asked {
+struct StatusTarget {
     base: Url,
     socket: Option<std::path::PathBuf>,
     is_own: bool,
     trust: TrustOptions,
 }
 
-impl Asked {
+impl StatusTarget {
     /// The registry at `url`, which may end with `page`.
     fn at(mut url: Url, page: &str, trust: TrustOptions) -> Result<Self, Box<dyn std::error::Error>> {
         if !matches!(url.scheme(), "http" | "https") {

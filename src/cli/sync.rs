@@ -15,7 +15,7 @@ use super::args::ReportFormat;
 use super::config_argument::ConfigArgument;
 use super::export_args::positive;
 use super::interruption::until_interrupted;
-use super::progress::{self, ProgressMode, Whole};
+use super::progress::{self, ProgressMode, TransferSize};
 use super::report::ReportOptions;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{Failed, INCOMPLETE};
@@ -135,7 +135,7 @@ async fn one(
         false => Some(begin(job, registry).await?),
     };
     let mode = if args.dry_run { ProgressMode::None } else { args.report.progress() };
-    let shown = progress::show(mode, running.progress().clone(), Whole::UNKNOWN);
+    let shown = progress::show(mode, running.progress().clone(), TransferSize::UNKNOWN);
     let tell = |change: &Change| match args.report.format {
         ReportFormat::Text if args.report.quiet => {}
         ReportFormat::Text => shown.beside(|| say(printable(&line(change, args.dry_run)))),

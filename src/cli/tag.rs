@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::args::ReportFormat;
 use super::record::record;
 use super::terminal::{count, printable, say, warn};
-use super::{Outcome, check, store};
+use super::{CommandResult, check, store};
 use crate::auth::{AuditEvent, rfc3339};
 use crate::drivers::Drivers;
 
@@ -71,7 +71,7 @@ fn repository(text: &str) -> Result<RepositoryName, String> {
     })
 }
 
-pub(super) fn run(drivers: &Drivers, command: TagCommand) -> Outcome {
+pub(super) fn run(drivers: &Drivers, command: TagCommand) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -92,7 +92,7 @@ async fn removed(
     tag: Option<Tag>,
     limit: usize,
     common: CommonOptions,
-) -> Outcome {
+) -> CommandResult {
     let loaded = check::find(drivers, common.config)?;
     refuse_in_memory(&loaded)?;
     let registry = store::open_to_read(drivers, &loaded).await?;
@@ -140,7 +140,7 @@ async fn restore(
     digest: Option<Digest>,
     on_existing: OnExistingTag,
     common: CommonOptions,
-) -> Outcome {
+) -> CommandResult {
     let loaded = check::find(drivers, common.config)?;
     refuse_in_memory(&loaded)?;
     let registry = store::open_to_change(drivers, &loaded).await?;

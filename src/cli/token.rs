@@ -13,14 +13,14 @@ use super::args::ReportFormat;
 use super::record::{record, system_user};
 use super::terminal::{output_failure, printable, say, warn};
 use super::token_args::{CommonOptions, CreateOptions, TokenCommand};
-use super::{Outcome, check, misunderstood, store, token_names};
+use super::{CommandResult, check, misunderstood, store, token_names};
 use crate::auth::{
     CannotRotate, Lifetime, NewToken, StoredToken, TokenRecord, TokenSecret, remove_ended_tokens, rfc3339,
     token_event,
 };
 use crate::drivers::Drivers;
 
-pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
+pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -33,7 +33,7 @@ pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> Outcome {
     })
 }
 
-async fn create(drivers: &Drivers, options: CreateOptions) -> Outcome {
+async fn create(drivers: &Drivers, options: CreateOptions) -> CommandResult {
     let CreateOptions { name, may, on, except, on_behalf_of, expires, note, common } = options;
     let created_by = system_user();
     let token = NewToken { name, note, may, on, except, on_behalf_of, created_by, lifetime: expires };
@@ -61,7 +61,12 @@ fn longest(loaded: &Loaded) -> Result<Duration, &'static str> {
     }
 }
 
-async fn rotate(drivers: &Drivers, id: AccessTokenId, overlap: Lifetime, common: CommonOptions) -> Outcome {
+async fn rotate(
+    drivers: &Drivers,
+    id: AccessTokenId,
+    overlap: Lifetime,
+    common: CommonOptions,
+) -> CommandResult {
     let Lifetime::For(overlap) = overlap else {
         return Err(misunderstood(
             "--overlap must have an end: the old token ends after it, or before by itself".to_owned(),
@@ -122,7 +127,7 @@ async fn hand_out(
     secret: &TokenSecret,
     record: &TokenRecord,
     format: ReportFormat,
-) -> Outcome {
+) -> CommandResult {
     reveal(secret, record, format);
     let Some(failure) = output_failure() else { return Ok(()) };
     let id = secret.id();
@@ -150,7 +155,7 @@ fn reveal(secret: &TokenSecret, record: &TokenRecord, format: ReportFormat) {
     say(secret.reveal());
 }
 
-async fn list(drivers: &Drivers, common: CommonOptions) -> Outcome {
+async fn list(drivers: &Drivers, common: CommonOptions) -> CommandResult {
     let registry = open_to_read(drivers, common.config).await?;
     let mut tokens = Vec::new();
     for id in registry.access_tokens().await? {
@@ -187,7 +192,7 @@ async fn find(registry: &Registry, id: AccessTokenId) -> Result<Option<StoredTok
     })
 }
 
-async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
+async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> CommandResult {
     let registry = open_to_read(drivers, common.config).await?;
     let Some(token) = find(&registry, id).await? else { return Err(unknown(id)) };
     let described = described(&registry, &token).await?;
@@ -206,7 +211,7 @@ async fn show(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Ou
     Ok(())
 }
 
-async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> Outcome {
+async fn revoke(drivers: &Drivers, id: AccessTokenId, common: CommonOptions) -> CommandResult {
     let loaded = check::find(drivers, common.config)?;
     let registry = open_to_change(drivers, &loaded).await?;
     match registry.remove_access_token(id).await? {

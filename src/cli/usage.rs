@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ReportFormat;
 use super::terminal::{count, say};
-use super::{Outcome, check, selected, store};
+use super::{CommandResult, check, selected, store};
 use crate::auth::rfc3339;
 use crate::drivers::Drivers;
 
@@ -36,7 +36,7 @@ pub(super) struct UsageOptions {
     format: ReportFormat,
 }
 
-pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> Outcome {
+pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (selection, matched) = selected::noted(&options.repositories, "only repositories have a usage")?;

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use sampan_config::{AuthConfig, Loaded};
 
 use super::args::HtpasswdCommand;
-use super::{Outcome, check, htpasswd, token_names};
+use super::{CommandResult, check, htpasswd, token_names};
 use crate::drivers::Drivers;
 
 #[derive(Debug, Subcommand)]
@@ -35,7 +35,7 @@ pub(super) struct UserOptions {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(drivers: &Drivers, command: UserCommand) -> Outcome {
+pub(super) fn run(drivers: &Drivers, command: UserCommand) -> CommandResult {
     let path = |loaded: &Loaded| -> Result<PathBuf, Box<dyn Error>> {
         match &loaded.config.auth {
             AuthConfig::Htpasswd(htpasswd) => Ok(htpasswd.path.clone()),

@@ -13,7 +13,8 @@ use sampan_config::{ByteSize, GoDuration};
 use sampan_driver::{BoxError, HumanSize};
 use sampan_engine::oci::Reference;
 use sampan_engine::verify::{
-    DataReport, Ending, HealSource, Observer, Options, Problem, Report, Start, Wanted, acknowledge, verify,
+    DataReport, EndReason, HealRequest, HealSource, Observer, Options, Problem, Report, Start, acknowledge,
+    verify,
 };
 use sampan_engine::{Body, Registry, Selection};
 use sampan_transfer::{Progress, Selector, Source};
@@ -24,7 +25,7 @@ use super::config_argument::ConfigArgument;
 use super::endpoint::Endpoint;
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
-use super::progress::{ProgressMode, Whole, show};
+use super::progress::{ProgressMode, TransferSize, show};
 use super::terminal::{count, printable, say, warn};
 use super::{check, misunderstood, selected, store};
 use crate::drivers::Drivers;
@@ -47,7 +48,7 @@ pub(super) struct VerifyOptions {
     #[arg(long, value_name = "GLOB")]
     repository: Vec<Selector>,
 
-    /// Mend what can be mended: write missing links, replace damaged content by that of `--heal-from`, and move
+    /// Repair what can be repaired: write missing links, replace damaged content by that of `--heal-from`, and move
     /// the rest of it aside, so that a push brings it again
     #[arg(long)]
     repair: bool,
@@ -67,7 +68,7 @@ pub(super) struct VerifyOptions {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 
-    /// Stop hashing after this time, such as `2h`; the next run goes on there
+    /// Stop hashing after this time, such as `2h`; the next run continues there
     #[arg(long, value_name = "DURATION")]
     max_duration: Option<GoDuration>,
 
@@ -96,7 +97,7 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
     let Verified { report, registry, engine_options } =
         runtime.block_on(verified(drivers, &options, selection))?;
     let is_nothing = report.structure.is_some_and(|structure| structure.repositories == 0);
-    if is_nothing && report.ending == Ending::Finished && !options.repository.is_empty() {
+    if is_nothing && report.ending == EndReason::Finished && !options.repository.is_empty() {
         return Err(selected::none(&options.repository).into());
     }
     match options.format {
@@ -142,7 +143,7 @@ async fn verified(
         Some(endpoint) => {
             let (source, host) = endpoint.source(drivers, &args.login, &[]).await?;
             let name = host.unwrap_or_else(|| "the other store".to_owned());
-            Some(Arc::new(OtherPlace { source, name, failures: AtomicUsize::new(0) }))
+            Some(Arc::new(HealingSource { source, name, failures: AtomicUsize::new(0) }))
         }
         None => None,
     };
@@ -171,7 +172,7 @@ async fn verified(
         ..Options::default()
     };
     let mode = if args.quick { ProgressMode::None } else { args.progress };
-    let shown = show(mode, progress, Whole::UNKNOWN);
+    let shown = show(mode, progress, TransferSize::UNKNOWN);
     let report = {
         let work = verify(&registry, &options);
         tokio::pin!(work);
@@ -208,23 +209,23 @@ pub(super) fn print(report: &Report, repair: bool) {
         say(hashed(data));
     }
     match report.ending {
-        Ending::Finished => {}
-        Ending::Failed => warn_of_failure(report),
-        Ending::Stopped => warn("stopped before the end; the next run continues there"),
-        Ending::TooMuch => warn(
-            "so much is damaged or unreadable that the disk or the memory must be ill: look after them first; nothing was \
+        EndReason::Finished => {}
+        EndReason::Failed => warn_of_failure(report),
+        EndReason::Stopped => warn("stopped before the end; the next run continues there"),
+        EndReason::TooMuch => warn(
+            "so much is damaged or unreadable that the disk or the memory must be defective: look after them first; nothing was \
              moved",
         ),
     }
     match report.count() {
-        0 if report.ending == Ending::Finished => say("everything is whole"),
-        0 if report.ending == Ending::Failed => {}
+        0 if report.ending == EndReason::Finished => say("everything is whole"),
+        0 if report.ending == EndReason::Failed => {}
         0 => say("nothing is wrong so far"),
         found => {
-            let (mended, moved) = (report.mended(), report.moved());
-            say(format!("{}: {mended} mended, {moved} moved aside", count(found, "problem")));
+            let (repaired, moved) = (report.repaired(), report.moved());
+            say(format!("{}: {repaired} repaired, {moved} moved aside", count(found, "problem")));
             if !repair {
-                warn("nothing was changed; `--repair` mends what can be mended");
+                warn("nothing was changed; `--repair` repairs what can be repaired");
             }
         }
     }
@@ -238,7 +239,7 @@ fn warn_of_failure(report: &Report) {
 
 fn print_problem(problem: &Problem) {
     say(printable(&format!("{} {}", problem.path, problem.kind)));
-    if !matches!(problem.outcome, sampan_engine::verify::Outcome::Reported) {
+    if !matches!(problem.outcome, sampan_engine::verify::RepairOutcome::Reported) {
         say(printable(&format!("  {}", problem.outcome)));
     }
     let mut tags: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -265,7 +266,7 @@ fn hashed(data: &DataReport) -> String {
 
 /// A registry or store that may have good copies of damaged content.
 #[derive(Debug)]
-struct OtherPlace {
+struct HealingSource {
     source: Arc<dyn Source>,
     name: String,
     /// The number of consecutive failures to ask it.
@@ -276,12 +277,12 @@ struct OtherPlace {
 const MAX_FAILURES: usize = 3;
 
 #[async_trait]
-impl HealSource for OtherPlace {
+impl HealSource for HealingSource {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
+    async fn open(&self, content: &HealRequest<'_>) -> Result<Option<Body>, BoxError> {
         let failures = self.failures.load(Ordering::Relaxed);
         if failures >= MAX_FAILURES {
             return Err(
@@ -297,8 +298,8 @@ impl HealSource for OtherPlace {
     }
 }
 
-impl OtherPlace {
-    async fn find(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
+impl HealingSource {
+    async fn find(&self, content: &HealRequest<'_>) -> Result<Option<Body>, BoxError> {
         for name in content.repositories {
             let found: Option<Body> = if content.is_manifest {
                 let reference = Reference::Digest(content.digest.clone());

@@ -26,7 +26,7 @@ pub struct BlobStream {
     /// `None` for a stream that begins within the blob.
     hasher: Option<HasherOf>,
     position: u64,
-    connection: Option<Reading>,
+    connection: Option<OpenBody>,
     attempts: Attempts,
     /// The position at the last failure.
     failed_at: u64,
@@ -35,7 +35,7 @@ pub struct BlobStream {
 
 /// A connection, and how many of its next bytes the stream has already.
 #[derive(Debug)]
-struct Reading {
+struct OpenBody {
     answer: Answer,
     skip: u64,
 }
@@ -152,7 +152,7 @@ impl BlobStream {
 
     /// The connection has no more bytes.
     fn end(&mut self) -> Result<(), ClientError> {
-        let Some(Reading { answer, skip }) = self.connection.take() else { return Ok(()) };
+        let Some(OpenBody { answer, skip }) = self.connection.take() else { return Ok(()) };
         if skip > 0 || self.size_bytes.is_some_and(|size| self.position < size) {
             return Err(answer.at(Problem::Broken("it ended early".to_owned())));
         }
@@ -190,7 +190,7 @@ impl BlobStream {
             // All bytes are here, and nothing told so before.
             416 if self.position > 0 && self.size_bytes.is_none() => {
                 self.size_bytes = Some(self.position);
-                self.connection = Some(Reading { answer, skip: 0 });
+                self.connection = Some(OpenBody { answer, skip: 0 });
                 return self.end();
             }
             _ => return Err(connection.error(answer).await),
@@ -202,7 +202,7 @@ impl BlobStream {
             (None, Some(_)) => self.size_bytes = total,
             _ => {}
         }
-        self.connection = Some(Reading { answer, skip });
+        self.connection = Some(OpenBody { answer, skip });
         Ok(())
     }
 

@@ -16,7 +16,7 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// The longest wait, unless the server asks for more by `Retry-After`.
     pub longest: Duration,
-    /// All attempts and waits together, from the first failure. A transfer that makes progress starts anew.
+    /// All attempts and waits together, from the first failure. A transfer that makes progress starts again.
     pub total: Duration,
     /// The same, while the registry has not answered once: it may not exist.
     pub total_before_contact: Duration,

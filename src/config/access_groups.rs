@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::key::{Kind, Showing};
+use super::key::{Disclosure, Kind};
 use super::node::Content;
 use super::section::Value;
-use super::{Node, NodeError, Place};
+use super::{Node, NodeError, ValueOrigin};
 
 /// Users by the names of their groups.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Groups(BTreeMap<String, Group>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// The place of the group's name.
-    pub origin: Place,
+    pub origin: ValueOrigin,
     /// The names of the users.
     pub members: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Groups {
 
 impl Value for Groups {
     const KIND: Kind = Kind::Map(&Kind::List(&<String as Value>::KIND));
-    const SHOWING: Showing = Showing::Verbatim;
+    const SHOWING: Disclosure = Disclosure::Verbatim;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -53,7 +53,8 @@ impl Value for Groups {
         for entry in entries {
             let read = read_group(&entry.key, &entry.value);
             let members = read.map_err(|error| error.located(&entry.value.origin).under_key(&entry.key))?;
-            groups.insert(entry.key.clone(), Group { origin: Place(entry.key_origin.clone()), members });
+            groups
+                .insert(entry.key.clone(), Group { origin: ValueOrigin(entry.key_origin.clone()), members });
         }
         Ok(groups)
     }

@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use super::access_groups::check_user;
 use super::findings::Findings;
-use super::key::{Kind, Showing};
+use super::key::{Disclosure, Kind};
 use super::section::{Value, keys, section};
 use super::show::quote_text;
 use super::values::{value_from_text, words};
-use super::{Groups, Node, NodeError, Place, RepositoryPattern, suggest};
+use super::{Groups, Node, NodeError, RepositoryPattern, ValueOrigin, suggest};
 
 section! {
     /// Rules, and the groups that they name: the whole of a policy file, or part of the section `access`.
@@ -29,7 +29,7 @@ keys! {
     pub struct AccessRule {
         besides
         /// The place of the rule.
-        pub origin: Place,
+        pub origin: ValueOrigin,
         /// `anonymous` or `everyone` (every client, logged in or not), `users` (all that logged in), `user:NAME`,
         /// `group:NAME`; one or a list.
         pub who: OneOrMore<Who>,
@@ -44,11 +44,11 @@ keys! {
 
 impl Value for AccessRule {
     const KIND: Kind = Kind::Section(Self::KEYS);
-    const SHOWING: Showing = Showing::Verbatim;
+    const SHOWING: Disclosure = Disclosure::Verbatim;
     const IS_REQUIRED: bool = true;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
-        Ok(Self { origin: Place(node.origin.clone()), ..Self::read_keys(node)? })
+        Ok(Self { origin: ValueOrigin(node.origin.clone()), ..Self::read_keys(node)? })
     }
 
     fn absent() -> Option<Self> {
@@ -166,7 +166,7 @@ impl<T> Deref for OneOrMore<T> {
 
 impl<T: Value> Value for OneOrMore<T> {
     const KIND: Kind = Kind::List(&T::KIND);
-    const SHOWING: Showing = T::SHOWING;
+    const SHOWING: Disclosure = T::SHOWING;
     const IS_REQUIRED: bool = true;
 
     fn read(node: &Node) -> Result<Self, NodeError> {

@@ -8,7 +8,7 @@ use sampan_shown_url::ShownUrl;
 use url::Url;
 
 use super::findings::{Findings, is_http_url, is_this_machine};
-use super::key::{Choice, Key, Kind, Showing};
+use super::key::{Choice, Disclosure, Key, Kind};
 use super::section::{Value, section};
 use super::values::{value_from_text, words};
 use super::{Node, NodeError, selection};
@@ -40,7 +40,7 @@ const AUTH: Choice = Choice {
 
 impl Value for AuthConfig {
     const KIND: Kind = Kind::Choice(&AUTH);
-    const SHOWING: Showing = Showing::Usual;
+    const SHOWING: Disclosure = Disclosure::Usual;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {

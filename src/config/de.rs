@@ -9,7 +9,7 @@ use serde::de::{
 };
 
 use super::node::{Content, Entry, Scalar};
-use super::scalar::Plain;
+use super::scalar::PlainScalar;
 use super::secret::is_secret_name;
 use super::{Diagnostic, Node, Origin, diagnostic, environment, suggest};
 
@@ -203,11 +203,11 @@ fn describe(found: Unexpected<'_>) -> String {
 impl Scalar {
     fn visit<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, NodeError> {
         match self.meaning() {
-            Plain::Null => visitor.visit_unit(),
-            Plain::Bool(flag) => visitor.visit_bool(flag),
-            Plain::Float(number) => visitor.visit_f64(number),
-            Plain::Text => visitor.visit_str(&self.text),
-            Plain::Int(number) => match (u64::try_from(number), i64::try_from(number)) {
+            PlainScalar::Null => visitor.visit_unit(),
+            PlainScalar::Bool(flag) => visitor.visit_bool(flag),
+            PlainScalar::Float(number) => visitor.visit_f64(number),
+            PlainScalar::Text => visitor.visit_str(&self.text),
+            PlainScalar::Int(number) => match (u64::try_from(number), i64::try_from(number)) {
                 (Ok(number), _) => visitor.visit_u64(number),
                 (_, Ok(number)) => visitor.visit_i64(number),
                 _ => visitor.visit_i128(number),

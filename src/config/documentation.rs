@@ -2,7 +2,7 @@
 //!
 //! Between `<!-- keys: PATH … -->` and `<!-- end -->` the page has the table of the keys below these paths, except for those
 //! that another table has by a longer path. After a change of a key, `UPDATE_EXPECT=1 cargo test -p sampan-config
-//! documentation` writes the tables anew.
+//! documentation` writes the tables again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,7 @@ fn the_page_has_the_tables_of_the_keys() {
     assert!(
         page == new,
         "a table of docs/configuration.md differs from the keys, first at {differing:#?}; it comes from the sections in \
-         src/config, so write it anew by `UPDATE_EXPECT=1 cargo test -p sampan-config documentation`"
+         src/config, so write it again by `UPDATE_EXPECT=1 cargo test -p sampan-config documentation`"
     );
 }
 
@@ -118,7 +118,7 @@ fn each(kind: &Kind, path: &str, visit: &mut dyn FnMut(&Key, &str)) {
     }
 }
 
-/// The page with its tables written anew; each row must have a table.
+/// The page with its tables written again; each row must have a table.
 fn with_tables(page: &str, rows: &[Row]) -> String {
     let tables: Vec<&str> = page
         .lines()

@@ -41,7 +41,7 @@ section! {
 section! {
     /// `health.diskspace`.
     pub struct DiskSpaceCheck {
-        /// Refuses new uploads while the directory of the driver `filesystem` has little room, and goes on with everything else.
+        /// Refuses new uploads while the directory of the driver `filesystem` has little room, and continues with everything else.
         pub enabled: bool = "false",
         /// The least free space.
         pub floor: ByteSize = "1GiB",

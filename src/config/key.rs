@@ -18,7 +18,7 @@ pub(crate) struct Key {
     /// The default, in YAML.
     pub(crate) default: Option<&'static str>,
     /// How to show the value and everything below it.
-    pub(crate) showing: Showing,
+    pub(crate) showing: Disclosure,
     /// The remedy for an empty section, if an empty section must not count as absent.
     pub(crate) never_blank: Option<&'static str>,
     pub(crate) effect: Effect,
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
 
 /// How to show a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Showing {
+pub(crate) enum Disclosure {
     /// As it is, except for secrets in a URL.
     Usual,
     /// As it is.
@@ -146,7 +146,7 @@ impl Key {
             field: None,
             kind,
             default: None,
-            showing: Showing::Usual,
+            showing: Disclosure::Usual,
             never_blank: None,
             effect: Effect::Served,
             is_ours: false,

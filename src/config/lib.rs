@@ -86,7 +86,7 @@ pub use log::{AccessLogConfig, LogConfig, LogFormatter, LogLevel};
 pub use middleware::{Middleware, MiddlewareConfig, RedirectOptions, RewriteOptions, StorageMiddleware};
 pub use node::{Entry, Node};
 pub use notifications::{EndpointConfig, EventsConfig, IgnoreConfig, NotificationsConfig, QueueConfig};
-pub use origin::{Origin, Place};
+pub use origin::{Origin, ValueOrigin};
 pub use policy::{
     CatalogConfig, IndexesConfig, ManifestsConfig, PlatformConfig, PlatformRule, PolicyConfig,
     RepositoryPolicy, TagsConfig, UrlsConfig, ValidationConfig,

@@ -148,9 +148,9 @@ fn text_to_tree(source: &Source) -> Result<Text, ConfigError> {
     let invalid = |mistakes| ConfigError::Invalid { mistakes, warnings: Vec::new() };
     let slips = slips::slips(&text, &origin);
     let mistakes = slips.mistakes;
-    let parsed = match parse(&slips.mended, &origin) {
+    let parsed = match parse(&slips.repaired, &origin) {
         Ok(parsed) => parsed,
-        // An error after mended slips may come from the mending itself.
+        // An error after repaired slips may come from the repair itself.
         Err(_) if !mistakes.is_empty() => return Err(invalid(mistakes)),
         Err(diagnostics) => return Err(invalid(diagnostics)),
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Origin;
-use super::scalar::{self, Plain};
+use super::scalar::{self, PlainScalar};
 
 /// A value of the configuration and where it came from.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Node {
 
     /// Whether this is an unquoted `true` in one of its spellings.
     pub(crate) fn is_true(&self) -> bool {
-        matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == Plain::Bool(true))
+        matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == PlainScalar::Bool(true))
     }
 
     /// The entries of a mapping; none for anything else.
@@ -165,20 +165,20 @@ impl Node {
 
 impl Scalar {
     /// The meaning of the scalar where no type is expected.
-    pub(crate) fn meaning(&self) -> Plain {
-        if self.quoted { Plain::Text } else { scalar::resolve(&self.text) }
+    pub(crate) fn meaning(&self) -> PlainScalar {
+        if self.quoted { PlainScalar::Text } else { scalar::resolve(&self.text) }
     }
 }
 
 /// Equality ignores quotes that change nothing.
 impl PartialEq for Scalar {
     fn eq(&self, other: &Self) -> bool {
-        let is_text = |scalar: &Self| scalar.meaning() == Plain::Text;
+        let is_text = |scalar: &Self| scalar.meaning() == PlainScalar::Text;
         self.text == other.text && is_text(self) == is_text(other)
     }
 }
 
-/// The order of keys means nothing: a file that is only arranged anew is the same configuration.
+/// The order of keys means nothing: a file that is only arranged again is the same configuration.
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

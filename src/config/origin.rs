@@ -59,15 +59,15 @@ impl fmt::Display for Origin {
 }
 /// The origin of a value that is the same from elsewhere: it makes no difference in comparisons.
 #[derive(Clone, Debug, Default)]
-pub struct Place(pub Origin);
+pub struct ValueOrigin(pub Origin);
 
-impl PartialEq for Place {
+impl PartialEq for ValueOrigin {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Deref for Place {
+impl Deref for ValueOrigin {
     type Target = Origin;
 
     fn deref(&self) -> &Origin {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::node::{Content, Entry, Scalar};
-use super::scalar::Plain;
+use super::scalar::PlainScalar;
 use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// No real configuration is deeper; a hostile one would exhaust the stack.
@@ -115,8 +115,11 @@ impl<'a> Builder<'a> {
                 let tagged = tag.is_some_and(|tag| is_text_tag(&tag));
                 let quoted = tagged || style != ScalarStyle::Plain;
                 let scalar = Scalar { text: text.into_owned(), quoted };
-                let content =
-                    if scalar.meaning() == Plain::Null { Content::Null } else { Content::Scalar(scalar) };
+                let content = if scalar.meaning() == PlainScalar::Null {
+                    Content::Null
+                } else {
+                    Content::Scalar(scalar)
+                };
                 (anchor, Node { origin, content })
             }
             Event::SequenceStart(anchor, _) => {

@@ -101,9 +101,9 @@ pub fn parse_policy(name: &str, text: &str) -> Result<LoadedPolicy, Vec<Diagnost
     let origin = |line, column| Origin::File { file: file.clone(), line, column };
     let slips = slips::slips(text, &origin);
     let mut mistakes = slips.mistakes;
-    let parsed = match parse(&slips.mended, &origin) {
+    let parsed = match parse(&slips.repaired, &origin) {
         Ok(parsed) => parsed,
-        // An error after mended slips may come from the mending itself.
+        // An error after repaired slips may come from the repair itself.
         Err(_) if !mistakes.is_empty() => return Err(mistakes),
         Err(diagnostics) => return Err(diagnostics),
     };

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::{Permission, Place, Who};
+use crate::{Permission, ValueOrigin, Who};
 
 const RULES: &str = "\
 groups:
@@ -46,7 +46,7 @@ fn the_printed_rules_are_read_again() {
     let printed = rules.to_policy_file();
     let LoadedPolicy { rules: mut again, .. } = parse_policy("a", &printed).unwrap();
     for rules in [&mut rules, &mut again] {
-        rules.rules.iter_mut().for_each(|rule| rule.origin = Place::default());
+        rules.rules.iter_mut().for_each(|rule| rule.origin = ValueOrigin::default());
     }
     assert_eq!(rules.rules, again.rules, "{printed}");
     assert_eq!(again.groups.get("dev").unwrap().members, ["alice", "bob"]);

@@ -5,7 +5,7 @@
 
 /// The meaning of a scalar without quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Plain {
+pub(crate) enum PlainScalar {
     /// Nothing.
     Null,
     /// A flag.
@@ -19,36 +19,36 @@ pub(crate) enum Plain {
 }
 
 /// Reads an unquoted scalar.
-pub(crate) fn resolve(text: &str) -> Plain {
+pub(crate) fn resolve(text: &str) -> PlainScalar {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
+        "" | "~" | "null" | "Null" | "NULL" => PlainScalar::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            Plain::Bool(true)
+            PlainScalar::Bool(true)
         }
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            Plain::Bool(false)
+            PlainScalar::Bool(false)
         }
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Plain::Float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => Plain::Float(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => Plain::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => PlainScalar::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => PlainScalar::Float(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => PlainScalar::Float(f64::NAN),
         _ => resolve_number(text),
     }
 }
 
-fn resolve_number(text: &str) -> Plain {
+fn resolve_number(text: &str) -> PlainScalar {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return Plain::Text;
+        return PlainScalar::Text;
     }
     let digits = text.replace('_', "");
     if let Some(number) = integer(&digits) {
-        return Plain::Int(number);
+        return PlainScalar::Int(number);
     }
     // Rust also reads `inf` and `infinity`, which YAML does not.
     let is_float =
         digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     match digits.parse() {
-        Ok(number) if is_float => Plain::Float(number),
-        _ => Plain::Text,
+        Ok(number) if is_float => PlainScalar::Float(number),
+        _ => PlainScalar::Text,
     }
 }
 
@@ -79,26 +79,26 @@ mod tests {
     #[test]
     fn scalars_have_the_meaning_of_yaml_1_1() {
         for (text, meaning) in [
-            ("", Plain::Null),
-            ("~", Plain::Null),
-            ("yes", Plain::Bool(true)),
-            ("off", Plain::Bool(false)),
-            ("True", Plain::Bool(true)),
-            ("5000", Plain::Int(5000)),
-            ("-1", Plain::Int(-1)),
-            ("1_000", Plain::Int(1000)),
-            ("0x1F", Plain::Int(31)),
-            ("010", Plain::Int(8)),
-            ("0", Plain::Int(0)),
-            ("0.1", Plain::Float(0.1)),
-            ("1e3", Plain::Float(1000.0)),
-            ("10s", Plain::Text),
-            (":5000", Plain::Text),
-            ("-", Plain::Text),
-            ("--5", Plain::Text),
-            ("+inf", Plain::Text),
-            ("tRUE", Plain::Text),
-            ("1.2.3.4", Plain::Text),
+            ("", PlainScalar::Null),
+            ("~", PlainScalar::Null),
+            ("yes", PlainScalar::Bool(true)),
+            ("off", PlainScalar::Bool(false)),
+            ("True", PlainScalar::Bool(true)),
+            ("5000", PlainScalar::Int(5000)),
+            ("-1", PlainScalar::Int(-1)),
+            ("1_000", PlainScalar::Int(1000)),
+            ("0x1F", PlainScalar::Int(31)),
+            ("010", PlainScalar::Int(8)),
+            ("0", PlainScalar::Int(0)),
+            ("0.1", PlainScalar::Float(0.1)),
+            ("1e3", PlainScalar::Float(1000.0)),
+            ("10s", PlainScalar::Text),
+            (":5000", PlainScalar::Text),
+            ("-", PlainScalar::Text),
+            ("--5", PlainScalar::Text),
+            ("+inf", PlainScalar::Text),
+            ("tRUE", PlainScalar::Text),
+            ("1.2.3.4", PlainScalar::Text),
         ] {
             assert_eq!(resolve(text), meaning, "{text:?}");
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub(super) const REDACTED: &str = "***";
 
 /// Parts of key names that mark a secret, for drivers' parameters, whose keys this crate does not know.
-const TELLTALES: [&str; 9] = [
+const SECRET_MARKS: [&str; 9] = [
     "accesskey",
     "accountkey",
     "connectionstring",
@@ -46,7 +46,7 @@ impl<T> fmt::Debug for Secret<T> {
 /// Whether a key with this name holds a secret. The path of a file with a secret is not a secret.
 pub(crate) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    !key.ends_with("file") && TELLTALES.iter().any(|telltale| key.contains(telltale))
+    !key.ends_with("file") && SECRET_MARKS.iter().any(|telltale| key.contains(telltale))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Finds secrets in the file, for the check of its permissions.
 
-use super::key::{Kind, Showing};
+use super::key::{Disclosure, Kind};
 use super::node::Content;
 use super::root::ROOT;
 use super::show::{is_secret_scalar, showing_below};
@@ -11,20 +11,20 @@ impl Loaded {
     /// The key and place of the first secret in the file itself; a secret from a variable does not count. The message is
     /// empty, for the caller to fill.
     pub fn secret_in_file(&self) -> Option<Diagnostic> {
-        find(&self.tree, &ROOT, Showing::Usual, "")
+        find(&self.tree, &ROOT, Disclosure::Usual, "")
     }
 }
 
-fn find(node: &Node, kind: &Kind, showing: Showing, path: &str) -> Option<Diagnostic> {
+fn find(node: &Node, kind: &Kind, showing: Disclosure, path: &str) -> Option<Diagnostic> {
     match &node.content {
         Content::Null => None,
         Content::Scalar(scalar) => {
             let has_secret = match showing {
-                Showing::Never => !scalar.text.is_empty(),
-                Showing::Usual => {
+                Disclosure::Never => !scalar.text.is_empty(),
+                Disclosure::Usual => {
                     ShownUrl::looks_like_one(&scalar.text) && ShownUrl::new(&scalar.text).is_shortened()
                 }
-                Showing::Verbatim => false,
+                Disclosure::Verbatim => false,
             };
             (has_secret && matches!(node.origin, Origin::File { .. }))
                 .then(|| Diagnostic::new(&node.origin, path, ""))

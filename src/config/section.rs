@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::key::{Kind, Showing};
+use super::key::{Disclosure, Kind};
 use super::node::Content;
 use super::{GoDuration, Node, NodeError, Secret};
 
@@ -30,7 +30,7 @@ pub(crate) trait Value: Sized {
     /// The kind of node that the tree holds for it.
     const KIND: Kind;
     /// How to show it.
-    const SHOWING: Showing;
+    const SHOWING: Disclosure;
     /// Whether its key must be there, since no value stands for an absent one.
     const IS_REQUIRED: bool;
 
@@ -72,7 +72,7 @@ macro_rules! section {
 
         impl $crate::section::Value for $name {
             const KIND: $crate::key::Kind = $crate::key::Kind::Section(Self::KEYS);
-            const SHOWING: $crate::key::Showing = $crate::key::Showing::Usual;
+            const SHOWING: $crate::key::Disclosure = $crate::key::Disclosure::Usual;
             const IS_REQUIRED: bool = false;
 
             fn read(node: &$crate::Node) -> Result<Self, $crate::NodeError> {
@@ -137,7 +137,7 @@ macro_rules! leaf {
     ($type:ty, $showing:ident) => {
         impl $crate::section::Value for $type {
             const KIND: $crate::key::Kind = $crate::key::Kind::Leaf(|node| node.read::<$type>().map(drop));
-            const SHOWING: $crate::key::Showing = $crate::key::Showing::$showing;
+            const SHOWING: $crate::key::Disclosure = $crate::key::Disclosure::$showing;
             const IS_REQUIRED: bool = true;
 
             fn read(node: &$crate::Node) -> Result<Self, $crate::NodeError> {
@@ -158,7 +158,7 @@ leaf!(String, PathBuf, bool, i64, u16, u32, u64, usize);
 
 impl Value for Duration {
     const KIND: Kind = Kind::Duration;
-    const SHOWING: Showing = Showing::Usual;
+    const SHOWING: Disclosure = Disclosure::Usual;
     const IS_REQUIRED: bool = true;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -172,7 +172,7 @@ impl Value for Duration {
 
 impl Value for serde_json::Value {
     const KIND: Kind = Kind::Any;
-    const SHOWING: Showing = Showing::Usual;
+    const SHOWING: Disclosure = Disclosure::Usual;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -190,7 +190,7 @@ impl<T: Value> Value for Option<T> {
         Kind::Section(keys) => Kind::Optional(keys),
         other => other,
     };
-    const SHOWING: Showing = T::SHOWING;
+    const SHOWING: Disclosure = T::SHOWING;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -204,7 +204,7 @@ impl<T: Value> Value for Option<T> {
 
 impl<T: Value> Value for Vec<T> {
     const KIND: Kind = Kind::List(&T::KIND);
-    const SHOWING: Showing = T::SHOWING;
+    const SHOWING: Disclosure = T::SHOWING;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -223,7 +223,7 @@ impl<T: Value> Value for Vec<T> {
 
 impl<T: Value> Value for BTreeMap<String, T> {
     const KIND: Kind = Kind::Map(&T::KIND);
-    const SHOWING: Showing = T::SHOWING;
+    const SHOWING: Disclosure = T::SHOWING;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {
@@ -245,7 +245,7 @@ impl<T: Value> Value for BTreeMap<String, T> {
 
 impl<T: Value> Value for Secret<T> {
     const KIND: Kind = T::KIND;
-    const SHOWING: Showing = Showing::Never;
+    const SHOWING: Disclosure = Disclosure::Never;
     const IS_REQUIRED: bool = T::IS_REQUIRED;
 
     fn read(node: &Node) -> Result<Self, NodeError> {

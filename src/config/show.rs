@@ -3,17 +3,17 @@
 use sampan_shown_url::ShownUrl;
 use serde_yaml::DoubleQuoted;
 
-use super::key::{Key, Kind, Showing};
+use super::key::{Disclosure, Key, Kind};
 use super::node::{Content, Entry, Scalar};
 use super::root::ROOT;
-use super::scalar::{self, Plain};
+use super::scalar::{self, PlainScalar};
 use super::secret::{REDACTED, is_secret_name};
 use super::{Loaded, Node};
 
 /// The effective configuration as YAML: defaults filled in, secrets as `***`, and the origin of each value as a comment.
 pub fn show(loaded: &Loaded) -> String {
     let mut page = Page { text: format!("# {}\n", loaded.source) };
-    page.map(&loaded.tree, &ROOT, 0, Showing::Usual);
+    page.map(&loaded.tree, &ROOT, 0, Disclosure::Usual);
     page.text
 }
 
@@ -22,7 +22,7 @@ struct Page {
 }
 
 impl Page {
-    fn map(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
+    fn map(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Disclosure) {
         let keys = kind.keys();
         for entry in in_order(node.entries(), &keys) {
             let key = keys.iter().find(|key| key.yaml == entry.key);
@@ -39,7 +39,7 @@ impl Page {
     }
 
     /// Writes the value after `key:` or `-`.
-    fn value(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Showing) {
+    fn value(&mut self, node: &Node, kind: &Kind, indent: usize, showing: Disclosure) {
         let note = node.origin.note();
         match &node.content {
             Content::Map(entries) if !entries.is_empty() => {
@@ -55,7 +55,7 @@ impl Page {
             Content::Map(_) => self.leaf("{}", &note),
             Content::List(_) => self.leaf("[]", &note),
             Content::Null => self.leaf("~", &note),
-            Content::Scalar(_) if showing == Showing::Never => self.leaf(&quoted(REDACTED), &note),
+            Content::Scalar(_) if showing == Disclosure::Never => self.leaf(&quoted(REDACTED), &note),
             Content::Scalar(scalar) => match shortened(scalar, showing) {
                 Some(url) => self.leaf(&quote(&url), &format!("{note}, without user info and query")),
                 None => self.leaf(&quote(scalar), &note),
@@ -63,7 +63,7 @@ impl Page {
         }
     }
 
-    fn item(&mut self, item: &Node, kind: &Kind, indent: usize, showing: Showing) {
+    fn item(&mut self, item: &Node, kind: &Kind, indent: usize, showing: Disclosure) {
         let start = self.text.len();
         if !item.entries().is_empty() {
             self.map(item, kind, indent + 1, showing);
@@ -89,8 +89,8 @@ impl Page {
 }
 
 /// The part of a URL that may be shown, if the URL may hold secrets.
-fn shortened(scalar: &Scalar, showing: Showing) -> Option<Scalar> {
-    if showing == Showing::Verbatim || !ShownUrl::looks_like_one(&scalar.text) {
+fn shortened(scalar: &Scalar, showing: Disclosure) -> Option<Scalar> {
+    if showing == Disclosure::Verbatim || !ShownUrl::looks_like_one(&scalar.text) {
         return None;
     }
     let url = ShownUrl::new(&scalar.text);
@@ -106,12 +106,12 @@ fn says_nothing(node: &Node, kind: &Kind) -> bool {
 }
 
 /// How to show a key's value, given how to show the section around it.
-pub(super) fn showing_below(above: Showing, key: Option<&Key>, is_secret: bool) -> Showing {
+pub(super) fn showing_below(above: Disclosure, key: Option<&Key>, is_secret: bool) -> Disclosure {
     match key.map(|key| key.showing) {
-        _ if above != Showing::Usual => above,
-        _ if is_secret => Showing::Never,
+        _ if above != Disclosure::Usual => above,
+        _ if is_secret => Disclosure::Never,
         Some(showing) => showing,
-        None => Showing::Usual,
+        None => Disclosure::Usual,
     }
 }
 
@@ -133,7 +133,7 @@ fn quote_key(key: &str) -> String {
 
 /// Quotes a scalar where the plain word would have another meaning, so that reading it again gives the same value.
 fn quote(scalar: &Scalar) -> String {
-    let reads_as_text = scalar::resolve(&scalar.text) == Plain::Text;
+    let reads_as_text = scalar::resolve(&scalar.text) == PlainScalar::Text;
     let is_number_or_flag = !scalar.quoted && !reads_as_text;
     if is_number_or_flag || (reads_as_text && is_plain(&scalar.text)) {
         scalar.text.clone()
@@ -144,7 +144,7 @@ fn quote(scalar: &Scalar) -> String {
 
 /// A text as a scalar that is read as the same text, also within `[…]` and `{…}`. Globs stay plain.
 pub(super) fn quote_text(text: &str) -> String {
-    let reads_as_text = scalar::resolve(text) == Plain::Text && !text.starts_with(['*', '?']);
+    let reads_as_text = scalar::resolve(text) == PlainScalar::Text && !text.starts_with(['*', '?']);
     match reads_as_text && is_plain(&text.replace(['*', '?'], "x")) {
         true => text.to_owned(),
         false => quoted(text),

@@ -1,7 +1,7 @@
 //! Typing slips that YAML reads as something else, found in the text before it is parsed: full-width colons, spaces and
 //! quotation marks of an input method for Chinese, and a colon without a space after it.
 //!
-//! The parser would report only the consequences, several lines further down. Each slip is mended for the parser, so that the
+//! The parser would report only the consequences, several lines further down. Each slip is repaired for the parser, so that the
 //! same run reports the other mistakes of the file.
 
 use super::key::Kind;
@@ -11,24 +11,24 @@ use super::{Diagnostic, Node, Origin, diagnostic};
 
 /// The slips, and the text without them.
 pub(super) struct Slips {
-    pub(super) mended: String,
+    pub(super) repaired: String,
     pub(super) mistakes: Vec<Diagnostic>,
 }
 
 /// Finds slips line by line; `origin` maps a line and a column to an origin.
 pub(super) fn slips(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Slips {
-    let mut found = Slips { mended: String::with_capacity(text.len()), mistakes: Vec::new() };
+    let mut found = Slips { repaired: String::with_capacity(text.len()), mistakes: Vec::new() };
     // A file without line breaks has a larger problem.
     if text.lines().filter(|line| !line.trim().is_empty()).nth(1).is_none() {
-        text.clone_into(&mut found.mended);
+        text.clone_into(&mut found.repaired);
         return found;
     }
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let mut tell = |column, message| {
             found.mistakes.push(Diagnostic::new(&origin(index + 1, column), "", message));
         };
-        let mended = indentation(line, &mut tell);
-        found.mended.push_str(&colon(&mended, &mut tell));
+        let repaired = indentation(line, &mut tell);
+        found.repaired.push_str(&colon(&repaired, &mut tell));
     }
     found
 }
@@ -50,8 +50,8 @@ fn indentation(line: &str, tell: &mut impl FnMut(usize, String)) -> String {
         _ => "a space that YAML does not know",
     };
     tell(index + 1, format!("the line begins with U+{:04X}, {name}: indent by spaces", u32::from(odd)));
-    let mended: String = blanks.chars().map(|c| if c == '\u{3000}' { "  " } else { " " }).collect();
-    mended + content
+    let repaired: String = blanks.chars().map(|c| if c == '\u{3000}' { "  " } else { " " }).collect();
+    repaired + content
 }
 
 fn is_odd_blank(c: char) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::findings::Findings;
 use super::gc::GcConfig;
-use super::key::{Choice, Key, Kind, Showing};
+use super::key::{Choice, Disclosure, Key, Kind};
 use super::section::{Value, keys, section};
 use super::values::words;
 use super::{Node, NodeError, Origin, drivers, selection};
@@ -36,7 +36,7 @@ pub(crate) const STORAGE: Choice = Choice { helpers: StorageConfig::KEYS, known:
 
 impl Value for StorageConfig {
     const KIND: Kind = Kind::Choice(&STORAGE);
-    const SHOWING: Showing = Showing::Usual;
+    const SHOWING: Disclosure = Disclosure::Usual;
     const IS_REQUIRED: bool = false;
 
     fn read(node: &Node) -> Result<Self, NodeError> {

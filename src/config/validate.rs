@@ -2,18 +2,18 @@
 
 use super::key::{Choice, Key, Kind};
 use super::node::{Content, Entry};
-use super::scalar::Plain;
+use super::scalar::PlainScalar;
 use super::{Diagnostic, Node, diagnostic, suggest};
 
 /// Every key of the tree that has no row, and every value of the wrong type.
 pub(crate) fn mistakes(root: &Node, kind: &Kind) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
-    inspect(root, kind, &Place { path: "", keys: Keys::None, outer: None }, &mut diagnostics);
+    inspect(root, kind, &SectionPath { path: "", keys: Keys::None, outer: None }, &mut diagnostics);
     diagnostics
 }
 
 /// A section on the path to a value, to find the owner of a misplaced key.
-struct Place<'a> {
+struct SectionPath<'a> {
     path: &'a str,
     keys: Keys,
     outer: Option<&'a Self>,
@@ -36,7 +36,7 @@ impl Keys {
     }
 }
 
-impl Place<'_> {
+impl SectionPath<'_> {
     /// Names the enclosing section that has a key of this name, if any.
     fn owner(&self, key: &str) -> Option<String> {
         let mut next = self.outer;
@@ -60,7 +60,7 @@ impl Place<'_> {
     }
 }
 
-fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn inspect(node: &Node, kind: &Kind, place: &SectionPath<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let path = place.path;
     match kind {
         Kind::Leaf(reads) => {
@@ -74,10 +74,10 @@ fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Di
             }
         }
         Kind::Section(keys) | Kind::Optional(keys) => {
-            section(node, keys, &Place { keys: Keys::Of(keys), ..*place }, diagnostics);
+            section(node, keys, &SectionPath { keys: Keys::Of(keys), ..*place }, diagnostics);
         }
         Kind::Choice(choice) => {
-            choices(node, choice, &Place { keys: Keys::Choice(choice), ..*place }, diagnostics);
+            choices(node, choice, &SectionPath { keys: Keys::Choice(choice), ..*place }, diagnostics);
         }
         Kind::List(item) => {
             if !matches!(node.content, Content::List(_)) {
@@ -88,7 +88,7 @@ fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Di
                 inspect(
                     node,
                     item,
-                    &Place { path: &path, keys: Keys::None, outer: Some(place) },
+                    &SectionPath { path: &path, keys: Keys::None, outer: Some(place) },
                     diagnostics,
                 );
             }
@@ -99,7 +99,7 @@ fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Di
             }
             for entry in node.entries().iter().filter(|entry| !entry.value.is_null()) {
                 let path = diagnostic::child(path, &entry.key);
-                let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
+                let place = SectionPath { path: &path, keys: Keys::None, outer: Some(place) };
                 inspect(&entry.value, value, &place, diagnostics);
             }
         }
@@ -109,7 +109,7 @@ fn inspect(node: &Node, kind: &Kind, place: &Place<'_>, diagnostics: &mut Vec<Di
 }
 
 /// Finds parameters that belong to another section. Only the driver checks the parameters themselves.
-fn parameters(node: &Node, known: &[Key], place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn parameters(node: &Node, known: &[Key], place: &SectionPath<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
         diagnostics.push(expected("a map of the driver's parameters", node, place.path));
     }
@@ -126,11 +126,11 @@ fn parameters(node: &Node, known: &[Key], place: &Place<'_>, diagnostics: &mut V
     }
 }
 
-fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn section(node: &Node, keys: &'static [Key], place: &SectionPath<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
         let mut diagnostic = expected("a section of keys", node, place.path);
         if let (Some(key), Content::Scalar(scalar)) = (switch(keys), &node.content)
-            && let Plain::Bool(flag) = scalar.meaning()
+            && let PlainScalar::Bool(flag) = scalar.meaning()
         {
             let name = place.path.rsplit('.').next().unwrap_or_default();
             diagnostic.message.push_str(&format!("; write `{name}: {{ {key}: {flag} }}`"));
@@ -141,7 +141,7 @@ fn section(node: &Node, keys: &'static [Key], place: &Place<'_>, diagnostics: &m
         let path = diagnostic::child(place.path, &entry.key);
         match keys.iter().find(|key| key.yaml == entry.key && !key.yaml.is_empty()) {
             Some(key) => {
-                let place = Place { path: &path, keys: Keys::None, outer: Some(place) };
+                let place = SectionPath { path: &path, keys: Keys::None, outer: Some(place) };
                 inspect(&entry.value, &key.kind, &place, diagnostics);
             }
             None => {
@@ -157,7 +157,7 @@ fn switch(keys: &[Key]) -> Option<&'static str> {
     keys.iter().map(|key| key.yaml).find(|name| matches!(*name, "enabled" | "disable" | "disabled"))
 }
 
-fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn choices(node: &Node, choice: &'static Choice, place: &SectionPath<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.content, Content::Map(_)) {
         diagnostics.push(expected("a section of keys", node, place.path));
     }
@@ -165,7 +165,7 @@ fn choices(node: &Node, choice: &'static Choice, place: &Place<'_>, diagnostics:
     let is_chosen = node.entries().iter().filter(is_known).count() == 1;
     for entry in node.entries() {
         let path = diagnostic::child(place.path, &entry.key);
-        let below = Place { path: &path, keys: Keys::None, outer: Some(place) };
+        let below = SectionPath { path: &path, keys: Keys::None, outer: Some(place) };
         let mut tell = |message| diagnostics.push(Diagnostic::new(&entry.key_origin, path.clone(), message));
         match choice.keys().find(|key| key.yaml == entry.key) {
             Some(key) => inspect(&entry.value, &key.kind, &below, diagnostics),

@@ -11,7 +11,7 @@ use sampan_cache::{Caches, Upstream};
 use serde_json::{Value, json};
 
 use crate::health::HealthStatus;
-use crate::maintenance::{self, Collector, Refusal, SyncState, Syncer, Verifier, VerifyState};
+use crate::maintenance::{self, Collector, StartRefused, SyncState, Syncer, Verifier, VerifyState};
 use crate::telemetry::Metrics;
 
 /// The list of pages.
@@ -68,8 +68,8 @@ pub(super) async fn start_gc(State(collector): State<Arc<Collector>>) -> Respons
         Ok(()) => (StatusCode::ACCEPTED, Json(collector.state())).into_response(),
         Err(refusal) => {
             let status = match refusal {
-                Refusal::Running | Refusal::ReadOnly => StatusCode::CONFLICT,
-                Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+                StartRefused::Running | StartRefused::ReadOnly => StatusCode::CONFLICT,
+                StartRefused::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, Json(json!({ "error": refusal.to_string() }))).into_response()
         }

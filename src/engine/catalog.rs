@@ -13,7 +13,7 @@ pub struct Page<T> {
     /// The items of the page.
     pub items: Vec<T>,
     /// Whether further items follow.
-    pub more: bool,
+    pub has_more: bool,
 }
 
 /// How many directories the listing reads ahead of an object store, where each is a request. A page wastes at most
@@ -55,14 +55,14 @@ impl Registry {
         limit: usize,
         shows: impl Fn(&RepositoryName) -> bool + Send,
     ) -> Result<Page<String>> {
-        let mut page = Page { items: Vec::new(), more: false };
+        let mut page = Page { items: Vec::new(), has_more: false };
         let mut names = self.repositories_with(Content::Manifests, last.unwrap_or_default());
         while let Some(name) = names.try_next().await? {
             if !shows(&name) {
                 continue;
             }
             if page.items.len() == limit {
-                page.more = true;
+                page.has_more = true;
                 break;
             }
             page.items.push(name.to_string());

@@ -164,7 +164,7 @@ impl JobRun {
     ///
     /// # Errors
     ///
-    /// Any error of the store; the run may go on.
+    /// Any error of the store; the run may continue.
     pub async fn renew(&mut self) -> Result<bool> {
         let latest = self.registry.runs_of(&self.job).await?.into_iter().max();
         if latest.is_some_and(|latest| latest > self.record.number) {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::SystemTime;
 
-use crate::{Pointed, TagTimes};
+use crate::{Dated, TagTimes};
 
 /// The latest items that fit into a number of bytes.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl<T: Ord> Latest<T> {
         Self { heap: BinaryHeap::new(), room_bytes, text_bytes, left_out: 0 }
     }
 
-    pub(crate) fn add(&mut self, Pointed { at, what }: Pointed<T>) {
+    pub(crate) fn add(&mut self, Dated { at, what }: Dated<T>) {
         let needed = self.bytes(&what);
         self.heap.push(Reverse((at, Reverse(what))));
         self.room_bytes = match self.room_bytes.checked_sub(needed) {
@@ -53,7 +53,7 @@ impl<T: Ord> Latest<T> {
 
     pub(crate) fn into_times(self) -> TagTimes<T> {
         let sorted = self.heap.into_sorted_vec().into_iter();
-        let items = sorted.map(|Reverse((at, Reverse(what)))| Pointed { at, what }).collect();
+        let items = sorted.map(|Reverse((at, Reverse(what)))| Dated { at, what }).collect();
         TagTimes { items, left_out: self.left_out }
     }
 }
@@ -66,8 +66,8 @@ mod tests {
     use crate::oci::Tag;
     use crate::tag_times::MAX_TAG_BYTES;
 
-    fn pointed(secs: u64, what: &str) -> Pointed<Tag> {
-        Pointed { at: SystemTime::UNIX_EPOCH + Duration::from_secs(secs), what: what.parse().unwrap() }
+    fn pointed(secs: u64, what: &str) -> Dated<Tag> {
+        Dated { at: SystemTime::UNIX_EPOCH + Duration::from_secs(secs), what: what.parse().unwrap() }
     }
 
     fn latest(room_bytes: usize, items: &[(u64, &str)]) -> (Vec<String>, u64) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::turn::{Turn, Work};
+use crate::turn::{PeriodicTask, TurnState};
 use crate::{PurgeOptions, PurgeReport, Registry, Result};
 
 /// The result of a purge that runs once per interval.
@@ -29,9 +29,9 @@ impl Registry {
         if options.dry_run {
             return Ok(PurgeTurn::Purged(self.purge_uploads(options).await?));
         }
-        match self.take_turn(Work::Purge, interval).await? {
-            Turn::NotDue(wait) => Ok(PurgeTurn::NotDue(wait)),
-            Turn::Taken(turn) => {
+        match self.take_turn(PeriodicTask::Purge, interval).await? {
+            TurnState::NotDue(wait) => Ok(PurgeTurn::NotDue(wait)),
+            TurnState::Taken(turn) => {
                 let purged = self.purge_uploads(options).await;
                 self.end_turn(turn, purged).await.map(PurgeTurn::Purged)
             }

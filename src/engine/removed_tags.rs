@@ -23,7 +23,7 @@ use crate::latest::Latest;
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Tag};
 use crate::space_reserve::put_in_reserve;
-use crate::{Error, Pointed, Repository, Result, TagStore};
+use crate::{Dated, Error, Repository, Result, TagStore};
 
 /// A tag that a deletion removed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -160,8 +160,8 @@ impl TagStore {
         Ok(latest.into_times().items.into_iter().next().map(|removal| removal.what.1))
     }
 
-    async fn read_removal(&self, removal: Pointed<(Tag, Digest)>) -> Result<RemovedTag> {
-        let Pointed { at, what: (tag, digest) } = removal;
+    async fn read_removal(&self, removal: Dated<(Tag, Digest)>) -> Result<RemovedTag> {
+        let Dated { at, what: (tag, digest) } = removal;
         let name = self.repository.name.clone();
         let record =
             self.read_record(&Entry::RemovedTag(name, tag.clone(), millis(at), digest.clone())).await?;
@@ -183,7 +183,7 @@ impl TagStore {
     /// The last removal of the tag from the manifest, if one is recorded; the manifest may be named by the digest of its push.
     pub(crate) async fn last_removal_from(&self, tag: &Tag, digest: &Digest) -> Result<Option<Removal>> {
         let (latest, _) = self.removals(Some(tag), MAX_READ).await?;
-        for Pointed { at, what: (_, canonical) } in latest.into_times().items {
+        for Dated { at, what: (_, canonical) } in latest.into_times().items {
             if digest.is_canonical() && canonical != *digest {
                 continue;
             }
@@ -269,7 +269,7 @@ async fn latest_of(
                 return Ok((latest, true));
             }
             read += 1;
-            latest.add(Pointed { at: time_of(removed_ms), what: (tag, digest) });
+            latest.add(Dated { at: time_of(removed_ms), what: (tag, digest) });
         }
     }
     Ok((latest, false))

@@ -77,7 +77,7 @@ impl SmallBlobs {
             let ends = format!("reading it ended after {} of {size_bytes} bytes", content.len());
             return Err(Error::Corrupt(path.clone(), ends.into()));
         }
-        if self.seen.again(canonical) {
+        if self.seen.record_read(canonical) {
             let actual = Digest::of(canonical.algorithm(), &content);
             if actual == *canonical {
                 self.contents.insert(canonical, &content);
@@ -101,7 +101,7 @@ impl Default for Seen {
 
 impl Seen {
     /// Records the read of a blob and returns whether the blob was read recently.
-    fn again(&self, digest: &Digest) -> bool {
+    fn record_read(&self, digest: &Digest) -> bool {
         // The digits of a digest are uniformly distributed, so the first 16 serve as the hash.
         let start = digest.hex().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         let Some(start) = start else { return false };
@@ -130,11 +130,11 @@ mod tests {
     fn a_blob_is_seen_again_unless_too_many_others_were_seen_meanwhile() {
         let digest = |number: u32| Digest::sha256_of(&number.to_be_bytes());
         let seen = Seen::default();
-        assert!(!seen.again(&digest(0)));
-        assert!(seen.again(&digest(0)));
-        let again = (1..10_000).filter(|number| seen.again(&digest(*number))).count();
+        assert!(!seen.record_read(&digest(0)));
+        assert!(seen.record_read(&digest(0)));
+        let again = (1..10_000).filter(|number| seen.record_read(&digest(*number))).count();
         assert_eq!(again, 0, "no two are taken for one");
-        assert!(!seen.again(&digest(0)));
+        assert!(!seen.record_read(&digest(0)));
     }
 
     #[test]

@@ -116,7 +116,7 @@ const VERSION: u32 = 1;
 const MAX_HEADER_BYTES: u64 = 1024;
 
 /// A stored survey that is this far in the future comes from a clock that was wrong, and does not count as newer.
-const AHEAD: Duration = Duration::from_secs(60 * 60);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 /// The longest survey, in bytes: that of half a million repositories.
 const MAX_BYTES: u64 = 64 << 20;
@@ -227,7 +227,7 @@ impl Survey {
     pub(crate) async fn write(&self, registry: &Registry) -> Result<()> {
         if let Some(stored) = Self::stored_as_of(registry).await?
             && stored > self.as_of
-            && registry.clock().now() + AHEAD >= stored
+            && registry.clock().now() + MAX_CLOCK_SKEW >= stored
         {
             tracing::debug!("the stored survey is of a later walk, so it stays");
             return Ok(());

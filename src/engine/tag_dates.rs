@@ -2,7 +2,7 @@
 //!
 //! No driver sets the time of a file, so in a copied store every tag looks as if it were pushed by the migration. The
 //! migration therefore writes the times of the source to `sampan/dates/<repository>/_tags`, after the links. A time counts
-//! as long as the tag's link is no younger than that file: each push writes the link anew, and then its own time counts. Both
+//! as long as the tag's link is no younger than that file: each push writes the link again, and then its own time counts. Both
 //! times are of one store's clock; where it counts in whole seconds, a push in the second of the copy shows the older time.
 
 use std::collections::HashMap;

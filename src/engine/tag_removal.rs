@@ -243,7 +243,7 @@ impl TagStore {
 
     /// Deletes the notices of tags whose deletions can no longer take effect, and returns the others. Ages are by the clock
     /// of the store, which has dated the tag since.
-    async fn without_forgotten(&self, notices: Vec<Notice>) -> Result<Vec<Notice>> {
+    async fn without_forgotten(&self, notices: Vec<RemovalNotice>) -> Result<Vec<RemovalNotice>> {
         let (mut forgotten, mut rest) = (Vec::new(), Vec::new());
         for notice in notices {
             let age = match &notice.tag {
@@ -264,7 +264,7 @@ impl TagStore {
     }
 
     /// Ends the wait for deletions that did not finish.
-    async fn stop_waiting(&self, notices: Vec<Notice>) -> Result<()> {
+    async fn stop_waiting(&self, notices: Vec<RemovalNotice>) -> Result<()> {
         let (name, is_flat) = (&self.repository.name, self.driver().capabilities().flat);
         let in_doubt = notices.iter().find_map(|notice| notice.tag.as_ref().filter(|_| is_flat));
         if let Some(tag) = in_doubt {
@@ -284,7 +284,7 @@ impl TagStore {
     }
 
     /// The notices of deletions that concern a push of these tags of this manifest.
-    async fn notices(&self, tags: &[&Tag], canonical: &Digest) -> Result<Vec<Notice>> {
+    async fn notices(&self, tags: &[&Tag], canonical: &Digest) -> Result<Vec<RemovalNotice>> {
         let files = self.driver().walk(&layout::removals(&self.repository.name), None);
         let notices = files.try_filter_map(|file| {
             let tag = match Entry::parse(&file.path) {
@@ -292,7 +292,7 @@ impl TagStore {
                 Some(Entry::ManifestRemoval(_, digest, _)) if digest == *canonical => Some(None),
                 _ => None,
             };
-            std::future::ready(Ok(tag.map(|tag| Notice { file, tag })))
+            std::future::ready(Ok(tag.map(|tag| RemovalNotice { file, tag })))
         });
         Ok(notices.try_collect().await?)
     }
@@ -309,7 +309,7 @@ impl TagStore {
 
 /// A notice that something is about to be removed.
 #[derive(Debug)]
-struct Notice {
+struct RemovalNotice {
     file: FileInfo,
     /// The tag; `None` for the notice of a manifest.
     tag: Option<Tag>,

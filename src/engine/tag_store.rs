@@ -35,11 +35,11 @@ impl TagStore {
         let mut items = Vec::new();
         while let Some(tag) = tags.try_next().await? {
             if limit.is_some_and(|limit| items.len() == limit) {
-                return Ok(Page { items, more: true });
+                return Ok(Page { items, has_more: true });
             }
             items.push(tag);
         }
-        Ok(Page { items, more: false })
+        Ok(Page { items, has_more: false })
     }
 
     /// Streams all tags after `last`, in byte order, as the driver lists them. It buffers no list.

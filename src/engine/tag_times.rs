@@ -1,6 +1,6 @@
 //! `TagTimes`: when tags were last pointed at their manifests, and the history of one tag.
 //!
-//! The times are those of the store's links: each push of a tag writes its link anew. In a store that a migration has filled,
+//! The times are those of the store's links: each push of a tag writes its link again. In a store that a migration has filled,
 //! the times of the store that it copied count until the next push ([`TagDates`]). A copy of the store by another program may
 //! give all links the time of the copy.
 
@@ -23,14 +23,14 @@ use crate::{Error, Result, TagStore};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TagTimes<T> {
     /// The items, the latest first; those of one time in their own order.
-    pub items: Vec<Pointed<T>>,
+    pub items: Vec<Dated<T>>,
     /// The number of earlier items, for which there was no room.
     pub left_out: u64,
 }
 
 /// A tag, or a digest, and when the tag was last pointed there.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Pointed<T> {
+pub struct Dated<T> {
     /// The time, by the clock of the store.
     pub at: SystemTime,
     /// The tag or the digest.
@@ -70,9 +70,9 @@ impl TagStore {
             false => self.stat_times().await?,
         };
         let dates = TagDates::read(self.driver(), &self.repository.name).await?;
-        while let Some(Pointed { at, what }) = tags.try_next().await? {
+        while let Some(Dated { at, what }) = tags.try_next().await? {
             let at = dates.as_ref().map_or(at, |dates| dates.pushed(&what, at));
-            latest.add(Pointed { at, what });
+            latest.add(Dated { at, what });
         }
         if latest.is_empty() && !self.repository_exists().await? {
             return Err(Error::RepositoryUnknown(self.repository.name.clone()));
@@ -97,17 +97,17 @@ impl TagStore {
             if let Some(Entry::TagIndex(_, _, digest)) = Entry::parse(&file.path) {
                 let at = file.modified;
                 let at = dates.as_ref().map_or(at, |dates| dates.pointed(tag, &digest, at));
-                latest.add(Pointed { at, what: digest });
+                latest.add(Dated { at, what: digest });
             }
         }
         Ok(latest.into_times())
     }
 
-    fn walk_times(&self) -> BoxStream<'static, Result<Pointed<Tag>>> {
+    fn walk_times(&self) -> BoxStream<'static, Result<Dated<Tag>>> {
         let files = self.driver().walk(&layout::tags(&self.repository.name), None).map_err(Error::from);
         let tags = files.try_filter_map(|file| {
             ready(Ok(match Entry::parse(&file.path) {
-                Some(Entry::TagCurrent(_, tag)) => Some(Pointed { at: file.modified, what: tag }),
+                Some(Entry::TagCurrent(_, tag)) => Some(Dated { at: file.modified, what: tag }),
                 _ => None,
             }))
         });
@@ -115,7 +115,7 @@ impl TagStore {
     }
 
     /// A walk of directories opens several for each tag; a stat does not.
-    async fn stat_times(&self) -> Result<BoxStream<'static, Result<Pointed<Tag>>>> {
+    async fn stat_times(&self) -> Result<BoxStream<'static, Result<Dated<Tag>>>> {
         let (name, driver) = (self.repository.name.clone(), self.driver().clone());
         let tags = match self.stream(None).await {
             Ok(tags) => tags,
@@ -152,13 +152,13 @@ async fn times_of(
     driver: Arc<dyn StorageDriver>,
     name: RepositoryName,
     tags: Vec<Tag>,
-) -> Result<Vec<Pointed<Tag>>> {
+) -> Result<Vec<Dated<Tag>>> {
     let stats = futures::stream::iter(tags).map(|tag| {
         let current = Entry::TagCurrent(name.clone(), tag.clone()).path();
         let driver = driver.clone();
         async move {
             let file = driver.stat_if_any(&current).await?;
-            Ok::<_, Error>(file.map(|file| Pointed { at: file.modified, what: tag }))
+            Ok::<_, Error>(file.map(|file| Dated { at: file.modified, what: tag }))
         }
     });
     stats.buffered(CONCURRENT_STATS).try_filter_map(|pointed| ready(Ok(pointed))).try_collect().await

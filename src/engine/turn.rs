@@ -1,4 +1,4 @@
-//! `Turn`: of several registries over one store, only one does a periodic task in each interval.
+//! `TurnState`: of several registries over one store, only one does a periodic task in each interval.
 //!
 //! Each turn has its own file with a number in its name, such as `purge/<number>`. Its registry creates the file before it
 //! begins and removes it when the work fails; of two registries that begin at once, one finds the file. Doing the work twice
@@ -18,7 +18,7 @@ use crate::{Registry, Result};
 
 /// A periodic task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Work {
+pub(crate) enum PeriodicTask {
     /// The purge of abandoned uploads.
     Purge,
     /// The survey of the store.
@@ -28,7 +28,7 @@ pub(crate) enum Work {
 }
 
 /// Whether a task is due.
-pub(crate) enum Turn {
+pub(crate) enum TurnState {
     /// It is, and this registry does it.
     Taken(TakenTurn),
     /// It is due after this time.
@@ -37,12 +37,12 @@ pub(crate) enum Turn {
 
 /// The right to do a task now.
 pub(crate) struct TakenTurn {
-    work: Work,
+    work: PeriodicTask,
     mark: DriverPath,
     earlier: Vec<u64>,
 }
 
-impl Work {
+impl PeriodicTask {
     fn root(self) -> DriverPath {
         match self {
             Self::Purge => purges_root(),
@@ -60,7 +60,7 @@ impl Work {
     }
 }
 
-impl fmt::Display for Work {
+impl fmt::Display for PeriodicTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Purge => "purge of uploads",
@@ -72,7 +72,7 @@ impl fmt::Display for Work {
 
 impl Registry {
     /// Takes the turn, unless a registry over this store did within the last `interval`.
-    pub(crate) async fn take_turn(&self, work: Work, interval: Duration) -> Result<Turn> {
+    pub(crate) async fn take_turn(&self, work: PeriodicTask, interval: Duration) -> Result<TurnState> {
         let earlier = self.turns(work).await?;
         let last = earlier.iter().max().copied();
         let now = self.clock().now();
@@ -82,14 +82,14 @@ impl Registry {
             // A time in the future comes from a clock that was wrong, possibly by years.
             let age = now.duration_since(begun).unwrap_or_else(|error| error.duration());
             if age < interval {
-                return Ok(Turn::NotDue(interval - age));
+                return Ok(TurnState::NotDue(interval - age));
             }
         }
         let _write = self.begin_write()?;
         let mark = work.mark(last.map_or(0, |number| number.wrapping_add(1)));
         match put_in_reserve(self.driver(), &mark, millis(now).to_string().into(), PutMode::Create).await {
-            Ok(()) => Ok(Turn::Taken(TakenTurn { work, mark, earlier })),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Turn::NotDue(interval)),
+            Ok(()) => Ok(TurnState::Taken(TakenTurn { work, mark, earlier })),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(TurnState::NotDue(interval)),
             Err(error) => Err(error.into()),
         }
     }
@@ -118,7 +118,7 @@ impl Registry {
     }
 
     /// The numbers of the recorded turns.
-    async fn turns(&self, work: Work) -> Result<Vec<u64>> {
+    async fn turns(&self, work: PeriodicTask) -> Result<Vec<u64>> {
         let mut files = self.driver().walk(&work.root(), None);
         let mut numbers = Vec::new();
         while let Some(file) = files.try_next().await? {
@@ -131,7 +131,7 @@ impl Registry {
     }
 
     /// When a turn began; `None` when its file is gone or unreadable, as after a power failure.
-    async fn turn_begun(&self, work: Work, number: u64) -> Result<Option<SystemTime>> {
+    async fn turn_begun(&self, work: PeriodicTask, number: u64) -> Result<Option<SystemTime>> {
         let content = self.driver().get_content_if_any(&work.mark(number)).await?;
         Ok(content.as_deref().and_then(time_of_millis))
     }

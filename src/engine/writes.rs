@@ -1,6 +1,6 @@
 //! `Writes`: whether a registry writes to its store, and the writes that are running.
 //!
-//! A write that began before the registry became read-only goes on to its end. What has to know that the store is at rest
+//! A write that began before the registry became read-only continues to its end. What has to know that the store is at rest
 //! waits for it. Bytes of an upload are not counted: a client may take hours, and until their publication they mean nothing.
 
 use std::sync::Arc;

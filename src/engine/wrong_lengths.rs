@@ -26,13 +26,13 @@ pub(crate) struct WrongLengths {
     /// Whether anything is damaged: usually nothing is, and every pull asks.
     has_damaged: AtomicBool,
     /// A plain mutex: held for a lookup.
-    known: Mutex<HashMap<Digest, Known>>,
+    known: Mutex<HashMap<Digest, CachedLength>>,
     /// Held while data are hashed: wrong descriptors must not keep a disk busy.
     hashing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct CachedLength {
     size_bytes: u64,
     modified: SystemTime,
     is_damaged: bool,
@@ -40,7 +40,7 @@ struct Known {
     until: Option<Instant>,
 }
 
-impl Known {
+impl CachedLength {
     fn is_of(&self, file: &FileInfo) -> bool {
         let is_over = self.until.is_some_and(|until| Instant::now() >= until);
         !is_over && (self.size_bytes, self.modified) == (file.size_bytes, file.modified)
@@ -51,8 +51,8 @@ impl Known {
 const MAX_KNOWN: usize = 10_000;
 
 /// How long data that cannot be read count as damaged: a client pushes them again meanwhile, and a disk or an administrator may
-/// mend them.
-const UNREADABLE_FOR: Duration = Duration::from_secs(300);
+/// repair them.
+const RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl WrongLengths {
     /// Whether data of this length are known to be damaged. Only where such data were, the store is asked whether they are
@@ -67,13 +67,13 @@ impl WrongLengths {
         canonical: &Digest,
         size_bytes: u64,
     ) -> Result<bool> {
-        let has_same = |known: &Known| known.is_damaged && known.size_bytes == size_bytes;
+        let has_same = |known: &CachedLength| known.is_damaged && known.size_bytes == size_bytes;
         if !self.has_damaged.load(Ordering::Relaxed)
             || !self.lookup(canonical).is_some_and(|it| has_same(&it))
         {
             return Ok(false);
         }
-        let is_damaged = self.look(driver, canonical).await?;
+        let is_damaged = self.check_data(driver, canonical).await?;
         if is_damaged.is_err() {
             self.forget(canonical);
         }
@@ -86,12 +86,12 @@ impl WrongLengths {
     ///
     /// Any error of the store.
     pub(crate) async fn examine(&self, driver: &Arc<dyn StorageDriver>, canonical: &Digest) -> Result<bool> {
-        if let Ok(is_damaged) = self.look(driver, canonical).await? {
+        if let Ok(is_damaged) = self.check_data(driver, canonical).await? {
             return Ok(is_damaged);
         }
         let _alone = self.hashing.lock().await;
         // The file before it is hashed: what replaces it later has another time.
-        let file = match self.look(driver, canonical).await? {
+        let file = match self.check_data(driver, canonical).await? {
             Ok(is_damaged) => return Ok(is_damaged),
             Err(file) => file,
         };
@@ -113,15 +113,15 @@ impl WrongLengths {
                 tracing::error!(
                     "the {size_bytes} bytes of blob {canonical} cannot be read; it is unknown for some minutes, or until it is pushed again"
                 );
-                (true, Some(Instant::now() + UNREADABLE_FOR))
+                (true, Some(Instant::now() + RETRY_AFTER))
             }
         };
-        self.remember(canonical, Known { size_bytes, modified: file.modified, is_damaged, until });
+        self.remember(canonical, CachedLength { size_bytes, modified: file.modified, is_damaged, until });
         Ok(is_damaged)
     }
 
     /// Whether the data are damaged, as far as known; or the file of data of which that is unknown.
-    async fn look(
+    async fn check_data(
         &self,
         driver: &Arc<dyn StorageDriver>,
         canonical: &Digest,
@@ -142,7 +142,7 @@ impl WrongLengths {
         }
     }
 
-    fn remember(&self, canonical: &Digest, what: Known) {
+    fn remember(&self, canonical: &Digest, what: CachedLength) {
         let mut known = self.known.lock();
         if known.len() >= MAX_KNOWN {
             known.clear();
@@ -151,7 +151,7 @@ impl WrongLengths {
         self.has_damaged.fetch_or(what.is_damaged, Ordering::Relaxed);
     }
 
-    fn lookup(&self, canonical: &Digest) -> Option<Known> {
+    fn lookup(&self, canonical: &Digest) -> Option<CachedLength> {
         self.known.lock().get(canonical).copied()
     }
 }
@@ -170,12 +170,16 @@ mod tests {
         let wrong = WrongLengths::default();
         let digest = |number: usize| Digest::of(Algorithm::Sha512, &number.to_be_bytes());
         for number in 0..3 * MAX_KNOWN {
-            let known =
-                Known { size_bytes: 7, modified: SystemTime::UNIX_EPOCH, is_damaged: true, until: None };
+            let known = CachedLength {
+                size_bytes: 7,
+                modified: SystemTime::UNIX_EPOCH,
+                is_damaged: true,
+                until: None,
+            };
             wrong.remember(&digest(number), known);
         }
         let known = wrong.known.lock();
-        let bytes = known.capacity() * (size_of::<(Digest, Known)>() + 1) + known.len() * (128 + 16);
+        let bytes = known.capacity() * (size_of::<(Digest, CachedLength)>() + 1) + known.len() * (128 + 16);
         assert!(known.len() <= MAX_KNOWN && bytes <= 4 << 20, "{bytes}");
         drop(known);
         let last = digest(3 * MAX_KNOWN - 1);

@@ -12,7 +12,7 @@ use sampan_engine::oci::Digest;
 use tar::EntryType;
 
 use crate::entry_name::{EntryName, Meaning};
-use crate::extent::{Extent, Medium};
+use crate::extent::{ByteSource, Extent};
 use crate::tar_walk::{SPARSE, Tape, TarEntry, TarWalk};
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ const MAX_ENTRIES: usize = 2_000_000;
 pub(crate) enum Archive {
     Tar {
         /// One tar file, or several that follow each other.
-        media: Vec<Medium>,
+        media: Vec<ByteSource>,
         entries: Entries,
     },
     /// Its files are looked up when they are needed.
@@ -34,7 +34,7 @@ pub(crate) enum Archive {
 /// The entries of a tar file.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    places: HashMap<EntryName, Place>,
+    places: HashMap<EntryName, EntryData>,
     /// The index of the tar file that is read.
     medium: usize,
     /// How many entries have no meaning.
@@ -43,7 +43,7 @@ pub(crate) struct Entries {
 
 /// The data of an entry.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct EntryData {
     /// The index of its tar file.
     medium: usize,
     offset: u64,
@@ -104,7 +104,7 @@ impl Entries {
     }
 
     pub(crate) fn add(&mut self, name: EntryName, offset: u64, size_bytes: u64) {
-        self.places.insert(name, Place { medium: self.medium, offset, size_bytes });
+        self.places.insert(name, EntryData { medium: self.medium, offset, size_bytes });
     }
 }
 
@@ -125,12 +125,12 @@ impl Archive {
                 }
             }
         }
-        Ok(Self::Tar { media: archives.into_iter().map(Medium::Parts).collect(), entries })
+        Ok(Self::Tar { media: archives.into_iter().map(ByteSource::Parts).collect(), entries })
     }
 
     /// The entries of a tar file whose data were copied to a temporary file in `directory`.
     pub(crate) fn spooled(file: File, directory: &Path, entries: Entries) -> Self {
-        Self::Tar { media: vec![Medium::Spool(Arc::new(file), directory.into())], entries }
+        Self::Tar { media: vec![ByteSource::Spool(Arc::new(file), directory.into())], entries }
     }
 
     /// An entry; `None` if there is none.
@@ -182,7 +182,7 @@ impl Archive {
     ///
     /// As [`find`](Self::find); `Damaged` when it is longer than `max_bytes`.
     pub(crate) fn document(&self, name: &EntryName, max_bytes: u64) -> Result<Option<Bytes>> {
-        self.find(name)?.map(|extent| extent.whole(max_bytes)).transpose()
+        self.find(name)?.map(|extent| extent.read_whole(max_bytes)).transpose()
     }
 
     /// How many files have content, or none that is known. 0 for a directory, which is not listed.

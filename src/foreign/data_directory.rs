@@ -14,7 +14,7 @@ use crate::entry_name::EntryName;
 use crate::error::SHOWN;
 use crate::extent::Extent;
 use crate::image_name::ImageName;
-use crate::listing::{Listed, Naming};
+use crate::listing::{ListedImage, Naming};
 use crate::reader::Notice;
 use crate::unreadable::{UnreadableImages, UnreadablePolicy};
 use crate::walk::{MAX_MANIFEST_BYTES, add_repository};
@@ -26,7 +26,7 @@ const MAX_LINK_BYTES: u64 = 256;
 /// The repositories of an archive.
 pub(crate) struct DataDirectory<'a> {
     archive: &'a Archive,
-    pub(crate) listed: Vec<Listed>,
+    pub(crate) listed: Vec<ListedImage>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) unreadable: UnreadableImages,
     /// The sha256 digest of content that another algorithm names.
@@ -108,7 +108,7 @@ impl<'a> DataDirectory<'a> {
                 true => {
                     known.insert(digest.clone());
                     let naming = Naming::Full(ImageName { repository: name.clone(), tag: Some(tag.clone()) });
-                    self.listed.push(Listed { digest, naming });
+                    self.listed.push(ListedImage { digest, naming });
                 }
                 false => absent.push(format!("{name}:{tag}")),
             }
@@ -125,7 +125,7 @@ impl<'a> DataDirectory<'a> {
         for digest in links.revisions.iter().filter(|digest| !known.contains(digest)) {
             if self.find(digest)?.is_some() {
                 let naming = Naming::Full(ImageName { repository: name.clone(), tag: None });
-                self.listed.push(Listed { digest: digest.clone(), naming });
+                self.listed.push(ListedImage { digest: digest.clone(), naming });
             }
         }
         Ok(())
@@ -143,7 +143,7 @@ impl<'a> DataDirectory<'a> {
     /// The images of an index; none if the manifest is not there.
     fn children(&self, digest: &Digest) -> Result<Vec<Digest>> {
         let Some(extent) = self.find(digest)? else { return Ok(Vec::new()) };
-        let manifest = Manifest::parse(&extent.whole(MAX_MANIFEST_BYTES)?, None);
+        let manifest = Manifest::parse(&extent.read_whole(MAX_MANIFEST_BYTES)?, None);
         let manifest = manifest.map_err(|problem| extent.damaged(format!("as a manifest, {problem}")))?;
         Ok(manifest.manifests.into_iter().map(|child| child.digest).collect())
     }
@@ -151,7 +151,7 @@ impl<'a> DataDirectory<'a> {
     /// The digest in a link; `None` if there is no such link.
     fn link(&self, entry: &Entry) -> Result<Option<Digest>> {
         let Some(link) = self.archive.find(&EntryName::Store(entry.clone()))? else { return Ok(None) };
-        let bytes = link.whole(MAX_LINK_BYTES)?;
+        let bytes = link.read_whole(MAX_LINK_BYTES)?;
         let digest = str::from_utf8(&bytes).ok().and_then(|text| text.trim_ascii().parse().ok());
         digest.map(Some).ok_or_else(|| Error::damaged(&link.entry, "it has no digest, as a link must"))
     }

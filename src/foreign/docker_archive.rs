@@ -16,14 +16,14 @@ use crate::error::SHOWN;
 use crate::extent::Extent;
 use crate::image_name::{HostPolicy, ImageName};
 use crate::layer::{Layer, inspect};
-use crate::listing::{Listed, Naming};
+use crate::listing::{ListedImage, Naming};
 use crate::walk::MAX_MANIFEST_BYTES;
 use crate::{Error, Result};
 
 /// The images, and their content with the manifests that were made.
 #[derive(Debug, Default)]
 pub(crate) struct DockerImages {
-    pub(crate) listed: Vec<Listed>,
+    pub(crate) listed: Vec<ListedImage>,
     pub(crate) extents: HashMap<Digest, Extent>,
     /// By the names of their entries, and the digests that configurations give them.
     layers: HashMap<(Box<str>, Digest), Layer>,
@@ -179,7 +179,7 @@ impl DockerImages {
         // A name that no repository can have is asked for, like an absent one.
         let names: Vec<Naming> = names.map(|text| name(text).unwrap_or(Naming::Nothing)).collect();
         let names = if names.is_empty() { vec![Naming::Nothing] } else { names };
-        self.listed.extend(names.into_iter().map(|naming| Listed { digest: digest.clone(), naming }));
+        self.listed.extend(names.into_iter().map(|naming| ListedImage { digest: digest.clone(), naming }));
         Ok(())
     }
 }
@@ -191,7 +191,7 @@ impl ImageConfig {
     ///
     /// `Damaged` when it is none; when the archive cannot be read.
     fn read(extent: Extent) -> Result<Self> {
-        let bytes = extent.whole(MAX_MANIFEST_BYTES)?;
+        let bytes = extent.read_whole(MAX_MANIFEST_BYTES)?;
         let parsed: Config =
             serde_json::from_slice(&bytes).map_err(|error| extent.damaged(error.to_string()))?;
         let diff_ids = parsed.rootfs.diff_ids.unwrap_or_default();

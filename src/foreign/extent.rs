@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// Where bytes are.
 #[derive(Clone, Debug)]
-pub(crate) enum Medium {
+pub(crate) enum ByteSource {
     /// A tar file, or its parts.
     Parts(Arc<PartFiles>),
     /// The temporary file of this directory.
@@ -27,7 +27,7 @@ pub(crate) enum Medium {
 /// Some content.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
-    pub(crate) medium: Medium,
+    pub(crate) medium: ByteSource,
     /// The offset of its first byte.
     pub(crate) offset: u64,
     pub(crate) size_bytes: u64,
@@ -52,7 +52,12 @@ enum Source {
 impl Extent {
     /// Content that was made here.
     pub(crate) fn made(bytes: Bytes, entry: &str) -> Self {
-        Self { size_bytes: bytes.len() as u64, medium: Medium::Memory(bytes), offset: 0, entry: entry.into() }
+        Self {
+            size_bytes: bytes.len() as u64,
+            medium: ByteSource::Memory(bytes),
+            offset: 0,
+            entry: entry.into(),
+        }
     }
 
     /// The file of a directory; `None` if there is none.
@@ -63,15 +68,15 @@ impl Extent {
     pub(crate) fn in_directory(path: PathBuf, entry: &str) -> Result<Option<Self>> {
         let Some(file) = open_file(&path, entry)? else { return Ok(None) };
         let size_bytes = file.metadata().map_err(Error::file(&path))?.len();
-        Ok(Some(Self { medium: Medium::Directory(path), offset: 0, size_bytes, entry: entry.into() }))
+        Ok(Some(Self { medium: ByteSource::Directory(path), offset: 0, size_bytes, entry: entry.into() }))
     }
 
     pub(crate) fn open(&self) -> Result<OpenExtent> {
         let source = match &self.medium {
-            Medium::Parts(files) => Source::Parts(files.clone()),
-            Medium::Spool(file, directory) => Source::File(file.clone(), directory.to_path_buf()),
-            Medium::Memory(bytes) => Source::Memory(bytes.clone()),
-            Medium::Directory(path) => {
+            ByteSource::Parts(files) => Source::Parts(files.clone()),
+            ByteSource::Spool(file, directory) => Source::File(file.clone(), directory.to_path_buf()),
+            ByteSource::Memory(bytes) => Source::Memory(bytes.clone()),
+            ByteSource::Directory(path) => {
                 let file = open_file(path, &self.entry)?;
                 let file = file.ok_or_else(|| Error::damaged(&self.entry, "it has vanished"))?;
                 Source::File(Arc::new(file), path.clone())
@@ -85,7 +90,7 @@ impl Extent {
     /// # Errors
     ///
     /// `Damaged` when it is longer than `max_bytes`, or ends early; when the medium fails.
-    pub(crate) fn whole(&self, max_bytes: u64) -> Result<Bytes> {
+    pub(crate) fn read_whole(&self, max_bytes: u64) -> Result<Bytes> {
         if self.size_bytes > max_bytes {
             let problem = format!("it has {} bytes, more than the limit of {max_bytes}", self.size_bytes);
             return Err(self.damaged(problem));

@@ -41,6 +41,6 @@ mod zstd_frames;
 pub use error::{Error, Result, Unnamed};
 pub use image_name::HostPolicy;
 pub use name_rule::{InvalidNameRule, NameRule};
-pub use open::{ForeignOptions, Input, Opened, open};
+pub use open::{ForeignOptions, Input, OpenedFile, open};
 pub use reader::{ForeignReader, Notice};
 pub use unreadable::{UnreadableImage, UnreadablePolicy};

@@ -1,4 +1,4 @@
-//! `Listed`: an image that a foreign file lists, and the name that it gets.
+//! `ListedImage`: an image that a foreign file lists, and the name that it gets.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::{Error, NameRule, Result, Unnamed};
 
 /// An image, index, or referrer of the outermost list.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Listed {
+pub(crate) struct ListedImage {
     pub(crate) digest: Digest,
     pub(crate) naming: Naming,
 }
@@ -29,7 +29,7 @@ pub(crate) enum Naming {
 /// # Errors
 ///
 /// `UnusedRule` when a rule matches nothing.
-pub(crate) fn apply(listed: &mut [Listed], rules: &[NameRule]) -> Result<()> {
+pub(crate) fn apply(listed: &mut [ListedImage], rules: &[NameRule]) -> Result<()> {
     for rule in rules {
         let mut is_used = false;
         for image in &mut *listed {
@@ -54,7 +54,7 @@ pub(crate) fn apply(listed: &mut [Listed], rules: &[NameRule]) -> Result<()> {
 /// # Errors
 ///
 /// `Unnamed`, with each image once.
-pub(crate) fn check_named(listed: &[Listed], others: &HashSet<&Digest>) -> Result<()> {
+pub(crate) fn check_named(listed: &[ListedImage], others: &HashSet<&Digest>) -> Result<()> {
     let mut seen = HashSet::new();
     let unnamed = listed.iter().filter_map(|image| {
         let tag = match &image.naming {

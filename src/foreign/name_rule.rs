@@ -10,12 +10,12 @@ use crate::image_name::ImageName;
 /// A rule `:TAG=REPOSITORY[:TAG]`, `:=REPOSITORY` for all tags, or `@DIGEST=REPOSITORY[:TAG]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameRule {
-    from: From,
+    from: RuleSource,
     to: ImageName,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum From {
+enum RuleSource {
     AnyTag,
     Tag(Tag),
     Digest(Digest),
@@ -40,7 +40,7 @@ impl NameRule {
     /// The name of the image with this digest.
     pub(crate) fn for_digest(&self, digest: &Digest) -> Option<ImageName> {
         match &self.from {
-            From::Digest(named) if named == digest => Some(self.to.clone()),
+            RuleSource::Digest(named) if named == digest => Some(self.to.clone()),
             _ => None,
         }
     }
@@ -49,8 +49,8 @@ impl NameRule {
     pub(crate) fn for_tag(&self, tag: &Tag) -> Option<ImageName> {
         let kept = || ImageName { tag: self.to.tag.clone().or(Some(tag.clone())), ..self.to.clone() };
         match &self.from {
-            From::AnyTag => Some(kept()),
-            From::Tag(named) if named == tag => Some(kept()),
+            RuleSource::AnyTag => Some(kept()),
+            RuleSource::Tag(named) if named == tag => Some(kept()),
             _ => None,
         }
     }
@@ -59,9 +59,9 @@ impl NameRule {
 impl fmt::Display for NameRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
-            From::AnyTag => write!(f, ":={}", self.to),
-            From::Tag(tag) => write!(f, ":{tag}={}", self.to),
-            From::Digest(digest) => write!(f, "@{digest}={}", self.to),
+            RuleSource::AnyTag => write!(f, ":={}", self.to),
+            RuleSource::Tag(tag) => write!(f, ":{tag}={}", self.to),
+            RuleSource::Digest(digest) => write!(f, "@{digest}={}", self.to),
         }
     }
 }
@@ -73,10 +73,10 @@ impl FromStr for NameRule {
         let invalid = |problem: String| InvalidNameRule { text: text.to_owned(), problem };
         let (from, to) = text.split_once('=').ok_or_else(|| invalid("it has no `=`".to_owned()))?;
         let from = match (from, from.strip_prefix(':'), from.strip_prefix('@')) {
-            (":", ..) => From::AnyTag,
-            (_, Some(tag), _) => From::Tag(tag.parse().map_err(|error| invalid(format!("{error}")))?),
+            (":", ..) => RuleSource::AnyTag,
+            (_, Some(tag), _) => RuleSource::Tag(tag.parse().map_err(|error| invalid(format!("{error}")))?),
             (_, _, Some(digest)) => {
-                From::Digest(digest.parse().map_err(|error| invalid(format!("{error}")))?)
+                RuleSource::Digest(digest.parse().map_err(|error| invalid(format!("{error}")))?)
             }
             _ => return Err(invalid("it begins with neither `:` nor `@`".to_owned())),
         };
@@ -86,7 +86,7 @@ impl FromStr for NameRule {
         };
         let repository: RepositoryName = repository.parse().map_err(|error| invalid(format!("{error}")))?;
         let tag = tag.map(|tag| tag.parse().map_err(|error| invalid(format!("{error}")))).transpose()?;
-        if from == From::AnyTag && tag.is_some() {
+        if from == RuleSource::AnyTag && tag.is_some() {
             return Err(invalid("one tag cannot name all images".to_owned()));
         }
         Ok(Self { from, to: ImageName { repository, tag } })

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::archive::Archive;
 use crate::entry_name::EntryName;
 use crate::image_name::{HostPolicy, ImageName};
-use crate::listing::{Listed, Naming};
+use crate::listing::{ListedImage, Naming};
 use crate::{Error, Result};
 
 /// The longest list, in bytes: some 200,000 names.
@@ -39,7 +39,7 @@ struct LayoutFile {
 /// # Errors
 ///
 /// `Damaged` when its documents are not what the specification says; when they cannot be read.
-pub(crate) fn list(archive: &Archive, hosts: HostPolicy) -> Result<Vec<Listed>> {
+pub(crate) fn list(archive: &Archive, hosts: HostPolicy) -> Result<Vec<ListedImage>> {
     if let Some(layout) = archive.document(&EntryName::OciLayout, MAX_LAYOUT_BYTES)? {
         check_layout(&layout)?;
     }
@@ -51,7 +51,7 @@ pub(crate) fn list(archive: &Archive, hosts: HostPolicy) -> Result<Vec<Listed>> 
     let index = Manifest::parse(&index, Some(media_type::OCI_INDEX));
     let index = index.map_err(|problem| Error::damaged(&name, problem.to_string()))?;
     let bases = bases(&index.manifests);
-    let listed = index.manifests.iter().map(|descriptor| Listed {
+    let listed = index.manifests.iter().map(|descriptor| ListedImage {
         digest: descriptor.digest.clone(),
         naming: naming(descriptor, hosts, &bases),
     });

@@ -37,7 +37,7 @@ pub struct ForeignOptions {
 
 /// An opened input: a bundle, or a file of another tool.
 #[derive(Debug)]
-pub enum Opened {
+pub enum OpenedFile {
     /// A bundle of ours.
     Bundle(Reader),
     /// A file of another tool.
@@ -56,13 +56,13 @@ const MAX_PADDING_BYTES: u64 = 64 << 20;
 ///
 /// When the input has none of the known forms, is damaged, lacks content that its images need, or its images lack names; when
 /// it cannot be read.
-pub async fn open(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> Result<Opened> {
+pub async fn open(input: Input, options: ForeignOptions, notify: fn(&Notice)) -> Result<OpenedFile> {
     let opening = tokio::task::spawn_blocking(move || open_blocking(input, options, notify));
     let opened = opening.await.map_err(|error| Error::Input(std::io::Error::other(error)))??;
     Ok(match opened {
-        Recognised::BundleFiles(paths) => Opened::Bundle(Reader::open(&paths).await?),
-        Recognised::BundleStream(stream) => Opened::Bundle(Reader::from_pipe(bridge(stream)).await?),
-        Recognised::Foreign(reader) => Opened::Foreign(reader),
+        Recognised::BundleFiles(paths) => OpenedFile::Bundle(Reader::open(&paths).await?),
+        Recognised::BundleStream(stream) => OpenedFile::Bundle(Reader::from_pipe(bridge(stream)).await?),
+        Recognised::Foreign(reader) => OpenedFile::Foreign(reader),
     })
 }
 

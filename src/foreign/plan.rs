@@ -9,11 +9,11 @@ use sampan_bundle::{
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::extent::Extent;
-use crate::listing::{self, Listed, Naming};
+use crate::listing::{self, ListedImage, Naming};
 use crate::reader::Notice;
 use crate::referrers::Referrers;
 use crate::unreadable::{UnreadableImage, UnreadableImages};
-use crate::walk::{Find, Homes, Lack, MAX_PRESUMED_REPOSITORIES, Walked, Walker};
+use crate::walk::{FindContent, ImageRepositories, MAX_PRESUMED_REPOSITORIES, Walked, Walker, WhenMissing};
 use crate::{Error, NameRule, Result};
 
 /// The least that a child that is left out takes in a plan, in bytes.
@@ -44,16 +44,16 @@ struct Root {
 /// `Missing` when the file lacks content; `Unnamed` when images have no name; `Damaged` when it contradicts itself; when it
 /// cannot be read.
 pub(crate) fn plan(
-    mut listed: Vec<Listed>,
+    mut listed: Vec<ListedImage>,
     rules: &[NameRule],
-    lack: Lack<'_>,
+    lack: WhenMissing<'_>,
     mut unreadable: UnreadableImages,
-    find: &Find<'_>,
+    find: &FindContent<'_>,
 ) -> Result<Planned> {
     if listed.is_empty() && unreadable.images.is_empty() {
         return Err(Error::damaged("index.json", "it lists no image"));
     }
-    let mut homes: HashMap<Digest, Homes> = HashMap::new();
+    let mut homes: HashMap<Digest, ImageRepositories> = HashMap::new();
     add_homes(&mut homes, &listed, |homes| &mut homes.original);
     listing::apply(&mut listed, rules)?;
     add_homes(&mut homes, &listed, |homes| &mut homes.named);
@@ -106,9 +106,9 @@ pub(crate) fn plan(
 
 /// Adds the repositories of images with full names.
 fn add_homes(
-    homes: &mut HashMap<Digest, Homes>,
-    listed: &[Listed],
-    list: fn(&mut Homes) -> &mut Vec<RepositoryName>,
+    homes: &mut HashMap<Digest, ImageRepositories>,
+    listed: &[ListedImage],
+    list: fn(&mut ImageRepositories) -> &mut Vec<RepositoryName>,
 ) {
     for image in listed {
         let Naming::Full(name) = &image.naming else { continue };

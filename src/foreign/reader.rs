@@ -12,12 +12,12 @@ use crate::archive::Archive;
 use crate::data_directory::DataDirectory;
 use crate::docker_archive::DockerImages;
 use crate::entry_name::EntryName;
-use crate::extent::{Extent, Medium, OpenExtent};
+use crate::extent::{ByteSource, Extent, OpenExtent};
 use crate::image_name::HostPolicy;
 use crate::plan::{Planned, plan};
 use crate::skopeo_dir::SkopeoDir;
 use crate::unreadable::{UnreadableImage, UnreadableImages, UnreadablePolicy};
-use crate::walk::Lack;
+use crate::walk::WhenMissing;
 use crate::{Error, ForeignOptions, NameRule, Result, oci_layout};
 
 /// How many bytes are read at a time.
@@ -73,7 +73,7 @@ impl ForeignReader {
     /// Plans the images of an archive, which messages call `what`.
     pub(crate) fn over(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Self> {
         let mut planned = plan_of(archive, options, what)?;
-        let is_in_file = |extent: &&Extent| !matches!(extent.medium, Medium::Memory(_));
+        let is_in_file = |extent: &&Extent| !matches!(extent.medium, ByteSource::Memory(_));
         let used = planned.extents.iter().filter(is_in_file).count() as u64;
         let count = archive.file_count().saturating_sub(used);
         if count > 0 {
@@ -114,9 +114,9 @@ impl ForeignReader {
     /// # Errors
     ///
     /// `Damaged` when it is longer than `max_bytes`, or has another digest; when it cannot be read.
-    pub async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+    pub async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
         let extent = self.extents[index].clone();
-        let bytes = blocking(move || extent.whole(max_bytes)).await?;
+        let bytes = blocking(move || extent.read_whole(max_bytes)).await?;
         let digest = &self.plan.contents[index].digest;
         match Digest::of(digest.algorithm(), &bytes) {
             actual if actual == *digest => Ok(bytes),
@@ -133,7 +133,7 @@ impl ForeignReader {
     /// An error of the content with this index.
     pub fn fault(&self, index: usize, problem: String) -> Error {
         let extent = &self.extents[index];
-        let offset = matches!(extent.medium, Medium::Parts(_)).then_some(extent.offset);
+        let offset = matches!(extent.medium, ByteSource::Parts(_)).then_some(extent.offset);
         Error::Damaged { entry: extent.entry.to_string(), offset, problem }
     }
 }
@@ -150,7 +150,7 @@ fn plan_of(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Pl
         let find = |digest: &Digest| directory.find(digest);
         let is_linked =
             |repository: &RepositoryName, digest: &Digest| directory.is_linked(repository, digest);
-        let lack = Lack::Presume(&is_linked);
+        let lack = WhenMissing::Presume(&is_linked);
         let mut planned = plan(directory.listed.clone(), rules, lack, unreadable, &find)?;
         directory.add_seen(&mut planned.plan.presumed);
         planned.notices.extend(directory.notices);
@@ -167,13 +167,13 @@ fn plan_of(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Pl
         (Some(b'['), _) => {
             let images = DockerImages::read(archive, &manifest_json, hosts)?;
             let find = |digest: &Digest| Ok(images.extents.get(digest).cloned());
-            let mut planned = plan(images.listed.clone(), rules, Lack::Refuse, refused, &find)?;
+            let mut planned = plan(images.listed.clone(), rules, WhenMissing::Refuse, refused, &find)?;
             planned.notices.insert(0, Notice::Remade);
             Ok(planned)
         }
         (Some(b'{'), Archive::Directory(path)) => {
             let directory = SkopeoDir::new(path, &manifest_json);
-            plan(directory.list(), rules, Lack::Refuse, refused, &|digest| directory.find(digest))
+            plan(directory.list(), rules, WhenMissing::Refuse, refused, &|digest| directory.find(digest))
         }
         _ => Err(unrecognised("its manifest.json is no list of images")),
     }
@@ -181,7 +181,9 @@ fn plan_of(archive: &Archive, options: &ForeignOptions, what: &str) -> Result<Pl
 
 fn plan_layout(archive: &Archive, rules: &[NameRule], hosts: HostPolicy) -> Result<Planned> {
     let refused = UnreadableImages::new(UnreadablePolicy::Refuse);
-    plan(oci_layout::list(archive, hosts)?, rules, Lack::Refuse, refused, &|digest| archive.blob(digest))
+    plan(oci_layout::list(archive, hosts)?, rules, WhenMissing::Refuse, refused, &|digest| {
+        archive.blob(digest)
+    })
 }
 
 async fn next_piece(mut open: OpenExtent) -> Result<Option<(Bytes, OpenExtent)>> {

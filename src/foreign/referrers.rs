@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use sampan_bundle::{MAX_PLAN_BYTES, PlanProblem, PlannedReferrer};
 use sampan_engine::oci::{Digest, MediaType};
 
-use crate::listing::{Listed, Naming};
-use crate::walk::{Homes, Walker};
+use crate::listing::{ListedImage, Naming};
+use crate::walk::{ImageRepositories, Walker};
 use crate::{Error, Result};
 
 /// The least that a referrer takes in a plan, in bytes.
@@ -26,7 +26,7 @@ impl Referrers {
     /// # Errors
     ///
     /// `Damaged` when a manifest is; when the file cannot be read.
-    pub(crate) fn of(listed: &[Listed], walker: &Walker<'_>) -> Result<Self> {
+    pub(crate) fn of(listed: &[ListedImage], walker: &Walker<'_>) -> Result<Self> {
         let (mut referrers, mut seen) = (Self::default(), HashSet::new());
         for image in listed.iter().filter(|image| image.naming == Naming::Nothing) {
             if !seen.insert(&image.digest) {
@@ -52,7 +52,7 @@ impl Referrers {
     pub(crate) fn attached_to(
         &mut self,
         manifests: &[Digest],
-        homes: &Homes,
+        homes: &ImageRepositories,
         walker: &mut Walker<'_>,
     ) -> Result<Vec<PlannedReferrer>> {
         let (mut found, mut known) = (Vec::new(), HashSet::new());

@@ -8,7 +8,7 @@ use sampan_engine::oci::Digest;
 use crate::Result;
 use crate::entry_name::EntryName;
 use crate::extent::Extent;
-use crate::listing::{Listed, Naming};
+use crate::listing::{ListedImage, Naming};
 
 /// The directory of one image.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ impl<'a> SkopeoDir<'a> {
         Self { path, root: Digest::sha256_of(manifest_json) }
     }
 
-    pub(crate) fn list(&self) -> Vec<Listed> {
-        vec![Listed { digest: self.root.clone(), naming: Naming::Nothing }]
+    pub(crate) fn list(&self) -> Vec<ListedImage> {
+        vec![ListedImage { digest: self.root.clone(), naming: Naming::Nothing }]
     }
 
     /// Content by its digest. The name of a file has the digits of the digest, and perhaps an algorithm other than sha256 before

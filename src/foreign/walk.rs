@@ -20,14 +20,14 @@ const MAX_REFERENCES: u64 = 5_000_000;
 const MAX_MISSING: usize = 100_000;
 
 /// Finds content by its digest.
-pub(crate) type Find<'a> = dyn Fn(&Digest) -> Result<Option<Extent>> + 'a;
+pub(crate) type FindContent<'a> = dyn Fn(&Digest) -> Result<Option<Extent>> + 'a;
 
 /// Whether a repository of the file links a manifest.
 pub(crate) type IsLinked<'a> = dyn Fn(&RepositoryName, &Digest) -> Result<bool> + 'a;
 
 /// How to treat content that a file does not have.
 #[derive(Clone, Copy)]
-pub(crate) enum Lack<'a> {
+pub(crate) enum WhenMissing<'a> {
     /// The file is incomplete: refuse it.
     Refuse,
     /// An earlier file had a blob, or a manifest that is linked, and the target must have it.
@@ -39,7 +39,7 @@ pub(crate) const MAX_PRESUMED_REPOSITORIES: usize = 64;
 
 /// The repositories of an image.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Homes {
+pub(crate) struct ImageRepositories {
     /// By their names in the file.
     pub(crate) original: Vec<RepositoryName>,
     /// By the names that they get.
@@ -48,8 +48,8 @@ pub(crate) struct Homes {
 
 /// The findings so far.
 pub(crate) struct Walker<'a> {
-    find: &'a Find<'a>,
-    lack: Lack<'a>,
+    find: &'a FindContent<'a>,
+    lack: WhenMissing<'a>,
     /// The content that the target must have.
     pub(crate) presumed: Vec<Presumed>,
     /// Where each is in [`presumed`](Self::presumed).
@@ -73,7 +73,7 @@ pub(crate) struct Walked {
 }
 
 impl<'a> Walker<'a> {
-    pub(crate) fn new(find: &'a Find<'a>, lack: Lack<'a>) -> Self {
+    pub(crate) fn new(find: &'a FindContent<'a>, lack: WhenMissing<'a>) -> Self {
         Self {
             find,
             lack,
@@ -93,7 +93,7 @@ impl<'a> Walker<'a> {
     /// # Errors
     ///
     /// `Damaged` when a manifest is; when the file cannot be read.
-    pub(crate) fn walk(&mut self, root: &Digest, homes: &Homes) -> Result<Walked> {
+    pub(crate) fn walk(&mut self, root: &Digest, homes: &ImageRepositories) -> Result<Walked> {
         let (contents, presumed) = (self.contents.len(), self.presumed.len());
         let walked = self.walk_below(root, homes);
         if walked.is_err() {
@@ -108,7 +108,7 @@ impl<'a> Walker<'a> {
         walked
     }
 
-    fn walk_below(&mut self, root: &Digest, homes: &Homes) -> Result<Walked> {
+    fn walk_below(&mut self, root: &Digest, homes: &ImageRepositories) -> Result<Walked> {
         let mut walk = ImageWalk::new(root);
         let mut walked = Walked {
             media_type: String::new(),
@@ -139,7 +139,7 @@ impl<'a> Walker<'a> {
     /// As [`walk`](Self::walk).
     pub(crate) fn manifest(&self, digest: &Digest) -> Result<Option<(Extent, Bytes, Manifest)>> {
         let Some(extent) = (self.find)(digest)? else { return Ok(None) };
-        let bytes = extent.whole(MAX_MANIFEST_BYTES)?;
+        let bytes = extent.read_whole(MAX_MANIFEST_BYTES)?;
         let actual = Digest::of(digest.algorithm(), &bytes);
         if actual != *digest {
             return Err(extent.damaged(format!("its content hashes to {actual}, and not to {digest}")));
@@ -154,7 +154,7 @@ impl<'a> Walker<'a> {
         &mut self,
         digest: &Digest,
         manifest: &Manifest,
-        homes: &Homes,
+        homes: &ImageRepositories,
         walked: &mut Walked,
     ) -> Result<HashMap<Digest, Role>> {
         let mut roles = HashMap::new();
@@ -204,8 +204,8 @@ impl<'a> Walker<'a> {
                     walked.absent.extend(shown(descriptor, &platform));
                     walked.left_out.push(LeftOut { digest: descriptor.digest.clone(), platform });
                 }
-                (false, Lack::Refuse) => self.miss(&descriptor.digest)?,
-                (false, Lack::Presume(_)) => {
+                (false, WhenMissing::Refuse) => self.miss(&descriptor.digest)?,
+                (false, WhenMissing::Presume(_)) => {
                     return Err(Error::damaged(
                         digest,
                         "it is an index, and the file has none of its images",
@@ -217,8 +217,8 @@ impl<'a> Walker<'a> {
     }
 
     /// Whether an earlier file had a manifest.
-    fn is_linked(&self, digest: &Digest, homes: &Homes) -> Result<bool> {
-        let Lack::Presume(is_linked) = self.lack else { return Ok(false) };
+    fn is_linked(&self, digest: &Digest, homes: &ImageRepositories) -> Result<bool> {
+        let WhenMissing::Presume(is_linked) = self.lack else { return Ok(false) };
         for repository in &homes.original {
             if is_linked(repository, digest)? {
                 return Ok(true);
@@ -239,8 +239,13 @@ impl<'a> Walker<'a> {
     }
 
     /// Notes that content is missing, or presumed.
-    fn miss_content(&mut self, descriptor: &Descriptor, kind: ContentKind, homes: &Homes) -> Result<()> {
-        if matches!(self.lack, Lack::Refuse) {
+    fn miss_content(
+        &mut self,
+        descriptor: &Descriptor,
+        kind: ContentKind,
+        homes: &ImageRepositories,
+    ) -> Result<()> {
+        if matches!(self.lack, WhenMissing::Refuse) {
             return self.miss(&descriptor.digest);
         }
         let digest = &descriptor.digest;

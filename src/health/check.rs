@@ -20,12 +20,12 @@ pub trait Check: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The check fails; the text is for readers of `/debug/health`.
-    async fn look(&self) -> Result<Seen, String>;
+    async fn probe(&self) -> Result<CheckResult, String>;
 }
 
 /// The result of a successful check.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Seen {
+pub enum CheckResult {
     /// No problem.
     Well,
     /// Reads work, writes do not, for this reason.
@@ -38,10 +38,10 @@ pub struct StorageCheck(pub Arc<dyn StorageDriver>);
 
 #[async_trait]
 impl Check for StorageCheck {
-    async fn look(&self) -> Result<Seen, String> {
+    async fn probe(&self) -> Result<CheckResult, String> {
         match self.0.check().await {
-            Ok(Condition::Writable) => Ok(Seen::Well),
-            Ok(Condition::ReadOnly(reason)) => Ok(Seen::ReadOnly(reason)),
+            Ok(Condition::Writable) => Ok(CheckResult::Well),
+            Ok(Condition::ReadOnly(reason)) => Ok(CheckResult::ReadOnly(reason)),
             Err(error) => Err(with_causes(&error)),
         }
     }
@@ -53,10 +53,10 @@ pub struct FileCheck(pub PathBuf);
 
 #[async_trait]
 impl Check for FileCheck {
-    async fn look(&self) -> Result<Seen, String> {
+    async fn probe(&self) -> Result<CheckResult, String> {
         match tokio::fs::symlink_metadata(&self.0).await {
             Ok(_) => Err("file exists".to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Seen::Well),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(CheckResult::Well),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -73,7 +73,7 @@ pub struct TcpCheck {
 
 #[async_trait]
 impl Check for TcpCheck {
-    async fn look(&self) -> Result<Seen, String> {
+    async fn probe(&self) -> Result<CheckResult, String> {
         let failed = |why: &dyn fmt::Display| format!("connection to {} failed: {why}", self.address);
         let connecting = TcpStream::connect(&self.address);
         let connected = match self.timeout {
@@ -82,7 +82,7 @@ impl Check for TcpCheck {
                 .map_err(|_| failed(&format_args!("no response within {timeout:?}")))?,
             None => connecting.await,
         };
-        connected.map(|_| Seen::Well).map_err(|error| failed(&error))
+        connected.map(|_| CheckResult::Well).map_err(|error| failed(&error))
     }
 }
 
@@ -120,7 +120,7 @@ impl fmt::Debug for HttpRequest {
 
 #[async_trait]
 impl Check for HttpCheck {
-    async fn look(&self) -> Result<Seen, String> {
+    async fn probe(&self) -> Result<CheckResult, String> {
         let HttpRequest { url, headers, timeout } = self.request.clone();
         let mut request = self.client.head(url.clone()).headers(headers);
         if let Some(timeout) = timeout {
@@ -129,7 +129,7 @@ impl Check for HttpCheck {
         let answer = request.send().await.map_err(http_client::explain)?;
         let status = answer.status().as_u16();
         if status == self.status {
-            return Ok(Seen::Well);
+            return Ok(CheckResult::Well);
         }
         let mut problem = format!("downstream service returned unexpected status: {status}");
         let location =

@@ -19,12 +19,12 @@ pub(super) const NAME: &str = "diskspace";
 #[derive(Clone, Debug)]
 pub struct DiskSpace {
     directory: Arc<PathBuf>,
-    seen: Arc<ArcSwapOption<Room>>,
+    seen: Arc<ArcSwapOption<FileSystemSpace>>,
 }
 
 /// The space of a file system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Room {
+pub struct FileSystemSpace {
     /// The file system's size.
     pub capacity_bytes: u64,
     /// The bytes that this process may still write.
@@ -42,19 +42,19 @@ impl DiskSpace {
     }
 
     /// The last result.
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self) -> Option<FileSystemSpace> {
         self.seen.load().as_deref().copied()
     }
 
     /// Checks forever, starting at once, and refuses new uploads while there is less space than `need`
     /// requires, or the file system is read-only.
-    pub async fn run(self, every: Duration, need: Need, health: HealthStatus) {
+    pub async fn run(self, every: Duration, need: SpaceNeed, health: HealthStatus) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // The storage check covers a file system that does not respond, such as a network file system.
-            let Some(room) = self.look().await else { continue };
+            let Some(room) = self.probe().await else { continue };
             self.seen.store(Some(Arc::new(room)));
             match need.objection(room) {
                 Some(reason) => {
@@ -71,10 +71,10 @@ impl DiskSpace {
         }
     }
 
-    async fn look(&self) -> Option<Room> {
+    async fn probe(&self) -> Option<FileSystemSpace> {
         let directory = self.directory.clone();
         // `statvfs` may hang with its file system.
-        let seen = tokio::task::spawn_blocking(move || Room::of(&directory)).await.ok()?;
+        let seen = tokio::task::spawn_blocking(move || FileSystemSpace::of(&directory)).await.ok()?;
         match seen {
             Ok(seen) => Some(seen),
             Err(error) => {
@@ -85,7 +85,7 @@ impl DiskSpace {
     }
 }
 
-impl Room {
+impl FileSystemSpace {
     /// The space of the file system of a directory. May block as long as the file system does.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl Room {
 
 /// The registry's demand on its file system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Need {
+pub enum SpaceNeed {
     /// No writes: the store is open read-only, perhaps on a read-only medium.
     Nothing,
     /// Writes, and this much free space.
@@ -114,9 +114,9 @@ pub enum Need {
     },
 }
 
-impl Need {
+impl SpaceNeed {
     /// Why new uploads must be refused.
-    fn objection(self, room: Room) -> Option<String> {
+    fn objection(self, room: FileSystemSpace) -> Option<String> {
         let Self::Writes { floor_bytes } = self else { return None };
         if room.is_read_only {
             Some("the file system of the store is mounted read-only".to_owned())
@@ -135,18 +135,23 @@ impl Need {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { capacity_bytes: 100, free_bytes: 10, free_files: Some(5), is_read_only: false };
+    const SPACE: FileSystemSpace =
+        FileSystemSpace { capacity_bytes: 100, free_bytes: 10, free_files: Some(5), is_read_only: false };
 
     #[test]
     fn uploads_are_refused_below_the_floor_only() {
-        let objection = |floor_bytes, room| Need::Writes { floor_bytes }.objection(room);
-        assert_eq!(objection(10, ROOM), None);
-        assert_eq!(objection(2048, ROOM).unwrap(), "10 B are free, and health.diskspace.floor is 2 KiB");
-        let read_only = Room { is_read_only: true, ..ROOM };
+        let objection = |floor_bytes, room| SpaceNeed::Writes { floor_bytes }.objection(room);
+        assert_eq!(objection(10, SPACE), None);
+        assert_eq!(objection(2048, SPACE).unwrap(), "10 B are free, and health.diskspace.floor is 2 KiB");
+        let read_only = FileSystemSpace { is_read_only: true, ..SPACE };
         assert!(objection(0, read_only).unwrap().contains("read-only"));
-        assert_eq!(Need::Nothing.objection(read_only), None);
-        assert!(objection(1, Room { free_files: Some(0), ..ROOM }).unwrap().contains("no free inodes"));
-        assert_eq!(objection(1, Room { free_files: None, ..ROOM }), None);
+        assert_eq!(SpaceNeed::Nothing.objection(read_only), None);
+        assert!(
+            objection(1, FileSystemSpace { free_files: Some(0), ..SPACE })
+                .unwrap()
+                .contains("no free inodes")
+        );
+        assert_eq!(objection(1, FileSystemSpace { free_files: None, ..SPACE }), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +161,7 @@ mod tests {
         assert_eq!(space.room(), None);
         let running = tokio::spawn(space.clone().run(
             Duration::from_secs(10),
-            Need::Writes { floor_bytes: u64::MAX },
+            SpaceNeed::Writes { floor_bytes: u64::MAX },
             health.clone(),
         ));
         while health.writes_blocked_by().is_none() {

@@ -9,7 +9,7 @@ mod disk_space;
 mod periodic_check;
 mod status;
 
-pub use self::check::{Check, FileCheck, HttpCheck, HttpRequest, Seen, StorageCheck, TcpCheck};
-pub use self::disk_space::{DiskSpace, Need, Room};
+pub use self::check::{Check, CheckResult, FileCheck, HttpCheck, HttpRequest, StorageCheck, TcpCheck};
+pub use self::disk_space::{DiskSpace, FileSystemSpace, SpaceNeed};
 pub use self::periodic_check::PeriodicCheck;
 pub use self::status::HealthStatus;

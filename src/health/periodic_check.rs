@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Check, HealthStatus, Seen};
+use super::{Check, CheckResult, HealthStatus};
 
 /// A check that runs periodically and reports to a [`HealthStatus`].
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl PeriodicCheck {
         let mut failures = 0u32;
         loop {
             ticks.tick().await;
-            match self.look().await {
+            match self.probe().await {
                 Ok(seen) => {
                     self.note_writes(&health, seen);
                     if failures > 0 {
@@ -60,14 +60,14 @@ impl PeriodicCheck {
     }
 
     /// Refuses writes from the first time on, because an upload would fail.
-    fn note_writes(&self, health: &HealthStatus, seen: Seen) {
+    fn note_writes(&self, health: &HealthStatus, seen: CheckResult) {
         match seen {
-            Seen::ReadOnly(reason) => {
+            CheckResult::ReadOnly(reason) => {
                 if health.refuse_writes(&self.name, &reason) {
                     tracing::error!(check = self.name, "refusing new uploads: {reason}");
                 }
             }
-            Seen::Well => {
+            CheckResult::Well => {
                 if health.allow_writes(&self.name) {
                     tracing::info!(check = self.name, "accepting new uploads again");
                 }
@@ -75,8 +75,8 @@ impl PeriodicCheck {
         }
     }
 
-    async fn look(&self) -> Result<Seen, String> {
-        match timeout(self.interval, self.check.look()).await {
+    async fn probe(&self) -> Result<CheckResult, String> {
+        match timeout(self.interval, self.check.probe()).await {
             Ok(result) => result,
             Err(_) => Err(format!("no response within {:?}", self.interval)),
         }
@@ -94,11 +94,11 @@ mod tests {
 
     /// Returns the scripted results, then hangs.
     #[derive(Debug)]
-    struct Script(Mutex<VecDeque<Result<Seen, String>>>);
+    struct Script(Mutex<VecDeque<Result<CheckResult, String>>>);
 
     #[async_trait]
     impl Check for Script {
-        async fn look(&self) -> Result<Seen, String> {
+        async fn probe(&self) -> Result<CheckResult, String> {
             let next = self.0.lock().unwrap().pop_front();
             match next {
                 Some(result) => result,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     /// The reasons in the status after each run, 10 seconds apart, and after one that hangs.
-    async fn looks(threshold: u32, script: &[Result<Seen, &str>]) -> Vec<Option<String>> {
+    async fn looks(threshold: u32, script: &[Result<CheckResult, &str>]) -> Vec<Option<String>> {
         let script: VecDeque<_> = script.iter().map(|look| look.clone().map_err(str::to_owned)).collect();
         let count = script.len();
         let (health, interval) = (HealthStatus::default(), Duration::from_secs(10));
@@ -128,16 +128,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_threshold_the_first_failure_counts() {
         for threshold in [0, 1] {
-            let seen = looks(threshold, &[Err("gone"), Ok(Seen::Well)]).await;
+            let seen = looks(threshold, &[Err("gone"), Ok(CheckResult::Well)]).await;
             assert_eq!(seen, [Some("gone".to_owned()), None, None]);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn with_a_threshold_only_consecutive_failures_count() {
-        let seen =
-            looks(3, &[Err("a"), Err("b"), Ok(Seen::Well), Err("c"), Err("d"), Err("e"), Ok(Seen::Well)])
-                .await;
+        let seen = looks(
+            3,
+            &[Err("a"), Err("b"), Ok(CheckResult::Well), Err("c"), Err("d"), Err("e"), Ok(CheckResult::Well)],
+        )
+        .await;
         assert_eq!(seen, [None, None, None, None, None, Some("e".to_owned()), None, None]);
     }
 
@@ -154,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_only_store_is_healthy_and_refuses_writes_until_it_recovers() {
-        let script = [Ok(Seen::ReadOnly("the disk failed".to_owned())), Ok(Seen::Well)];
+        let script = [Ok(CheckResult::ReadOnly("the disk failed".to_owned())), Ok(CheckResult::Well)];
         let (health, interval) = (HealthStatus::default(), Duration::from_secs(10));
         let check = Arc::new(Script(Mutex::new(script.into())));
         let watch = PeriodicCheck { name: "store".to_owned(), check, interval, threshold: 3 };

@@ -100,7 +100,7 @@ pub fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// Gives a file that root has just made to the owner of its folder: a command of root may be the first to write a file that the
-/// registry, as another user, goes on with.
+/// registry, as another user, continues with.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-/// Does `work` on a thread that may block; propagates its panic. If the future is dropped, the work goes on to its end.
+/// Does `work` on a thread that may block; propagates its panic. If the future is dropped, the work continues to its end.
 pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(result) => result,
@@ -19,7 +19,7 @@ pub async fn on_blocking_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send
 }
 
 /// Runs `work` on a thread of its own, whose niceness is higher by `niceness`, so that requests come first on a busy
-/// processor; propagates its panic. The work goes on when the future is dropped.
+/// processor; propagates its panic. The work continues when the future is dropped.
 ///
 /// # Errors
 ///

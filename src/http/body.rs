@@ -39,7 +39,7 @@ pub(super) fn request_stream(request: Request) -> sampan_engine::Body {
     let announced = content_length(request.headers());
     let stream = request.into_body().into_data_stream();
     match announced {
-        Some(announced) => Announced { stream, announced, received: 0 }.boxed(),
+        Some(announced) => LengthChecked { stream, announced, received: 0 }.boxed(),
         None => stream.map_err(BoxError::from).boxed(),
     }
 }
@@ -139,13 +139,13 @@ impl http_body::Body for Permitted {
     }
 }
 
-struct Announced {
+struct LengthChecked {
     stream: BodyDataStream,
     announced: u64,
     received: u64,
 }
 
-impl Stream for Announced {
+impl Stream for LengthChecked {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

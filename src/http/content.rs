@@ -158,7 +158,7 @@ impl ApiError {
                 sampan_engine::Error::BlobUnknown(digest, name).into()
             }
             CacheError::RepositoryUnknown(name, _) => sampan_engine::Error::RepositoryUnknown(name).into(),
-            // Clients with several mirrors go on to the next.
+            // Clients with several mirrors continue to the next.
             CacheError::Offline | CacheError::NotAllowed { .. } => {
                 Self::new(ErrorCode::NameUnknown).with_reason(reason)
             }

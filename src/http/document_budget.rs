@@ -45,12 +45,12 @@ pub(super) struct DocumentBudget {
 struct Budget {
     max_bytes: usize,
     /// A plain mutex: held to change a count, never across an await.
-    taken: Mutex<Taken>,
+    taken: Mutex<BudgetUse>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct BudgetUse {
     bytes: usize,
     by_client: HashMap<IpAddr, usize>,
     documents: HashMap<Place, Holders>,
@@ -68,7 +68,7 @@ struct Holders {
 
 /// The part of one response in the budget; dropping this frees it.
 #[derive(Debug)]
-struct Share {
+struct BudgetShare {
     budget: Arc<Budget>,
     client: Option<IpAddr>,
     place: Place,
@@ -76,9 +76,9 @@ struct Share {
 }
 
 /// A document that takes its share until the last slice of it is dropped.
-struct Counted {
+struct BudgetedDocument {
     document: Bytes,
-    _share: Share,
+    _share: BudgetShare,
 }
 
 impl Default for DocumentBudget {
@@ -104,7 +104,7 @@ impl DocumentBudget {
                 timeout(MAX_WAIT, self.sent.take(client, &document)).await.map_err(|_| refusal())?
             }
         };
-        Ok(Bytes::from_owner(Counted { document, _share: share }))
+        Ok(Bytes::from_owner(BudgetedDocument { document, _share: share }))
     }
 }
 
@@ -113,7 +113,7 @@ impl Budget {
         Arc::new(Self { max_bytes, taken: Mutex::default(), freed: Notify::new() })
     }
 
-    fn try_take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> Option<Share> {
+    fn try_take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> Option<BudgetShare> {
         // Other registries may have stored a document of any size.
         let bytes = document.len().min(self.max_bytes / 4);
         let place = (document.as_ptr().addr(), document.len());
@@ -126,10 +126,10 @@ impl Budget {
             }
         }
         taken.add(client, place, bytes);
-        Some(Share { budget: self.clone(), client, place, bytes })
+        Some(BudgetShare { budget: self.clone(), client, place, bytes })
     }
 
-    async fn take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> Share {
+    async fn take(self: &Arc<Self>, client: Option<IpAddr>, document: &Bytes) -> BudgetShare {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
@@ -141,7 +141,7 @@ impl Budget {
     }
 }
 
-impl Taken {
+impl BudgetUse {
     fn add(&mut self, client: Option<IpAddr>, place: Place, bytes: usize) {
         let holders = self.documents.entry(place).or_default();
         holders.all += 1;
@@ -182,14 +182,14 @@ fn less(amounts: &mut HashMap<IpAddr, usize>, client: IpAddr, amount: usize) -> 
     is_over
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.budget.taken.lock().remove(self.client, self.place, self.bytes);
         self.budget.freed.notify_waiters();
     }
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for BudgetedDocument {
     fn as_ref(&self) -> &[u8] {
         &self.document
     }

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use sampan_engine::Repository;
 use sampan_engine::oci::RepositoryName;
-use sampan_ui::{Change, Changes, Declined, UiRequest, Wanted};
+use sampan_ui::{Change, Changes, Declined, DeniedAccess, UiRequest};
 
 use super::context::RequestContext;
 use super::credentials::presented;
@@ -106,11 +106,11 @@ impl Changes for AppState {
         record(AuditEvent::new("collection requested"), request, self);
     }
 
-    fn refused(&self, request: &Parts, user: &str, wanted: Wanted<'_>) {
+    fn refused(&self, request: &Parts, user: &str, wanted: DeniedAccess<'_>) {
         let Some(guard) = &self.services().guard else { return };
         let scope = match wanted {
-            Wanted::InRepository(right, name) => access(right, name).to_string(),
-            Wanted::Collections => "collections".to_owned(),
+            DeniedAccess::InRepository(right, name) => access(right, name).to_string(),
+            DeniedAccess::Collections => "collections".to_owned(),
         };
         let token = request.extensions.get::<Arc<RequestContext>>().and_then(|context| context.token());
         guard.note_forbidden(&presented(request), user, token, &scope);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use sampan_engine::oci::RepositoryName;
-use sampan_ui::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
+use sampan_ui::{AllRights, Gate, Login, Refusal, Right, Rights, Visitor};
 
 use super::context::RequestContext;
 use super::credentials::presented;
@@ -36,7 +36,7 @@ impl Gate for PageGate {
 
     async fn visitor(&self, request: &Parts, session: Option<&Login>) -> Result<Visitor, Refusal> {
         match self {
-            Self::Open => Ok(Visitor { user: None, has_password: false, rights: Arc::new(Everything) }),
+            Self::Open => Ok(Visitor { user: None, has_password: false, rights: Arc::new(AllRights) }),
             Self::Passwords(passwords) => {
                 let user = match session {
                     Some(login) => {
@@ -53,7 +53,7 @@ impl Gate for PageGate {
                         grant.user.ok_or(Refusal::LoginNeeded)?
                     }
                 };
-                Ok(Visitor { user: Some(user), has_password: true, rights: Arc::new(Everything) })
+                Ok(Visitor { user: Some(user), has_password: true, rights: Arc::new(AllRights) })
             }
             Self::Rules(guard) => {
                 let identity = match session {

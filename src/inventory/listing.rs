@@ -7,7 +7,7 @@ use sampan_engine::oci::descriptor::{Platform, platform_text};
 use sampan_engine::oci::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::source::{Found, Source, SourceError};
+use super::source::{LoadedManifest, Source, SourceError};
 
 /// A repository and its tags.
 #[derive(Clone, Debug, Serialize)]
@@ -38,7 +38,7 @@ pub struct TaggedImage {
 }
 
 /// The number of concurrent requests for manifests.
-const AT_ONCE: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 /// Lists the repositories with these names and those below them; all without names. Passes each to `tell`
 /// when it is complete. Returns whether any exist.
@@ -58,7 +58,8 @@ pub async fn list(
         }
         any = true;
         let tags = source.tags(&repository).await?;
-        let mut images = stream::iter(tags).map(|tag| describe(source, &repository, tag)).buffered(AT_ONCE);
+        let mut images =
+            stream::iter(tags).map(|tag| describe(source, &repository, tag)).buffered(CONCURRENT_READS);
         let (mut tags, mut unreadable) = (Vec::new(), Vec::new());
         while let Some(described) = images.try_next().await? {
             match described {
@@ -113,7 +114,7 @@ async fn describe(
 const MAX_CHILDREN: usize = 1000;
 
 /// The bytes that a manifest adds to those counted already.
-fn count(counted: &mut HashSet<Digest>, found: &Found) -> u64 {
+fn count(counted: &mut HashSet<Digest>, found: &LoadedManifest) -> u64 {
     let own = std::iter::once((&found.digest, found.size_bytes));
     let parts =
         found.manifest.config.iter().chain(found.manifest.layers.iter().filter(|layer| is_stored(layer)));

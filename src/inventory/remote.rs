@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use sampan_client::{ClientError, Problem, RegistryClient, RepositoryClient};
 use sampan_engine::oci::{Digest, Manifest, Reference};
 
-use super::source::{Found, SourceError};
+use super::source::{LoadedManifest, SourceError};
 use super::store::SMALL_BYTES;
 
 /// A registry read through its API.
@@ -34,7 +34,7 @@ impl Remote {
         &self,
         repository: &str,
         reference: &str,
-    ) -> Result<Option<Found>, SourceError> {
+    ) -> Result<Option<LoadedManifest>, SourceError> {
         let (Some(repository), Ok(reference)) = (self.repository(repository), reference.parse::<Reference>())
         else {
             return Ok(None);
@@ -45,7 +45,7 @@ impl Remote {
         };
         Ok(read.and_then(|read| {
             let manifest = Manifest::parse(&read.bytes, Some(&read.media_type)).ok()?;
-            Some(Found { digest: read.digest, size_bytes: read.bytes.len() as u64, manifest })
+            Some(LoadedManifest { digest: read.digest, size_bytes: read.bytes.len() as u64, manifest })
         }))
     }
 
@@ -56,7 +56,7 @@ impl Remote {
     ) -> Result<Option<Bytes>, SourceError> {
         let Some(repository) = self.repository(repository) else { return Ok(None) };
         match small(&repository, digest).await {
-            // The listing goes on without the platform of a damaged image.
+            // The listing continues without the platform of a damaged image.
             Err(error) if matches!(error.problem(), Problem::Digest { .. } | Problem::Length { .. }) => {
                 Ok(None)
             }

@@ -30,7 +30,7 @@ pub enum SourceError {
 
 /// A manifest with its parsed content.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct LoadedManifest {
     pub(super) digest: Digest,
     pub(super) size_bytes: u64,
     pub(super) manifest: Manifest,
@@ -64,7 +64,7 @@ impl Source {
         &self,
         repository: &str,
         reference: &str,
-    ) -> Result<Option<Found>, SourceError> {
+    ) -> Result<Option<LoadedManifest>, SourceError> {
         match self {
             Self::Store(store) => store.manifest(repository, reference).await,
             Self::Remote(remote) => remote.manifest(repository, reference).await,

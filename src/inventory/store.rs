@@ -9,7 +9,7 @@ use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName};
 use sampan_engine::{Error, Registry, Repository};
 
-use super::source::{Found, SourceError};
+use super::source::{LoadedManifest, SourceError};
 use super::usage::Key;
 
 /// The largest image configuration to read, in bytes.
@@ -35,7 +35,7 @@ impl Store {
             let last: Option<String> = found.last().cloned();
             let page = self.registry.catalog(last.as_deref(), PAGE).await?;
             found.extend(page.items);
-            if !page.more {
+            if !page.has_more {
                 return Ok(found);
             }
         }
@@ -54,7 +54,7 @@ impl Store {
         &self,
         repository: &str,
         reference: &str,
-    ) -> Result<Option<Found>, SourceError> {
+    ) -> Result<Option<LoadedManifest>, SourceError> {
         let (Some(repository), Ok(reference)) = (self.repository(repository), reference.parse::<Reference>())
         else {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Store {
         };
         let size_bytes = stored.bytes.len() as u64;
         let manifest = Manifest::parse(&stored.bytes, None).ok();
-        Ok(manifest.map(|manifest| Found { digest: stored.digest, size_bytes, manifest }))
+        Ok(manifest.map(|manifest| LoadedManifest { digest: stored.digest, size_bytes, manifest }))
     }
 
     pub(super) async fn small_blob(

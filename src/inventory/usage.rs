@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::listing::{is_among, is_stored};
-use super::source::{Found, Source, SourceError};
+use super::source::{LoadedManifest, Source, SourceError};
 
 /// The size of a registry.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -69,7 +69,7 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
     let mut contents: HashMap<Key, Content> = HashMap::new();
     for (index, repository) in source.repositories().await?.into_iter().enumerate() {
         let tags = source.tags(&repository).await?;
-        let mut room = Room { blobs: blobs.as_ref(), seen: HashSet::new(), parts: Vec::new() };
+        let mut room = RepositoryBytes { blobs: blobs.as_ref(), seen: HashSet::new(), parts: Vec::new() };
         let mut manifests = 0;
         let roots = match source {
             Source::Store(store) => store.revisions(&repository).await?,
@@ -129,14 +129,14 @@ pub async fn measure(source: &Source, names: &[String]) -> Result<Usage, SourceE
 }
 
 /// The content of one repository.
-struct Room<'a> {
+struct RepositoryBytes<'a> {
     blobs: Option<&'a HashMap<Key, u64>>,
     seen: HashSet<Key>,
     parts: Vec<(Key, u64)>,
 }
 
-impl Room<'_> {
-    fn add(&mut self, found: &Found) {
+impl RepositoryBytes<'_> {
+    fn add(&mut self, found: &LoadedManifest) {
         self.part(&found.digest, found.size_bytes);
         let layers = found.manifest.layers.iter().filter(|layer| is_stored(layer) || self.blobs.is_some());
         let parts: Vec<&Descriptor> = found.manifest.config.iter().chain(layers).collect();

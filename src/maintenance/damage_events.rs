@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sampan_engine::oci::{Digest, RepositoryName};
-use sampan_engine::verify::{Ending, Problem, ProblemKind, Report};
+use sampan_engine::verify::{EndReason, Problem, ProblemKind, Report};
 use sampan_engine::{Event, EventKind, EventSink};
 
 /// Emits an event for each damaged digest and repository, once for as long as the damage is known to stay.
@@ -35,7 +35,8 @@ impl DamageEvents {
         let new = {
             let mut sent = self.sent.lock();
             // Such a report has everything that is missing or has another length.
-            if report.structure.is_some() && report.ending == Ending::Finished && report.more_problems == 0 {
+            if report.structure.is_some() && report.ending == EndReason::Finished && report.more_problems == 0
+            {
                 let stays: HashSet<_> = damaged.iter().collect();
                 sent.retain(|known| stays.contains(known));
             }
@@ -73,7 +74,7 @@ fn affected(problem: &Problem) -> impl Iterator<Item = (Digest, RepositoryName)>
 
 #[cfg(test)]
 mod tests {
-    use sampan_engine::verify::{Need, Outcome, StructureReport};
+    use sampan_engine::verify::{Need, RepairOutcome, StructureReport};
 
     use super::*;
 
@@ -98,7 +99,7 @@ mod tests {
             kind: ProblemKind::Missing,
             needed_by: repositories.iter().map(need).collect(),
             digest: Some(digest),
-            outcome: Outcome::Reported,
+            outcome: RepairOutcome::Reported,
         }
     }
 
@@ -128,7 +129,8 @@ mod tests {
     fn whole_content_links_and_what_no_image_needs_make_no_event() {
         let sink = Arc::new(Kept::default());
         let events = DamageEvents::new(Some(sink.clone()));
-        let healed = Problem { outcome: Outcome::Healed("memory".to_owned()), ..problem(b"1", &["app"]) };
+        let healed =
+            Problem { outcome: RepairOutcome::Healed("memory".to_owned()), ..problem(b"1", &["app"]) };
         let link = Problem { kind: ProblemKind::LinkMissing, ..problem(b"2", &["app"]) };
         assert_eq!(emitted(&events, &sink, &[healed, link, problem(b"3", &[])], true), [""; 0]);
     }

@@ -17,12 +17,12 @@ const MAX_TAGS: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct FoundProblems {
     /// A plain mutex: held to copy or add.
-    found: Mutex<VecDeque<Found>>,
+    found: Mutex<VecDeque<FoundProblem>>,
 }
 
 /// A problem that a verification has found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundProblem {
     /// The time of the finding.
     pub at: SystemTime,
     /// The problem, with some of the images that need the content.
@@ -37,18 +37,18 @@ impl FoundProblems {
         let (now, mut found) = (SystemTime::now(), self.found.lock());
         for problem in problems.iter().take(MAX_KEPT) {
             found.retain(|known| known.problem.path != problem.path);
-            found.push_front(Found::of(problem, now));
+            found.push_front(FoundProblem::of(problem, now));
         }
         found.truncate(MAX_KEPT);
     }
 
     /// All of them, the latest first.
-    pub(super) fn all(&self) -> Vec<Found> {
+    pub(super) fn all(&self) -> Vec<FoundProblem> {
         self.found.lock().iter().cloned().collect()
     }
 }
 
-impl Found {
+impl FoundProblem {
     fn of(problem: &Problem, at: SystemTime) -> Self {
         let mut problem = problem.clone();
         let more_images = problem.needed_by.len().saturating_sub(MAX_IMAGES) as u64;
@@ -60,7 +60,7 @@ impl Found {
 
 impl Verifier {
     /// The problems that were found last, each file once, the latest first.
-    pub fn found(&self) -> Vec<Found> {
+    pub fn found(&self) -> Vec<FoundProblem> {
         self.record.found.all()
     }
 }
@@ -68,7 +68,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use sampan_engine::oci::Digest;
-    use sampan_engine::verify::{Need, Outcome, ProblemKind};
+    use sampan_engine::verify::{Need, ProblemKind, RepairOutcome};
 
     use super::*;
 
@@ -85,7 +85,7 @@ mod tests {
             kind: ProblemKind::Missing,
             digest: None,
             needed_by: vec![need.clone(); 100],
-            outcome: Outcome::Left(outcome.to_owned()),
+            outcome: RepairOutcome::Left(outcome.to_owned()),
         };
         for number in 0..MAX_KEPT + 1 {
             kept.add(&[problem(number, "first")]);
@@ -94,7 +94,7 @@ mod tests {
         let more_images = kept.all()[0].more_images;
         let found: Vec<Problem> = kept.all().into_iter().map(|found| found.problem).collect();
         assert_eq!((found.len(), found[0].path.as_str()), (MAX_KEPT, "/7"));
-        assert_eq!(found[0].outcome, Outcome::Left("again".to_owned()));
+        assert_eq!(found[0].outcome, RepairOutcome::Left("again".to_owned()));
         assert_eq!(found[1].path, format!("/{MAX_KEPT}"));
         assert!(found.iter().all(|problem| problem.path != "/0"), "the first one has no room");
         let need = (found[0].needed_by.len(), found[0].needed_by[0].tags.len(), more_images);

@@ -27,7 +27,7 @@ pub struct Run {
     pub duration_secs: f64,
     /// Its result.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
 }
 
 /// The trigger of a collection.
@@ -47,7 +47,7 @@ pub enum Trigger {
 /// The result of a collection.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// It finished.
     Finished {
         /// Its findings and deletions.
@@ -121,7 +121,7 @@ impl History {
 
     /// Adds a run. A dry run counts in no total, whatever came of it, and displaces earlier dry runs alone.
     pub(super) fn add(&mut self, mut run: Run) {
-        if let Outcome::Finished { report } = &mut run.outcome {
+        if let RunOutcome::Finished { report } = &mut run.outcome {
             report.unreadable.truncate(NAMED);
         }
         if !run.is_dry() {
@@ -140,7 +140,7 @@ impl History {
 impl Totals {
     fn add(&mut self, run: &Run) {
         match &run.outcome {
-            Outcome::Finished { report } => {
+            RunOutcome::Finished { report } => {
                 self.finished += 1;
                 self.candidates += report.blobs.count + report.saved;
                 self.blobs += report.blobs.count;
@@ -154,9 +154,9 @@ impl Totals {
                 self.last_duration = Duration::from_secs_f64(run.duration_secs);
                 self.last_young = report.young.count;
             }
-            Outcome::Stopped { .. } => self.stopped += 1,
-            Outcome::Elsewhere { .. } => self.elsewhere += 1,
-            Outcome::Failed { .. } => self.failed += 1,
+            RunOutcome::Stopped { .. } => self.stopped += 1,
+            RunOutcome::Elsewhere { .. } => self.elsewhere += 1,
+            RunOutcome::Failed { .. } => self.failed += 1,
         }
     }
 }
@@ -170,7 +170,7 @@ impl Run {
     /// Logs the result in one line.
     pub(super) fn log(&self) {
         let seconds = self.duration_secs;
-        if let Outcome::Finished { report } = &self.outcome
+        if let RunOutcome::Finished { report } = &self.outcome
             && let Some(first) = report.future_paths.first()
         {
             tracing::warn!(
@@ -181,10 +181,10 @@ impl Run {
             );
         }
         match &self.outcome {
-            Outcome::Finished { report } if report.dry_run => {
+            RunOutcome::Finished { report } if report.dry_run => {
                 tracing::info!(seconds, "dry run of a collection: it would free {} bytes", report.bytes());
             }
-            Outcome::Finished { report } if report.is_complete() => {
+            RunOutcome::Finished { report } if report.is_complete() => {
                 tracing::info!(
                     blobs = report.blobs.count,
                     bytes = report.bytes(),
@@ -195,7 +195,7 @@ impl Run {
                     summary(report)
                 );
             }
-            Outcome::Finished { report } => {
+            RunOutcome::Finished { report } => {
                 let first = report.unreadable.first();
                 tracing::warn!(
                     unseen = report.unseen,
@@ -212,18 +212,18 @@ impl Run {
                     first.map(|unreadable| &*unreadable.reason).unwrap_or_default(),
                 );
             }
-            Outcome::Stopped { reason }
-            | Outcome::Elsewhere { reason }
-            | Outcome::Failed { error: reason }
+            RunOutcome::Stopped { reason }
+            | RunOutcome::Elsewhere { reason }
+            | RunOutcome::Failed { error: reason }
                 if self.is_dry() =>
             {
                 tracing::warn!(seconds, "a dry run of a collection did not finish: {reason}");
             }
-            Outcome::Stopped { reason } => {
+            RunOutcome::Stopped { reason } => {
                 tracing::info!(seconds, "garbage collection stopped after {seconds:.1} s: {reason}");
             }
-            Outcome::Elsewhere { reason } => tracing::info!("skipped garbage collection: {reason}"),
-            Outcome::Failed { error } => {
+            RunOutcome::Elsewhere { reason } => tracing::info!("skipped garbage collection: {reason}"),
+            RunOutcome::Failed { error } => {
                 tracing::error!(error, seconds, "garbage collection failed: {error}");
             }
         }
@@ -259,7 +259,7 @@ mod tests {
 
     fn failed(trigger: Trigger, number: u64) -> Run {
         let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
-        let outcome = Outcome::Failed { error: "disk".to_owned() };
+        let outcome = RunOutcome::Failed { error: "disk".to_owned() };
         Run { trigger, begun, duration_secs: 1.0, outcome }
     }
 

@@ -29,10 +29,10 @@ mod verify_state;
 use history::History;
 
 pub use cache_uses::{keep_cache_uses, keep_offline_notice, note_offline, save_cache_uses};
-pub use history::{Outcome, Run, Totals, Trigger};
+pub use history::{Run, RunOutcome, Totals, Trigger};
 pub use prepare_store::{keep_store_prepared, prepare_store};
 pub use purge_uploads::purge_uploads;
-pub use runner::{Collector, Refusal, Running, State};
+pub use runner::{Collector, Running, StartRefused, State};
 pub use schedule::Schedule;
 pub use settings::Settings;
 pub use survey::survey_store;

@@ -8,7 +8,7 @@ use sampan_engine::{PurgeOptions, PurgeTurn, Registry};
 /// Purges repeatedly, until dropped. One of the replicas over a store purges per interval.
 pub async fn purge_uploads(registry: Registry, config: UploadPurgingConfig) {
     // A random delay, so that replicas that start together do not use the store together.
-    tokio::time::sleep(at_random(SPREAD.min(config.interval))).await;
+    tokio::time::sleep(at_random(MAX_JITTER.min(config.interval))).await;
     loop {
         // A read-only registry writes nothing, so it does not purge.
         let pause = match registry.limits().read_only {
@@ -40,7 +40,7 @@ async fn purge_once(registry: &Registry, config: &UploadPurgingConfig) -> Durati
             config.interval
         }
         Ok(PurgeTurn::NotDue(due_in)) => {
-            let due_in = due_in + at_random(SPREAD.min(config.interval / 10));
+            let due_in = due_in + at_random(MAX_JITTER.min(config.interval / 10));
             tracing::debug!(
                 seconds = due_in.as_secs(),
                 "another registry has purged the uploads of this store"
@@ -60,7 +60,7 @@ fn at_random(most: Duration) -> Duration {
 }
 
 /// The largest random delay, to spread the replicas of a store.
-const SPREAD: Duration = Duration::from_secs(60 * 60);
+const MAX_JITTER: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
 mod tests {

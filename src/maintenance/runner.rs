@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::background::in_background;
 use super::cache_bounds::IsOffline;
 use super::history::as_text;
-use super::{History, Outcome, Run, Schedule, Settings, Totals, Trigger};
+use super::{History, Run, RunOutcome, Schedule, Settings, Totals, Trigger};
 use sampan_driver::with_causes;
 
 /// Collects the garbage of a registry's store while the registry serves.
@@ -73,7 +73,7 @@ pub struct State {
 
 /// Why a requested collection does not start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum StartRefused {
     /// A collection is running or about to start.
     #[error("a collection is already running")]
     Running,
@@ -141,9 +141,9 @@ impl Collector {
     /// # Errors
     ///
     /// The collector cannot start one now.
-    pub fn request_collection(&self) -> Result<(), Refusal> {
+    pub fn request_collection(&self) -> Result<(), StartRefused> {
         match self.registry.limits().read_only {
-            true => Err(Refusal::ReadOnly),
+            true => Err(StartRefused::ReadOnly),
             false => self.request(Trigger::Request),
         }
     }
@@ -153,19 +153,19 @@ impl Collector {
     /// # Errors
     ///
     /// The collector cannot start one now.
-    pub fn request_dry_run(&self) -> Result<(), Refusal> {
+    pub fn request_dry_run(&self) -> Result<(), StartRefused> {
         self.request(Trigger::DryRun)
     }
 
-    fn request(&self, trigger: Trigger) -> Result<(), Refusal> {
+    fn request(&self, trigger: Trigger) -> Result<(), StartRefused> {
         if self.record().running.is_some() {
-            return Err(Refusal::Running);
+            return Err(StartRefused::Running);
         }
         let mut refusal = None;
         self.commands.send_if_modified(|commands| {
             refusal = match (commands.end, commands.now) {
-                (true, _) => Some(Refusal::ShuttingDown),
-                (false, Some(_)) => Some(Refusal::Running),
+                (true, _) => Some(StartRefused::ShuttingDown),
+                (false, Some(_)) => Some(StartRefused::Running),
                 (false, None) => None,
             };
             if refusal.is_none() {
@@ -369,18 +369,18 @@ fn rest(result: &Result<gc::Report, Failure>, settings: &Settings) -> Duration {
     }
 }
 
-fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> Outcome {
+fn outcome(result: Result<gc::Report, Failure>, stopped: &str) -> RunOutcome {
     match result {
-        Ok(report) => Outcome::Finished { report: Box::new(report) },
-        Err(Failure::Collection(gc::Error::Stopped)) => Outcome::Stopped { reason: stopped.to_owned() },
+        Ok(report) => RunOutcome::Finished { report: Box::new(report) },
+        Err(Failure::Collection(gc::Error::Stopped)) => RunOutcome::Stopped { reason: stopped.to_owned() },
         Err(Failure::Collection(error @ (gc::Error::Running { .. } | gc::Error::Lost))) => {
-            Outcome::Elsewhere { reason: error.to_string() }
+            RunOutcome::Elsewhere { reason: error.to_string() }
         }
         Err(error @ Failure::Collection(gc::Error::TooMuch(_))) => {
             let how = "with `registry garbage-collect --yes`, or set gc.maxdeletepercent";
-            Outcome::Failed { error: format!("{} {how}", with_causes(&error)) }
+            RunOutcome::Failed { error: format!("{} {how}", with_causes(&error)) }
         }
-        Err(error) => Outcome::Failed { error: with_causes(&error) },
+        Err(error) => RunOutcome::Failed { error: with_causes(&error) },
     }
 }
 

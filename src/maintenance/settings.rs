@@ -30,7 +30,7 @@ pub struct Settings {
 const CONCURRENCY: usize = 4;
 
 /// The rest for every second of work, in seconds.
-const REST: f32 = 1.0;
+const REST_PER_WORK: f32 = 1.0;
 
 impl Settings {
     pub(super) fn options(&self, trigger: Trigger, stop: &CancellationToken) -> gc::Options {
@@ -47,7 +47,7 @@ impl Settings {
             max_delete_percent: self.max_delete_percent,
             upload_age: self.upload_age,
             concurrency: CONCURRENCY,
-            rest: REST,
+            rest: REST_PER_WORK,
             stop: stop.clone(),
             ..gc::Options::default()
         }

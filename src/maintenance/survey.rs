@@ -9,16 +9,16 @@ use tokio_util::sync::CancellationToken;
 use super::background::in_background;
 
 /// The rest for every second of work, in seconds.
-const REST: f32 = 1.0;
+const REST_PER_WORK: f32 = 1.0;
 
 /// The largest random delay, to spread the replicas of a store.
-const SPREAD: Duration = Duration::from_secs(60);
+const MAX_JITTER: Duration = Duration::from_secs(60);
 
 /// Surveys the store repeatedly, until dropped: from one survey to the next it waits for `interval`, whether a collection or any
 /// registry over the store made it. One of the replicas over a store surveys it per interval, and a store whose collections come
 /// at least as often needs no survey. Which images share a layer each replica learns for itself, about as often.
 pub async fn survey_store(registry: Registry, interval: Duration) {
-    let spread = || SPREAD.min(interval / 10).mul_f64(rand::random_range(0.0..1.0));
+    let spread = || MAX_JITTER.min(interval / 10).mul_f64(rand::random_range(0.0..1.0));
     tokio::time::sleep(spread()).await;
     loop {
         let pause = survey_in_turn(&registry, interval).await + spread();
@@ -37,7 +37,8 @@ async fn survey_in_turn(registry: &Registry, interval: Duration) -> Duration {
     let begin = Instant::now();
     let walking = registry.clone();
     // A survey that is dropped ends at its next await.
-    let work = async move { gc::survey_in_turn(&walking, interval, REST, &CancellationToken::new()).await };
+    let work =
+        async move { gc::survey_in_turn(&walking, interval, REST_PER_WORK, &CancellationToken::new()).await };
     match in_background(work).await {
         Ok(Ok(SurveyTurn::Made(survey))) => {
             tracing::debug!(
@@ -67,8 +68,9 @@ async fn learn_layer_users(registry: &Registry, interval: Duration) {
         return;
     }
     let walking = registry.clone();
-    let work =
-        async move { gc::layer_users(&walking, REST, &CancellationToken::new(), before.as_deref()).await };
+    let work = async move {
+        gc::layer_users(&walking, REST_PER_WORK, &CancellationToken::new(), before.as_deref()).await
+    };
     match in_background(work).await {
         Ok(Ok(users)) => registry.keep_layer_users(users),
         Ok(Err(error)) => {

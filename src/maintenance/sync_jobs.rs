@@ -64,11 +64,11 @@ const RETRY: Duration = Duration::from_secs(10 * 60);
 /// The longest sleep: meanwhile a clock may have jumped, or another process may have run the job.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
-/// How often a job that must not run looks whether it may.
+/// How often a job that must not run checks whether it may.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The largest random delay, to spread the replicas of a store.
-const SPREAD: Duration = Duration::from_secs(60);
+const MAX_JITTER: Duration = Duration::from_secs(60);
 
 impl Syncer {
     /// Creates a syncer for `jobs`; it does not run yet.
@@ -99,7 +99,8 @@ impl Syncer {
     }
 
     async fn keep(&self, scheduled: &Scheduled) {
-        let spread = || SPREAD.min(scheduled.schedule.interval / 10).mul_f64(rand::random_range(0.0..1.0));
+        let spread =
+            || MAX_JITTER.min(scheduled.schedule.interval / 10).mul_f64(rand::random_range(0.0..1.0));
         let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
@@ -141,7 +142,7 @@ impl Syncer {
         let running = Arc::new(Running::default());
         *scheduled.running.lock() = Some(running.clone());
         // Also when this future is dropped.
-        let _ends = Ends(scheduled);
+        let _ends = RunningMark(scheduled);
         tracing::debug!(job = %job.name, "job {} begins", job.name);
         let mut work = pin!(self.work(job, &running));
         let closes = async {
@@ -159,7 +160,7 @@ impl Syncer {
             }
             () = begun.keep_alive() => Some(("another process runs it".to_owned(), None)),
             () = closes => Some(("its window has closed".to_owned(), None)),
-            // The next process goes on at once.
+            // The next process continues at once.
             () = self.ending.cancelled() => Some(("the registry was stopped".to_owned(), Some(Duration::ZERO))),
         };
         if let Some((reason, retry_after)) = stopped {
@@ -201,9 +202,9 @@ impl Syncer {
 }
 
 /// Marks that a job no longer runs.
-struct Ends<'a>(&'a Scheduled);
+struct RunningMark<'a>(&'a Scheduled);
 
-impl Drop for Ends<'_> {
+impl Drop for RunningMark<'_> {
     fn drop(&mut self) {
         *self.0.running.lock() = None;
     }

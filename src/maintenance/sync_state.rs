@@ -34,7 +34,7 @@ struct RunningState {
 #[derive(Debug, Serialize)]
 struct LastState {
     begun: Time,
-    /// Null for a run that goes on, here or in another process, or that was killed.
+    /// Null for a run that continues, here or in another process, or that was killed.
     ended: Option<Time>,
     report: Option<JobReport>,
 }

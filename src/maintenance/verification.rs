@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sampan_engine::verify::{
-    Ending, Options, Problem, Progress, Report, Start, VerificationTurn, acknowledge, verify_in_turn,
+    EndReason, Options, Problem, Progress, Report, Start, VerificationTurn, acknowledge, verify_in_turn,
 };
 use sampan_engine::{EventSink, Registry};
 use tokio::sync::watch;
@@ -43,8 +43,8 @@ pub struct VerifyTotals {
     pub bytes: u64,
     /// Problems; one that stays is counted by each pass over it.
     pub problems: u64,
-    /// Problems that were mended.
-    pub mended: u64,
+    /// Problems that were repaired.
+    pub repaired: u64,
     /// Data that were moved aside.
     pub moved: u64,
     /// Runs that failed.
@@ -54,10 +54,10 @@ pub struct VerifyTotals {
 }
 
 /// The rest for every second of work, in seconds.
-const REST: f32 = 1.0;
+const REST_PER_WORK: f32 = 1.0;
 
 /// The largest random delay, to spread the replicas of a store.
-const SPREAD: Duration = Duration::from_secs(60);
+const MAX_JITTER: Duration = Duration::from_secs(60);
 
 /// How many of the images that need damaged content are logged.
 const MAX_SHOWN: usize = 5;
@@ -141,7 +141,7 @@ impl Verifier {
     }
 
     async fn verify_repeatedly(&self, settings: &VerifySettings) {
-        let spread = || SPREAD.min(settings.interval() / 10).mul_f64(rand::random_range(0.0..1.0));
+        let spread = || MAX_JITTER.min(settings.interval() / 10).mul_f64(rand::random_range(0.0..1.0));
         // The window may open in hours.
         self.look_up_cycle().await;
         sleep(spread()).await;
@@ -182,7 +182,7 @@ impl Verifier {
             up_to: up_to.unwrap_or(u64::MAX),
             repair: settings.repair,
             rate: Some(settings.rate),
-            rest: REST,
+            rest: REST_PER_WORK,
             // The next turn may be that of another registry.
             max_duration: Some(left.min(interval)),
             grace: settings.grace,
@@ -263,7 +263,7 @@ impl Verifier {
             totals.blobs += data.blobs;
             totals.bytes += data.bytes;
             totals.problems += report.count();
-            totals.mended += report.mended();
+            totals.repaired += report.repaired();
             totals.moved += report.moved();
         }
         report.problems.iter().for_each(log);
@@ -271,7 +271,7 @@ impl Verifier {
         if report.more_problems > 0 {
             tracing::error!("verification: {} more files have problems", report.more_problems);
         }
-        if report.ending == Ending::TooMuch {
+        if report.ending == EndReason::TooMuch {
             tracing::error!(
                 "verification: so much is damaged or unreadable that the disk or the memory is probably defective; nothing was moved"
             );
@@ -324,7 +324,7 @@ mod tests {
         let verifier = Verifier::new(registry.clone(), None, None);
         let settings = VerifySettings { grace: Duration::ZERO, ..settings(true) };
         let now = |part: u32| SystemTime::now() + part * settings.interval();
-        // The loop sleeps between these; the registry's clock goes on beside them.
+        // The loop sleeps between these; the registry's clock continues beside them.
         let mut parts = 0;
         while verifier.totals().last_cycle.is_none() {
             let registry = at(&registry, now(parts));

@@ -16,7 +16,7 @@ pub struct VerifySettings {
     pub window: Option<DailyWindow>,
     /// Whether data are hashed, or only tags, links and manifests are read.
     pub data: bool,
-    /// Whether to mend what can be mended.
+    /// Whether to repair what can be repaired.
     pub repair: bool,
     /// The grace period of collections.
     pub grace: Duration,

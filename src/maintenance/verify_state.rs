@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sampan_engine::verify::{
-    Cycle, DataReport, Ending, Observer, Problem, Progress, Report, StructureReport,
+    Cycle, DataReport, EndReason, Observer, Problem, Progress, Report, StructureReport,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::VerifySettings;
-use super::found_problems::{Found, FoundProblems};
+use super::found_problems::{FoundProblem, FoundProblems};
 
 /// The state of the verification. Times are in RFC 3339.
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct VerifyState {
     enabled: bool,
     /// Whether it hashes data.
     data: bool,
-    /// Whether it mends what can be mended.
+    /// Whether it repairs what can be repaired.
     repair: bool,
     /// Whether the registry is read-only, which prevents verifications.
     read_only: bool,
@@ -74,7 +74,7 @@ struct Part {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum PartOutcome {
-    Done { ending: Ending, structure: Option<StructureReport>, data: Option<DataReport>, problems: u64 },
+    Done { ending: EndReason, structure: Option<StructureReport>, data: Option<DataReport>, problems: u64 },
     Failed { error: String },
 }
 
@@ -221,8 +221,8 @@ impl CycleState {
     }
 }
 
-impl From<Found> for FoundState {
-    fn from(Found { at, problem, more_images }: Found) -> Self {
+impl From<FoundProblem> for FoundState {
+    fn from(FoundProblem { at, problem, more_images }: FoundProblem) -> Self {
         Self { at: text(at), problem, more_images }
     }
 }
@@ -241,7 +241,7 @@ fn text_of_millis(millis: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use sampan_engine::oci::Digest;
-    use sampan_engine::verify::{Outcome, ProblemKind};
+    use sampan_engine::verify::{ProblemKind, RepairOutcome};
     use serde_json::{Value, json};
 
     use super::*;
@@ -280,7 +280,7 @@ mod tests {
             kind: ProblemKind::Missing,
             digest: Some(Digest::sha256_of(b"")),
             needed_by: Vec::new(),
-            outcome: Outcome::Reported,
+            outcome: RepairOutcome::Reported,
         };
         let report = Report { problems: vec![problem; 1000], more_problems: 5, ..Report::default() };
         let record = VerifyRecord::default();

@@ -14,7 +14,7 @@ use crate::blocking::on_blocking_pool;
 use crate::http_client;
 
 /// The delay before a retry while the threshold is not reached.
-const SOON: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The settings of an endpoint.
 #[derive(Clone)]
@@ -133,7 +133,7 @@ impl Endpoint {
     /// together.
     fn pause(&self, failures: u32) -> Duration {
         if failures < self.settings.threshold {
-            return SOON.min(self.settings.backoff);
+            return RETRY_DELAY.min(self.settings.backoff);
         }
         self.settings.backoff.mul_f64(rand::random_range(0.5..1.5))
     }

@@ -115,7 +115,7 @@ impl Counts {
 }
 
 /// An event to send.
-pub(super) struct Waiting {
+pub(super) struct PendingEvent {
     pub(super) line: String,
     removed: u64,
 }
@@ -175,14 +175,14 @@ impl Queue {
     }
 
     /// The first event. Blocks to read it.
-    pub(super) fn first(&self) -> io::Result<Option<Waiting>> {
+    pub(super) fn first(&self) -> io::Result<Option<PendingEvent>> {
         let mut state = self.0.lock();
         let removed = state.removed;
-        Ok(state.backlog.first()?.map(|line| Waiting { line, removed }))
+        Ok(state.backlog.first()?.map(|line| PendingEvent { line, removed }))
     }
 
     /// Removes a delivered event, unless it was dropped meanwhile. Blocks to write.
-    pub(super) fn delivered(&self, sent: &Waiting) -> io::Result<()> {
+    pub(super) fn delivered(&self, sent: &PendingEvent) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.removed != sent.removed {
             return Ok(());

@@ -13,7 +13,7 @@
 //!
 //! [`Pace`] computes how far a client is behind the minimum speed.
 //!
-//! The connection's task checks the deadlines periodically (see [`Activity::look`]), so a client may get up
+//! The connection's task checks the deadlines periodically (see [`Activity::next_check`]), so a client may get up
 //! to half of the shortest timeout too much. In return, reads and writes touch no timer.
 
 use std::sync::Arc;
@@ -48,11 +48,11 @@ struct State {
     clock: RunningClock,
     /// Requests whose response is not complete.
     in_flight: usize,
-    any_request: bool,
+    had_request: bool,
     /// The connection's first byte.
     first_byte: Option<u8>,
     /// Whether requests share the connection (HTTP/2): reads then do not belong to one request's headers.
-    multiplexed: bool,
+    is_multiplexed: bool,
     /// The end of the last request, or the start of the connection.
     idle_since: Instant,
     /// When the first byte of incomplete headers arrived.
@@ -72,18 +72,18 @@ struct State {
 
 /// The next step for a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Look {
+pub(super) enum NextCheck {
     /// Check again at this time of the system.
     Again(Instant),
     /// Shut down gracefully: the connection has been idle for too long.
     Idle,
     /// Cut the connection.
-    Cut(Reason),
+    Cut(CutReason),
 }
 
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Reason {
+pub(super) enum CutReason {
     #[error("no request arrived")]
     NoRequest,
     #[error("the headers of a request took too long")]
@@ -105,9 +105,9 @@ impl Activity {
         Self(Arc::new(Mutex::new(State {
             clock,
             in_flight: 0,
-            any_request: false,
+            had_request: false,
             first_byte: None,
-            multiplexed: false,
+            is_multiplexed: false,
             idle_since: now,
             head_since: None,
             min_speed,
@@ -124,14 +124,14 @@ impl Activity {
         let mut state = self.state();
         state.idle_since = state.clock.now();
         state.head_since = None;
-        state.multiplexed = version == Version::HTTP_2;
+        state.is_multiplexed = version == Version::HTTP_2;
     }
 
     /// Records a read whose first byte is `first`.
     pub(super) fn read_some(&self, first: u8) {
         let mut state = self.state();
         state.first_byte.get_or_insert(first);
-        if state.in_flight == 0 && !state.multiplexed && state.head_since.is_none() {
+        if state.in_flight == 0 && !state.is_multiplexed && state.head_since.is_none() {
             state.head_since = Some(state.clock.now());
         }
     }
@@ -180,8 +180,8 @@ impl Activity {
     pub(super) fn request_began(&self, version: Version) -> InFlight {
         let mut state = self.state();
         state.in_flight += 1;
-        state.any_request = true;
-        state.multiplexed = version == Version::HTTP_2;
+        state.had_request = true;
+        state.is_multiplexed = version == Version::HTTP_2;
         state.head_since = None;
         InFlight(self.clone())
     }
@@ -196,7 +196,7 @@ impl Activity {
     /// Whether the connection has not read any byte of a request.
     pub(super) fn is_unused(&self) -> bool {
         let state = self.state();
-        !state.any_request && state.head_since.is_none()
+        !state.had_request && state.head_since.is_none()
     }
 
     /// Whether no request is in flight.
@@ -212,12 +212,12 @@ impl Activity {
         }
         let since = state.idle_since.max(state.busy_until);
         let rested = state.clock.now().saturating_duration_since(since);
-        let is_surely = !state.multiplexed || !state.any_request || rested >= RESTING;
+        let is_surely = !state.is_multiplexed || !state.had_request || rested >= RESTING;
         is_surely.then_some(since)
     }
 
     /// Decides the connection's next step, and when to check again.
-    pub(super) fn look(&self, options: &ServeOptions) -> Look {
+    pub(super) fn next_check(&self, options: &ServeOptions) -> NextCheck {
         let mut state = self.state();
         let now = state.clock.now();
         let shortest = options.header_timeout.min(options.idle_timeout).min(options.stall_timeout);
@@ -228,7 +228,7 @@ impl Activity {
             Some((deadline, _)) => deadline.min(soon),
             None => soon,
         };
-        Look::Again(state.clock.due(again))
+        NextCheck::Again(state.clock.due(again))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -238,9 +238,9 @@ impl Activity {
 }
 
 impl State {
-    fn deadline(&self, options: &ServeOptions) -> Option<(Instant, Look)> {
+    fn deadline(&self, options: &ServeOptions) -> Option<(Instant, NextCheck)> {
         if let Some(deadline) = self.taking.deadline(options.stall_timeout) {
-            return Some((deadline, Look::Cut(Reason::Stalled)));
+            return Some((deadline, NextCheck::Cut(CutReason::Stalled)));
         }
         if self.in_flight > 0 {
             return None;
@@ -248,16 +248,16 @@ impl State {
         // Bytes of the last response that hyper still holds count as progress while they are being written.
         let since = self.idle_since.max(self.busy_until);
         if let Some(closing_since) = self.closing_since {
-            return Some((since.max(closing_since) + CLOSING, Look::Cut(Reason::Lingering)));
+            return Some((since.max(closing_since) + CLOSING, NextCheck::Cut(CutReason::Lingering)));
         }
         if let Some(head_since) = self.head_since {
             let since = head_since.max(self.busy_until);
-            return Some((since + options.header_timeout, Look::Cut(Reason::SlowHead)));
+            return Some((since + options.header_timeout, NextCheck::Cut(CutReason::SlowHead)));
         }
-        if !self.any_request {
-            return Some((self.idle_since + options.header_timeout, Look::Cut(Reason::NoRequest)));
+        if !self.had_request {
+            return Some((self.idle_since + options.header_timeout, NextCheck::Cut(CutReason::NoRequest)));
         }
-        Some((since + options.idle_timeout, Look::Idle))
+        Some((since + options.idle_timeout, NextCheck::Idle))
     }
 }
 

@@ -19,23 +19,23 @@ fn options() -> ServeOptions {
 async fn pass(activity: &Activity, mut time: Duration) {
     while !time.is_zero() {
         let step = time.min(Duration::from_secs(1));
-        activity.look(&options());
+        activity.next_check(&options());
         advance(step).await;
         time -= step;
     }
 }
 
 /// Checks just before `seconds` have passed, when no deadline may have expired, and just after.
-async fn after(activity: &Activity, seconds: u64) -> Look {
+async fn after(activity: &Activity, seconds: u64) -> NextCheck {
     pass(activity, Duration::from_secs(seconds) - Duration::from_millis(1)).await;
-    assert!(matches!(activity.look(&options()), Look::Again(_)), "too early");
+    assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)), "too early");
     advance(Duration::from_millis(1)).await;
-    activity.look(&options())
+    activity.next_check(&options())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_cut() {
-    assert_eq!(after(&Activity::new(MIN_SPEED), 20).await, Look::Cut(Reason::NoRequest));
+    assert_eq!(after(&Activity::new(MIN_SPEED), 20).await, NextCheck::Cut(CutReason::NoRequest));
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +45,7 @@ async fn slow_headers_are_timed_from_their_first_byte() {
     activity.read_some(b'G');
     advance(Duration::from_secs(10)).await;
     activity.read_some(b'G');
-    assert_eq!(after(&activity, 10).await, Look::Cut(Reason::SlowHead));
+    assert_eq!(after(&activity, 10).await, NextCheck::Cut(CutReason::SlowHead));
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,7 @@ async fn slow_headers_of_a_second_request_are_cut_too() {
     drop(activity.request_began(Version::HTTP_11));
     advance(Duration::from_secs(100)).await;
     activity.read_some(b'G');
-    assert_eq!(after(&activity, 20).await, Look::Cut(Reason::SlowHead));
+    assert_eq!(after(&activity, 20).await, NextCheck::Cut(CutReason::SlowHead));
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn a_kept_connection_is_closed_after_the_idle_timeout() {
     let activity = Activity::new(MIN_SPEED);
     activity.read_some(b'G');
     drop(activity.request_began(Version::HTTP_11));
-    assert_eq!(after(&activity, 120).await, Look::Idle);
+    assert_eq!(after(&activity, 120).await, NextCheck::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +77,7 @@ async fn pings_of_an_idle_http2_connection_are_neither_headers_nor_a_response() 
         activity.wrote_some(17);
     }
     advance(Duration::from_secs(4)).await;
-    assert_eq!(activity.look(&options()), Look::Idle);
+    assert_eq!(activity.next_check(&options()), NextCheck::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_handler_has_no_timeout() {
     let activity = Activity::new(MIN_SPEED);
     let _request = activity.request_began(Version::HTTP_11);
     advance(Duration::from_secs(24 * 3600)).await;
-    assert!(matches!(activity.look(&options()), Look::Again(_)));
+    assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)));
 }
 
 /// Simulates a client that accepts `bytes` every `seconds`, for at most an hour; returns when it is cut.
@@ -97,7 +97,7 @@ async fn taking(bytes: usize, seconds: u64) -> Option<u64> {
         for _ in 0..seconds {
             advance(Duration::from_secs(1)).await;
             activity.write_blocked();
-            if activity.look(&options()) == Look::Cut(Reason::Stalled) {
+            if activity.next_check(&options()) == NextCheck::Cut(CutReason::Stalled) {
                 return Some(begun.elapsed().as_secs());
             }
         }
@@ -125,11 +125,11 @@ async fn a_handler_between_two_writes_does_not_count_against_the_client() {
         pass(&activity, Duration::from_secs(20)).await;
         activity.wrote_some(20 * 1024);
         pass(&activity, Duration::from_secs(3600)).await;
-        assert!(matches!(activity.look(&options()), Look::Again(_)));
+        assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)));
     }
     activity.write_blocked();
     activity.write_blocked();
-    assert_eq!(after(&activity, 60).await, Look::Cut(Reason::Stalled));
+    assert_eq!(after(&activity, 60).await, NextCheck::Cut(CutReason::Stalled));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,10 +139,10 @@ async fn a_response_that_is_still_being_sent_is_not_idle() {
     for _ in 0..100 {
         pass(&activity, Duration::from_secs(59)).await;
         activity.wrote_some(59 * 1024);
-        assert!(matches!(activity.look(&options()), Look::Again(_)));
+        assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)));
         assert_eq!(activity.resting_since(), Some(Instant::now()));
     }
-    assert_eq!(after(&activity, 120).await, Look::Idle);
+    assert_eq!(after(&activity, 120).await, NextCheck::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,9 +182,9 @@ async fn a_closing_connection_with_nothing_in_flight_is_cut_soon() {
     let request = activity.request_began(Version::HTTP_11);
     activity.closing();
     advance(Duration::from_secs(1000)).await;
-    assert!(matches!(activity.look(&options()), Look::Again(_)));
+    assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)));
     drop(request);
-    assert_eq!(after(&activity, 5).await, Look::Cut(Reason::Lingering));
+    assert_eq!(after(&activity, 5).await, NextCheck::Cut(CutReason::Lingering));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +195,7 @@ async fn a_handshake_is_not_headers() {
     assert!(!activity.is_unused());
     activity.handshake_done(Version::HTTP_11);
     assert!(activity.is_unused());
-    assert_eq!(after(&activity, 20).await, Look::Cut(Reason::NoRequest));
+    assert_eq!(after(&activity, 20).await, NextCheck::Cut(CutReason::NoRequest));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,26 +209,28 @@ async fn a_stopped_process_charges_no_client_and_keeps_its_connections() {
     let kept = Activity::new(MIN_SPEED);
     drop(kept.request_began(Version::HTTP_11));
     for activity in [&sending, &kept] {
-        activity.look(&options());
+        activity.next_check(&options());
     }
     for stop in [60, 65, 75, 100_000] {
         // The check may be the first to run afterwards, or the socket.
         advance(Duration::from_secs(stop)).await;
         for activity in [&reading, &sending, &kept] {
-            assert!(matches!(activity.look(&options()), Look::Again(_)), "{stop}");
+            assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)), "{stop}");
         }
         advance(Duration::from_secs(stop)).await;
         reading.wrote_some(1);
         reading.write_blocked();
-        assert!(matches!(reading.look(&options()), Look::Again(_)), "{stop}");
+        assert!(matches!(reading.next_check(&options()), NextCheck::Again(_)), "{stop}");
         for activity in [&sending, &kept] {
-            assert!(matches!(activity.look(&options()), Look::Again(_)), "{stop}");
+            assert!(matches!(activity.next_check(&options()), NextCheck::Again(_)), "{stop}");
         }
     }
-    for (activity, verdict) in
-        [(&reading, Look::Cut(Reason::Stalled)), (&sending, Look::Cut(Reason::SlowHead)), (&kept, Look::Idle)]
-    {
+    for (activity, verdict) in [
+        (&reading, NextCheck::Cut(CutReason::Stalled)),
+        (&sending, NextCheck::Cut(CutReason::SlowHead)),
+        (&kept, NextCheck::Idle),
+    ] {
         pass(activity, Duration::from_secs(121)).await;
-        assert_eq!(activity.look(&options()), verdict, "a client that does nothing");
+        assert_eq!(activity.next_check(&options()), verdict, "a client that does nothing");
     }
 }

@@ -87,7 +87,7 @@ pub enum CertificateError {
     /// There is a certificate, but no authority that could have signed it.
     #[error(
         "{} exists, but {} and its key, which keep their place when a certificate is replaced, are missing: restore them, or \
-         move the certificate away to create a new authority, which all clients have to trust anew",
+         move the certificate away to create a new authority, which all clients have to trust again",
         .certificate.display(), .missing.display()
     )]
     NoAuthority {
@@ -122,7 +122,7 @@ pub enum CertificateError {
     /// The authority is not valid now.
     #[error(
         "the authority in {} {when}, so clients would refuse what it signs: correct this machine's clock if it is wrong, or \
-         move ca.crt, ca.key and the certificate away to create a new authority, which all clients have to trust anew",
+         move ca.crt, ca.key and the certificate away to create a new authority, which all clients have to trust again",
         .path.display()
     )]
     InvalidAuthority {

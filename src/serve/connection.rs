@@ -21,9 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-use super::activity::{Activity, Look, Reason};
+use super::activity::{Activity, CutReason, NextCheck};
 use super::bodies::{RequestBody, ResponseBody};
-use super::connections::Place;
+use super::connections::ConnectionSlot;
 use super::file_sender::FileSender;
 use super::header_limit;
 use super::hints;
@@ -135,7 +135,7 @@ impl Socket for UnixStream {
 pub(super) async fn serve<S: Handler>(
     accepted: Accepted,
     address: PeerAddress,
-    place: &Place,
+    place: &ConnectionSlot,
     tls: Option<&TlsReloader>,
     shared: Shared<S>,
 ) {
@@ -148,7 +148,7 @@ pub(super) async fn serve<S: Handler>(
 async fn serve_socket<IO: Socket, S: Handler>(
     socket: IO,
     address: PeerAddress,
-    place: &Place,
+    place: &ConnectionSlot,
     tls: Option<&TlsReloader>,
     shared: Shared<S>,
 ) {
@@ -226,7 +226,7 @@ enum Versions {
 async fn serve_http<IO, S>(
     io: IO,
     files: Option<FileSender>,
-    place: &Place,
+    place: &ConnectionSlot,
     peer: Peer,
     versions: Versions,
     shared: Shared<S>,
@@ -269,18 +269,18 @@ async fn serve_http<IO, S>(
     phase.mark_changed();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     loop {
-        let look_again = match activity.look(&options) {
-            Look::Again(at) => at,
-            Look::Idle => {
+        let look_again = match activity.next_check(&options) {
+            NextCheck::Again(at) => at,
+            NextCheck::Idle => {
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
                 continue;
             }
-            Look::Cut(reason) => {
+            NextCheck::Cut(reason) => {
                 statistics.connection_cut();
                 match reason {
                     // Its client sees a response that ends early.
-                    Reason::Stalled => tracing::warn!(address = %peer.address, "connection cut: {reason}"),
+                    CutReason::Stalled => tracing::warn!(address = %peer.address, "connection cut: {reason}"),
                     _ => tracing::debug!(address = %peer.address, %reason, "connection cut"),
                 }
                 return;

@@ -18,13 +18,13 @@ use super::options::ServeOptions;
 use super::peer::PeerAddress;
 
 /// How often to check for a resting connection while new ones wait.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The pause after a search that found none.
 const SEARCH_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// How many closing connections may exist beyond the limit.
-const MAX_LEAVING: usize = 64;
+const MAX_CLOSING: usize = 64;
 
 /// The interval for logging a lasting condition.
 const LOG_EVERY: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ struct Table {
     next_id: u64,
     open: HashMap<u64, Entry>,
     by_network: HashMap<IpAddr, OfNetwork>,
-    resting: Resting,
+    resting: RestingConnections,
     /// Connections that are closing and no longer count.
     leaving: usize,
     full_log: Occasionally,
@@ -61,27 +61,27 @@ struct Entry {
 #[derive(Debug, Default)]
 struct OfNetwork {
     open: usize,
-    resting: Resting,
+    resting: RestingConnections,
 }
 
 /// Connections found resting, the longest first. One search serves many new connections.
 #[derive(Debug, Default)]
-struct Resting {
+struct RestingConnections {
     found: VecDeque<(u64, Instant)>,
     search_after: Option<Instant>,
 }
 
 /// A connection's place within the limit; dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     connections: Arc<Connections>,
     id: u64,
     entry: Entry,
 }
 
 /// The outcome for a new connection.
-enum Entrance {
-    Open(Place),
+enum AcceptOutcome {
+    Open(ConnectionSlot),
     /// The limit is reached; a connection is closing or must first come to rest.
     Full,
     /// Its network has reached its own limit, and all its connections are working.
@@ -95,15 +95,15 @@ impl Connections {
 
     /// A place for a connection of `peer`; `None` when its network is at its limit with all connections working.
     /// While all connections are working this waits: the listener accepts no more, and clients queue in the kernel.
-    pub(super) async fn admit(self: &Arc<Self>, peer: PeerAddress) -> Option<Place> {
+    pub(super) async fn admit(self: &Arc<Self>, peer: PeerAddress) -> Option<ConnectionSlot> {
         let network = peer.network().filter(|_| !self.is_exempt(peer));
         loop {
             let mut gone = pin!(self.gone.notified());
             gone.as_mut().enable();
             match self.enter(network) {
-                Entrance::Open(place) => return Some(place),
-                Entrance::Refused => return None,
-                Entrance::Full => _ = timeout(LOOK_EVERY, gone).await,
+                AcceptOutcome::Open(place) => return Some(place),
+                AcceptOutcome::Refused => return None,
+                AcceptOutcome::Full => _ = timeout(CHECK_INTERVAL, gone).await,
             }
         }
     }
@@ -118,15 +118,15 @@ impl Connections {
         self.options.max_connections_per_network == 0 || self.options.trusts(peer)
     }
 
-    fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> Entrance {
+    fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> AcceptOutcome {
         let mut table = self.table();
         let most = self.options.max_connections_per_network;
         while let Some(network) = network.filter(|network| table.of_network(network) >= most) {
             if table.make_room(Some(network)) {
                 continue;
             }
-            if table.leaving >= MAX_LEAVING {
-                return Entrance::Full;
+            if table.leaving >= MAX_CLOSING {
+                return AcceptOutcome::Full;
             }
             if table.network_log.is_due() {
                 tracing::warn!(
@@ -136,7 +136,7 @@ impl Connections {
                      http.trustedproxies"
                 );
             }
-            return Entrance::Refused;
+            return AcceptOutcome::Refused;
         }
         let max = self.options.max_connections.max(1);
         if table.open.len() >= max && table.full_log.is_due() {
@@ -148,13 +148,13 @@ impl Connections {
         }
         while table.open.len() >= max {
             if !table.make_room(None) {
-                return Entrance::Full;
+                return AcceptOutcome::Full;
             }
         }
-        Entrance::Open(self.place(&mut table, network))
+        AcceptOutcome::Open(self.place(&mut table, network))
     }
 
-    fn place(self: &Arc<Self>, table: &mut Table, network: Option<IpAddr>) -> Place {
+    fn place(self: &Arc<Self>, table: &mut Table, network: Option<IpAddr>) -> ConnectionSlot {
         let entry = Entry {
             network,
             activity: Activity::new(self.options.min_body_speed),
@@ -163,7 +163,7 @@ impl Connections {
         let id = table.next_id;
         table.next_id += 1;
         table.insert(id, entry.clone());
-        Place { connections: Arc::clone(self), id, entry }
+        ConnectionSlot { connections: Arc::clone(self), id, entry }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -175,7 +175,7 @@ impl Table {
     /// Asks the connection that has rested for longest, in this network or in all, to leave. Returns whether
     /// one exists.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
-        if self.leaving >= MAX_LEAVING {
+        if self.leaving >= MAX_CLOSING {
             return false;
         }
         let mut resting = std::mem::take(self.resting(network));
@@ -206,7 +206,7 @@ impl Table {
     }
 
     /// The list of resting connections.
-    fn resting(&mut self, network: Option<IpAddr>) -> &mut Resting {
+    fn resting(&mut self, network: Option<IpAddr>) -> &mut RestingConnections {
         match network {
             Some(network) => &mut self.by_network.entry(network).or_default().resting,
             None => &mut self.resting,
@@ -246,13 +246,13 @@ impl Table {
     }
 }
 
-impl Resting {
+impl RestingConnections {
     fn may_search(&self) -> bool {
         self.search_after.is_none_or(|after| Instant::now() >= after)
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// The connection's activity.
     pub(super) fn activity(&self) -> &Activity {
         &self.entry.activity
@@ -275,7 +275,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         if table.remove(self.id).is_none() {

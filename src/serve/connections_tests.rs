@@ -20,14 +20,14 @@ fn peer(address: &str) -> PeerAddress {
 }
 
 /// A connection that has served a request and is resting.
-async fn rested(connections: &Arc<Connections>, address: &str) -> Place {
+async fn rested(connections: &Arc<Connections>, address: &str) -> ConnectionSlot {
     let place = connections.admit(peer(address)).await.unwrap();
     drop(place.activity().request_began(Version::HTTP_11));
     advance(Duration::from_secs(2)).await;
     place
 }
 
-async fn must_leave(place: &Place) -> bool {
+async fn must_leave(place: &ConnectionSlot) -> bool {
     timeout(Duration::ZERO, place.needed()).await.is_ok()
 }
 
@@ -116,7 +116,7 @@ async fn an_ipv6_network_counts_as_one_address_and_proxies_do_not_count() {
 async fn few_connections_are_leaving_at_a_time() {
     let connections = connections(1, 0);
     let mut places = vec![connections.admit(peer("192.0.2.1")).await.unwrap()];
-    for _ in 0..MAX_LEAVING {
+    for _ in 0..MAX_CLOSING {
         places.push(connections.admit(peer("192.0.2.1")).await.unwrap());
     }
     let waiting = timeout(Duration::from_secs(60), connections.admit(peer("192.0.2.1"))).await;

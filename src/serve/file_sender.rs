@@ -51,7 +51,7 @@ pub(super) struct Part {
 
 /// How to continue a write.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum WriteStep {
     /// Write this many buffers.
     Buffers(usize),
     /// Send this part; its placeholder is the first buffer.
@@ -83,25 +83,25 @@ impl FileSender {
     }
 
     /// Decides how much of `buffers` can be written at once.
-    pub(super) fn next(&self, buffers: &[IoSlice<'_>]) -> io::Result<Next> {
+    pub(super) fn next(&self, buffers: &[IoSlice<'_>]) -> io::Result<WriteStep> {
         let announced = self.announced();
         let Some(part) = announced.front() else {
             return match buffers.iter().any(|buffer| is_placeholder(buffer)) {
                 true => Err(Misplaced::Unannounced.into()),
-                false => Ok(Next::Buffers(buffers.len())),
+                false => Ok(WriteStep::Buffers(buffers.len())),
             };
         };
         let Some(first) = buffers.iter().position(|buffer| is_placeholder(buffer)) else {
             return Err(Misplaced::Missing.into());
         };
         if buffers[..first].iter().any(|buffer| !buffer.is_empty()) {
-            return Ok(Next::Buffers(first));
+            return Ok(WriteStep::Buffers(first));
         }
         let (placeholder, len) = (buffers[first].len(), part.range.end - part.range.start);
         if placeholder as u64 != len {
             return Err(Misplaced::Length { placeholder, part: len }.into());
         }
-        Ok(Next::Part(part.clone()))
+        Ok(WriteStep::Part(part.clone()))
     }
 
     /// Records that `bytes` of the first part were sent.

@@ -13,8 +13,8 @@ fn file() -> Arc<File> {
 fn next(files: &FileSender, buffers: &[&[u8]]) -> Result<String, String> {
     let buffers: Vec<IoSlice<'_>> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
     match files.next(&buffers) {
-        Ok(Next::Buffers(count)) => Ok(format!("{count} buffers")),
-        Ok(Next::Part(part)) => Ok(format!("{:?}", part.range)),
+        Ok(WriteStep::Buffers(count)) => Ok(format!("{count} buffers")),
+        Ok(WriteStep::Part(part)) => Ok(format!("{:?}", part.range)),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -54,11 +54,11 @@ fn remedy_of_client_certificate(problem: &CertificateError) -> &'static str {
 /// Logs, once per address, that a client speaks TLS to a plain port. Clients that may fall back try TLS first
 /// every time.
 pub(super) fn tls_to_a_plain_port(address: PeerAddress) {
-    static TOLD: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
+    static HINTED: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
     /// Bounds the memory that a scanner with many addresses can take.
     const MAX_ADDRESSES: usize = 1024;
     if let Some(ip) = address.ip() {
-        let mut told = TOLD.lock();
+        let mut told = HINTED.lock();
         if told.len() == MAX_ADDRESSES || !told.insert(ip) {
             return;
         }

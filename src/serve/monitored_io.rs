@@ -11,10 +11,10 @@ use tokio::time::{Sleep, sleep};
 use super::activity::Activity;
 
 /// How long a client may take to notice that we have closed our direction.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many bytes to read and discard at a time while lingering.
-const DISCARDED_AT_ONCE: usize = 4096;
+const DISCARD_BYTES: usize = 4096;
 
 /// How many bytes to discard in total. Beyond it reading stops, so the client can send only what the kernel
 /// buffers; it still has its time to read the response.
@@ -59,7 +59,7 @@ impl<IO> MonitoredIo<IO> {
 impl<IO: AsyncRead + Unpin> MonitoredIo<IO> {
     /// Reads and discards until the client closes or fails; adds the bytes to `discarded`.
     fn poll_discard(&mut self, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
-        let mut space = [0; DISCARDED_AT_ONCE];
+        let mut space = [0; DISCARD_BYTES];
         while !self.has_ended {
             if *discarded >= MAX_DISCARDED_BYTES {
                 return Poll::Pending;
@@ -133,7 +133,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MonitoredIo<IO> {
                         this.closing = Closing::No;
                         return shutdown;
                     }
-                    this.closing = Closing::Lingering { until: Box::pin(sleep(LINGER)), discarded: 0 };
+                    this.closing =
+                        Closing::Lingering { until: Box::pin(sleep(LINGER_TIMEOUT)), discarded: 0 };
                 }
                 Closing::Lingering { mut until, mut discarded } => {
                     if until.as_mut().poll(cx).is_pending()

@@ -67,7 +67,7 @@ pub(super) fn time_for(bytes: usize, speed: u64) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// After how many seconds a client that transfers `bytes` every `seconds` uses up its patience; `None` if
     /// not within a day.
@@ -76,7 +76,7 @@ mod tests {
         let (mut pace, mut now) = (Pace::new(min_speed), begun);
         while now - begun < Duration::from_secs(24 * 3600) {
             pace.wait(now);
-            let deadline = pace.deadline(PATIENCE).unwrap();
+            let deadline = pace.deadline(TIMEOUT).unwrap();
             if deadline <= now + Duration::from_secs(seconds) {
                 return Some((deadline - begun).as_secs());
             }
@@ -111,10 +111,10 @@ mod tests {
             pace.wait(now);
             now += Duration::from_secs(10);
             pace.pause(now);
-            assert_eq!(pace.deadline(PATIENCE), None);
+            assert_eq!(pace.deadline(TIMEOUT), None);
             now += Duration::from_secs(3600);
         }
         pace.wait(now);
-        assert_eq!(pace.deadline(PATIENCE), Some(now + Duration::from_secs(10)));
+        assert_eq!(pace.deadline(TIMEOUT), Some(now + Duration::from_secs(10)));
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::file_sender::{FileSender, Next, Part};
+use super::file_sender::{FileSender, Part, WriteStep};
 
 /// The size of a copy where the kernel cannot send a file, in bytes.
 const COPIED_BYTES: usize = 64 * 1024;
@@ -98,8 +98,8 @@ impl AsyncWrite for PlainStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match this.files.next(bufs)? {
-            Next::Buffers(count) => Pin::new(&mut this.socket).poll_write_vectored(cx, &bufs[..count]),
-            Next::Part(part) => this.poll_send(cx, &part),
+            WriteStep::Buffers(count) => Pin::new(&mut this.socket).poll_write_vectored(cx, &bufs[..count]),
+            WriteStep::Part(part) => this.poll_send(cx, &part),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `RunningClock`: a clock that stands still while this process does, so that no client is charged for the time.
 //!
-//! A process stops by SIGSTOP, with its container, or with its machine; the system's clock goes on. The bytes that a client sent or
+//! A process stops by SIGSTOP, with its container, or with its machine; the system's clock continues. The bytes that a client sent or
 //! took meanwhile are seen later, after timers that fire at once.
 //!
 //! Its owner reads the clock until [`due`](RunningClock::due) at the latest. A reading that comes much later shows that the process
@@ -74,7 +74,7 @@ mod tests {
             assert_eq!(now - begun, Duration::from_secs(begins_after), "{begins_after}");
             assert_eq!(clock.due(now + TICK), Instant::now() + TICK);
             advance(TICK).await;
-            assert_eq!(clock.now() - now, TICK, "it goes on");
+            assert_eq!(clock.now() - now, TICK, "it continues");
         }
     }
 

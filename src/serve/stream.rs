@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::{Activity, Reason};
+use super::activity::{Activity, CutReason};
 use super::pace::Pace;
 use super::peer::PeerAddress;
 
@@ -100,7 +100,7 @@ pub(super) async fn watched(
             return Poll::Ready(());
         }
         ready!(poll_overdue(&stream, patience, &mut timer, cx));
-        tracing::warn!(address = %peer, "HTTP/2 stream reset: {}", Reason::Stalled);
+        tracing::warn!(address = %peer, "HTTP/2 stream reset: {}", CutReason::Stalled);
         Poll::Ready(())
     })
     .await;

@@ -19,18 +19,18 @@ pub(crate) enum Failed {
         is_passing: bool,
     },
     /// Of the upstream or the store; the rest of the run would fail too.
-    All(Stop),
+    All(StopReason),
 }
 
 /// Why a run stops before its end.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct StopReason {
     pub(crate) reason: String,
     /// When the upstream may be asked again, if it said so.
     pub(crate) retry_after: Option<Duration>,
 }
 
-impl Stop {
+impl StopReason {
     pub(crate) fn because(reason: &str) -> Self {
         Self { reason: reason.to_owned(), retry_after: None }
     }
@@ -43,8 +43,8 @@ impl Failed {
     }
 }
 
-impl From<Stop> for Failed {
-    fn from(stop: Stop) -> Self {
+impl From<StopReason> for Failed {
+    fn from(stop: StopReason) -> Self {
         Self::All(stop)
     }
 }
@@ -65,7 +65,7 @@ impl From<Error> for Failed {
                 return Self::from(error.clone());
             }
             if let Some(reached) = source.downcast_ref::<ReserveReached>() {
-                return Stop::because(&reached.to_string()).into();
+                return StopReason::because(&reached.to_string()).into();
             }
         }
         match error {
@@ -77,7 +77,7 @@ impl From<Error> for Failed {
             Error::Plan(problem) => Self::One(problem.to_string()),
             Error::NoPlatform(_) => Self::One(error.to_string()),
             Error::NoDeletion(_) => Self::One(with_causes(&error)),
-            Error::Full { left_bytes, source } => Stop::because(&format!(
+            Error::Full { left_bytes, source } => StopReason::because(&format!(
                 "the store is full, and up to {} of the image are missing; stored content stays: {}",
                 HumanSize(left_bytes),
                 with_causes(&source)
@@ -88,7 +88,7 @@ impl From<Error> for Failed {
             Error::Registry(error) if error.status() != Some(429) => {
                 Self::Unclear { reason: with_causes(&error), is_passing: true }
             }
-            error => Stop::because(&with_causes(&error)).into(),
+            error => StopReason::because(&with_causes(&error)).into(),
         }
     }
 }
@@ -97,18 +97,18 @@ impl From<CacheError> for Failed {
     fn from(error: CacheError) -> Self {
         match error {
             CacheError::RateLimited { retry_after, .. } => {
-                Self::All(Stop { reason: error.to_string(), retry_after: Some(retry_after) })
+                Self::All(StopReason { reason: error.to_string(), retry_after: Some(retry_after) })
             }
             // Its text is for clients, who want what is cached.
             CacheError::Away { upstream, reason, cause, .. } => {
                 let cause = cause.map_or_else(String::new, |cause| format!(": {}", with_causes(&cause)));
                 Self::Unclear { reason: format!("upstream {upstream} {reason}{cause}"), is_passing: true }
             }
-            CacheError::Offline => Stop::because("this registry is offline").into(),
+            CacheError::Offline => StopReason::because("this registry is offline").into(),
             // Docker Hub refuses what does not exist, and others refuse single repositories.
             CacheError::Refused { .. } => Self::Unclear { reason: with_causes(&error), is_passing: false },
             CacheError::Engine(_) | CacheError::NotStored(_) | CacheError::Stopped => {
-                Stop::because(&with_causes(&error)).into()
+                StopReason::because(&with_causes(&error)).into()
             }
             CacheError::ManifestUnknown(..)
             | CacheError::BlobUnknown(..)
@@ -136,7 +136,7 @@ mod tests {
         let path = "/upload".parse().unwrap();
         let source = DriverError::new(ErrorKind::StorageFull, "filesystem", Operation::Write, &path);
         let failed = Failed::from(Error::Full { left_bytes: 3 << 20, source });
-        let Failed::All(Stop { reason, retry_after: None }) = failed else { panic!("{failed:?}") };
+        let Failed::All(StopReason { reason, retry_after: None }) = failed else { panic!("{failed:?}") };
         assert!(reason.starts_with("the store is full, and up to 3 MiB"), "{reason}");
         assert!(reason.contains("no space left") && !reason.contains("bundle"), "{reason}");
     }

@@ -2,7 +2,7 @@
 //!
 //! [`run()`] lists the tags that a [`Job`] wants and copies one image after the other: `UpstreamSource` reads what the
 //! store lacks from the upstream, `CopyTarget` writes as a push does. Stored content is neither read nor sent again, so a
-//! run that was interrupted goes on where it was, and one without news costs a list, and for each tag a comparison and a list of
+//! run that was interrupted continues where it was, and one without news costs a list, and for each tag a comparison and a list of
 //! what is attached.
 //!
 //! Invariants:
@@ -15,9 +15,9 @@
 //! Absent on purpose: schedules, which are the registry's, and signatures, which are copied but not verified.
 
 mod error;
+mod failure_budget;
+mod image_manifests;
 mod job;
-mod known;
-mod patience;
 mod prune;
 mod report;
 mod run;

@@ -10,12 +10,12 @@ use sampan_cache::{CachedName, Caches};
 use sampan_engine::Registry;
 use sampan_engine::oci::{Digest, RepositoryName, Tag};
 use sampan_transfer::{
-    ExportOptions, ImportOptions, Live, Renames, Selector, TagPolicy, Target, import, plan,
+    ExportOptions, ImportOptions, LiveExport, Renames, Selector, TagPolicy, Target, import, plan,
 };
 
-use crate::error::{Failed, Stop};
+use crate::error::{Failed, StopReason};
+use crate::failure_budget::{AfterFailure, FailureBudget};
 use crate::job::{Job, JobRepository, NoVersions};
-use crate::patience::{Next, Patience};
 use crate::prune::prune;
 use crate::running::Running;
 use crate::source::UpstreamSource;
@@ -67,7 +67,7 @@ pub async fn run(
         running,
         tell,
         target: CopyTarget::new(registry.clone()),
-        patience: Patience::default(),
+        patience: FailureBudget::default(),
         origins: HashMap::new(),
         catalog: None,
     };
@@ -82,7 +82,7 @@ pub async fn run(
         }
     };
     if is_stopped {
-        run.target.settle().await;
+        run.target.flush().await;
         running.end(None);
     }
 }
@@ -95,7 +95,7 @@ struct Run<'a> {
     running: &'a Running,
     tell: &'a (dyn Fn(&Change) + Send + Sync),
     target: CopyTarget,
-    patience: Patience,
+    patience: FailureBudget,
     /// The repository of the upstream that each ordinary one is copied from; at most as many as the configuration names or the
     /// catalog lists, which has a bound.
     origins: HashMap<RepositoryName, String>,
@@ -104,7 +104,7 @@ struct Run<'a> {
 }
 
 /// The repository here that receives a repository of the upstream.
-struct Place {
+struct RepositoryTarget {
     cached: CachedName,
     target: RepositoryName,
     /// Whether the target is the cache itself.
@@ -117,7 +117,7 @@ impl Run<'_> {
     /// # Errors
     ///
     /// The rest of the run would fail too, or the last images failed in a way that may pass.
-    async fn entries(&mut self) -> Result<(), Stop> {
+    async fn entries(&mut self) -> Result<(), StopReason> {
         for entry in &self.job.repositories {
             self.entry(entry).await?;
         }
@@ -132,7 +132,7 @@ impl Run<'_> {
     /// # Errors
     ///
     /// The rest of the run would fail too.
-    async fn entry(&mut self, entry: &JobRepository) -> Result<(), Stop> {
+    async fn entry(&mut self, entry: &JobRepository) -> Result<(), StopReason> {
         self.wait_for_upstream().await;
         let names = match entry.is_exact {
             true => Ok(vec![entry.fixed.clone()]),
@@ -180,7 +180,7 @@ impl Run<'_> {
 
     /// Copies the chosen images of a repository, by its name at the upstream.
     async fn repository(&mut self, entry: &JobRepository, name: &str) -> Result<(), Failed> {
-        let Place { cached, target, in_cache } = self.place(entry, name)?;
+        let RepositoryTarget { cached, target, in_cache } = self.place(entry, name)?;
         self.running.begin_repository(target.to_string());
         let upstream = self.caches.upstream_repository(cached);
         let all = upstream.tags().await?;
@@ -207,7 +207,7 @@ impl Run<'_> {
                 Err(failed) => {
                     is_whole = false;
                     let left = chosen.len() - number - 1;
-                    if self.fail(image, failed)? == Next::Repository && left > 0 {
+                    if self.fail(image, failed)? == AfterFailure::Repository && left > 0 {
                         let problem =
                             format!("not tried, since several of its images failed in a row: {left} more");
                         self.running.fail(target.to_string(), problem);
@@ -222,7 +222,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn place(&mut self, entry: &JobRepository, name: &str) -> Result<Place, Failed> {
+    fn place(&mut self, entry: &JobRepository, name: &str) -> Result<RepositoryTarget, Failed> {
         let cached = self.caches.of_upstream(&self.job.upstream, name).map_err(Failed::one)?;
         let cached = cached.ok_or_else(|| self.unknown_upstream())?;
         let ordinary = entry.target(name).map_err(Failed::one)?;
@@ -245,7 +245,7 @@ impl Run<'_> {
                 )));
             }
         }
-        Ok(Place { cached, target, in_cache })
+        Ok(RepositoryTarget { cached, target, in_cache })
     }
 
     /// How a report names a repository, by its name at the upstream: as it is here.
@@ -291,7 +291,7 @@ impl Run<'_> {
         let contents = planned.plan.contents.iter();
         let manifests = contents.filter(|content| content.kind == ContentKind::Manifest);
         let manifests: Vec<Digest> = manifests.map(|content| content.digest.clone()).collect();
-        let live = Live::new(source.clone(), planned)?;
+        let live = LiveExport::new(source.clone(), planned)?;
         let imported = import(&live, &self.target, &self.import_options(), self.running.progress()).await?;
         self.running.add(&imported);
         self.running.count(imported.imported > 0);
@@ -333,21 +333,21 @@ impl Run<'_> {
     /// # Errors
     ///
     /// The rest of the run would fail too.
-    fn fail(&mut self, image: String, failed: Failed) -> Result<Next, Stop> {
+    fn fail(&mut self, image: String, failed: Failed) -> Result<AfterFailure, StopReason> {
         match failed {
             Failed::One(problem) => {
                 self.running.fail(image, problem);
-                Ok(Next::Image)
+                Ok(AfterFailure::Image)
             }
             Failed::Unclear { reason, is_passing } => {
                 self.running.fail(image, reason.clone());
-                Ok(self.patience.lose(reason, is_passing))
+                Ok(self.patience.add_failure(reason, is_passing))
             }
             Failed::All(stop) => Err(stop),
         }
     }
 
     fn unknown_upstream(&self) -> Failed {
-        Stop::because(&format!("there is no upstream {}", self.job.upstream)).into()
+        StopReason::because(&format!("there is no upstream {}", self.job.upstream)).into()
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use sampan_transfer::{ImportReport, Progress};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Stop;
+use crate::error::StopReason;
 use crate::report::JobReport;
 
 /// A run, for another thread to watch. What a run that is dropped has done stays in it.
@@ -54,9 +54,9 @@ impl Running {
         report.retry_after_secs = retry_after.map(|wait| wait.as_secs());
     }
 
-    pub(crate) fn end(&self, stop: Option<Stop>) {
+    pub(crate) fn end(&self, stop: Option<StopReason>) {
         *self.image.lock() = None;
-        if let Some(Stop { reason, retry_after }) = stop {
+        if let Some(StopReason { reason, retry_after }) = stop {
             self.note_stop(reason, retry_after);
         }
     }

@@ -12,7 +12,7 @@ use sampan_engine::oci::{Descriptor, Digest, Reference, RepositoryName, Tag};
 use sampan_transfer::{Error, FoundManifest, Result, Source, StoreSource};
 
 use crate::error::ReserveReached;
-use crate::known::{Known, Origin};
+use crate::image_manifests::{ImageManifests, Origin};
 
 /// A repository of an upstream, under its name here, with the tag that is copied and those that may attach something to it. What
 /// the store has of it is read from there; the rest is remembered while an image is copied, so that each manifest is asked for
@@ -33,7 +33,7 @@ pub(crate) struct UpstreamSource {
 struct Image {
     tag: Option<Tag>,
     root: Option<Digest>,
-    known: Known,
+    known: ImageManifests,
 }
 
 impl UpstreamSource {

@@ -17,14 +17,14 @@ use sampan_transfer::{Error, NewManifest, Result, StoreTarget, Target};
 pub(crate) struct CopyTarget {
     store: StoreTarget,
     /// A plain mutex: held to read or add.
-    sent: Mutex<Sent>,
+    sent: Mutex<StoredBlobs>,
     /// The repository of the upstream that is copied now. A plain mutex: held to read or replace.
     upstream: Mutex<Option<UpstreamRepository>>,
 }
 
 /// A repository in which this run has stored each blob.
 #[derive(Debug, Default)]
-struct Sent {
+struct StoredBlobs {
     holders: HashMap<Digest, RepositoryName>,
     bytes: usize,
 }
@@ -32,7 +32,7 @@ struct Sent {
 /// The most bytes of digests and names that are remembered; blobs beyond are transferred for each repository.
 const MAX_BYTES: usize = 16 << 20;
 
-impl Sent {
+impl StoredBlobs {
     fn insert(&mut self, digest: &Digest, repository: &RepositoryName) {
         let bytes = size_of::<(Digest, RepositoryName)>() + digest.hex().len() + repository.as_str().len();
         if self.bytes + bytes <= MAX_BYTES {
@@ -126,8 +126,8 @@ impl Target for CopyTarget {
         Ok(())
     }
 
-    async fn settle(&self) {
-        self.store.settle().await;
+    async fn flush(&self) {
+        self.store.flush().await;
     }
 
     fn merges(&self, tag: &Tag) -> bool {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_longest_names_are_remembered_up_to_the_bound() {
         let longest: RepositoryName = "a".repeat(255).parse().unwrap();
-        let mut sent = Sent::default();
+        let mut sent = StoredBlobs::default();
         for number in 0..100_000_u32 {
             sent.insert(&Digest::of(sampan_engine::oci::Algorithm::Sha512, &number.to_be_bytes()), &longest);
         }

@@ -33,7 +33,7 @@ pub(super) struct QueuedLog {
 }
 
 /// The longest write that a pipe takes whole where it takes any (pipe(7), `PIPE_BUF`).
-const AT_ONCE: usize = 4096;
+const PIPE_BUF: usize = 4096;
 
 impl LogWriter {
     /// Starts the thread, and returns its queue too; waits for the reader if the system starts no thread.
@@ -97,7 +97,7 @@ impl QueuedLog {
     fn write(&self, line: &[u8]) {
         match self.stderr.try_lock() {
             // Behind queued lines, this one would come too early.
-            Some(mut stderr) if self.queue.is_written() && line.len() <= AT_ONCE && takes_bytes(&stderr) => {
+            Some(mut stderr) if self.queue.is_written() && line.len() <= PIPE_BUF && takes_bytes(&stderr) => {
                 // As in the thread, an error has no other place to go.
                 let _ = stderr.write_all(line);
             }

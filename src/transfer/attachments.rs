@@ -6,18 +6,18 @@ use sampan_bundle::{ContentKind, PlannedImage, PlannedRepository};
 use sampan_engine::oci::{Digest, Manifest, ManifestKind, Tag};
 
 use crate::fallback::{in_tag, subject_in};
-use crate::{Carried, Result};
+use crate::{PlanReader, Result};
 
 /// Finds what is attached to images of a bundle by fallback tags.
 pub(crate) struct Attachments<'a> {
-    carried: &'a dyn Carried,
+    carried: &'a dyn PlanReader,
     /// Where each manifest is in the bundle.
     manifests: HashMap<&'a Digest, usize>,
     max_manifest_bytes: u64,
 }
 
 impl<'a> Attachments<'a> {
-    pub(crate) fn new(carried: &'a dyn Carried, max_manifest_bytes: u64) -> Self {
+    pub(crate) fn new(carried: &'a dyn PlanReader, max_manifest_bytes: u64) -> Self {
         let contents = carried.plan().contents.iter().enumerate();
         let manifests = contents.filter(|(_, content)| content.kind == ContentKind::Manifest);
         let manifests = manifests.map(|(index, content)| (&content.digest, index)).collect();
@@ -74,7 +74,7 @@ impl<'a> Attachments<'a> {
             if !members.insert(digest) || !is_index {
                 continue;
             }
-            let bytes = match self.carried.whole(*index, self.max_manifest_bytes).await {
+            let bytes = match self.carried.read_whole(*index, self.max_manifest_bytes).await {
                 Ok(bytes) => bytes,
                 Err(error) if error.is_of_image() => continue,
                 Err(error) => return Err(error),

@@ -6,7 +6,7 @@ use sampan_driver::{DriverError, HumanSize};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, RepositoryName};
 
-use crate::{Missing, Supplement};
+use crate::{Missing, MissingFrom};
 
 /// The result of a transfer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -121,14 +121,14 @@ pub enum Error {
 fn lacks(missing: &Missing) -> String {
     let (count, first) = (missing.contents.len(), &missing.contents[0]);
     match missing.supplement {
-        Supplement::Export => {
+        MissingFrom::Export => {
             let amount = if count == 1 { "one blob".to_owned() } else { format!("{count} blobs") };
             format!(
                 "the registry lacks {amount} that the bundle presumes, the first is {first}: export again with `--have` and \
                  the registry's `registry inventory` or the receipt of its last import"
             )
         }
-        Supplement::EarlierArchive => {
+        MissingFrom::EarlierArchive => {
             let amount = if count == 1 {
                 "one blob or manifest".to_owned()
             } else {

@@ -52,12 +52,12 @@ impl ContentSource for Exported {
 
 /// An output that counts the bytes that pass.
 #[derive(Debug)]
-pub struct Counted<O> {
+pub struct CountingOutput<O> {
     inner: O,
     progress: Arc<Progress>,
 }
 
-impl<O> Counted<O> {
+impl<O> CountingOutput<O> {
     /// Counts the bytes that `inner` takes.
     pub fn new(inner: O, progress: Arc<Progress>) -> Self {
         Self { inner, progress }
@@ -69,7 +69,7 @@ impl<O> Counted<O> {
     }
 }
 
-impl<O: Output> Output for Counted<O> {
+impl<O: Output> Output for CountingOutput<O> {
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         let len = bytes.len() as u64;
         self.inner.write(bytes).await?;

@@ -7,10 +7,10 @@ use sampan_bundle::{BoxError, ContentStream, Plan};
 use sampan_engine::oci::Digest;
 use sampan_foreign::ForeignReader;
 
-use crate::{Carried, Error, Result, Supplement};
+use crate::{Error, MissingFrom, PlanReader, Result};
 
 #[async_trait]
-impl Carried for ForeignReader {
+impl PlanReader for ForeignReader {
     fn plan(&self) -> &Plan {
         ForeignReader::plan(self)
     }
@@ -19,8 +19,8 @@ impl Carried for ForeignReader {
         true
     }
 
-    fn supplement(&self) -> Supplement {
-        Supplement::EarlierArchive
+    fn supplement(&self) -> MissingFrom {
+        MissingFrom::EarlierArchive
     }
 
     /// The headers and manifests were checked when the file was opened.
@@ -32,8 +32,8 @@ impl Carried for ForeignReader {
         Ok(ForeignReader::content(self, index).await?.map_err(BoxError::from).boxed())
     }
 
-    async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
-        Ok(ForeignReader::whole(self, index, max_bytes).await?)
+    async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+        Ok(ForeignReader::read_whole(self, index, max_bytes).await?)
     }
 
     async fn finish(&self) -> Result<()> {

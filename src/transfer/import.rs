@@ -7,12 +7,12 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::carried::Carried;
 use crate::import_checks::{select, tag_changes};
 use crate::import_root::Root;
-use crate::importer::{Importer, Prepared};
+use crate::importer::{Importer, PreparedRoot};
 use crate::in_order::in_order;
 use crate::missing::check_presumed;
+use crate::plan_reader::PlanReader;
 use crate::space::{check_space, explain_full};
 use crate::{Failure, ImportReport, Renames, Result, Selector, Target};
 
@@ -72,7 +72,7 @@ pub struct Progress {
 /// `Bundle` when the bundle is damaged, `PresumedMissing`, `NoSpace`, `Full`, `TagTaken`, `NoMatch`; any error of the target.
 /// Images that were stored before stay.
 pub async fn import(
-    carried: &dyn Carried,
+    carried: &dyn PlanReader,
     target: &dyn Target,
     options: &ImportOptions,
     progress: &Progress,
@@ -94,7 +94,7 @@ pub async fn import(
     let importer = Importer::new(carried, target, options, progress, presumed);
     let roots = selected.iter().flat_map(|image| Root::of_image(image, &kept));
     let (mut is_new, mut named) = (false, Vec::new());
-    let finish = async |root: Root<'_>, prepared: Result<Prepared>| {
+    let finish = async |root: Root<'_>, prepared: Result<PreparedRoot>| {
         if root.is_image {
             is_new = false;
             named = if options.receipt { root.named() } else { Vec::new() };
@@ -136,7 +136,7 @@ pub async fn import(
     };
     let done = in_order(roots, importer.jobs(), async |root| importer.prepare(root).await, finish).await;
     if done.is_err() {
-        target.settle().await;
+        target.flush().await;
     }
     done?;
     carried.finish().await?;

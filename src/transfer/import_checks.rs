@@ -7,7 +7,7 @@ use sampan_bundle::{PlannedImage, PlannedRepository};
 use sampan_engine::oci::{Digest, ManifestKind, RepositoryName, Tag};
 
 use crate::attachments::Attachments;
-use crate::{Carried, Error, ImportOptions, Result, Selector, TagChange, TagPolicy, Target};
+use crate::{Error, ImportOptions, PlanReader, Result, Selector, TagChange, TagPolicy, Target};
 
 /// How many questions to the target are open at a time.
 const CONCURRENT_CHECKS: usize = 16;
@@ -32,7 +32,7 @@ impl SelectedImage<'_> {
 
 /// The images of a bundle that are imported.
 pub(crate) async fn select<'a>(
-    carried: &'a dyn Carried,
+    carried: &'a dyn PlanReader,
     options: &ImportOptions,
 ) -> Result<Vec<SelectedImage<'a>>> {
     let mut selected = Vec::new();

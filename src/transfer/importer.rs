@@ -10,10 +10,10 @@ use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::carried::Carried;
 use crate::import_root::Root;
-use crate::passed::Passed;
+use crate::pipe_position::PipePosition;
 use crate::placed::PlacedBlobs;
+use crate::plan_reader::PlanReader;
 use crate::spool::Spool;
 use crate::target::NewManifest;
 use crate::{Error, ImportOptions, ImportReport, Missing, MissingImage, Progress, Result, Target};
@@ -27,7 +27,7 @@ const MAX_SENDS: u32 = 5;
 
 /// Stores images of a bundle. Several roots may be prepared at once.
 pub(crate) struct Importer<'a> {
-    carried: &'a dyn Carried,
+    carried: &'a dyn PlanReader,
     target: &'a dyn Target,
     options: &'a ImportOptions,
     progress: &'a Progress,
@@ -38,7 +38,7 @@ pub(crate) struct Importer<'a> {
     presumed_in: HashMap<Digest, RepositoryName>,
     spool: Mutex<Spool>,
     /// How far a pipe is; `None` for a file.
-    passed: Option<Passed>,
+    passed: Option<PipePosition>,
     placed: PlacedBlobs,
     /// A permit is a blob that is being stored.
     permits: Semaphore,
@@ -51,7 +51,7 @@ pub(crate) struct Importer<'a> {
 
 /// A root whose blobs are stored.
 #[derive(Default)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedRoot {
     /// Children come before their parents.
     manifests: Vec<Digest>,
     blobs: Vec<WalkedBlob>,
@@ -68,7 +68,7 @@ struct Walked {
 
 impl<'a> Importer<'a> {
     pub(crate) fn new(
-        carried: &'a dyn Carried,
+        carried: &'a dyn PlanReader,
         target: &'a dyn Target,
         options: &'a ImportOptions,
         progress: &'a Progress,
@@ -86,7 +86,7 @@ impl<'a> Importer<'a> {
             presumed_in,
             presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
             spool: Mutex::default(),
-            passed: (!carried.is_seekable()).then(|| Passed::new(plan)),
+            passed: (!carried.is_seekable()).then(|| PipePosition::new(plan)),
             placed: PlacedBlobs::default(),
             permits: Semaphore::new(jobs),
             walking: Mutex::default(),
@@ -102,9 +102,9 @@ impl<'a> Importer<'a> {
     }
 
     /// Stores the blobs that a root needs.
-    pub(crate) async fn prepare(&self, root: &Root<'_>) -> Result<Prepared> {
+    pub(crate) async fn prepare(&self, root: &Root<'_>) -> Result<PreparedRoot> {
         let prepared = match root.has_failed() {
-            true => Ok(Prepared::default()),
+            true => Ok(PreparedRoot::default()),
             false => self.prepare_whole(root).await,
         };
         let goes_on = match &prepared {
@@ -118,7 +118,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Keeps the rest of a root that is passed over: other images may need it, and a pipe does not go back.
-    async fn keep_rest(&self, root: &Root<'_>, passed: &Passed) -> Result<()> {
+    async fn keep_rest(&self, root: &Root<'_>, passed: &PipePosition) -> Result<()> {
         let own = self.places.get(root.digest).copied().unwrap_or_default();
         for index in passed.rest_of(own, self.carried.plan().contents.len()) {
             let content = &self.carried.plan().contents[index];
@@ -135,7 +135,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    async fn prepare_whole(&self, root: &Root<'_>) -> Result<Prepared> {
+    async fn prepare_whole(&self, root: &Root<'_>) -> Result<PreparedRoot> {
         let Walked { walk, subjects } = self.walk(root).await?;
         let image = root.image;
         let blobs = self.blobs(&image.target, walk.blobs()).await;
@@ -150,17 +150,17 @@ impl<'a> Importer<'a> {
             }),
             error => error,
         })?;
-        Ok(Prepared { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), subjects, is_new })
+        Ok(PreparedRoot { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), subjects, is_new })
     }
 
     /// Stores the manifests of a root whose blobs are there, and sets its tags; returns whether anything was new.
     pub(crate) async fn finish(
         &self,
         root: &Root<'_>,
-        prepared: Prepared,
+        prepared: PreparedRoot,
         report: &mut ImportReport,
     ) -> Result<bool> {
-        let Prepared { manifests, blobs, subjects, mut is_new } = prepared;
+        let PreparedRoot { manifests, blobs, subjects, mut is_new } = prepared;
         for digest in &manifests {
             is_new |= self.put_manifest(root, digest, subjects.get(digest)).await?;
         }
@@ -362,7 +362,7 @@ impl<'a> Importer<'a> {
             return Err(self.fault(digest, "it is not carried".to_owned()));
         };
         self.pass(index);
-        let bytes = self.carried.whole(index, self.options.max_manifest_bytes).await?;
+        let bytes = self.carried.read_whole(index, self.options.max_manifest_bytes).await?;
         if !self.carried.is_seekable() {
             self.spool.lock().await.put(digest, &bytes)?;
         }
@@ -381,6 +381,6 @@ impl<'a> Importer<'a> {
     }
 }
 
-fn jobs(carried: &dyn Carried, options: &ImportOptions) -> usize {
+fn jobs(carried: &dyn PlanReader, options: &ImportOptions) -> usize {
     if carried.is_seekable() { options.jobs.clamp(1, Semaphore::MAX_PERMITS) } else { 1 }
 }

@@ -10,7 +10,7 @@ use futures::stream::FuturesOrdered;
 /// Prepares `items`, and finishes each in their order once it is prepared. At most `limit` are begun and not finished; with
 /// one, nothing overlaps.
 ///
-/// Preparations go on while another item is finished: one that waits unpolled could hold a permit that the other needs.
+/// Preparations continue while another item is finished: one that waits unpolled could hold a permit that the other needs.
 ///
 /// # Errors
 ///

@@ -8,7 +8,6 @@
 //! printing.
 
 mod attachments;
-mod carried;
 mod children;
 mod chosen;
 mod draft;
@@ -26,9 +25,10 @@ mod in_order;
 mod intact;
 mod inventory;
 mod missing;
-mod passed;
+mod pipe_position;
 mod placed;
 mod placing;
+mod plan_reader;
 mod plan_size;
 mod planned;
 mod planner;
@@ -50,16 +50,16 @@ mod store_target;
 mod target;
 mod upload_memory;
 
-pub use carried::{Carried, Live};
 pub use error::{Error, Result};
-pub use export::{Counted, Exported};
+pub use export::{CountingOutput, Exported};
 pub use export_options::ExportOptions;
 pub use fallback::fallback_subject;
 pub use holdings::{Holdings, InventoryError};
 pub use import::{ImportOptions, Progress, TagPolicy, import};
 pub use inventory::{Inventory, inventory, inventory_by_api};
-pub use missing::{Missing, MissingImage, Supplement, images_with, missing};
+pub use missing::{Missing, MissingFrom, MissingImage, images_with, missing};
 pub use placing::places;
+pub use plan_reader::{LiveExport, PlanReader};
 pub use planned::{Planned, PlannedFailure};
 pub use planner::plan;
 pub use prune::{PruneOutcome, PrunePlan, PruneReport, PrunedTag, StaleRepository};
@@ -68,7 +68,7 @@ pub use registry_target::RegistryTarget;
 pub use renames::{InvalidRename, Rename, Renames};
 pub use report::{Failure, ImportReport, TagChange};
 pub use rewrite::{IndexPolicy, RewrittenImage};
-pub use selection::{InvalidPlatform, InvalidSelector, Listed, Platform, Selector, parse_lines};
+pub use selection::{InvalidPlatform, InvalidSelector, ListedSelector, Platform, Selector, parse_lines};
 pub use source::{FoundManifest, Source};
 pub use store_source::StoreSource;
 pub use store_target::StoreTarget;

@@ -11,7 +11,7 @@ use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 
 use crate::selection::split_host;
-use crate::{Carried, Error, ImportOptions, Renames, Result, Target};
+use crate::{Error, ImportOptions, PlanReader, Renames, Result, Target};
 
 /// How many questions to the target are open at a time.
 const CONCURRENT_CHECKS: usize = 16;
@@ -24,12 +24,12 @@ pub struct Missing {
     /// The images that need it, as far as they are known.
     pub images: Vec<MissingImage>,
     /// Where the content is.
-    pub supplement: Supplement,
+    pub supplement: MissingFrom,
 }
 
 /// The file from which a target gets missing content.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Supplement {
+pub enum MissingFrom {
     /// Another export of the source has it.
     #[default]
     Export,
@@ -61,7 +61,7 @@ impl fmt::Display for MissingImage {
 
 /// Checks that the target has all presumed content; returns the repository of each blob that was found in one.
 pub(crate) async fn check_presumed(
-    carried: &dyn Carried,
+    carried: &dyn PlanReader,
     target: &dyn Target,
     options: &ImportOptions,
 ) -> Result<HashMap<Digest, RepositoryName>> {
@@ -69,9 +69,9 @@ pub(crate) async fn check_presumed(
     let mut found = pin!(found(carried.plan(), target, &options.renames));
     while let Some((presumed, found)) = found.try_next().await? {
         match found {
-            Found::In(repository) => _ = places.insert(presumed.digest.clone(), repository),
-            Found::Somewhere => {}
-            Found::Nowhere => contents.push(presumed.digest.clone()),
+            PresumedLocation::In(repository) => _ = places.insert(presumed.digest.clone(), repository),
+            PresumedLocation::Somewhere => {}
+            PresumedLocation::Nowhere => contents.push(presumed.digest.clone()),
         }
     }
     if contents.is_empty() {
@@ -89,7 +89,7 @@ fn found<'a>(
     plan: &'a Plan,
     target: &'a dyn Target,
     renames: &'a Renames,
-) -> impl Stream<Item = Result<(&'a Presumed, Found)>> {
+) -> impl Stream<Item = Result<(&'a Presumed, PresumedLocation)>> {
     let found = stream::iter(&plan.presumed)
         .map(move |presumed| async move { Ok((presumed, find(target, presumed, renames).await?)) });
     found.buffered(CONCURRENT_CHECKS)
@@ -103,13 +103,13 @@ fn found<'a>(
 pub async fn missing(plan: &Plan, target: &dyn Target) -> Result<Vec<Digest>> {
     let renames = Renames::default();
     let missing = found(plan, target, &renames).try_filter_map(|(presumed, found)| {
-        ready(Ok(matches!(found, Found::Nowhere).then(|| presumed.digest.clone())))
+        ready(Ok(matches!(found, PresumedLocation::Nowhere).then(|| presumed.digest.clone())))
     });
     missing.try_collect().await
 }
 
 /// Where a target has presumed content.
-enum Found {
+enum PresumedLocation {
     In(RepositoryName),
     Somewhere,
     Nowhere,
@@ -117,26 +117,34 @@ enum Found {
 
 /// Looks for presumed content: for a blob in any repository, for a manifest in all that need it, since no repository lends one to
 /// another.
-async fn find(target: &dyn Target, presumed: &Presumed, renames: &Renames) -> Result<Found> {
+async fn find(target: &dyn Target, presumed: &Presumed, renames: &Renames) -> Result<PresumedLocation> {
     let Presumed { digest, size_bytes, kind, repositories } = presumed;
     if *kind == ContentKind::Manifest {
         for repository in repositories {
             if !target.has_manifest(&renames.apply(repository)?, digest).await? {
-                return Ok(Found::Nowhere);
+                return Ok(PresumedLocation::Nowhere);
             }
         }
-        return Ok(if repositories.is_empty() { Found::Nowhere } else { Found::Somewhere });
+        return Ok(if repositories.is_empty() {
+            PresumedLocation::Nowhere
+        } else {
+            PresumedLocation::Somewhere
+        });
     }
     for repository in repositories {
         // An inventory of the target has its names, and the file of another tool has its own.
         let renamed = renames.apply(repository).ok().filter(|renamed| renamed != repository);
         for repository in renamed.iter().chain([repository]) {
             if target.has_blob(repository, digest, *size_bytes).await? {
-                return Ok(Found::In(repository.clone()));
+                return Ok(PresumedLocation::In(repository.clone()));
             }
         }
     }
-    Ok(if target.has_data(digest, *size_bytes).await? { Found::Somewhere } else { Found::Nowhere })
+    Ok(if target.has_data(digest, *size_bytes).await? {
+        PresumedLocation::Somewhere
+    } else {
+        PresumedLocation::Nowhere
+    })
 }
 
 /// The images of a bundle that need one of `contents`, in the order of the bundle. Reads all its manifests, thus a pipe to its
@@ -146,7 +154,7 @@ async fn find(target: &dyn Target, presumed: &Presumed, renames: &Renames) -> Re
 ///
 /// `Bundle` when a manifest is damaged or longer than `max_manifest_bytes`.
 pub async fn images_with(
-    carried: &dyn Carried,
+    carried: &dyn PlanReader,
     contents: &[Digest],
     max_manifest_bytes: u64,
 ) -> Result<Vec<MissingImage>> {
@@ -158,7 +166,7 @@ pub async fn images_with(
     let mut parents: HashMap<&Digest, Vec<&Digest>> = HashMap::new();
     let mut affected: Vec<&Digest> = Vec::new();
     for (index, content) in plan.contents.iter().enumerate().filter(|(_, content)| is_manifest(content)) {
-        let bytes = carried.whole(index, max_manifest_bytes).await?;
+        let bytes = carried.read_whole(index, max_manifest_bytes).await?;
         let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
         for reference in manifest.references() {
             if contents.contains(reference) {

@@ -65,12 +65,12 @@ pub(crate) async fn plan_within(
     }
     let unused = options.exclude.iter().zip(0..).filter(|(_, place)| !used.contains(place));
     planned.unused_exclusions = unused.map(|(selector, _)| selector.to_string()).collect();
-    planned.plan.rewritten.retain(|it| matches!(index.get(&it.digest), Some(Place::Carried(_))));
+    planned.plan.rewritten.retain(|it| matches!(index.get(&it.digest), Some(PlannedAs::Carried(_))));
     if !planned.plan.rewritten.is_empty() {
         planned.plan.rewritten_for = options.platforms.iter().map(ToString::to_string).collect();
     }
     // An image that came later may carry it nevertheless.
-    planned.plan.presumed.retain(|presumed| matches!(index.get(&presumed.digest), Some(Place::Presumed)));
+    planned.plan.presumed.retain(|presumed| matches!(index.get(&presumed.digest), Some(PlannedAs::Presumed)));
     planned.plan.totals()?;
     Ok(planned)
 }
@@ -81,7 +81,7 @@ struct Planner<'a> {
     max_bytes: u64,
     planned: Planned,
     /// Where each digest is in the plan.
-    index: HashMap<Digest, Place>,
+    index: HashMap<Digest, PlannedAs>,
     size: PlanSize,
     /// The digits of the digests in [`Planned::docker`].
     docker_bytes: usize,
@@ -92,7 +92,7 @@ struct Planner<'a> {
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum PlannedAs {
     Carried(usize),
     Presumed,
 }
@@ -292,7 +292,7 @@ impl Planner<'_> {
             let is_always_carried = item.kind == ContentKind::Manifest || item.is_config;
             let held = self.options.have.blob(&item.digest, item.size_bytes).filter(|_| !is_always_carried);
             match self.index.get(&item.digest) {
-                Some(Place::Carried(place)) => {
+                Some(PlannedAs::Carried(place)) => {
                     let carried = &mut plan.contents[*place];
                     if item.kind == ContentKind::Manifest && carried.kind == ContentKind::Blob {
                         carried.kind = ContentKind::Manifest;
@@ -300,12 +300,12 @@ impl Planner<'_> {
                     }
                     continue;
                 }
-                Some(Place::Presumed) if !is_always_carried => continue,
-                Some(Place::Presumed) => {}
+                Some(PlannedAs::Presumed) if !is_always_carried => continue,
+                Some(PlannedAs::Presumed) => {}
                 None => self.size.add_digest(&item.digest)?,
             }
             if let Some(repositories) = held {
-                self.index.insert(item.digest.clone(), Place::Presumed);
+                self.index.insert(item.digest.clone(), PlannedAs::Presumed);
                 let repositories = nearest(repositories, name);
                 self.size.add(repositories.iter().map(RepositoryName::as_str))?;
                 plan.presumed.push(Presumed {
@@ -316,7 +316,7 @@ impl Planner<'_> {
                 });
                 continue;
             }
-            self.index.insert(item.digest.clone(), Place::Carried(plan.contents.len()));
+            self.index.insert(item.digest.clone(), PlannedAs::Carried(plan.contents.len()));
             self.planned.places.insert(item.digest.clone(), name.clone());
             let (digest, size_bytes, kind) = (item.digest.clone(), item.size_bytes, item.kind);
             plan.contents.push(PlannedContent { digest, size_bytes, kind });
@@ -331,7 +331,7 @@ impl Planner<'_> {
             return;
         };
         let parts = || docker.layers.iter().chain([&docker.config]);
-        let is_here = |digest: &Digest| matches!(self.index.get(digest), Some(Place::Carried(_)));
+        let is_here = |digest: &Digest| matches!(self.index.get(digest), Some(PlannedAs::Carried(_)));
         if parts().all(is_here) && !self.planned.docker.contains_key(&draft.root) {
             self.docker_bytes += parts().map(|digest| digest.hex().len()).sum::<usize>();
             self.planned.docker.insert(draft.root.clone(), docker.clone());

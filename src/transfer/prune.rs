@@ -146,14 +146,14 @@ impl PrunePlan {
 }
 
 /// A repository of the target as a bundle describes it.
-struct Named<'a> {
+struct BundledRepository<'a> {
     complete: bool,
     tags: HashSet<&'a Tag>,
 }
 
 /// The repositories of the target. Several of the bundle may become one, which is whole if all of them are.
-fn named<'a>(plan: &'a Plan, renames: &Renames) -> Result<BTreeMap<RepositoryName, Named<'a>>> {
-    let mut named: BTreeMap<RepositoryName, Named<'a>> = BTreeMap::new();
+fn named<'a>(plan: &'a Plan, renames: &Renames) -> Result<BTreeMap<RepositoryName, BundledRepository<'a>>> {
+    let mut named: BTreeMap<RepositoryName, BundledRepository<'a>> = BTreeMap::new();
     for repository in &plan.repositories {
         let mut left_out = repository.images.iter().flat_map(|image| &image.left_out);
         if repository.complete && left_out.any(|left_out| !left_out.platform.is_empty()) {
@@ -161,7 +161,7 @@ fn named<'a>(plan: &'a Plan, renames: &Renames) -> Result<BTreeMap<RepositoryNam
             return Err(Error::NotComplete(problem));
         }
         let target = renames.apply(&repository.name)?;
-        let entry = named.entry(target).or_insert(Named { complete: true, tags: HashSet::new() });
+        let entry = named.entry(target).or_insert(BundledRepository { complete: true, tags: HashSet::new() });
         entry.complete &= repository.complete;
         entry.tags.extend(repository.images.iter().flat_map(|image| &image.tags));
     }

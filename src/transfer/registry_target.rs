@@ -153,7 +153,7 @@ impl Target for RegistryTarget {
     }
 
     /// A registry takes back by itself what breaks off.
-    async fn settle(&self) {}
+    async fn flush(&self) {}
 
     /// Where there is no referrers API, the list under the tag is all that attaches manifests, also those of other clients.
     fn merges(&self, tag: &Tag) -> bool {

@@ -1,7 +1,7 @@
 //! `Rewrites`: indexes without the platforms that an export leaves out, for registries that refuse an index with gaps.
 //!
 //! A rewritten index is a pure function of the index in the source and of the platforms, so it is not kept: whatever needs its
-//! bytes makes them again, also when an export goes on later.
+//! bytes makes them again, also when an export continues later.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub struct RewrittenImage {
     pub left_out_referrers: u64,
 }
 
-/// The indexes that an export makes anew.
+/// The indexes that an export makes again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rewrites {
     platforms: Vec<Platform>,
@@ -108,7 +108,7 @@ impl Rewrites {
     ///
     /// # Errors
     ///
-    /// `Image` when the index cannot be written anew.
+    /// `Image` when the index cannot be written again.
     pub(crate) fn rewrite(&self, bytes: &[u8], index: &Manifest) -> Result<Option<Bytes>> {
         let kept = kept(index, &self.platforms);
         let mut children = index.manifests.iter().zip(&kept);

@@ -53,7 +53,7 @@ impl Source for StoreSource {
         loop {
             let page = self.registry.catalog(found.last().map(String::as_str), PAGE).await?;
             found.extend(page.items);
-            if !page.more {
+            if !page.has_more {
                 break;
             }
         }

@@ -172,7 +172,7 @@ impl Target for StoreTarget {
         Ok(true)
     }
 
-    async fn settle(&self) {
+    async fn flush(&self) {
         self.uploads.wait().await;
     }
 

@@ -70,7 +70,7 @@ pub trait Target: fmt::Debug + Send + Sync {
     ) -> Result<()>;
 
     /// Waits until the blobs whose callers went before their end are taken back.
-    async fn settle(&self);
+    async fn flush(&self);
 
     /// Whether an index under this tag is merged with the one that is there, instead of replacing it.
     fn merges(&self, tag: &Tag) -> bool;

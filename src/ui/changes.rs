@@ -21,12 +21,12 @@ pub trait Changes: Send + Sync {
     fn collection_requested(&self, request: &Parts, user: Option<&str>);
 
     /// Records that `user` may not do what the request asks for.
-    fn refused(&self, request: &Parts, user: &str, wanted: Wanted<'_>);
+    fn refused(&self, request: &Parts, user: &str, wanted: DeniedAccess<'_>);
 }
 
 /// What a visitor asked for without the right to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wanted<'a> {
+pub enum DeniedAccess<'a> {
     /// A right in a repository.
     InRepository(Right, &'a RepositoryName),
     /// The collections.

@@ -8,7 +8,7 @@ use sampan_engine::oci::{Digest, Reference, Tag};
 use sampan_engine::{Error, Repository};
 
 /// How many tags are read from the store at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 /// Every tag and manifest of a repository, in their order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -34,7 +34,7 @@ impl Contents {
             let target = target(repository, &tag).await?;
             Ok::<_, Error>((tag, target))
         });
-        let mut tags: Vec<_> = tags.buffered(AT_A_TIME).try_collect().await?;
+        let mut tags: Vec<_> = tags.buffered(CONCURRENT_READS).try_collect().await?;
         tags.sort();
         Ok(Self { tags, manifests })
     }

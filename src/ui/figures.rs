@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How long a survey counts before the next look at its file, also if there was none or the store failed.
-const BELIEVED_FOR: Duration = Duration::from_secs(15);
+const SURVEY_TTL: Duration = Duration::from_secs(15);
 
 /// The survey of the store.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Figures {
     pub(crate) async fn survey(&self, registry: &Registry) -> Option<Arc<Survey>> {
         let mut read = self.read.lock().await;
         if let Some(Read { at, survey, .. }) = &*read
-            && at.elapsed() < BELIEVED_FOR
+            && at.elapsed() < SURVEY_TTL
         {
             return survey.clone();
         }

@@ -4,9 +4,9 @@ use super::assets::{ICON, SCRIPT, STYLE};
 use super::gate::Visitor;
 use super::language::Language;
 use super::pages::{collections, storage, tokens};
-use super::place::Place;
 use super::preferences::Theme;
-use super::ui::Scene;
+use super::route::Route;
+use super::ui::PageContext;
 
 /// The parts of every page around its content.
 pub(crate) struct Frame {
@@ -36,7 +36,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn new(scene: &Scene<'_>, visitor: Option<&Visitor>) -> Self {
+    pub(crate) fn new(scene: &PageContext<'_>, visitor: Option<&Visitor>) -> Self {
         let (visit, settings) = (scene.visit, scene.settings());
         let here = visit.parts.uri.path_and_query().map_or("", |it| it.as_str());
         let here = if visit.parts.method == http::Method::POST { "" } else { here };
@@ -54,8 +54,8 @@ impl Frame {
             has_collections: visitor.is_some_and(|visitor| collections::may_see(scene, visitor)),
             has_tokens: visitor.is_some_and(|visitor| tokens::may_see(scene, visitor)),
             here: here.to_owned(),
-            preferences_token: scene.token(&Place::Preferences),
-            logout_token: scene.token(&Place::Logout),
+            preferences_token: scene.token(&Route::Preferences),
+            logout_token: scene.token(&Route::Logout),
             section: section(&scene.place),
         }
     }
@@ -67,49 +67,49 @@ impl Frame {
     }
 
     /// The URL of a place.
-    pub(crate) fn to(&self, place: &Place) -> String {
+    pub(crate) fn to(&self, place: &Route) -> String {
         format!("{}{place}", self.base)
     }
 
     pub(crate) fn home(&self) -> String {
-        self.to(&Place::Repositories)
+        self.to(&Route::Repositories)
     }
 
     pub(crate) fn storage(&self) -> String {
-        self.to(&Place::Storage)
+        self.to(&Route::Storage)
     }
 
     pub(crate) fn collections(&self) -> String {
-        self.to(&Place::Collections)
+        self.to(&Route::Collections)
     }
 
     pub(crate) fn tokens(&self) -> String {
-        self.to(&Place::Tokens)
+        self.to(&Route::Tokens)
     }
 
     pub(crate) fn login(&self) -> String {
         let next = super::query::query(&[("next", &self.here)]);
-        format!("{}{next}", self.to(&Place::Login))
+        format!("{}{next}", self.to(&Route::Login))
     }
 
     pub(crate) fn logout(&self) -> String {
-        self.to(&Place::Logout)
+        self.to(&Route::Logout)
     }
 
     pub(crate) fn preferences(&self) -> String {
-        self.to(&Place::Preferences)
+        self.to(&Route::Preferences)
     }
 
     pub(crate) fn style(&self) -> String {
-        self.to(&Place::Asset(STYLE.name.clone()))
+        self.to(&Route::Asset(STYLE.name.clone()))
     }
 
     pub(crate) fn script(&self) -> String {
-        self.to(&Place::Asset(SCRIPT.name.clone()))
+        self.to(&Route::Asset(SCRIPT.name.clone()))
     }
 
     pub(crate) fn icon(&self) -> String {
-        self.to(&Place::Asset(ICON.name.clone()))
+        self.to(&Route::Asset(ICON.name.clone()))
     }
 
     pub(crate) fn is_in(&self, section: &str) -> bool {
@@ -134,12 +134,12 @@ impl Frame {
     }
 }
 
-fn section(place: &Place) -> &'static str {
+fn section(place: &Route) -> &'static str {
     match place {
-        Place::Storage => "storage",
-        Place::Collections | Place::Collect => "collections",
-        Place::Tokens => "tokens",
-        Place::Login | Place::Logout | Place::Preferences | Place::Asset(_) => "",
+        Route::Storage => "storage",
+        Route::Collections | Route::Collect => "collections",
+        Route::Tokens => "tokens",
+        Route::Login | Route::Logout | Route::Preferences | Route::Asset(_) => "",
         _ => "repositories",
     }
 }

@@ -91,9 +91,9 @@ pub enum Refusal {
 
 /// The rights of a registry without authentication, and of one whose users may all do everything.
 #[derive(Clone, Copy, Debug)]
-pub struct Everything;
+pub struct AllRights;
 
-impl Rights for Everything {
+impl Rights for AllRights {
     fn may(&self, _: Right, _: &RepositoryName) -> bool {
         true
     }

@@ -17,10 +17,10 @@ mod kind;
 mod language;
 mod order;
 mod pages;
-mod place;
 mod preferences;
 mod query;
 mod reply;
+mod route;
 mod session;
 mod settings;
 mod shown;
@@ -33,8 +33,8 @@ mod ui;
 mod verifications;
 mod visit;
 
-pub use changes::{Change, Changes, Wanted};
-pub use gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
+pub use changes::{Change, Changes, DeniedAccess};
+pub use gate::{AllRights, Gate, Login, Refusal, Right, Rights, Visitor};
 pub use housekeeping::{
     CannotCollect, Collection, CollectionEnd, CollectionSchedule, Collections, Housekeeping,
 };

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use futures::{StreamExt, TryStreamExt, stream};
 use quick_cache::sync::Cache;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
-use sampan_engine::{Error, ImageSummary, Pointed, Repository};
+use sampan_engine::{Dated, Error, ImageSummary, Repository};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -23,26 +23,26 @@ const MAX_KEPT: usize = 200_000;
 const MAX_LEARNED: usize = 1000;
 
 /// For how long one list learns sizes.
-const LEARN_FOR: Duration = Duration::from_millis(200);
+const LEARN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How many images are read from the store at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 /// A link that is younger may be written again within the precision of the store's times, so its size is not kept.
-const SETTLED_AFTER: Duration = Duration::from_secs(3);
+const SETTLE_DELAY: Duration = Duration::from_secs(3);
 
 /// How long the size of an incomplete image counts: a push may complete it.
-const INCOMPLETE_FOR: Duration = Duration::from_secs(60);
+const INCOMPLETE_TTL: Duration = Duration::from_secs(60);
 
 /// The sizes that were learned.
 pub(crate) struct TagSizes {
     /// By a hash of repository, tag and time, so that each takes the same memory, however long the names are.
-    known: Cache<u128, Known>,
+    known: Cache<u128, KnownSize>,
     seeds: [RandomState; 2],
 }
 
 #[derive(Clone, Copy)]
-struct Known {
+struct KnownSize {
     size_bytes: u64,
     /// `None` if the size never changes.
     until: Option<Instant>,
@@ -65,7 +65,7 @@ impl TagSizes {
     pub(crate) async fn of(
         &self,
         repository: &Repository,
-        tags: &[Pointed<Tag>],
+        tags: &[Dated<Tag>],
         learn: bool,
     ) -> Result<Vec<Option<u64>>, Error> {
         let keys: Vec<u128> = tags.iter().map(|tag| self.key(repository.name(), tag)).collect();
@@ -82,17 +82,17 @@ impl TagSizes {
             yield_now().await;
             tagged_image(repository, &tag.what).await.map(|image| (place, tag, key, image))
         });
-        let mut reads = reads.buffer_unordered(AT_A_TIME);
+        let mut reads = reads.buffer_unordered(CONCURRENT_READS);
         while let Some((place, tag, key, image)) = reads.try_next().await? {
             let summary = image.map(|(_, summary)| summary);
             let size_bytes = summary.as_ref().map_or(0, |summary| summary.size_bytes);
             sizes[place] = Some(size_bytes);
-            if now.duration_since(tag.at).is_ok_and(|age| age >= SETTLED_AFTER) {
+            if now.duration_since(tag.at).is_ok_and(|age| age >= SETTLE_DELAY) {
                 let is_final = summary.is_some_and(|summary| summary.is_final());
-                let until = (!is_final).then(|| Instant::now() + INCOMPLETE_FOR);
-                self.known.insert(key, Known { size_bytes, until });
+                let until = (!is_final).then(|| Instant::now() + INCOMPLETE_TTL);
+                self.known.insert(key, KnownSize { size_bytes, until });
             }
-            if begin.elapsed() >= LEARN_FOR {
+            if begin.elapsed() >= LEARN_TIMEOUT {
                 break;
             }
         }
@@ -104,7 +104,7 @@ impl TagSizes {
         known.until.is_none_or(|until| Instant::now() < until).then_some(known.size_bytes)
     }
 
-    fn key(&self, name: &RepositoryName, tag: &Pointed<Tag>) -> u128 {
+    fn key(&self, name: &RepositoryName, tag: &Dated<Tag>) -> u128 {
         let of = |seed: &RandomState| u128::from(seed.hash_one((name.as_str(), tag.what.as_str(), tag.at)));
         let [high, low] = &self.seeds;
         of(high) << 64 | of(low)

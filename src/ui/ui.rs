@@ -10,14 +10,14 @@ use sampan_engine::oci::RepositoryName;
 use sampan_engine::{Registry, Survey};
 
 use super::assets::Asset;
-use super::changes::Wanted;
+use super::changes::DeniedAccess;
 use super::figures::Figures;
 use super::frame::Frame;
 use super::gate::{Gate, Refusal, Right, Visitor};
 use super::housekeeping::Housekeeping;
 use super::pages::{self, Problem};
-use super::place::{NoPlace, Place};
 use super::reply::{self, Reply};
+use super::route::{NoRoute, Route};
 use super::session::SessionKey;
 use super::settings::UiSettings;
 use super::tag_sizes::TagSizes;
@@ -100,8 +100,8 @@ impl Ui {
 
     /// The largest form that a path of the server takes, in bytes.
     pub fn max_form_bytes(&self, path: &str) -> usize {
-        match path.strip_prefix(self.base()).map(Place::parse) {
-            Some(Ok(Place::Delete(_))) => MAX_DELETION_BYTES,
+        match path.strip_prefix(self.base()).map(Route::parse) {
+            Some(Ok(Route::Delete(_))) => MAX_DELETION_BYTES,
             _ => MAX_FORM_BYTES,
         }
     }
@@ -110,20 +110,20 @@ impl Ui {
     pub async fn answer(&self, request: UiRequest<'_>) -> (Response<Bytes>, Option<String>) {
         let path = request.parts.uri.path().to_owned();
         let below = path.strip_prefix(self.base()).unwrap_or_default();
-        let (place, is_known) = match Place::parse(below) {
-            Ok(Place::Asset(name)) => return (self.asset(&request, &name), None),
-            Err(NoPlace::Moved(place)) => return (self.moved(&place), None),
+        let (place, is_known) = match Route::parse(below) {
+            Ok(Route::Asset(name)) => return (self.asset(&request, &name), None),
+            Err(NoRoute::Moved(place)) => return (self.moved(&place), None),
             Ok(place) => (place, true),
             // It has the frame of the first page.
-            Err(NoPlace::Unknown) => (Place::Repositories, false),
+            Err(NoRoute::Unknown) => (Route::Repositories, false),
         };
         let visit = Visit::new(request, &self.inner.settings, &self.inner.key);
         let visitor = self.inner.gate.visitor(&visit.parts, visit.session.as_ref()).await;
         let user = visitor.as_ref().ok().and_then(|visitor| visitor.user.clone());
-        let scene = Scene { ui: &self.inner, visit: &visit, place };
+        let scene = PageContext { ui: &self.inner, visit: &visit, place };
         let answer = match &scene.place {
             _ if !is_known => Err(Problem::NotFound),
-            Place::Preferences | Place::Login | Place::Logout => scene.outside(visitor.as_ref().ok()).await,
+            Route::Preferences | Route::Login | Route::Logout => scene.outside(visitor.as_ref().ok()).await,
             _ => match &visitor {
                 Ok(visitor) => scene.inside(visitor).await,
                 Err(refusal) => Err(Problem::Refused(refusal.clone())),
@@ -135,14 +135,14 @@ impl Ui {
     /// Answers a request that the caller declines, with an empty body: by a page for browsers, by JSON for others.
     pub async fn decline(&self, request: UiRequest<'_>, why: Declined) -> Response<Bytes> {
         let below = request.parts.uri.path().strip_prefix(self.base()).unwrap_or_default();
-        let place = Place::parse(below).unwrap_or(Place::Repositories);
+        let place = Route::parse(below).unwrap_or(Route::Repositories);
         let visit = Visit::new(request, &self.inner.settings, &self.inner.key);
         let visitor = match why {
             Declined::TooLarge => self.inner.gate.visitor(&visit.parts, visit.session.as_ref()).await.ok(),
             // It costs no look at users and tokens, which may be what fails.
             Declined::TooMany | Declined::Unhealthy => None,
         };
-        let scene = Scene { ui: &self.inner, visit: &visit, place };
+        let scene = PageContext { ui: &self.inner, visit: &visit, place };
         pages::problem(&scene, visitor.as_ref(), Problem::Declined(why))
     }
 
@@ -154,7 +154,7 @@ impl Ui {
         }
     }
 
-    fn moved(&self, place: &Place) -> Reply {
+    fn moved(&self, place: &Route) -> Reply {
         let mut reply = reply::plain(StatusCode::MOVED_PERMANENTLY);
         if let Ok(location) = HeaderValue::from_str(&format!("{}{place}", self.base())) {
             reply.headers_mut().insert(LOCATION, location);
@@ -177,13 +177,13 @@ impl fmt::Debug for Ui {
 }
 
 /// A request at its place, with all that a page is made of.
-pub(crate) struct Scene<'a> {
+pub(crate) struct PageContext<'a> {
     ui: &'a Inner,
     pub(crate) visit: &'a Visit<'a>,
-    pub(crate) place: Place,
+    pub(crate) place: Route,
 }
 
-impl Scene<'_> {
+impl PageContext<'_> {
     pub(crate) fn registry(&self) -> &Registry {
         &self.ui.registry
     }
@@ -228,7 +228,7 @@ impl Scene<'_> {
     }
 
     /// The token of a form that is sent to `place`.
-    pub(crate) fn token(&self, place: &Place) -> String {
+    pub(crate) fn token(&self, place: &Route) -> String {
         self.key().form_token(&self.visit.cookie, &place.to_string())
     }
 
@@ -240,24 +240,24 @@ impl Scene<'_> {
     /// The pages that are there before anybody is known.
     async fn outside(&self, visitor: Option<&Visitor>) -> Result<Reply, Problem> {
         match (&self.place, &self.visit.parts.method) {
-            (Place::Login, method) if is_read(method) && self.gate().has_login() => {
+            (Route::Login, method) if is_read(method) && self.gate().has_login() => {
                 Ok(pages::login::form(self, visitor))
             }
-            (Place::Login, &Method::POST) if self.gate().has_login() => {
+            (Route::Login, &Method::POST) if self.gate().has_login() => {
                 self.check_form()?;
                 pages::login::log_in(self).await
             }
-            (Place::Login, _) if !self.gate().has_login() => Err(Problem::NotFound),
-            (Place::Logout, &Method::POST) => {
+            (Route::Login, _) if !self.gate().has_login() => Err(Problem::NotFound),
+            (Route::Logout, &Method::POST) => {
                 self.check_form_of(visitor)?;
                 Ok(pages::login::log_out(self))
             }
-            (Place::Preferences, &Method::POST) => {
+            (Route::Preferences, &Method::POST) => {
                 self.check_form_of(visitor)?;
                 Ok(pages::preferences::keep(self))
             }
             (place, _) => {
-                Err(Problem::Method(if *place == Place::Login { "GET, HEAD, POST" } else { "POST" }))
+                Err(Problem::Method(if *place == Route::Login { "GET, HEAD, POST" } else { "POST" }))
             }
         }
     }
@@ -269,46 +269,46 @@ impl Scene<'_> {
         }
         let (is_read, is_post) = (is_read(&self.visit.parts.method), self.visit.parts.method == Method::POST);
         match &self.place {
-            Place::Repositories if is_read => pages::repositories::show(self, visitor).await,
-            Place::Tags(name) if is_read => pages::tags::show(self, visitor, name).await,
-            Place::Image(name, reference) if is_read => {
+            Route::Repositories if is_read => pages::repositories::show(self, visitor).await,
+            Route::Tags(name) if is_read => pages::tags::show(self, visitor, name).await,
+            Route::Image(name, reference) if is_read => {
                 pages::image::show(self, visitor, name, reference).await
             }
-            Place::Layer(name, digest) if is_read => pages::layer::show(self, visitor, name, digest).await,
-            Place::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
-            Place::Collections if is_read => pages::collections::show(self, visitor).await,
-            Place::Collect if is_post => {
+            Route::Layer(name, digest) if is_read => pages::layer::show(self, visitor, name, digest).await,
+            Route::Compare(name) if is_read => pages::compare::show(self, visitor, name).await,
+            Route::Collections if is_read => pages::collections::show(self, visitor).await,
+            Route::Collect if is_post => {
                 self.check_form_of(Some(visitor))?;
                 pages::collections::begin(self, visitor).await
             }
-            Place::Collect => Err(Problem::Method("POST")),
-            Place::Tokens if is_read => pages::tokens::show(self, visitor).await,
-            Place::Tokens if is_post => {
+            Route::Collect => Err(Problem::Method("POST")),
+            Route::Tokens if is_read => pages::tokens::show(self, visitor).await,
+            Route::Tokens if is_post => {
                 self.check_form_of(Some(visitor))?;
                 pages::tokens::change(self, visitor).await
             }
-            Place::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
+            Route::Delete(name) if is_read => pages::delete::preview(self, visitor, name, None).await,
             // A session that ended is said first: the token of its form is no longer right either.
-            Place::Delete(name) if is_post => {
+            Route::Delete(name) if is_post => {
                 self.check_right(visitor, Right::Delete, name)?;
                 self.check_form_of(Some(visitor))?;
                 pages::delete::delete(self, visitor, name).await
             }
-            Place::Restore(name) if is_read => pages::restore::show(self, visitor, name, None).await,
-            Place::Restore(name) if is_post => {
+            Route::Restore(name) if is_read => pages::restore::show(self, visitor, name, None).await,
+            Route::Restore(name) if is_post => {
                 self.check_right(visitor, Right::Push, name)?;
                 self.check_form_of(Some(visitor))?;
                 pages::restore::restore(self, visitor, name).await
             }
-            Place::Delete(_) | Place::Restore(_) | Place::Tokens => Err(Problem::Method("GET, HEAD, POST")),
-            Place::Storage if is_read => pages::storage::show(self, visitor).await,
-            Place::Storage
-            | Place::Collections
-            | Place::Repositories
-            | Place::Tags(_)
-            | Place::Image(..)
-            | Place::Layer(..)
-            | Place::Compare(_) => Err(Problem::Method("GET, HEAD")),
+            Route::Delete(_) | Route::Restore(_) | Route::Tokens => Err(Problem::Method("GET, HEAD, POST")),
+            Route::Storage if is_read => pages::storage::show(self, visitor).await,
+            Route::Storage
+            | Route::Collections
+            | Route::Repositories
+            | Route::Tags(_)
+            | Route::Image(..)
+            | Route::Layer(..)
+            | Route::Compare(_) => Err(Problem::Method("GET, HEAD")),
             _ => Err(Problem::NotFound),
         }
     }
@@ -327,7 +327,7 @@ impl Scene<'_> {
             None if self.gate().has_login() => return Err(Problem::Refused(Refusal::LoginNeeded)),
             None => {}
             Some(user) => {
-                self.visit.changes.refused(&self.visit.parts, user, Wanted::InRepository(right, name));
+                self.visit.changes.refused(&self.visit.parts, user, DeniedAccess::InRepository(right, name));
             }
         }
         Err(if right == Right::Pull { Problem::NotFound } else { Problem::Forbidden })

@@ -92,7 +92,7 @@ async fn a_collection_makes_room_for_what_had_none() {
     assert!(has_data(&world, large).await && !has_data(&world, oldest).await);
 }
 
-/// Fails if a transfer that no client wants goes on although the store does not take it.
+/// Fails if a transfer that no client wants continues although the store does not take it.
 #[tokio::test]
 async fn a_transfer_that_is_not_stored_ends_with_its_clients() {
     let (world, _) = bounded(1000).await;

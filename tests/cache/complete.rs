@@ -97,7 +97,7 @@ async fn what_a_full_store_does_not_take_is_lacking() {
     let reason = lacks[0].fetched.as_ref().unwrap().as_ref().unwrap_err().to_string();
     assert!(reason.contains("the store is full"), "{reason}");
     driver.behave();
-    // Transfers that the store did not take go on for those who read them.
+    // Transfers that the store did not take continue for those who read them.
     world.settle().await;
     let (whole, lacks) = complete_tag(&world, "new", false).await;
     assert_eq!((whole.missing, whole.left), (2, 0), "{lacks:?}");

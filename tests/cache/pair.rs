@@ -84,7 +84,7 @@ impl Pair {
         Self { upstream, replicas, driver, heard, time, _still: still }
     }
 
-    /// Puts a new process in the place of a replica. Transfers of the old one go on beside it.
+    /// Puts a new process in the place of a replica. Transfers of the old one continue beside it.
     pub(crate) fn restart(&mut self, place: usize) {
         let settings = settings("up", &self.upstream.url(), &self.heard);
         self.replicas[place] = Replica::new(&self.driver, &self.time, settings);

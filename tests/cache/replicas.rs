@@ -205,7 +205,7 @@ async fn nothing_is_evicted_while_one_is_offline() {
     assert_eq!(count().await, 1);
 }
 
-/// Fails if a collection goes on evicting what it had chosen before a process went offline.
+/// Fails if a collection continues evicting what it had chosen before a process went offline.
 #[tokio::test(start_paused = true)]
 async fn a_collection_evicts_nothing_from_the_moment_on_when_one_goes_offline() {
     let driver = FailingDriver::new();

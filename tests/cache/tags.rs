@@ -289,7 +289,7 @@ async fn a_manifest_that_is_not_stored_makes_the_stored_tag_no_younger() {
     world.manifest("latest").await.expect_error(502, "UNAVAILABLE");
 }
 
-/// Fails if a process takes a tag for as old as its link, which a comparison does not write anew.
+/// Fails if a process takes a tag for as old as its link, which a comparison does not write again.
 #[tokio::test]
 async fn a_restart_makes_no_tag_look_older_than_its_last_comparison() {
     let (minute, time) = (Duration::from_secs(60), StoreTime::default());

@@ -101,7 +101,7 @@ async fn a_transfer_without_a_client_makes_way_for_one_that_waits() {
             drop(clients);
         }
         assert_eq!(client.await.expect(200).body, "wanted");
-        // The others go on.
+        // The others continue.
         gate.open_for_all();
         world.settle().await;
         assert!(world.upstream.requests().len() >= 4);

@@ -156,7 +156,7 @@ fn damage_to_the_backups_is_named_with_the_snapshots_it_hurts() {
     assert_eq!(restored.code, Some(3), "{restored:?}");
     assert!(restored.stdout.contains(&format!("{layer}: its content hashes to")), "{restored:?}");
     let heal = "verify --repair --since-start --heal-from config.yml --progress none backup.yml";
-    assert!(found.stderr.contains("`registry verify --repair --heal-from` mends"), "{found:?}");
+    assert!(found.stderr.contains("`registry verify --repair --heal-from` repairs"), "{found:?}");
     let healed = end(binary(at).args(heal.split(' ')), "");
     assert_eq!(healed.code, Some(0), "{healed:?}");
     assert_eq!(backup(at, "restore --from backup.yml --at latest --to new.yml").code, Some(0));
@@ -312,7 +312,7 @@ fn nothing_is_written_to_a_store_that_a_migration_fills_or_that_was_moved() {
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.stderr.contains("was moved to filesystem"), "{refused:?}");
     }
-    assert_eq!(run("moved.yml").code, Some(0), "the backups go on where they were moved");
+    assert_eq!(run("moved.yml").code, Some(0), "the backups continue where they were moved");
 }
 
 #[test]

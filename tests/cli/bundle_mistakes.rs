@@ -62,7 +62,7 @@ fn a_damaged_layer_is_named_with_its_images_and_the_way_out() {
     let exclude = ["--exclude", "team/app:1.0", "--exclude", "team/app:latest"];
     gap.expect(0, &[&export[..], &exclude].concat());
 
-    // Once the layer is whole again, the export goes on.
+    // Once the layer is whole again, the export continues.
     let failed = gap.expect(1, &["export", "**", "-c", "near.yml", "-o", "c.tar"]).stderr;
     assert!(failed.contains("`registry export --resume -o c.tar -c near.yml`"), "{failed}");
     fs::write(&blob, own).unwrap();

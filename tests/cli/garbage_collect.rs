@@ -354,7 +354,7 @@ fn a_running_registry_collects_by_itself_and_stops_when_it_is_told() {
     assert!(line.contains("1 blobs, 0 manifests") && line.contains("bytes=7"), "{line}");
     assert!(!store.has(&Entry::Blob(garbage)));
     assert!(store.has(&Entry::CollectionLast));
-    // The next one is going on, or about to.
+    // The next one is running, or about to.
     served.process.signal("TERM");
     served.process.wait_for(|line| line.contains("msg=stopped").then_some(()));
     assert!(served.process.wait().success());

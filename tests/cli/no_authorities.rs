@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::{Ended, binary, end};
-use crate::clients::support::{Process, Site, filesystem_config, registry};
+use crate::clients::support::{Fixture, Process, filesystem_config, registry};
 
 /// The binary, for which this machine has no authorities.
 fn without_authorities(directory: &Path) -> Command {
@@ -33,7 +33,7 @@ fn commands_speak_plain_http() {
 
 #[test]
 fn tls_names_the_missing_authorities() {
-    let site = Site::new("localhost");
+    let site = Fixture::new("localhost");
     let tls = format!("tls: {{{}}}", site.tls());
     let config = filesystem_config(&site.path("data"))
         .replace("http: {addr: '127.0.0.1:0'}", &format!("http: {{addr: '127.0.0.1:0', {tls}}}"));

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sampan_client::{ClientOptions, Credentials, Secret, TlsOptions};
 
-use crate::clients::support::{ApiClient, FlakyProxy, Site, TokenServer, filesystem_config, registry};
+use crate::clients::support::{ApiClient, Fixture, FlakyProxy, TokenServer, filesystem_config, registry};
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(test)
@@ -16,7 +16,7 @@ fn alice(password: &str) -> Credentials {
 
 #[test]
 fn everything_works_over_tls_with_a_password() {
-    let site = Site::new("localhost");
+    let site = Fixture::new("localhost");
     site.set_password("alice", "wonderland");
     let server = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), &site.auth());
     let tls = TlsOptions { authorities: Some(site.path("certs/ca.crt")), ..TlsOptions::default() };

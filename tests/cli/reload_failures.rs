@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::{fs, iter, thread};
 
 use super::support::binary;
-use crate::clients::support::{Process, RegistryProcess, Site};
+use crate::clients::support::{Fixture, Process, RegistryProcess};
 
 /// Sends SIGHUP and waits for a line with all these parts.
 fn reload(registry: &RegistryProcess, parts: &[&str]) {
@@ -15,7 +15,7 @@ fn reload(registry: &RegistryProcess, parts: &[&str]) {
 
 #[test]
 fn the_last_line_names_what_was_not_replaced() {
-    let site = Site::new("localhost");
+    let site = Fixture::new("localhost");
     site.set_password("alice", "secret");
     let registry = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), &site.auth());
     let good = fs::read(site.path("certs/domain.crt")).unwrap();

@@ -177,7 +177,7 @@ fn the_time_of_the_last_cycle_is_known_from_the_start() {
     let since = read(debug(&first));
     assert!(since >= begun && since < begun + 3600.0, "{since}, started at {begun}");
     drop(first);
-    // A cycle that goes on, and one that has ended.
+    // A cycle that continues, and one that has ended.
     for (progress, expected) in [
         (r#"{"cycle":{"begun_ms":1000000}}"#, 1000.0),
         (r#"{"cycle":{"begun_ms":3000000},"last":{"begun_ms":1000000,"ended_ms":2000000}}"#, 2000.0),

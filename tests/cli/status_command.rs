@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::debug_listener::debug;
 use super::support::{Ended, binary, end};
-use crate::clients::support::{RegistryProcess, Site, filesystem_config, registry};
+use crate::clients::support::{Fixture, RegistryProcess, filesystem_config, registry};
 
 fn start(directory: &Path, more: &str) -> RegistryProcess {
     let config = filesystem_config(&directory.join("data"))
@@ -50,7 +50,7 @@ fn a_registry_says_whether_it_is_well() {
 /// As the image's health check asks: by the configuration, over TLS with a certificate for another name.
 #[test]
 fn a_registry_is_found_by_its_configuration() {
-    let site = Site::new("registry.example");
+    let site = Fixture::new("registry.example");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let tls = format!(
         "http: {{addr: ':{port}', prefix: /images/, tls: {{certificate: {}, key: {}}}}}",
@@ -80,7 +80,7 @@ fn a_registry_is_found_by_its_configuration() {
 
 #[test]
 fn a_registry_is_asked_over_tls_with_its_own_authority() {
-    let site = Site::new("localhost");
+    let site = Fixture::new("localhost");
     let registry = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), "");
     let url = format!("https://localhost:{}", registry.address.port());
     let ended = ask(&site.path(""), &["health", "--url", &url]);

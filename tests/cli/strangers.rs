@@ -63,7 +63,7 @@ fn a_web_page_neither_starts_a_collection_nor_reads_the_configuration() {
     let registry = registry(directory.path(), &config(directory.path(), ""));
     let debug = debug(&registry);
     let forged = format!(
-        "POST /debug/gc HTTP/1.1\r\nHost: {debug}\r\nOrigin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n\
+        "POST /debug/gc HTTP/1.1\r\nHost: {debug}\r\nOrigin: https://evil.example\r\nSec-Fetch-Fixture: cross-site\r\n\
          Content-Type: text/plain\r\n"
     );
     assert_eq!(request(debug, &forged).status, 403);

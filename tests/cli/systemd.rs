@@ -12,9 +12,9 @@ use super::support::binary;
 use crate::clients::support::{Process, Wire, filesystem_config, tool};
 
 /// A place for notices, and a command that sends them there.
-struct Notices(UnixDatagram);
+struct NotifySocket(UnixDatagram);
 
-impl Notices {
+impl NotifySocket {
     fn of(command: &mut Command, directory: &Path) -> Self {
         let path = directory.join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -50,7 +50,7 @@ fn it_is_told_when_requests_are_served_of_reloads_and_of_the_end() {
     let directory = tempfile::tempdir().unwrap();
     configured(directory.path(), "draintimeout: 20s, ");
     let mut command = binary(directory.path());
-    let notices = Notices::of(&mut command, directory.path());
+    let notices = NotifySocket::of(&mut command, directory.path());
     let mut process = Process::start(command.args(["serve", "config.yml"]));
     notices.wait_for("READY=1");
     let address =
@@ -72,7 +72,7 @@ fn the_watchdog_is_fed() {
     let directory = tempfile::tempdir().unwrap();
     configured(directory.path(), "");
     let mut command = binary(directory.path());
-    let notices = Notices::of(&mut command, directory.path());
+    let notices = NotifySocket::of(&mut command, directory.path());
     let mut process = Process::start(command.env("WATCHDOG_USEC", "200000").args(["serve", "config.yml"]));
     // Before that, a signal ends the process as any other.
     notices.wait_for("READY=1");
@@ -87,7 +87,7 @@ fn a_watchdog_without_an_interval_is_none() {
     let directory = tempfile::tempdir().unwrap();
     configured(directory.path(), "");
     let mut command = binary(directory.path());
-    let notices = Notices::of(&mut command, directory.path());
+    let notices = NotifySocket::of(&mut command, directory.path());
     let mut process = Process::start(command.env("WATCHDOG_USEC", "0").args(["serve", "config.yml"]));
     notices.wait_for("READY=1");
     assert!(process.terminate().success(), "{}", process.log());

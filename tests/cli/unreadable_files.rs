@@ -1,4 +1,4 @@
-//! Files of a store that cannot be read: the images that need them are named, and the others go on.
+//! Files of a store that cannot be read: the images that need them are named, and the others continue.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -10,7 +10,7 @@ use sampan_driver_filesystem::FilesystemConfig;
 use sampan_engine::Registry;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Cycle, Options, Outcome, Progress, Start};
+use sampan_engine::verify::{Cycle, Options, Progress, RepairOutcome, Start};
 use serde_json::Value;
 
 use super::support::{Ended, binary, end};
@@ -75,7 +75,7 @@ fn damage_is_named_with_its_images_and_moved_aside_for_a_push() {
     {
         assert!(found.stdout.contains(expected), "{found:?}");
     }
-    assert!(found.stderr.contains("`--repair` mends what can be mended"), "{found:?}");
+    assert!(found.stderr.contains("`--repair` repairs what can be repaired"), "{found:?}");
     assert_eq!(fs::read(&path).unwrap(), bad, "it only looks");
     let other = json(site.path(), "--repository other");
     assert_eq!((&other["structure"]["repositories"], &other["data"]["of_blobs"]), (&1.into(), &4.into()));
@@ -116,7 +116,7 @@ fn a_run_that_is_killed_three_times_counts_each_blob_once_and_loses_no_damage() 
         run.kill().unwrap();
         run.wait().unwrap();
         let cycle = progress().cycle;
-        assert!(begun == 0 || cycle.begun_ms == begun, "a cycle has begun anew");
+        assert!(begun == 0 || cycle.begun_ms == begun, "a cycle has started again");
         (hashed, begun) = (cycle.blobs, cycle.begun_ms);
     }
     assert!(hashed < 600, "{hashed}");
@@ -207,7 +207,7 @@ fn a_file_that_cannot_be_written_stays_and_the_rest_is_repaired_and_reported() {
     fs::write(&path, "short").unwrap();
     let repaired = verify(site.path(), "--repair");
     assert_eq!(repaired.code, Some(3), "{repaired:?}");
-    for expected in ["  left as it is: ", "  moved to /", "2 problems: 0 mended, 1 moved aside"] {
+    for expected in ["  left as it is: ", "  moved to /", "2 problems: 0 repaired, 1 moved aside"] {
         assert!(repaired.stdout.contains(expected), "{expected}: {repaired:?}");
     }
     assert!(!path.exists());
@@ -229,8 +229,8 @@ async fn damage_is_reported_though_its_images_cannot_be_found() {
         let [problem] = &report.problems[..] else { panic!("{report:?}") };
         assert_eq!(problem.digest, Some(digest.clone()));
         match &problem.outcome {
-            Outcome::Reported => assert!(!repair),
-            Outcome::Left(reason) => assert!(repair && reason.contains("team/gone"), "{reason}"),
+            RepairOutcome::Reported => assert!(!repair),
+            RepairOutcome::Left(reason) => assert!(repair && reason.contains("team/gone"), "{reason}"),
             outcome => panic!("other images may need it: {outcome:?}"),
         }
     }

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{Dockerd, RegistryProcess, Site, fail, oci_layout, run, tool};
+use super::support::{Dockerd, Fixture, RegistryProcess, fail, oci_layout, run, tool};
 
 /// A name outside of 127.0.0.0/8, where Docker would trust every server.
 const HOST: &str = "registry.test";
 
 /// Makes that name known to the engine alone.
-fn etc(site: &Site) -> std::path::PathBuf {
+fn etc(site: &Fixture) -> std::path::PathBuf {
     let etc = site.path("etc");
     fs::create_dir_all(etc.join("docker")).unwrap();
     fs::write(etc.join("hosts"), format!("127.0.0.1 localhost\n::1 {HOST}\n")).unwrap();
@@ -22,7 +22,7 @@ fn as_docker_knows_it(registry: &RegistryProcess) -> String {
 }
 
 /// Puts the files of a client where Docker looks for them.
-fn give_to_docker(site: &Site, host: &str, client: &str) {
+fn give_to_docker(site: &Fixture, host: &str, client: &str) {
     let folder = site.path("etc/docker/certs.d").join(host);
     fs::create_dir_all(folder.parent().unwrap()).unwrap();
     run(tool("cp").arg("-r").arg(Path::new(client).join(".")).arg(folder));
@@ -31,7 +31,7 @@ fn give_to_docker(site: &Site, host: &str, client: &str) {
 #[test]
 #[ignore = "needs docker, as root"]
 fn docker_trusts_a_private_authority_and_proves_itself_by_password_or_certificate() {
-    let site = Site::new(HOST);
+    let site = Fixture::new(HOST);
     site.set_password("alice", "wonderland");
     let docker = Dockerd::start_with_etc(&etc(&site));
 
@@ -72,7 +72,7 @@ fn docker_trusts_a_private_authority_and_proves_itself_by_password_or_certificat
 #[test]
 #[ignore = "needs docker, as root"]
 fn docker_speaks_plain_http_to_whom_it_is_told() {
-    let site = Site::new(HOST);
+    let site = Fixture::new(HOST);
     site.set_password("alice", "wonderland");
     let registry = site.serve("addr: '[::1]:0'", &site.auth());
     let host = as_docker_knows_it(&registry);
@@ -98,7 +98,7 @@ fn docker_speaks_plain_http_to_whom_it_is_told() {
 #[test]
 #[ignore = "needs skopeo and umoci"]
 fn skopeo_trusts_a_private_authority_and_proves_itself_by_password_or_certificate() {
-    let site = Site::new("127.0.0.1");
+    let site = Fixture::new("127.0.0.1");
     site.set_password("alice", "wonderland");
     let layout = oci_layout(&site.path(""), "v1", 2);
     let push = |registry: &RegistryProcess, flags: &[&str]| {
@@ -138,7 +138,7 @@ fn skopeo_trusts_a_private_authority_and_proves_itself_by_password_or_certificat
 #[test]
 #[ignore = "needs podman, skopeo and umoci, as root"]
 fn podman_trusts_a_private_authority_and_proves_itself_by_password_or_certificate() {
-    let site = Site::new("127.0.0.1");
+    let site = Fixture::new("127.0.0.1");
     site.set_password("alice", "wonderland");
     let layout = oci_layout(&site.path(""), "v1", 2);
     fs::write(site.path("logins.json"), "{}").unwrap();

@@ -17,11 +17,11 @@ storage:
       enabled: false
 ";
 
-struct Site {
+struct Fixture {
     directory: tempfile::TempDir,
 }
 
-impl Site {
+impl Fixture {
     fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
@@ -71,7 +71,7 @@ impl Site {
 #[test]
 #[ignore = "needs docker, skopeo and htpasswd, as root"]
 fn the_guide_works_step_by_step() {
-    let site = Site::new();
+    let site = Fixture::new();
     run(site.registry().args(["certificate", "--out", "certs", "127.0.0.1"]));
     site.add_user_with_apaches_tool("alice", "wonderland");
     site.write_config(false);
@@ -142,7 +142,7 @@ fn the_guide_works_step_by_step() {
 #[test]
 #[ignore = "needs docker and htpasswd, as root"]
 fn without_tls_docker_logs_in_to_an_insecure_registry() {
-    let site = Site::new();
+    let site = Fixture::new();
     site.add_user_with_apaches_tool("alice", "wonderland");
     site.write_config(false);
     let service = site.start("127.0.0.1:0", false);

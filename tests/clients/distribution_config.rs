@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use super::support::{Process, Site, run, tool};
+use super::support::{Fixture, Process, run, tool};
 use crate::cli::support::binary;
 
 /// Samples whose driver the package lacks, or that have keys of version 3 alone.
@@ -26,7 +26,7 @@ fn samples() -> Vec<PathBuf> {
 }
 
 /// The variables that replace paths and addresses of a configuration by those of this test.
-fn places(site: &Site, config: &str) -> Vec<(&'static str, String)> {
+fn places(site: &Fixture, config: &str) -> Vec<(&'static str, String)> {
     let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut variables = vec![("REGISTRY_HTTP_ADDR", port())];
     let mut set = |key: &str, name: &'static str, value: String| {
@@ -43,7 +43,7 @@ fn places(site: &Site, config: &str) -> Vec<(&'static str, String)> {
     variables
 }
 
-fn starts_distribution(site: &Site, config: &Path) {
+fn starts_distribution(site: &Fixture, config: &Path) {
     let text = fs::read_to_string(config).unwrap();
     let mut command = tool("docker-registry");
     command.env_remove("AWS_CA_BUNDLE").envs(places(site, &text)).arg("serve").arg(config);
@@ -53,8 +53,8 @@ fn starts_distribution(site: &Site, config: &Path) {
     process.terminate();
 }
 
-fn site() -> Site {
-    let site = Site::new("127.0.0.1");
+fn site() -> Fixture {
+    let site = Fixture::new("127.0.0.1");
     site.set_password("alice", "wonderland");
     site
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{Dockerd, RegistryProcess, Site, run, tool};
+use super::support::{Dockerd, Fixture, RegistryProcess, run, tool};
 
 /// Random bytes do not compress: the client needs some seconds for them.
 const LAYER_BYTES: usize = 48 << 20;
@@ -11,7 +11,7 @@ const LAYER_BYTES: usize = 48 << 20;
 #[test]
 #[ignore = "needs docker, openssl and curl, as root"]
 fn a_push_goes_on_while_certificate_and_passwords_are_exchanged() {
-    let site = Site::new("127.0.0.1");
+    let site = Fixture::new("127.0.0.1");
     site.set_password("alice", "wonderland");
     site.set_password("bob", "builder");
     let registry = site.serve(&format!("addr: '127.0.0.1:0', tls: {{{}}}", site.tls()), &site.auth());
@@ -56,7 +56,7 @@ fn certificate(registry: &RegistryProcess) -> String {
     printed[begin..printed.find("-----END CERTIFICATE-----").unwrap()].to_owned()
 }
 
-fn logs_in(site: &Site, registry: &RegistryProcess, credentials: &str) -> bool {
+fn logs_in(site: &Fixture, registry: &RegistryProcess, credentials: &str) -> bool {
     let mut command: Command = tool("curl");
     command.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--user", credentials]);
     command.args(["--cacert", &site.text("certs/ca.crt"), &format!("https://{}/v2/", registry.host())]);

@@ -10,7 +10,9 @@ use std::time::Duration;
 use sampan_engine::oci::Digest;
 use serde_json::{Value, json};
 
-use super::support::{Mood, Process, Receiver, RegistryProcess, Wire, filesystem_config, registry, tool};
+use super::support::{
+    Process, Receiver, ReceiverMode, RegistryProcess, Wire, filesystem_config, registry, tool,
+};
 
 fn section(receiver: &Receiver, more: &str) -> String {
     format!(
@@ -126,12 +128,12 @@ fn events_survive_a_receiver_that_is_ill_and_a_registry_that_is_killed() {
     let mut first = telling_registry(directory.path(), &receiver, "");
     put_blob(&mut first.wire(), "app", b"0");
     receiver.wait_for(1);
-    receiver.is(Mood::Fails);
+    receiver.is(ReceiverMode::Fails);
     for number in 1..5 {
         put_blob(&mut first.wire(), "app", number.to_string().as_bytes());
     }
     receiver.wait_for_attempts(6);
-    receiver.is(Mood::Hangs);
+    receiver.is(ReceiverMode::Hangs);
     for number in 5..8 {
         put_blob(&mut first.wire(), "app", number.to_string().as_bytes());
     }
@@ -139,7 +141,7 @@ fn events_survive_a_receiver_that_is_ill_and_a_registry_that_is_killed() {
 
     let second = telling_registry(directory.path(), &receiver, "");
     put_blob(&mut second.wire(), "app", b"8");
-    receiver.is(Mood::Takes);
+    receiver.is(ReceiverMode::Takes);
     let digests: Vec<Value> =
         receiver.events(9).iter().map(|event| event["target"]["digest"].clone()).collect();
     let expected: Vec<Value> =

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::support::{Dockerd, Process, Site, oci_layout, run, tool};
+use super::support::{Dockerd, Fixture, Process, oci_layout, run, tool};
 
 /// An nginx before a registry.
 struct Proxy {
@@ -14,7 +14,7 @@ struct Proxy {
 impl Proxy {
     /// Starts nginx with the certificate of a site; `locations` are its rules.
     #[track_caller]
-    fn start(site: &Site, locations: &str) -> Self {
+    fn start(site: &Fixture, locations: &str) -> Self {
         // nginx cannot report a port that the kernel chose, so it gets one that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         fs::write(
@@ -47,7 +47,7 @@ impl Proxy {
 
     /// The `Location` of an upload that began at this path, word for word.
     #[track_caller]
-    fn location(&self, site: &Site, path: &str) -> String {
+    fn location(&self, site: &Fixture, path: &str) -> String {
         let url = format!("https://{}{path}", self.address);
         let answer =
             run(tool("curl").args(["-s", "-i", "-X", "POST", "--cacert", &site.text("certs/ca.crt"), &url]));
@@ -57,7 +57,7 @@ impl Proxy {
 
 /// Pushes with skopeo, which checks the certificate, and pulls with Docker.
 #[track_caller]
-fn push_and_pull(site: &Site, host: SocketAddr) {
+fn push_and_pull(site: &Fixture, host: SocketAddr) {
     let layout = oci_layout(&site.path(""), "v1", 2);
     let image = format!("{host}/proxied/app:v1");
     run(tool("skopeo")
@@ -73,7 +73,7 @@ fn push_and_pull(site: &Site, host: SocketAddr) {
 #[test]
 #[ignore = "needs nginx, docker, skopeo, umoci and curl, as root"]
 fn uploads_through_a_tls_proxy_stay_on_the_proxy() {
-    let site = Site::new("127.0.0.1");
+    let site = Fixture::new("127.0.0.1");
     let registry = site.serve("addr: '127.0.0.1:0'", "");
     let proxy = Proxy::start(&site, &format!("location / {{ proxy_pass http://{}; }}", registry.host()));
     push_and_pull(&site, proxy.address);
@@ -85,7 +85,7 @@ fn uploads_through_a_tls_proxy_stay_on_the_proxy() {
 #[test]
 #[ignore = "needs nginx, docker, skopeo, umoci and curl, as root"]
 fn a_registry_with_a_prefix_sends_uploads_below_it() {
-    let site = Site::new("127.0.0.1");
+    let site = Fixture::new("127.0.0.1");
     let registry = site.serve("addr: '127.0.0.1:0', prefix: /images/", "");
     // Clients only know `/v2/`; every `Location` that they get there is below the prefix.
     let proxy = Proxy::start(

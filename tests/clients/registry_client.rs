@@ -2,12 +2,12 @@
 
 use sampan_client::{ClientOptions, Credentials, Secret, TlsOptions};
 
-use super::support::{ApiClient, Site, debian_registry_with, run, tool};
+use super::support::{ApiClient, Fixture, debian_registry_with, run, tool};
 
 #[test]
 #[ignore = "needs docker-registry and htpasswd"]
 fn our_client_does_everything_with_distribution() {
-    let site = Site::new("localhost");
+    let site = Fixture::new("localhost");
     std::fs::create_dir_all(site.path("auth")).unwrap();
     run(tool("htpasswd").args(["-Bbc", &site.text("auth/htpasswd"), "alice", "wonderland"]));
     let config = format!(

@@ -13,14 +13,14 @@ use super::support::{
 };
 
 /// A registry behind a faulty proxy.
-struct Place {
+struct FaultyStore {
     line: FlakyProxy,
     registry: RegistryProcess,
     _directory: TempDir,
     _store: StoreServer,
 }
 
-impl Place {
+impl FaultyStore {
     #[track_caller]
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -146,12 +146,12 @@ fn one_failure_of_the_line_or_the_store_is_no_failure_of_a_push_or_a_pull() {
 
 /// Tries a quarter of the `rows` in each of four places at once.
 #[track_caller]
-fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&Place, &T) + Sync) {
+fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&FaultyStore, &T) + Sync) {
     let fates = thread::scope(|scope| {
         let check = &check;
         let places = rows.chunks(rows.len().div_ceil(4)).map(|rows| {
             scope.spawn(move || {
-                let place = Place::new();
+                let place = FaultyStore::new();
                 rows.iter().for_each(|row| check(&place, row));
             })
         });
@@ -162,9 +162,9 @@ fn in_four_places<T: Sync>(rows: &[T], check: impl Fn(&Place, &T) + Sync) {
 }
 
 /// The store's answer while it refuses everything, the answer to clients, and the message in the log.
-type Refusal = (Fault, u16, &'static str, &'static str);
+type StartRefused = (Fault, u16, &'static str, &'static str);
 
-const REFUSALS: [Refusal; 8] = [
+const REFUSALS: [StartRefused; 8] = [
     (Fault::Answer(503, "SlowDown"), 503, "UNAVAILABLE", "SlowDown"),
     (Fault::Answer(429, "TooManyRequests"), 503, "UNAVAILABLE", "TooManyRequests"),
     (Fault::Answer(507, "StorageFull"), 503, "the registry's storage is full", "StorageFull"),
@@ -182,7 +182,7 @@ fn a_store_that_refuses_for_long_is_told_and_the_upload_goes_on_afterwards() {
 }
 
 #[track_caller]
-fn refuses_for_long(place: &Place, (fault, status, told, logged): &Refusal) {
+fn refuses_for_long(place: &FaultyStore, (fault, status, told, logged): &StartRefused) {
     let (pushed, content) = (random(1000), random(SIZE));
     place.push(&pushed);
     let digest = Digest::sha256_of(&content);
@@ -221,7 +221,7 @@ fn refuses_for_long(place: &Place, (fault, status, told, logged): &Refusal) {
 #[test]
 #[ignore = "needs ceph, as root"]
 fn an_upload_that_the_store_has_lost_is_unknown_and_is_begun_anew() {
-    let place = Place::new();
+    let place = FaultyStore::new();
     for (sort, fault) in [
         (Sort::Part, Fault::Answer(404, "NoSuchUpload")),
         (Sort::Complete, Fault::Answer(404, "NoSuchUpload")),
@@ -250,7 +250,7 @@ fn an_upload_that_the_store_has_lost_is_unknown_and_is_begun_anew() {
 #[test]
 #[ignore = "needs ceph, as root"]
 fn a_stale_state_is_not_written_over() {
-    let place = Place::new();
+    let place = FaultyStore::new();
     let content = random(SIZE);
     let location = place.send("POST", "/v2/app/blobs/uploads/", &[], b"").location();
     assert_eq!(place.send("PATCH", &location, &[], &content[..FIRST]).status, 202);

@@ -26,7 +26,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::support::Running;
-use super::tls::Site;
+use super::tls::Fixture;
 
 /// Several windows and a remainder.
 const SIZE: usize = 3 * 1024 * 1024 + 12_345;
@@ -153,7 +153,7 @@ impl<'a> Ways<'a> {
         let patient = Duration::from_secs(3600);
         let options = ServeOptions { h2c: true, header_timeout: patient, ..ServeOptions::default() };
         let plain = store.serve(options.clone()).await;
-        let site = Site::new();
+        let site = Fixture::new();
         let security = Security::Tls(site.load().await);
         let secure = Running::of(store.router.clone(), options, security).await;
         let mut client = site.client();

@@ -43,7 +43,7 @@ async fn a_user_in_the_authority_is_refused() {
     client.get(1, "u:p@evil", "/").await;
     assert_eq!(client.status(1).await, 400);
     client.get(3, "good", "/").await;
-    assert_eq!(client.status(3).await, 200, "the connection goes on");
+    assert_eq!(client.status(3).await, 200, "the connection continues");
 }
 
 #[tokio::test]

@@ -24,11 +24,11 @@ use tokio_rustls::client::TlsStream;
 use super::support::{Running, exchange, get_kept, read_to_end};
 
 /// A folder with an authority and a certificate for `localhost`.
-pub(super) struct Site {
+pub(super) struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Site {
+impl Fixture {
     pub(super) fn new() -> Self {
         let site = Self { dir: tempfile::tempdir().unwrap() };
         site.certify(site.dir.path());
@@ -118,13 +118,13 @@ fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }
 
-fn on_disk(site: &Site) -> CertificateDer<'static> {
+fn on_disk(site: &Fixture) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(site.path("domain.crt")).unwrap()
 }
 
 #[tokio::test]
 async fn a_made_certificate_is_trusted_through_its_authority() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, reloader) = site.serve(site.section()).await;
     let mut client = site.client().connect(&server).await.unwrap();
     let peer = get_kept(&mut client, "/peer").await;
@@ -135,7 +135,7 @@ async fn a_made_certificate_is_trusted_through_its_authority() {
 
 #[tokio::test]
 async fn http2_is_negotiated_unless_disabled() {
-    let site = Site::new();
+    let site = Fixture::new();
     let client = Client { protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()], ..site.client() };
     for (disabled, expected) in [(false, &b"h2"[..]), (true, b"http/1.1")] {
         let (server, _) = site.serve_with(site.section(), Http2Config { disabled }).await;
@@ -148,7 +148,7 @@ async fn http2_is_negotiated_unless_disabled() {
 async fn http2_over_tls_answers() {
     use http_body_util::{BodyExt, Empty};
     use hyper_util::rt::{TokioExecutor, TokioIo};
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, _) = site.serve(site.section()).await;
     let client = Client { protocols: vec![b"h2".to_vec()], ..site.client() };
     let io = TokioIo::new(client.connect(&server).await.unwrap());
@@ -165,7 +165,7 @@ async fn http2_over_tls_answers() {
 
 #[tokio::test]
 async fn tls13_alone_refuses_tls12() {
-    let site = Site::new();
+    let site = Fixture::new();
     let settings = TlsConfig { minimumtls: TlsVersion::Tls13, ..site.section() };
     let (server, _) = site.serve(settings).await;
     let tls12 = Client { versions: TLS12, ..site.client() };
@@ -177,7 +177,7 @@ async fn tls13_alone_refuses_tls12() {
 
 #[tokio::test]
 async fn tls11_is_refused_with_a_fatal_alert() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, _) = site.serve(site.section()).await;
     // The hello of a client for TLS 1.1: version 3.2, one suite, no compression, no extensions.
     let mut hello = vec![0x03, 0x02];
@@ -197,7 +197,7 @@ async fn tls11_is_refused_with_a_fatal_alert() {
 
 #[tokio::test]
 async fn plain_http_is_answered_with_a_hint_at_tls() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, _) = site.serve(site.section()).await;
     let response = exchange(&mut server.connect().await, b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(response.starts_with("HTTP/1.0 400 Bad Request\r\n"), "{response}");
@@ -206,7 +206,7 @@ async fn plain_http_is_answered_with_a_hint_at_tls() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_handshake_is_cut() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, _) = site.serve(site.section()).await;
     let begun = tokio::time::Instant::now();
     for beginning in [&b""[..], b"\x16", b"\x16\x03\x01\x00\x50\x01"] {
@@ -218,7 +218,7 @@ async fn a_missing_handshake_is_cut() {
 
 #[tokio::test]
 async fn an_open_connection_survives_a_reload_and_new_ones_get_the_new_certificate() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (server, reloader) = site.serve(site.section()).await;
     let client = site.client();
     let mut old = client.connect(&server).await.unwrap();
@@ -240,7 +240,7 @@ async fn an_open_connection_survives_a_reload_and_new_ones_get_the_new_certifica
 
 #[tokio::test(start_paused = true)]
 async fn a_symlink_swap_is_noticed_without_a_signal() {
-    let site = Site::new();
+    let site = Fixture::new();
     // As in a secret that Kubernetes mounts: files are links through `..data`, which is a link to a folder.
     for folder in ["v1", "v2"] {
         fs::create_dir(site.path(folder)).unwrap();
@@ -301,7 +301,7 @@ async fn peer_shown_to(client: &Client, server: &Running) -> String {
 
 #[tokio::test]
 async fn each_mode_of_client_authentication_accepts_the_right_clients() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (trusted, trusted_issuer) = authority("trusted");
     let (_, other_issuer) = authority("other");
     fs::write(site.path("clients.crt"), trusted).unwrap();
@@ -334,7 +334,7 @@ async fn each_mode_of_client_authentication_accepts_the_right_clients() {
 
 #[tokio::test]
 async fn only_an_authority_that_is_valid_now_vouches_for_clients() {
-    let site = Site::new();
+    let site = Fixture::new();
     let now = time::OffsetDateTime::now_utc();
     let lasting_from = |begin: i64, name: &str| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -363,7 +363,7 @@ async fn only_an_authority_that_is_valid_now_vouches_for_clients() {
 
 #[tokio::test]
 async fn a_session_is_resumed_unless_clients_have_certificates() {
-    let site = Site::new();
+    let site = Fixture::new();
     let (trusted, issuer) = authority("trusted");
     fs::write(site.path("clients.crt"), trusted).unwrap();
     let with_authority =

@@ -64,7 +64,7 @@ fetch_kubernetes_validate() {
     "$place/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
 }
 
-# Without search and its own server: CI looks whether the book can be built.
+# Without search and its own server: CI checks whether the book can be built.
 fetch_mdbook() {
     CARGO_PROFILE_DEV_DEBUG=0 cargo install mdbook --version "$version" --root "$place" --target-dir "$place/target" \
         --locked --debug --no-default-features

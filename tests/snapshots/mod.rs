@@ -1,6 +1,6 @@
 //! What operators, scripts and clients read, as files beside the tests: a change of one is seen in its diff.
 //!
-//! `UPDATE_EXPECT=1 cargo test --workspace --test it snapshots` writes the files anew.
+//! `UPDATE_EXPECT=1 cargo test --workspace --test it snapshots` writes the files again.
 
 mod collector;
 mod config;

@@ -14,7 +14,7 @@ use crate::support::hostile_server::Gate;
 use crate::support::{StoreFiles, Upstream};
 
 /// A configuration of two jobs, and its upstream. The tests need a runtime of several threads, since they wait for processes.
-pub(super) struct Site {
+pub(super) struct Fixture {
     pub(super) directory: TempDir,
     pub(super) upstream: Upstream,
 }
@@ -23,7 +23,7 @@ const JOBS: &str = "sync:\n\
     \x20 - {name: apps, from: up, repositories: [{from: app, to: copy/app}]}\n\
     \x20 - {name: tools, from: up, interval: 1m, repositories: [{from: tool}]}\n";
 
-impl Site {
+impl Fixture {
     pub(super) async fn new() -> Self {
         let site = Self { directory: tempfile::tempdir().unwrap(), upstream: Upstream::start().await };
         for name in ["app", "tool"] {
@@ -118,7 +118,7 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_copies_all_jobs_and_says_what_it_did() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let first = site.sync(0, &[]);
     for line in [
         "copy/app:1.0 copied: sha256:",
@@ -144,7 +144,7 @@ async fn the_command_copies_all_jobs_and_says_what_it_did() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_named_jobs_run_and_an_unknown_one_is_a_mistake() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let wrong = site.sync(2, &["--job", "apps", "--job", "other"]);
     assert!(wrong.stderr.contains("--job other") && wrong.stderr.contains("apps, tools"), "{wrong:?}");
     assert_eq!(site.upstream.requests(), [""; 0]);
@@ -159,7 +159,7 @@ async fn only_the_named_jobs_run_and_an_unknown_one_is_a_mistake() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_it_would_do() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.make_store();
     let nothing = site.files();
     let shown = site.sync(0, &["--dry-run"]);
@@ -179,7 +179,7 @@ async fn a_dry_run_says_what_it_would_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_prints_only_errors_and_progress_may_be_json() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let image = site.upstream.image("app", "1.5", &[b"three"]);
     site.upstream.lose_blob("app", &image.blobs[1]);
     let quiet = site.sync(3, &["--quiet"]);
@@ -195,7 +195,7 @@ async fn quiet_prints_only_errors_and_progress_may_be_json() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_are_json_if_wanted() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let image = site.upstream.image("tool", "3.0", &[b"three"]);
     site.upstream.lose_blob("tool", &image.blobs[1]);
     let shown = site.sync(3, &["--format", "json"]);
@@ -209,7 +209,7 @@ async fn reports_are_json_if_wanted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_out_is_an_exit_code_of_its_own() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let image = site.upstream.image("app", "1.5", &[b"three"]);
     site.upstream.lose_blob("app", &image.blobs[1]);
     let shown = site.sync(3, &[]);
@@ -224,7 +224,7 @@ async fn what_was_left_out_is_an_exit_code_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_needs_no_store() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let shown = site.sync(0, &["--dry-run"]);
     assert!(shown.stdout.contains("copy/app:1.0 would be copied: sha256:"), "{shown:?}");
     assert_eq!(site.files(), Vec::<String>::new());
@@ -236,7 +236,7 @@ async fn a_dry_run_needs_no_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_another_process_runs_is_refused() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.make_store();
     let (mut process, gate) = site.held(&[]).await;
     let refused = site.sync(3, &["--job", "apps"]);
@@ -251,7 +251,7 @@ async fn a_job_that_another_process_runs_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_killed_is_taken_over_when_it_is_silent() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.leave_record(60);
     let refused = site.sync(3, &["--job", "apps"]);
     assert!(refused.stderr.contains("was killed: it can be run in 2"), "{refused:?}");
@@ -264,7 +264,7 @@ async fn a_run_that_was_killed_is_taken_over_when_it_is_silent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_command_and_its_record_says_so() {
     for signal in ["INT", "TERM"] {
-        let site = Site::new().await;
+        let site = Fixture::new().await;
         let (mut process, gate) = site.held(&[]).await;
         process.signal(signal);
         assert_eq!(process.wait().code(), Some(3), "{}", process.log());
@@ -282,7 +282,7 @@ async fn a_signal_ends_the_command_and_its_record_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_in_memory_and_one_that_is_read_only_are_refused() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.make_store();
     let config = site.config(JOBS);
     let memory = config.split("storage:").next().unwrap().to_owned()

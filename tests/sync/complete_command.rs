@@ -3,12 +3,12 @@
 use crate::cli::support::{binary, end};
 use crate::clients::support::Process;
 
-use super::command::Site;
+use super::command::Fixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_command_and_leaves_no_part_of_a_blob() {
     for signal in ["INT", "TERM"] {
-        let site = Site::new().await;
+        let site = Fixture::new().await;
         let layer = vec![7; 500_000];
         site.upstream.image("app", "large", &[&layer]);
         site.upstream.script(|seen, honest| match seen.path().contains("/blobs/") {
@@ -38,7 +38,7 @@ async fn a_signal_ends_the_command_and_leaves_no_part_of_a_blob() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_no_upstream_is_refused_before_anything_is_fetched() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let args = ["cache", "complete", "config.yml", "--image", "up/app:1.0", "--image", "other/app:1.0"];
     let refused = end(binary(site.directory.path()).args(args), "");
     assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -48,7 +48,7 @@ async fn a_name_of_no_upstream_is_refused_before_anything_is_fetched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_arguments_do_not_match_is_named() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let image = site.upstream.image("app", "1.0", &[b"layer"]);
     site.upstream.index("app", "all", &[("linux/amd64", &image)]);
     let run = |more: &[&str]| {
@@ -73,7 +73,7 @@ async fn what_the_arguments_do_not_match_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_names_what_is_lacking_still_and_progress_may_be_json() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let image = site.upstream.image("app", "1.5", &[b"three"]);
     let run = |more: &[&str]| {
         let args = ["cache", "complete", "config.yml", "--image", "up/app:1.5"];

@@ -7,7 +7,7 @@ use sampan_driver::PutMode;
 use sampan_engine::layout::Entry;
 use serde_json::{Value, json};
 
-use super::command::Site;
+use super::command::Fixture;
 use super::support::copy_of_app;
 use crate::cache::support::World;
 use crate::clients::support::{RegistryProcess, Wire, registry};
@@ -133,7 +133,7 @@ const JOB: &str = "sync: [{name: apps, from: up, interval: 1m, repositories: [{f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_debug_listener_shows_a_job_and_other_processes_leave_it_alone() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let gate = Gate::new();
     let held = gate.clone();
     site.upstream.script(move |seen, honest| match seen.path().contains("/blobs/") {
@@ -178,7 +178,7 @@ async fn the_debug_listener_shows_a_job_and_other_processes_leave_it_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_registries_over_a_store_one_runs_the_job() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.write(JOB);
     let config = site.config(JOB);
     let other = site.path("other");
@@ -200,10 +200,10 @@ async fn of_two_registries_over_a_store_one_runs_the_job() {
     assert_eq!(lists, 2, "one registry and the command");
 }
 
-/// The next process goes on at once.
+/// The next process continues at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_ends_while_a_job_runs() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.write(JOB);
     let gate = Gate::new();
     let held = gate.clone();

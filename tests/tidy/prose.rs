@@ -32,7 +32,7 @@ fn phrases_without_a_subject_become_fewer() {
     files.extend(markdown_files());
     files.extend([".ci", ".github"].iter().flat_map(|folder| files_of(folder)));
     let this_file = root().join("tests/tidy/prose.rs");
-    // CONTRIBUTING.md names the phrases to forbid them, and a changelog is not written anew.
+    // CONTRIBUTING.md names the phrases to forbid them, and a changelog is not written again.
     let exempt = [this_file, root().join("CONTRIBUTING.md"), root().join("CHANGELOG.md")];
     for file in files.into_iter().filter(|file| !exempt.contains(file)) {
         for (line, number) in fs::read_to_string(&file).unwrap().lines().zip(1..) {

@@ -63,7 +63,7 @@ async fn publishing_is_a_birth(ctx: Context) -> Result<(), Failed> {
         if now.duration_since(begun).is_ok_and(|passed| passed >= 2 * TICK) {
             break now;
         }
-        if before.elapsed().is_ok_and(|elapsed| elapsed > PATIENCE) {
+        if before.elapsed().is_ok_and(|elapsed| elapsed > ANSWER_TIMEOUT) {
             return Err(Failed::new("files that were published for seconds all have the same `modified`"));
         }
     };
@@ -126,7 +126,7 @@ async fn a_store_that_takes_writes_says_so(ctx: Context) -> Result<(), Failed> {
 const TICK: Duration = Duration::from_millis(20);
 
 /// A store with times in whole seconds needs one or two.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much the clocks of a store and its users may differ before timeouts of hours become unreliable.
 const SKEW: Duration = Duration::from_secs(120);

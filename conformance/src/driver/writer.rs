@@ -159,7 +159,7 @@ async fn create_drops_what_was_staged(ctx: Context) -> Result<(), Failed> {
     equal(writer.size(), 0, "the size of a new beginning")?;
     let content = bytes(2, 10);
     writer.write(content.clone()).await?;
-    equal(writer.close(Bytes::new()).await?, 10, "the size of what was begun anew")?;
+    equal(writer.close(Bytes::new()).await?, 10, "the size of what was started again")?;
     ctx.appender("/staged/data").await?.commit(&path("/blobs/data")).await?;
     ctx.holds("/blobs/data", &content).await
 }

@@ -45,7 +45,7 @@ async fn other_bytes_have_no_note(ctx: Context) -> Result<(), Failed> {
             // Another process has started over.
             stage(&ctx, bytes(round, size), "old").await?;
             stage(&elsewhere, bytes(2, size), "").await?;
-            lacks_note(&ctx, "after another process began anew").await?;
+            lacks_note(&ctx, "after another process began again").await?;
             // The writer cancelled the file, or a client deleted it.
             for cancels in [true, false] {
                 stage(&ctx, bytes(round, size), "old").await?;

@@ -1,4 +1,4 @@
-//! A store without space: what frees some goes on with the space that was reserved for it.
+//! A store without space: what frees some continues with the space that was reserved for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,11 +1,11 @@
-//! A store is copied to another while clients push to it, is killed anywhere, and goes on: the copy is valid at every moment.
+//! A store is copied to another while clients push to it, is killed anywhere, and continues: the copy is valid at every moment.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
 use sampan_engine::layout::{self, Entry};
-use sampan_engine::migrate::{Error, How, Migration, Moved, Options};
+use sampan_engine::migrate::{DifferenceKind, Error, Migration, Moved, Options};
 use sampan_engine::oci::{Algorithm, Digest};
 
 use super::client::{Client, Image, artifact, index, name, tag};
@@ -150,8 +150,8 @@ async fn damaged_content_is_named_and_left_behind(ctx: Context) -> Result<(), Fa
     let finish = stores.finish().await?;
     let missing: Vec<_> =
         finish.comparison.differences.items.iter().map(|one| (&one.path, one.how)).collect();
-    ensure(missing.contains(&(&data, How::Missing)), "the damaged content is no difference")?;
-    // A push mends the source.
+    ensure(missing.contains(&(&data, DifferenceKind::Missing)), "the damaged content is no difference")?;
+    // A push repairs the source.
     stores.source.put_content(&data, broken.layers[0].clone(), PutMode::Overwrite).await?;
     let finish = stores.finish().await?;
     is_complete(&stores, &finish).await?;
@@ -227,7 +227,7 @@ async fn times_of_pushes_go_along(ctx: Context) -> Result<(), Failed> {
     let survey = sampan_engine::gc::survey(&target.registry, 0.0, &Default::default()).await?;
     let figures = survey.find(&name("image")).map(|found| found.figures.pushed_ms);
     equal(figures, Some(Some(u64::try_from(whole(pushed[0].at)?)?)), "the last push of the survey")?;
-    // A copy of the copy has them, too; a push counts anew.
+    // A copy of the copy has them, too; a push counts again.
     let third = Stores { source: stores.target.clone(), target: Below::at(ctx.driver(), "/third") };
     third.pass().await?;
     let third = Client::new(&third.target);

@@ -9,7 +9,7 @@ use sampan_driver::{
 };
 use sampan_engine::StoreIdentity;
 use sampan_engine::layout::{self, Entry};
-use sampan_engine::migrate::{Begun, Error, How, Migration, Moved, Options};
+use sampan_engine::migrate::{Begun, DifferenceKind, Error, Migration, Moved, Options};
 use sampan_engine::oci::Digest;
 
 use super::client::{Client, Image, name, tag};
@@ -44,7 +44,7 @@ async fn what_the_source_has_lost_stays_at_the_target(ctx: Context) -> Result<()
             .differences
             .items
             .iter()
-            .filter(|one| one.how == How::Lost)
+            .filter(|one| one.how == DifferenceKind::Lost)
             .map(|one| one.path.clone())
             .collect();
         named.sort();

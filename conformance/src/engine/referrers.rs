@@ -130,7 +130,7 @@ async fn come_in_pages_of_bytes(ctx: Context) -> Result<(), Failed> {
                 ensure(fits, format_args!("a page of {max_bytes} bytes has {bytes}"))?;
                 listed += page.descriptors.len();
                 query.after = page.descriptors.last().map(|referrer| referrer.digest.clone());
-                if !page.more {
+                if !page.has_more {
                     break;
                 }
             }
@@ -215,7 +215,7 @@ async fn in_pages(
         ensure(page.descriptors.len() <= query.limit, "a page has more than was asked for")?;
         listed.extend(page.descriptors.into_iter().map(|referrer| referrer.digest));
         pages += 1;
-        if !page.more {
+        if !page.has_more {
             return Ok((listed, pages));
         }
         ensure(pages < 100, "the pages come to no end")?;

@@ -220,7 +220,7 @@ async fn nothing_is_written_in_read_only_mode(ctx: Context) -> Result<(), Failed
                 let page = reader.repository("image").referrers().list(&image.digest(), &query).await?;
                 query.after = page.descriptors.last().map(|referrer| referrer.digest.clone());
                 found.extend(page.descriptors.into_iter().map(|referrer| referrer.digest));
-                if !page.more {
+                if !page.has_more {
                     break;
                 }
             }

@@ -39,7 +39,7 @@ async fn a_build_that_is_dropped_is_carried_on(ctx: Context) -> Result<(), Faile
             () = counted.stopped() => {}
         }
         rounds += 1;
-        ensure(rounds < 100, "a build does not go on")?;
+        ensure(rounds < 100, "a build does not continue")?;
     }
     counted.stop_after(usize::MAX);
     equal(listed(&client, &image).await?, expected, "the referrers in the end")?;

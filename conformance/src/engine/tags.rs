@@ -19,7 +19,7 @@ async fn are_listed_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
     let store = client.repository("image").tags();
     let all = store.list(None, None).await?;
     equal(
-        (&all.items[..], all.more),
+        (&all.items[..], all.has_more),
         (&tags.iter().map(|tag| tag.to_string()).collect::<Vec<_>>()[..], false),
         "all tags",
     )?;
@@ -28,8 +28,8 @@ async fn are_listed_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
         loop {
             let page = store.list(joined.last().map(String::as_str), Some(limit)).await?;
             joined.extend(page.items);
-            equal(page.more, joined.len() < tags.len(), "whether there is more")?;
-            if !page.more {
+            equal(page.has_more, joined.len() < tags.len(), "whether there is more")?;
+            if !page.has_more {
                 break;
             }
         }
@@ -39,7 +39,7 @@ async fn are_listed_in_order_and_in_pages(ctx: Context) -> Result<(), Failed> {
     equal(none.items.len(), 0, "the number of tags after the last")?;
     let some = store.list(Some("v1-a"), Some(2)).await?;
     equal(
-        (some.items, some.more),
+        (some.items, some.has_more),
         (vec!["v1-rc".to_owned(), "v1.0".to_owned()], true),
         "the tags after one that is none",
     )
@@ -179,8 +179,8 @@ async fn repositories_are_listed_in_pages(ctx: Context) -> Result<(), Failed> {
         loop {
             let page = client.registry.catalog(joined.last().map(String::as_str), limit).await?;
             joined.extend(page.items);
-            equal(page.more, joined.len() < names.len(), "whether there is more")?;
-            if !page.more {
+            equal(page.has_more, joined.len() < names.len(), "whether there is more")?;
+            if !page.has_more {
                 break;
             }
         }

@@ -55,7 +55,7 @@ async fn a_hash_does_not_outlive_its_bytes(ctx: Context) -> Result<(), Failed> {
         is_valid(ctx.driver()).await?;
         // Whatever the result, the blob can be pushed.
         one.push_blob("image", &good).await?;
-        same_bytes(&two.pull_blob("image", &digest).await?, &good, "the blob that was pushed anew")?;
+        same_bytes(&two.pull_blob("image", &digest).await?, &good, "the blob that was pushed again")?;
         ctx.delete_tree("/").await?;
     }
     Ok(())

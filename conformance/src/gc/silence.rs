@@ -36,7 +36,7 @@ async fn a_run_that_was_silent_deletes_nothing_more(ctx: Context) -> Result<(), 
         let result = collect(&registry, &gc::Options { observer: Some(observer), ..options(true) }).await;
         ensure(
             matches!(result, Err(gc::Error::Lost)),
-            format_args!("{shown:?}: a run that was silent for {LOCK_TIMEOUT:?} goes on: {result:?}"),
+            format_args!("{shown:?}: a run that was silent for {LOCK_TIMEOUT:?} continues: {result:?}"),
         )?;
         let lost: Vec<_> = before.difference(&paths(ctx.driver()).await?).cloned().collect();
         ensure(lost.is_empty(), format_args!("{shown:?}: it has deleted {lost:#?}"))?;

@@ -46,7 +46,7 @@ pub enum Lie {
     CreateChecksThenWrites,
     /// `put_all` publishes the last file first.
     PutAllBeginsAtTheEnd,
-    /// `put_all` leaves out a file that cannot be published, and goes on.
+    /// `put_all` leaves out a file that cannot be published, and continues.
     PutAllGoesOnAfterAFailure,
     /// `put_all` leaves the time of a file that it replaces as it was.
     PutAllKeepsTheTime,

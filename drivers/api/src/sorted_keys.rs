@@ -67,7 +67,7 @@ impl<E, F: FnMut(&str) -> Result<Option<String>, E>> Names<F> {
                 None => (rest, false),
             };
             if name <= self.last.as_str() {
-                // A directory whose name came before the last one: go on behind its keys.
+                // A directory whose name came before the last one: continue behind its keys.
                 from = self.prefix.clone() + name + BEHIND_A_SLASH;
                 continue;
             }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::{FileReader, Result};
 
-/// The beginning of a staged file, readable while its writer goes on (C21).
+/// The beginning of a staged file, readable while its writer continues (C21).
 ///
 /// Readable bytes stay readable and the same: while the writer lives, after its `close`, and after its `commit`, even
 /// if the published file is replaced or deleted. After `cancel`, `revert` or a drop of the writer, reading may fail,

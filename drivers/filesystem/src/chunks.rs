@@ -11,9 +11,9 @@ use futures::stream::{self, BoxStream};
 use sampan_driver::Result;
 
 use crate::error::Failure;
-use crate::lent::{Home, Lent};
 use crate::page_cache;
 use crate::pool::Job;
+use crate::pooled_buffer::{BufferSlot, PooledBuffer};
 use crate::read::Part;
 
 /// The size of a copy on an async thread, which takes some 30 µs.
@@ -36,7 +36,7 @@ pub(crate) fn chunks(part: Part) -> BoxStream<'static, Result<Bytes>> {
 
 struct Chunks {
     part: Part,
-    home: Home,
+    home: BufferSlot,
     ahead: Option<Job<Bytes>>,
 }
 
@@ -72,12 +72,14 @@ impl Chunks {
     /// The cached bytes at the start of the rest; `None` if there are none.
     fn warm(&self) -> Option<Bytes> {
         let len = usize::try_from(WARM_BYTES.min(self.part.len())).ok()?;
-        Lent::fill(&self.home, len, |buffer| page_cache::fill(&self.part.file, self.part.rest.start, buffer))
+        PooledBuffer::fill(&self.home, len, |buffer| {
+            page_cache::fill(&self.part.file, self.part.rest.start, buffer)
+        })
     }
 
     fn cold(&self) -> impl FnOnce() -> Result<Bytes, Failure> + Send + 'static {
         let (home, file, start) = (self.home.clone(), self.part.file.clone(), self.part.rest.start);
         let range = start..start + COLD_BYTES.min(self.part.len());
-        move || Lent::read(&home, &file, range)
+        move || PooledBuffer::read(&home, &file, range)
     }
 }

@@ -19,10 +19,10 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::disk;
+use crate::disk_problem::EndsBy;
 use crate::error::Failure;
 use crate::root::{Root, parent_of, split};
 use crate::sync_rule::SyncRule;
-use crate::trouble::Ends;
 
 /// The directories that were created and not synced yet.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Directories {
             let (parent, _) = split(&record.directory)?;
             match root.directory(parent) {
                 Ok(parent) => disk::sync_directory(&parent)
-                    .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?,
+                    .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: EndsBy::ByRestart })?,
                 Err(failure) if failure.is_absence() => {} // Deleted since, with everything to sync.
                 Err(failure) => return Err(failure),
             }

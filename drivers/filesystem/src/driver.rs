@@ -96,7 +96,7 @@ impl StorageDriver for FilesystemDriver {
     }
 
     async fn get_content(&self, path: &DriverPath) -> Result<Bytes> {
-        let content = read::whole(&self.store, path).await;
+        let content = read::read_whole(&self.store, path).await;
         content.map_err(|failure| self.store.error(Operation::GetContent, path, failure))
     }
 
@@ -215,7 +215,7 @@ impl StorageDriver for FilesystemDriver {
             .run(Operation::Check, &DriverPath::root(), |store| {
                 store.root.check()?;
                 store.root.directory("")?;
-                Ok(store.trouble.look(&store.root))
+                Ok(store.trouble.probe_if_due(&store.root))
             })
             .await?;
         Ok(reason.map_or(Condition::Writable, Condition::ReadOnly))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation};
 
-use crate::trouble::Ends;
+use crate::disk_problem::EndsBy;
 
 /// The name of the driver in errors and configuration.
 pub(crate) const NAME: &str = "filesystem";
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     EntryNotOnDisk {
         errno: Errno,
         /// How the store recovers: easily if no name is visible that may not be on disk.
-        ends: Ends,
+        ends: EndsBy,
     },
     #[error(
         "a symbolic link in the path leads out of the root directory, or cannot be followed safely on this system; \

@@ -15,24 +15,24 @@ use tempfile::TempDir;
 
 use crate::directories::Directories;
 use crate::disk::Call;
-use crate::disk::faults::Watch;
+use crate::disk::faults::CallWatch;
 use crate::driver::FilesystemDriver;
 use crate::store::Store;
 use crate::sync_rule::SyncRule;
 
 /// A driver with its own directory whose calls can fail, and its store.
-pub(crate) struct Place {
+pub(crate) struct Fixture {
     pub(crate) driver: FilesystemDriver,
-    pub(crate) watch: Watch,
+    pub(crate) watch: CallWatch,
     store: Arc<Store>,
     dir: TempDir,
 }
 
-impl Place {
+impl Fixture {
     pub(crate) fn new(rule: fn(u64) -> SyncRule) -> Self {
         // In memory: syncs are counted and need not be slow.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-        let watch = Watch::over(dir.path());
+        let watch = CallWatch::over(dir.path());
         let mut store = Store::open(dir.path().to_owned(), 25).unwrap();
         store.directories = Directories::new(rule(store.root.identity().0));
         let store = Arc::new(store);
@@ -114,7 +114,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_close_that_fills_the_disk_leaves_the_file_as_it_was() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     for (staged, mode) in [("", create()), ("content", WriteMode::Append)] {
         if !staged.is_empty() {
             place.stage(staged).await;
@@ -135,7 +135,7 @@ async fn a_close_that_fills_the_disk_leaves_the_file_as_it_was() {
 
 #[tokio::test]
 async fn a_commit_that_was_not_synced_cannot_succeed_on_a_retry() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/served", "served").await.unwrap();
     place.stage("content").await;
     place.watch.fail(Call::SyncFile, "u/data", Errno::IO, 1);
@@ -155,7 +155,7 @@ async fn a_commit_that_was_not_synced_cannot_succeed_on_a_retry() {
 /// As by a signal, on FUSE and network file systems.
 #[tokio::test]
 async fn an_interrupted_call_is_repeated() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     for call in [Call::Create, Call::SyncFile, Call::SyncDirectory] {
         place.watch.fail(call, "", Errno::INTR, 2);
     }
@@ -168,7 +168,7 @@ async fn an_interrupted_call_is_repeated() {
 
 #[tokio::test]
 async fn a_full_disk_at_the_sync_loses_only_the_upload() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.stage("content").await;
     place.watch.fail(Call::SyncFile, "u/data", Errno::NOSPC, 1);
     assert_eq!(place.commit().await.unwrap_err().kind(), ErrorKind::StorageFull);
@@ -179,7 +179,7 @@ async fn a_full_disk_at_the_sync_loses_only_the_upload() {
 
 #[tokio::test]
 async fn a_rename_that_was_not_synced_leaves_neither_name() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/from", "x").await.unwrap();
     place.watch.fail(Call::SyncFile, "from", Errno::IO, 1);
     let error = place.driver.rename(&path("/from"), &path("/to")).await.unwrap_err();
@@ -189,7 +189,7 @@ async fn a_rename_that_was_not_synced_leaves_neither_name() {
 
 #[tokio::test]
 async fn content_that_was_not_synced_is_not_published() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/a/link", "served").await.unwrap();
     place.watch.fail(Call::SyncFile, "a/link", Errno::IO, 1);
     let error = place.put("/a/link", "new").await.unwrap_err();
@@ -200,7 +200,7 @@ async fn content_that_was_not_synced_is_not_published() {
 
 #[tokio::test]
 async fn a_new_name_that_did_not_reach_the_disk_is_removed() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/served", "served").await.unwrap();
     place.put("/a/other", "x").await.unwrap();
     place.put("/blobs/x/other", "x").await.unwrap();
@@ -221,7 +221,7 @@ async fn a_new_name_that_did_not_reach_the_disk_is_removed() {
 
 #[tokio::test]
 async fn a_replaced_file_is_whole_whichever_version_is_on_disk() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/a/link", "old").await.unwrap();
     place.watch.fail(Call::SyncDirectory, "a", Errno::IO, 1);
     place.put("/a/link", "served").await.unwrap_err();
@@ -232,7 +232,7 @@ async fn a_replaced_file_is_whole_whichever_version_is_on_disk() {
 
 #[tokio::test]
 async fn a_name_that_cannot_be_removed_blocks_writes_until_a_restart() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/served", "served").await.unwrap();
     place.put("/a/other", "x").await.unwrap();
     place.watch.fail(Call::SyncDirectory, "a", Errno::IO, 1);
@@ -245,7 +245,7 @@ async fn a_name_that_cannot_be_removed_blocks_writes_until_a_restart() {
 #[tokio::test]
 async fn an_unsynced_directory_or_deletion_blocks_writes_until_a_restart() {
     for at in ["", "a"] {
-        let place = Place::new(posix);
+        let place = Fixture::new(posix);
         place.put("/served", "served").await.unwrap();
         place.put("/a/link", "x").await.unwrap();
         place.watch.fail(Call::SyncDirectory, at, Errno::IO, 1);
@@ -261,7 +261,7 @@ async fn an_unsynced_directory_or_deletion_blocks_writes_until_a_restart() {
 
 #[tokio::test]
 async fn a_disk_that_fails_the_probe_gets_no_writes() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/served", "served").await.unwrap();
     place.watch.fail(Call::SyncFile, "", Errno::IO, 3);
     place.put("/a/link", "x").await.unwrap_err();
@@ -274,7 +274,7 @@ async fn a_disk_that_fails_the_probe_gets_no_writes() {
 
 #[tokio::test]
 async fn a_file_system_that_became_read_only_is_reported_and_recovers() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/served", "served").await.unwrap();
     place.watch.fail(Call::Create, "a/link", Errno::ROFS, 1);
     let error = place.put("/a/link", "x").await.unwrap_err();
@@ -300,7 +300,7 @@ async fn no_failing_call_leaves_a_partial_file() {
     for call in calls {
         for errno in [Errno::IO, Errno::NOSPC, Errno::ROFS] {
             for nth in 0..12 {
-                let place = Place::new(posix);
+                let place = Fixture::new(posix);
                 place.put("/a/link", "old").await.unwrap();
                 place.stage("content").await;
                 // The calls before it succeed.
@@ -337,7 +337,7 @@ async fn no_failing_call_leaves_a_partial_file() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_read_ends_a_walk_with_an_error() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     place.put("/a/file", "x").await.unwrap();
     place.put("/b/file", "x").await.unwrap();
     place.watch.fail(Call::ReadDirectory, "b", Errno::IO, 1);
@@ -347,7 +347,7 @@ async fn a_directory_that_cannot_be_read_ends_a_walk_with_an_error() {
 
 #[tokio::test]
 async fn deletions_are_synced_once_for_each_directory_that_lost_an_entry() {
-    let place = Place::new(posix);
+    let place = Fixture::new(posix);
     let files: Vec<DriverPath> =
         (0..50).map(|number| path(&format!("/r{}/l/{number}/link", number % 2))).collect();
     for file in &files {

@@ -4,7 +4,7 @@
 //! reading all of them, and so does the next page. A cached listing is kept with the directory's change time,
 //! which the kernel updates with every entry and which programs cannot set. Change times have a granularity:
 //! a directory that has just changed could change again and look the same, so it is cached only after it has
-//! rested for [`SETTLED`].
+//! rested for [`SETTLE_DELAY`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use sampan_driver::DirEntry;
 use crate::root::Identity;
 
 /// Longer than the time granularity of any file system in use.
-const SETTLED: Duration = Duration::from_secs(4);
+const SETTLE_DELAY: Duration = Duration::from_secs(4);
 
 /// The fewest entries worth caching: reading fewer takes less than a millisecond.
 const MIN_ENTRIES: usize = 2000;
@@ -63,7 +63,7 @@ impl State {
     /// Whether a further change would be noticeable.
     pub(crate) fn is_settled(&self) -> bool {
         let age = SystemTime::now().duration_since(UNIX_EPOCH + self.changed);
-        age.is_ok_and(|age| age >= SETTLED) // A change time in the future means that clocks differ.
+        age.is_ok_and(|age| age >= SETTLE_DELAY) // A change time in the future means that clocks differ.
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_directory_settles() {
         assert!(!state(now()).is_settled());
-        assert!(state(now() - SETTLED).is_settled());
+        assert!(state(now() - SETTLE_DELAY).is_settled());
         assert!(!state(now() + Duration::from_secs(60)).is_settled());
     }
 

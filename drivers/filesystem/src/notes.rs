@@ -21,10 +21,10 @@ use crate::root::Identity;
 
 /// The notes of a store. A blocking mutex: held for a look-up.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<Table>);
+pub(crate) struct Notes(Mutex<FileNotes>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct FileNotes {
     by_file: HashMap<Identity, (u64, Note)>,
     /// By sequence number: the first is the oldest.
     order: BTreeMap<u64, Identity>,
@@ -111,12 +111,12 @@ impl Notes {
         Ok(note.filter(|note| note.file == state))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, FileNotes> {
         self.0.lock()
     }
 }
 
-impl Table {
+impl FileNotes {
     fn remove(&mut self, identity: Identity) -> Option<Note> {
         let (number, note) = self.by_file.remove(&identity)?;
         self.order.remove(&number);

@@ -13,8 +13,8 @@ use rustix::fs::Advice;
 use sampan_driver::Result;
 
 use crate::error::Failure;
-use crate::lent::{Home, Lent};
 use crate::page_cache;
+use crate::pooled_buffer::{BufferSlot, PooledBuffer};
 use crate::read::Part;
 
 /// The size of a read.
@@ -24,7 +24,7 @@ const CHUNK_BYTES: u64 = 1024 * 1024;
 pub(crate) fn once(part: Part) -> BoxStream<'static, Result<Bytes>> {
     // Only advice, here and below: a file system that ignores it reads as before.
     _ = rustix::fs::fadvise(&*part.file, 0, None, Advice::Random);
-    let once = Once { part, home: Home::default(), is_cold: None };
+    let once = SingleRead { part, home: BufferSlot::default(), is_cold: None };
     stream::try_unfold(once, |mut once| async move {
         match once.next().await {
             Ok(chunk) => Ok(chunk.map(|chunk| (chunk, once))),
@@ -34,14 +34,14 @@ pub(crate) fn once(part: Part) -> BoxStream<'static, Result<Bytes>> {
     .boxed()
 }
 
-struct Once {
+struct SingleRead {
     part: Part,
-    home: Home,
+    home: BufferSlot,
     /// Whether the next chunk was cached before the kernel was asked to read it ahead, if it was asked.
     is_cold: Option<bool>,
 }
 
-impl Once {
+impl SingleRead {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let chunk = self.first();
         if chunk.is_empty() {
@@ -59,7 +59,7 @@ impl Once {
             }
         }
         let (home, file, range) = (self.home.clone(), self.part.file.clone(), chunk.clone());
-        let bytes = self.part.store.pool.run(move || Lent::read(&home, &file, range)).await?;
+        let bytes = self.part.store.pool.run(move || PooledBuffer::read(&home, &file, range)).await?;
         if is_cold {
             self.advise(&chunk, Advice::DontNeed);
         }

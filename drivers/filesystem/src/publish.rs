@@ -19,13 +19,13 @@ use sampan_driver::PutMode;
 use uuid::Uuid;
 
 use crate::disk;
+use crate::disk_problem::EndsBy;
 use crate::error::Failure;
 use crate::file;
 use crate::remove;
 use crate::root::{READ, split};
 use crate::staging::Staged;
 use crate::store::Store;
-use crate::trouble::Ends;
 
 /// How often to retry a publication whose directory is deleted meanwhile.
 const DELETIONS_TO_SURVIVE: usize = 8;
@@ -134,7 +134,7 @@ fn move_entry(store: &Store, file: &OwnedFd, source: &OwnedFd, from: &str, to: &
     if source_parent != target_parent {
         // Otherwise the old name could reappear, and an append to it would change the published file.
         disk::sync_directory(source)
-            .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
+            .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: EndsBy::ByRestart })?;
         remove::if_empty(store, source_parent);
     }
     Ok(())
@@ -149,14 +149,14 @@ fn sync_name(directory: &OwnedFd, name: &str, file: &OwnedFd, replaces: bool) ->
         Ok(_) => false,
         Err(_) => true,
     };
-    let ends = if is_in_doubt { Ends::ByRestart } else { Ends::ByProbe };
+    let ends = if is_in_doubt { EndsBy::ByRestart } else { EndsBy::ByProbe };
     Err(Failure::EntryNotOnDisk { errno, ends })
 }
 
 /// The loser's error, returned only when the winner's file is durable, because the loser may rely on it.
 fn already_there(directory: &OwnedFd) -> Result<Failure, Failure> {
     disk::sync_directory(directory)
-        .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })?;
+        .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: EndsBy::ByRestart })?;
     Ok(Failure::Exists)
 }
 
@@ -195,7 +195,7 @@ struct Temporary<'a> {
     directory: BorrowedFd<'a>,
     name: String,
     file: Arc<OwnedFd>,
-    published: bool,
+    is_published: bool,
 }
 
 impl<'a> Temporary<'a> {
@@ -204,13 +204,13 @@ impl<'a> Temporary<'a> {
         // Names are ASCII, so any cut is valid.
         let name = format!("{}{suffix}", &beside[..beside.len().min(NAME_MAX - suffix.len())]);
         let file = Arc::new(disk::create(directory, &name, OFlags::WRONLY)?);
-        Ok(Self { directory, name, file, published: false })
+        Ok(Self { directory, name, file, is_published: false })
     }
 
     /// Publishes the file as `name`, replacing an existing one.
     fn replace(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
         disk::rename(self.directory, &self.name, self.directory, name, RenameFlags::empty())?;
-        self.published = true;
+        self.is_published = true;
         Ok(Arc::clone(&self.file))
     }
 
@@ -218,7 +218,7 @@ impl<'a> Temporary<'a> {
     fn take_free(mut self, name: &str) -> Result<Arc<OwnedFd>, Errno> {
         let directory = self.directory;
         match disk::rename(directory, &self.name, directory, name, RenameFlags::NOREPLACE) {
-            Ok(()) => self.published = true,
+            Ok(()) => self.is_published = true,
             // For file systems without `RENAME_NOREPLACE`: creating a hard link fails likewise, and the drop
             // below removes the first name.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => disk::link(directory, &self.name, name)?,
@@ -230,7 +230,7 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if self.published {
+        if self.is_published {
             return;
         }
         if let Err(errno) = disk::unlink(self.directory, &self.name, AtFlags::empty())

@@ -14,10 +14,10 @@ use crate::chunks::chunks;
 use crate::error::Failure;
 use crate::file;
 use crate::once::once;
-use crate::opened::Opened;
 use crate::page_cache;
 use crate::readahead::windows;
 use crate::root::{READ, Root};
+use crate::shared_file::SharedFile;
 use crate::store::Store;
 
 /// From this length the kernel is advised that the file will be read sequentially.
@@ -28,7 +28,7 @@ const SEQUENTIAL_BYTES: u64 = 1024 * 1024;
 pub(crate) struct Part {
     pub(crate) store: Arc<Store>,
     pub(crate) path: DriverPath,
-    pub(crate) file: Opened,
+    pub(crate) file: SharedFile,
     pub(crate) rest: Range<u64>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn open(root: &Root, key: &str, flags: OFlags) -> Result<(File, Stat)
 }
 
 /// The whole content of the file at `path`.
-pub(crate) async fn whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes, Failure> {
+pub(crate) async fn read_whole(store: &Arc<Store>, path: &DriverPath) -> Result<Bytes, Failure> {
     let Some(found) = store.root.find_cached(path.as_key(), READ)? else {
         let (waiting, path) = (Arc::clone(store), path.clone());
         return store
@@ -99,7 +99,7 @@ pub(crate) async fn reader(
     let part = Part {
         store: Arc::clone(store),
         path: path.clone(),
-        file: Opened::new(Arc::clone(&file)),
+        file: SharedFile::new(Arc::clone(&file)),
         rest: bytes.clone(),
     };
     if bytes.end - bytes.start <= page_cache::MAX_BYTES {

@@ -104,7 +104,7 @@ mod tests {
     use rustix::fs::Advice;
 
     use super::*;
-    use crate::opened::Opened;
+    use crate::shared_file::SharedFile;
     use crate::store::Store;
 
     #[tokio::test]
@@ -120,7 +120,7 @@ mod tests {
         let part = Part {
             store,
             path: "/file".parse().unwrap(),
-            file: Opened::new(Arc::clone(&file)),
+            file: SharedFile::new(Arc::clone(&file)),
             rest: 5..3_145_729,
         };
         let mut windows = windows(part);

@@ -9,11 +9,11 @@ use rustix::io::Errno;
 use sampan_driver::{Deadline, DriverPath};
 
 use crate::disk;
+use crate::disk_problem::EndsBy;
 use crate::error::Failure;
 use crate::root::{DIRECTORY, parent_of, split};
 use crate::scan;
 use crate::store::Store;
-use crate::trouble::Ends;
 
 /// How often to retry emptying a directory in which files keep appearing.
 const REFILLS_TO_SURVIVE: usize = 16;
@@ -71,7 +71,7 @@ pub(crate) fn sync_deletions(store: &Store, paths: &[DriverPath]) -> Result<(), 
                     }
                     // A deletion cannot be repeated, so this failure is as final as that of a sync.
                     Err(Failure::Os(errno)) => {
-                        return Err(Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart });
+                        return Err(Failure::EntryNotOnDisk { errno, ends: EndsBy::ByRestart });
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -142,7 +142,8 @@ fn unlink(store: &Store, key: &str, until: &Deadline) -> Result<Option<OwnedFd>,
 /// Syncs a directory that lost an entry. A failed sync cannot be repeated, because the next one would
 /// succeed.
 fn sync(directory: OwnedFd) -> Result<(), Failure> {
-    disk::sync_directory(directory).map_err(|errno| Failure::EntryNotOnDisk { errno, ends: Ends::ByRestart })
+    disk::sync_directory(directory)
+        .map_err(|errno| Failure::EntryNotOnDisk { errno, ends: EndsBy::ByRestart })
 }
 
 /// Success for a missing file, unless the root is missing too.
@@ -228,7 +229,7 @@ mod tests {
 
     use super::*;
     use crate::disk::Call;
-    use crate::disk::faults::Watch;
+    use crate::disk::faults::CallWatch;
 
     #[test]
     fn a_tree_is_deleted_with_any_names_but_links_are_not_followed() {
@@ -269,7 +270,7 @@ mod tests {
         symlink("loop", dir.path().join("loop")).unwrap();
         let paths = ["/loop/a/file".parse().unwrap()];
         let failure = sync_deletions(&store, &paths).unwrap_err();
-        assert!(matches!(failure, Failure::EntryNotOnDisk { ends: Ends::ByRestart, .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::EntryNotOnDisk { ends: EndsBy::ByRestart, .. }), "{failure:?}");
     }
 
     /// Another deletion removes the directory between the two calls, or a write puts a file there.
@@ -278,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         for delete in [tree, file] {
-            let disk = Watch::over(dir.path());
+            let disk = CallWatch::over(dir.path());
             disk.fail(Call::Unlink, "a", Errno::ISDIR, 1);
             delete(&store, "a").unwrap();
             fs::write(dir.path().join("a"), "x").unwrap();
@@ -293,7 +294,7 @@ mod tests {
     fn a_file_that_must_not_be_removed_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
-        let disk = Watch::over(dir.path());
+        let disk = CallWatch::over(dir.path());
         fs::write(dir.path().join("a"), "x").unwrap();
         disk.fail(Call::Unlink, "a", Errno::PERM, 1);
         tree(&store, "a").unwrap_err();

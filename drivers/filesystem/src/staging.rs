@@ -43,7 +43,7 @@ static WRITERS: LazyLock<Mutex<HashMap<Key, watch::Receiver<bool>>>> = LazyLock:
 type Key = (Identity, DriverPath);
 
 /// Claims `path` below `root` for one writer, after the last write of a dropped one has ended.
-pub(crate) async fn claim(root: &Root, path: &DriverPath) -> Result<Claim, Failure> {
+pub(crate) async fn claim(root: &Root, path: &DriverPath) -> Result<WriterClaim, Failure> {
     loop {
         let mut departing = match try_claim((root.identity(), path.clone()))? {
             Attempt::Claimed(claim) => return Ok(claim),
@@ -62,32 +62,32 @@ fn try_claim(key: Key) -> Result<Attempt, Failure> {
         None => {
             let (sender, receiver) = watch::channel(false);
             writers.insert(key, receiver);
-            Ok(Attempt::Claimed(Claim(Arc::new(Slot(sender)))))
+            Ok(Attempt::Claimed(WriterClaim(Arc::new(WriterSlot(sender)))))
         }
     }
 }
 
 enum Attempt {
-    Claimed(Claim),
+    Claimed(WriterClaim),
     Departing(watch::Receiver<bool>),
 }
 
 /// An entry in the table of writers; shared by the writer and its running writes.
 #[derive(Debug)]
-pub(crate) struct Slot(watch::Sender<bool>);
+pub(crate) struct WriterSlot(watch::Sender<bool>);
 
 /// The writer's own reference to its slot.
 #[derive(Debug)]
-pub(crate) struct Claim(Arc<Slot>);
+pub(crate) struct WriterClaim(Arc<WriterSlot>);
 
-impl Claim {
+impl WriterClaim {
     /// The reference for a running write.
-    pub(crate) fn slot(&self) -> Arc<Slot> {
+    pub(crate) fn slot(&self) -> Arc<WriterSlot> {
         Arc::clone(&self.0)
     }
 }
 
-impl Drop for Claim {
+impl Drop for WriterClaim {
     fn drop(&mut self) {
         self.0.0.send_replace(true);
     }
@@ -101,12 +101,17 @@ pub(crate) struct Staged {
     file: OwnedFd,
     /// The bytes from the start of the file that are written, for its views.
     written: Arc<AtomicU64>,
-    _slot: Arc<Slot>,
+    _slot: Arc<WriterSlot>,
 }
 
 impl Staged {
     /// Opens and locks the file `key` as `mode` requires.
-    pub(crate) fn open(store: &Store, key: &str, mode: &WriteMode, slot: Arc<Slot>) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        store: &Store,
+        key: &str,
+        mode: &WriteMode,
+        slot: Arc<WriterSlot>,
+    ) -> Result<Self, Failure> {
         store.check_writable()?;
         store.root.check()?;
         let file = match mode {
@@ -292,7 +297,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // Two stores over one directory share as little state as two processes.
         let [one, two] = [(); 2].map(|()| Store::open(dir.path().to_owned(), 25).unwrap());
-        let slot = || Arc::new(Slot(watch::channel(false).0));
+        let slot = || Arc::new(WriterSlot(watch::channel(false).0));
         let first = Staged::open(&one, "u/data", &WriteMode::Create(Default::default()), slot()).unwrap();
         for mode in [WriteMode::Append, WriteMode::Create(Default::default())] {
             let second = Staged::open(&two, "u/data", &mode, slot());
@@ -308,7 +313,7 @@ mod tests {
         let store = Store::open(dir.path().to_owned(), 25).unwrap();
         std::fs::write(dir.path().join("data"), "published").unwrap();
         let reader = std::fs::File::open(dir.path().join("data")).unwrap();
-        let slot = Arc::new(Slot(watch::channel(false).0));
+        let slot = Arc::new(WriterSlot(watch::channel(false).0));
         let staged = Staged::open(&store, "data", &WriteMode::Create(Default::default()), slot).unwrap();
         assert_eq!(staged.size_bytes().unwrap(), 0);
         assert_eq!(std::io::read_to_string(reader).unwrap(), "published");

@@ -6,13 +6,13 @@ use rustix::io::Errno;
 use sampan_driver::{DriverError, DriverPath, Operation};
 
 use crate::directories::Directories;
+use crate::disk_problem::{DiskProblem, EndsBy};
 use crate::error::Failure;
 use crate::listings::Listings;
 use crate::notes::Notes;
 use crate::pool::Pool;
 use crate::root::Root;
 use crate::sync_rule;
-use crate::trouble::{Ends, Trouble};
 
 /// The opened root with its threads and new directories.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Store {
     pub(crate) listings: Listings,
     pub(crate) notes: Notes,
     pub(crate) pool: Pool,
-    pub(crate) trouble: Trouble,
+    pub(crate) trouble: DiskProblem,
     /// The thread for writeback of uploads: one, so that uploads do not make a disk seek between them.
     pub(crate) syncs: Pool,
 }
@@ -37,7 +37,7 @@ impl Store {
             listings: Listings::default(),
             notes: Notes::default(),
             pool: Pool::new(max_threads),
-            trouble: Trouble::default(),
+            trouble: DiskProblem::default(),
             syncs: Pool::new(1),
         })
     }
@@ -52,19 +52,19 @@ impl Store {
         match &failure {
             Failure::NotOnDisk(Errno::NOSPC | Errno::DQUOT) => {}
             Failure::NotOnDisk(errno) => {
-                self.trouble.note(format!("writing a file to the disk failed: {errno}"), Ends::ByProbe);
+                self.trouble.note(format!("writing a file to the disk failed: {errno}"), EndsBy::ByProbe);
             }
             Failure::EntryNotOnDisk { errno, ends } => {
                 let remedy = match ends {
-                    Ends::ByProbe => "",
-                    Ends::ByRestart => "; check the disk, and restart the registry",
+                    EndsBy::ByProbe => "",
+                    EndsBy::ByRestart => "; check the disk, and restart the registry",
                 };
                 let reason = format!("writing a directory to the disk failed: {errno}{remedy}");
                 self.trouble.note(reason, *ends);
             }
             Failure::Os(Errno::ROFS) => {
                 let reason = "its file system is mounted read-only; remount it writable";
-                self.trouble.note(reason.to_owned(), Ends::ByProbe);
+                self.trouble.note(reason.to_owned(), EndsBy::ByProbe);
             }
             _ => {}
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sampan_conformance::first_push;
 
-use crate::failing_disk::{Place, posix};
+use crate::failing_disk::{Fixture, posix};
 use crate::sync_rule::SyncRule;
 
 /// The number of syncs of each request of a first push, and of later ones.
-async fn counts(place: &Place) -> Vec<(&'static str, usize)> {
+async fn counts(place: &Fixture) -> Vec<(&'static str, usize)> {
     let mut counts = Vec::new();
     place.watch.syncs();
     first_push(Arc::new(place.driver.clone()), |request| counts.push((request, place.watch.syncs())))
@@ -20,7 +20,7 @@ async fn counts(place: &Place) -> Vec<(&'static str, usize)> {
 
 #[tokio::test]
 async fn where_directories_are_durable_with_their_content_each_file_and_name_is_synced_once() {
-    let counts = counts(&Place::new(SyncRule::WithItsContent)).await;
+    let counts = counts(&Fixture::new(SyncRule::WithItsContent)).await;
     let expected = [
         ("POST, first of the store", 0),
         ("PATCH", 0),
@@ -40,7 +40,7 @@ async fn where_directories_are_durable_with_their_content_each_file_and_name_is_
 
 #[tokio::test]
 async fn elsewhere_each_new_directory_is_synced_too() {
-    let counts = counts(&Place::new(posix)).await;
+    let counts = counts(&Fixture::new(posix)).await;
     let expected = [
         ("POST, first of the store", 7),
         ("PATCH", 0),

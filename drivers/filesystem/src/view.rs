@@ -13,9 +13,9 @@ use sampan_driver::{DriverPath, FileReader, LocalFile, Operation, Result, Staged
 
 use crate::chunks::chunks;
 use crate::error::Failure;
-use crate::opened::Opened;
 use crate::read::Part;
 use crate::readahead::windows;
+use crate::shared_file::SharedFile;
 use crate::staging::Staged;
 use crate::store::Store;
 
@@ -24,7 +24,7 @@ use crate::store::Store;
 pub(crate) struct FileView {
     store: Arc<Store>,
     path: DriverPath,
-    opened: Opened,
+    opened: SharedFile,
     /// The bytes from the start that are written.
     written: Arc<AtomicU64>,
 }
@@ -40,7 +40,7 @@ impl FileView {
         Ok(Self {
             store: Arc::clone(store),
             path: path.clone(),
-            opened: Opened::new(Arc::new(File::from(file))),
+            opened: SharedFile::new(Arc::new(File::from(file))),
             written: Arc::clone(staged.written()),
         })
     }

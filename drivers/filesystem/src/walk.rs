@@ -59,7 +59,7 @@ struct Walker {
     after: Option<DriverPath>,
     /// The directories on the path, the deepest last; empty before the start.
     frames: Vec<Frame>,
-    begun: bool,
+    has_begun: bool,
     /// The path of the deepest directory, with a trailing slash.
     prefix: String,
     /// Unreadable places, not reported yet.
@@ -85,7 +85,7 @@ impl Walker {
             start,
             after: after.cloned(),
             frames: Vec::new(),
-            begun: false,
+            has_begun: false,
             prefix,
             unseen: Vec::new(),
             buffer: scan::buffer(),
@@ -114,8 +114,8 @@ impl Walker {
     }
 
     fn next(&mut self) -> Result<Option<FileInfo>, Failure> {
-        if !self.begun {
-            self.begun = true;
+        if !self.has_begun {
+            self.has_begun = true;
             let key = self.start.as_key();
             match self.store.root.find_directory(key) {
                 Err(Failure::Missing) if self.store.root.is_dangling(key)? => self.skip(Failure::Dangling)?,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 /// How long an idle worker waits for the next job. Then tokio may end its thread, or use it for other work.
-const LINGER: Duration = Duration::from_millis(10);
+const IDLE_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Runs a job, and returns the function that hands over its result.
 type Work = Box<dyn FnOnce() -> HandOver + Send>;
@@ -45,7 +45,7 @@ struct Queue {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { shared: Arc::default(), linger: LINGER }
+        Self { shared: Arc::default(), linger: IDLE_TIMEOUT }
     }
 }
 

@@ -39,7 +39,7 @@ impl Writeback {
     ///
     /// # Errors
     ///
-    /// As [`Self::settle`], if the last sync has ended.
+    /// As [`Self::finish_writes`], if the last sync has ended.
     pub(crate) async fn advance(
         &mut self,
         store: &Arc<Store>,
@@ -50,7 +50,7 @@ impl Writeback {
         if !is_due || self.under_way.as_ref().is_some_and(|job| !job.has_ended()) {
             return Ok(());
         }
-        self.settle().await?;
+        self.finish_writes().await?;
         let Some(permit) = store.syncs.try_permit() else { return Ok(()) };
         let (store, staged) = (Arc::clone(store), Arc::clone(staged));
         self.synced_bytes = written_bytes;
@@ -87,7 +87,7 @@ impl Writeback {
     /// # Errors
     ///
     /// [`Failure::NotOnDisk`] if this or an earlier one failed, and the file was removed.
-    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn finish_writes(&mut self) -> Result<(), Failure> {
         if let Some(job) = &mut self.under_way {
             let outcome = job.outcome().await;
             self.under_way = None;
@@ -139,7 +139,7 @@ mod tests {
 
         writeback.advance(&store, &staged, 8 + STEP_BYTES).await.unwrap();
         assert!(writeback.under_way.is_some());
-        writeback.settle().await.unwrap();
+        writeback.finish_writes().await.unwrap();
         writeback.advance(&store, &staged, 7 + 2 * STEP_BYTES).await.unwrap();
         assert!(writeback.under_way.is_none(), "one byte less than a step after the last");
     }
@@ -153,7 +153,7 @@ mod tests {
         writeback.under_way = Some(permit.start(move || Ok(or_remove(&store, &lost, Err(Errno::NOSPC)))));
         writeback.check().unwrap();
         for _ in 0..2 {
-            assert!(matches!(writeback.settle().await, Err(Failure::NotOnDisk(Errno::NOSPC))));
+            assert!(matches!(writeback.finish_writes().await, Err(Failure::NotOnDisk(Errno::NOSPC))));
         }
         assert!(matches!(writeback.check(), Err(Failure::NotOnDisk(Errno::NOSPC))));
         assert!(!dir.path().join("u/data").exists());

@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::notes::Note;
 use crate::pool::Job;
 use crate::publish;
-use crate::staging::{self, Claim, Staged};
+use crate::staging::{self, Staged, WriterClaim};
 use crate::store::Store;
 use crate::view::FileView;
 use crate::writeback::Writeback;
@@ -32,7 +32,7 @@ pub(crate) struct FilesystemWriter {
     store: Arc<Store>,
     path: DriverPath,
     staged: Arc<Staged>,
-    _claim: Claim,
+    _claim: WriterClaim,
     /// All accepted bytes, written or not.
     size_bytes: u64,
     /// Accepted chunks that are not being written yet; they come last in the file.
@@ -41,13 +41,13 @@ pub(crate) struct FilesystemWriter {
     under_way: Option<Job<()>>,
     writeback: Writeback,
     /// A write has failed: the file ends before `size_bytes`.
-    broken: bool,
-    opened: Opened,
+    is_broken: bool,
+    opened: OpenState,
 }
 
 /// The state of the file when it was opened.
 #[derive(Debug)]
-struct Opened {
+struct OpenState {
     size_bytes: u64,
     note: Option<Note>,
     /// Whether the file was created.
@@ -66,7 +66,7 @@ impl FilesystemWriter {
                 let note = opening.notes.take(staged.file())?;
                 let is_new = mode != WriteMode::Append;
                 let opened =
-                    Opened { size_bytes: staged.size_bytes()?, note: note.filter(|_| !is_new), is_new };
+                    OpenState { size_bytes: staged.size_bytes()?, note: note.filter(|_| !is_new), is_new };
                 Ok((Arc::new(staged), opened))
             })
             .await?;
@@ -81,13 +81,13 @@ impl FilesystemWriter {
             queued_bytes: 0,
             under_way: None,
             writeback: Writeback::after(size_bytes),
-            broken: false,
+            is_broken: false,
             opened,
         })
     }
 
     async fn take(&mut self, chunk: Bytes) -> Result<(), Failure> {
-        if self.broken {
+        if self.is_broken {
             return Err(Failure::WriterBroken);
         }
         if chunk.is_empty() {
@@ -99,21 +99,21 @@ impl FilesystemWriter {
         if self.queued_bytes < BATCH_BYTES && self.queue.len() < BATCH_CHUNKS {
             return Ok(());
         }
-        self.settle().await?;
+        self.finish_writes().await?;
         self.start_queue().await
     }
 
     /// Writes all accepted chunks to the page cache.
     async fn write_queue(&mut self) -> Result<(), Failure> {
-        if self.broken {
+        if self.is_broken {
             return Err(Failure::WriterBroken);
         }
-        self.settle().await?;
+        self.finish_writes().await?;
         if self.queue.is_empty() {
             return Ok(());
         }
         self.start_queue().await?;
-        self.settle().await
+        self.finish_writes().await
     }
 
     /// Starts to write the queue; no other write may be running.
@@ -130,7 +130,7 @@ impl FilesystemWriter {
     }
 
     /// Waits for the running write.
-    async fn settle(&mut self) -> Result<(), Failure> {
+    async fn finish_writes(&mut self) -> Result<(), Failure> {
         let Some(job) = &mut self.under_way else { return Ok(()) };
         let result = job.outcome().await;
         self.under_way = None;
@@ -140,7 +140,7 @@ impl FilesystemWriter {
     /// Refuses further chunks after a failure.
     fn note(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         if result.is_err() {
-            self.broken = true;
+            self.is_broken = true;
             self.queue.clear();
             self.queued_bytes = 0;
         }
@@ -155,7 +155,7 @@ impl FilesystemWriter {
     }
 
     async fn flush_and_measure(&mut self, text: Bytes) -> Result<u64, Failure> {
-        self.settle().await?;
+        self.finish_writes().await?;
         self.writeback.check()?;
         let is_as_opened = self.size_bytes == self.opened.size_bytes && !self.opened.is_new;
         if is_as_opened && self.opened.note.as_ref().is_none_or(|note| note.text() == &text) {
@@ -205,11 +205,11 @@ impl FilesystemWriter {
     }
 
     async fn publish_file(&mut self, to: &DriverPath) -> Result<(), Failure> {
-        self.settle().await?;
-        if self.broken {
+        self.finish_writes().await?;
+        if self.is_broken {
             return Err(Failure::WriterBroken);
         }
-        self.writeback.settle().await?;
+        self.writeback.finish_writes().await?;
         let (store, to, size_bytes) = (Arc::clone(&self.store), to.clone(), self.size_bytes);
         let (staged, batch, offset) = self.take_queue();
         self.store
@@ -226,7 +226,7 @@ impl FilesystemWriter {
         if let Some(mut job) = self.under_way.take() {
             _ = job.outcome().await; // Its bytes are truncated below.
         }
-        _ = self.writeback.settle().await; // A file that the disk refused was removed, and stays so.
+        _ = self.writeback.finish_writes().await; // A file that the disk refused was removed, and stays so.
         self.queue.clear();
         self.queued_bytes = 0;
         let (store, staged) = (Arc::clone(&self.store), Arc::clone(&self.staged));
@@ -294,7 +294,7 @@ impl FileWriter for FilesystemWriter {
     }
 
     fn view(&self) -> Option<Arc<dyn StagedView>> {
-        // The bytes of an appended file may be cut off and written anew, which the view would not notice.
+        // The bytes of an appended file may be cut off and written again, which the view would not notice.
         if !self.opened.is_new {
             return None;
         }

@@ -41,7 +41,7 @@ async fn a_dropped_write_leaves_no_hole() {
             writer.take(chunk(number)).await.unwrap();
         }
         // The first sync has ended, so the next write waits for its result and starts another one.
-        writer.settle().await.unwrap();
+        writer.finish_writes().await.unwrap();
         writer.writeback.wait().await;
         let number = 2 * chunks_per_step;
         with_free_steps(free_steps, writer.take(chunk(number))).await;

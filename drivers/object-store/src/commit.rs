@@ -89,7 +89,7 @@ impl ObjectWriter {
 
     /// Makes the parts and the tail one object of `size` bytes at `key`.
     async fn assemble(&mut self, key: &Path, size: u64, progress: &mut Progress) -> Result<(), Failure> {
-        self.parts.settle().await?;
+        self.parts.finish_in_flight().await?;
         let upload = self.header.upload.clone().ok_or(Failure::UploadLost)?;
         if self.opened.is_shared {
             *progress = self.own().await?;
@@ -202,7 +202,7 @@ impl ObjectWriter {
             Err(failure) => return Err(failure),
         };
         let is_marked = match self.bucket.marks_parts() {
-            true => self.bucket.bears(&found, &self.header.mark),
+            true => self.bucket.has_mark(&found, &self.header.mark),
             // No other object ever has such a key, and only one writer ends an upload there.
             false => self.is_assembly(),
         };

@@ -114,7 +114,7 @@ impl Bucket {
             PutOptions { mode: PutMode::Create, attributes: self.attributes(), ..Default::default() };
         options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
         let payload = PutPayload::from(content);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             match put_if(self.control.objects(), key, payload.clone(), options.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_precondition(&error) => {}
@@ -122,7 +122,7 @@ impl Bucket {
             }
             let head = GetOptions { head: true, ..Default::default() };
             match self.control.objects().get_opts(key, head).await {
-                Ok(found) if self.bears(&found, &mark) => return Ok(()),
+                Ok(found) if self.has_mark(&found, &mark) => return Ok(()),
                 Ok(_) => break,
                 // It was deleted between the two requests, or while the first one was carried out.
                 Err(object_store::Error::NotFound { .. }) => {}
@@ -166,7 +166,7 @@ impl Bucket {
     }
 
     /// Whether the object `found` bears `mark`.
-    pub(crate) fn bears(&self, found: &GetResult, mark: &str) -> bool {
+    pub(crate) fn has_mark(&self, found: &GetResult, mark: &str) -> bool {
         let there = found.attributes.get(&Attribute::Metadata(MARK.into()));
         !mark.is_empty() && there.is_some_and(|there| **there == *mark)
     }
@@ -192,9 +192,9 @@ pub(crate) async fn put_if(
     let mut tries = 1;
     loop {
         match store.put_opts(key, content.clone(), options.clone()).await {
-            Err(error) if tries < TRIES && was_cut(&error) => {
+            Err(error) if tries < MAX_ATTEMPTS && was_cut(&error) => {
                 tracing::debug!(%key, error = with_causes(&error), "repeating a conditional write");
-                tokio::time::sleep(PAUSE * tries).await;
+                tokio::time::sleep(RETRY_DELAY * tries).await;
                 tries += 1;
             }
             answer => return answer,
@@ -205,9 +205,9 @@ pub(crate) async fn put_if(
 /// The pause between probes during operation.
 const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
-const TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// The name of the mark in the metadata of the object.
 const MARK: &str = "sampannonce";

@@ -162,7 +162,7 @@ where
             break;
         }
         tracing::debug!(count = again.len(), "retrying keys that the store failed to delete");
-        tokio::time::sleep(PAUSE * round).await;
+        tokio::time::sleep(RETRY_DELAY * round).await;
         let keys = again.iter().map(|index| keys[*index].clone()).collect();
         for (index, result) in again.into_iter().zip(once(keys).await) {
             // A key that is too late keeps its earlier failure.
@@ -221,7 +221,7 @@ pub(crate) const DELETION_LIMIT: Duration = Duration::from_secs(20);
 /// How often to retry keys that the store failed to delete among others.
 const ROUNDS: u32 = 4;
 
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use object_store::client::HttpRequest;
 
 /// The part of a request that decides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Asked {
+pub(crate) enum RequestClass {
     /// A store, for the headers of an object.
     Head,
     /// A store, for anything else.
@@ -20,7 +20,7 @@ pub(crate) enum Asked {
     Unsigned,
 }
 
-impl Asked {
+impl RequestClass {
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let query = request.uri().query().unwrap_or_default();
         let is_signed = request.headers().contains_key(AUTHORIZATION)
@@ -34,22 +34,22 @@ impl Asked {
 }
 
 /// The text of an answer that is an intermediary's; `None` if it is the store's.
-pub(crate) fn foreign_404(asked: Asked, head: &Parts, body: &[u8]) -> Option<String> {
+pub(crate) fn foreign_404(asked: RequestClass, head: &Parts, body: &[u8]) -> Option<String> {
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_foreign = head.status == StatusCode::NOT_FOUND
         && match asked {
-            Asked::Unsigned => false,
-            Asked::Head => {
+            RequestClass::Unsigned => false,
+            RequestClass::Head => {
                 let is_page =
                     ["text/html", "text/plain"].iter().any(|kind| header(CONTENT_TYPE).starts_with(kind));
                 is_page && !["", "0"].contains(&header(CONTENT_LENGTH)) && !is_identified(head)
             }
-            Asked::Other => {
+            RequestClass::Other => {
                 !body.trim_ascii().is_empty() && !body.windows(6).any(|window| window == b"<Code>")
             }
         };
     is_foreign.then(|| {
-        let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+        let shown = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES)]);
         format!("404 Not Found is no answer of a store, but of an intermediary: {shown}")
     })
 }
@@ -61,4 +61,4 @@ fn is_identified(head: &Parts) -> bool {
 }
 
 /// The number of bytes of a page to show in errors.
-const SHOWN: usize = 300;
+const EXCERPT_BYTES: usize = 300;

@@ -49,4 +49,4 @@ pub mod xml;
 pub use client::PlainStore;
 pub use config::{AzureConfig, GcsConfig, S3AwsConfig, S3Config};
 pub use driver::ObjectStoreDriver;
-pub use requests::{Outcome, RequestCount, RequestKind, request_counts};
+pub use requests::{RequestCount, RequestKind, RequestOutcome, request_counts};

@@ -29,7 +29,7 @@ pub(crate) fn list(
         token: None,
         settled: Vec::new(),
         ready: VecDeque::new(),
-        ended: false,
+        has_ended: false,
     };
     stream::try_unfold(lister, |mut lister| async move {
         match lister.next().await {
@@ -49,7 +49,7 @@ struct Lister {
     /// Names whose prefixes were requested early.
     settled: Vec<String>,
     ready: VecDeque<DirEntry>,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Lister {
@@ -58,7 +58,7 @@ impl Lister {
             if let Some(entry) = self.ready.pop_front() {
                 return Ok(Some(entry));
             }
-            if self.ended {
+            if self.has_ended {
                 return Ok(None);
             }
             self.fetch().await?;
@@ -101,7 +101,7 @@ impl Lister {
         entries.sort_unstable_by(|a, b| (a.name(), a.is_directory()).cmp(&(b.name(), b.is_directory())));
         self.ready = entries.into();
         self.token = page.next;
-        self.ended = self.token.is_none();
+        self.has_ended = self.token.is_none();
         Ok(())
     }
 

@@ -61,14 +61,14 @@ impl Parts {
     }
 
     /// Waits for all parts; fails with the first failure of any.
-    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn finish_in_flight(&mut self) -> Result<(), Failure> {
         while !self.in_flight.is_empty() {
             self.land().await;
         }
         self.check()
     }
 
-    /// The parts before the first lost one. Call it after [`settle`](Self::settle).
+    /// The parts before the first lost one. Call it after [`settle`](Self::finish_in_flight).
     pub(crate) fn kept(&self) -> Vec<String> {
         self.ids.iter().map_while(Clone::clone).collect()
     }

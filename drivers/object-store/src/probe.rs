@@ -20,14 +20,14 @@ use crate::signed::SignedRequest;
 /// Probes the store through `client`, which gives up soon. An error ends the start.
 pub(crate) async fn probe(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
-    look(bucket, client).await?;
+    list_some(bucket, client).await?;
     match find(bucket, client, PROBING).await {
         Ok(found) => bucket.conditions.set(found),
-        Err(Trouble::Passing(problem)) => return Err(undecided(name, &problem)),
-        Err(Trouble::Lasting(error)) => match kind_of(&error) {
+        Err(ProbeError::Passing(problem)) => return Err(undecided(name, &problem)),
+        Err(ProbeError::Lasting(error)) => match kind_of(&error) {
             ErrorKind::StorageFull => tracing::warn!(
                 error = with_causes(&error),
-                "storage.{name}: the store is full, so pushes will fail until there is room; pulls and deletions go on"
+                "storage.{name}: the store is full, so pushes will fail until there is room; pulls and deletions continue"
             ),
             ErrorKind::PermissionDenied if !is_about_credentials(&error) => tracing::warn!(
                 error = with_causes(&error),
@@ -38,14 +38,14 @@ pub(crate) async fn probe(bucket: &Bucket, client: &Client) -> Result<(), BuildE
     }
     if let Some(raw) = &bucket.raw {
         // Limits the wait for a warning.
-        let _ = tokio::time::timeout(PATIENCE, warn_of_lifecycle(bucket, raw)).await;
+        let _ = tokio::time::timeout(STEP_TIMEOUT, warn_of_lifecycle(bucket, raw)).await;
     }
     Ok(())
 }
 
 /// Probes the conditional writes of a store whose start did not show them; `None` if this does not show them either.
 pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditional> {
-    match find(bucket, client, PATIENCE).await {
+    match find(bucket, client, STEP_TIMEOUT).await {
         Ok(found) => {
             tracing::info!(
                 ?found,
@@ -55,11 +55,11 @@ pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditiona
             bucket.conditions.set(found);
             Some(found)
         }
-        Err(Trouble::Lasting(error)) => {
+        Err(ProbeError::Lasting(error)) => {
             tracing::debug!(error = with_causes(&error), "the store refuses the probe of conditional writes");
             None
         }
-        Err(Trouble::Passing(problem)) => {
+        Err(ProbeError::Passing(problem)) => {
             tracing::debug!(problem, "the store does not show which conditional writes it honours");
             None
         }
@@ -67,14 +67,14 @@ pub(crate) async fn prove(bucket: &Bucket, client: &Client) -> Option<Conditiona
 }
 
 /// Finds out which conditions the store honours, and removes the objects of this and of earlier, interrupted probes.
-async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<Conditional, Trouble> {
+async fn find(bucket: &Bucket, client: &Client, time_limit: Duration) -> Result<Conditional, ProbeError> {
     let mut tried = Vec::new();
     let found = conditional(bucket, client, time_limit, &mut tried).await;
     let clean = async {
         bucket.delete_objects(tried).await?;
         bucket.delete_objects(leftovers(bucket, client).await?).await
     };
-    match tokio::time::timeout(PATIENCE, clean).await {
+    match tokio::time::timeout(STEP_TIMEOUT, clean).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => tracing::debug!(error = with_causes(&failure), "cannot remove the probe object"),
         Err(_) => tracing::debug!("cannot remove the probe object in time"),
@@ -89,22 +89,22 @@ async fn leftovers(bucket: &Bucket, client: &Client) -> Result<Vec<Path>, Failur
         PageRequest { prefix: prefix.as_ref(), after: None, delimited: false, limit: 1000, token: None };
     let found = client.page(request).await?.objects;
     let age = |modified: SystemTime| modified.elapsed().unwrap_or_default();
-    let old = found.into_iter().filter(|object| age(object.last_modified.into()) > LEFT_AFTER);
+    let old = found.into_iter().filter(|object| age(object.last_modified.into()) > ABANDONED_AFTER);
     Ok(old.map(|object| object.location).collect())
 }
 
 /// Lists a few keys: a mistake in the configuration shows here.
-pub(crate) async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
+pub(crate) async fn list_some(bucket: &Bucket, client: &Client) -> Result<(), BuildError> {
     let name = bucket.name;
     let below = bucket.keys.below(&DriverPath::root());
     let request = PageRequest { prefix: &below, after: None, delimited: false, limit: 1, token: None };
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + STEP_TIMEOUT;
     loop {
         match timeout_at(end, client.page(request)).await {
             Ok(Ok(_)) => return Ok(()),
             // A busy store exists and is of the right kind.
-            Ok(Err(error)) if is_busy(&error) && Instant::now() + PAUSE < end => {
-                tokio::time::sleep(PAUSE).await;
+            Ok(Err(error)) if is_busy(&error) && Instant::now() + RETRY_DELAY < end => {
+                tokio::time::sleep(RETRY_DELAY).await;
             }
             Ok(Err(error)) => return Err(refused(name, &error)),
             Err(_) => return Err(no_answer(name)),
@@ -115,7 +115,7 @@ pub(crate) async fn look(bucket: &Bucket, client: &Client) -> Result<(), BuildEr
 fn no_answer(name: &str) -> BuildError {
     BuildError::new(format!(
         "storage.{name}: no answer within {} seconds; check the endpoint, the network and the credentials",
-        PATIENCE.as_secs()
+        STEP_TIMEOUT.as_secs()
     ))
 }
 
@@ -138,7 +138,7 @@ fn warn_of_replicas(name: &str, found: Conditional) {
 }
 
 /// The reason for a missing result.
-enum Trouble {
+enum ProbeError {
     /// An error that repeating does not change: credentials, a wrong bucket, a full store.
     Lasting(StoreError),
     /// The store is busy, or an answer is lost: proves nothing about conditional writes.
@@ -154,19 +154,19 @@ async fn conditional(
     client: &Client,
     time_limit: Duration,
     tried: &mut Vec<Path>,
-) -> Result<Conditional, Trouble> {
+) -> Result<Conditional, ProbeError> {
     let end = Instant::now() + time_limit;
     let mut problem = "the store did not answer".to_owned();
     loop {
         let key = bucket.keys.private(&format!("{PROBE}{:032x}", rand::random::<u128>()));
         tried.push(key.clone());
         match timeout_at(end, Attempt { client, key }.run()).await {
-            Ok(Err(Trouble::Passing(passing))) => problem = passing,
+            Ok(Err(ProbeError::Passing(passing))) => problem = passing,
             Ok(answer) => return answer,
-            Err(_) => return Err(Trouble::Passing(problem)),
+            Err(_) => return Err(ProbeError::Passing(problem)),
         }
         tracing::debug!(problem, "probing conditional writes again");
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
@@ -178,7 +178,7 @@ struct Attempt<'a> {
 
 /// The meaning of an answer to a conditional write.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Finding {
+enum ConditionResult {
     /// The store wrote the object.
     Wrote,
     /// The store refused, since the condition did not hold.
@@ -189,19 +189,19 @@ enum Finding {
 
 impl Attempt<'_> {
     /// Tries conditions that hold and conditions that do not. A store that ignores them accepts all.
-    async fn run(&self) -> Result<Conditional, Trouble> {
+    async fn run(&self) -> Result<Conditional, ProbeError> {
         let version = self.write().await?;
         // The object exists by now, so both a write and a refusal are proof.
         let create = match self.put("create", PutMode::Create).await? {
-            Finding::Refused => true,
-            Finding::Wrote | Finding::Unsupported => false,
+            ConditionResult::Refused => true,
+            ConditionResult::Wrote | ConditionResult::Unsupported => false,
         };
         let version = if create { version } else { self.write().await? };
         let update = self.update(&version).await?;
         Ok(Conditional { create, update })
     }
 
-    async fn update(&self, version: &UpdateVersion) -> Result<UpdateMatch, Trouble> {
+    async fn update(&self, version: &UpdateVersion) -> Result<UpdateMatch, ProbeError> {
         if version.e_tag.is_none() && version.version.is_none() {
             return Ok(UpdateMatch::Unsupported);
         }
@@ -209,15 +209,15 @@ impl Attempt<'_> {
             e_tag: Some(format!("\"{:032x}\"", 0)),
             version: version.version.as_ref().map(|_| "1".into()),
         };
-        if self.put("stale", PutMode::Update(stale)).await? != Finding::Refused {
+        if self.put("stale", PutMode::Update(stale)).await? != ConditionResult::Refused {
             return Ok(UpdateMatch::Unsupported);
         }
         for (update, content) in [(UpdateMatch::Quoted, "quoted"), (UpdateMatch::Unquoted, "unquoted")] {
             let Some(mode) = update.mode(version) else { continue };
             match self.put(content, mode).await? {
-                Finding::Wrote => return Ok(update),
-                Finding::Unsupported => return Ok(UpdateMatch::Unsupported),
-                Finding::Refused => {}
+                ConditionResult::Wrote => return Ok(update),
+                ConditionResult::Unsupported => return Ok(UpdateMatch::Unsupported),
+                ConditionResult::Refused => {}
             }
             // The client repeats a request after a lost answer, and the repetition fails because of the first one's success.
             let found = self.read().await?;
@@ -225,14 +225,16 @@ impl Attempt<'_> {
                 return Ok(update);
             }
             if found != FIRST {
-                return Err(Trouble::Passing(format!("the probe object is {found:?}, which is unexpected")));
+                return Err(ProbeError::Passing(format!(
+                    "the probe object is {found:?}, which is unexpected"
+                )));
             }
         }
         Ok(UpdateMatch::Unsupported)
     }
 
     /// Writes the object, and replaces an existing one.
-    async fn write(&self) -> Result<UpdateVersion, Trouble> {
+    async fn write(&self) -> Result<UpdateVersion, ProbeError> {
         let options = PutOptions { mode: PutMode::Overwrite, ..Default::default() };
         match self
             .client
@@ -242,23 +244,23 @@ impl Attempt<'_> {
         {
             Ok(put) => Ok(UpdateVersion { e_tag: put.e_tag, version: put.version }),
             // An unknown answer to a plain write comes from a server that is no such store.
-            Err(error) if kind_of(&error) == ErrorKind::Other => Err(Trouble::Lasting(error)),
+            Err(error) if kind_of(&error) == ErrorKind::Other => Err(ProbeError::Lasting(error)),
             Err(error) => Err(trouble(error)),
         }
     }
 
-    async fn put(&self, content: &'static str, mode: PutMode) -> Result<Finding, Trouble> {
+    async fn put(&self, content: &'static str, mode: PutMode) -> Result<ConditionResult, ProbeError> {
         let options = PutOptions { mode, ..Default::default() };
         let payload = PutPayload::from_static(content.as_bytes());
         match self.client.objects().put_opts(&self.key, payload, options).await {
-            Ok(_) => Ok(Finding::Wrote),
-            Err(error) if is_precondition(&error) => Ok(Finding::Refused),
-            Err(error) if kind_of(&error) == ErrorKind::Unsupported => Ok(Finding::Unsupported),
+            Ok(_) => Ok(ConditionResult::Wrote),
+            Err(error) if is_precondition(&error) => Ok(ConditionResult::Refused),
+            Err(error) if kind_of(&error) == ErrorKind::Unsupported => Ok(ConditionResult::Unsupported),
             Err(error) => Err(trouble(error)),
         }
     }
 
-    async fn read(&self) -> Result<String, Trouble> {
+    async fn read(&self) -> Result<String, ProbeError> {
         let answer = self.client.objects().get_opts(&self.key, Default::default()).await.map_err(trouble)?;
         let content = answer.bytes().await.map_err(trouble)?;
         Ok(String::from_utf8_lossy(&content).into_owned())
@@ -266,10 +268,10 @@ impl Attempt<'_> {
 }
 
 /// Whether an error may pass by itself; unknown errors may.
-fn trouble(error: StoreError) -> Trouble {
+fn trouble(error: StoreError) -> ProbeError {
     match kind_of(&error) {
-        ErrorKind::Unavailable | ErrorKind::Other => Trouble::Passing(with_causes(&error)),
-        _ => Trouble::Lasting(error),
+        ErrorKind::Unavailable | ErrorKind::Other => ProbeError::Passing(with_causes(&error)),
+        _ => ProbeError::Lasting(error),
     }
 }
 
@@ -304,18 +306,18 @@ async fn warn_of_lifecycle(bucket: &Bucket, raw: &Raw) {
 }
 
 /// The time limit of each other step; a mistake in the configuration shows in the first.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time limit for probing conditional writes at the start. A store is busiest when all registries over it start.
 const PROBING: Duration = Duration::from_secs(15);
 
-const PAUSE: Duration = Duration::from_millis(250);
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The name of each probe object begins so.
 const PROBE: &str = "probe-";
 
 /// No probe runs for so long, even if clocks differ.
-const LEFT_AFTER: Duration = Duration::from_secs(60 * 60);
+const ABANDONED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The first content of the probe object.
 const FIRST: &str = "first";

@@ -69,7 +69,7 @@ impl Bucket {
 
     fn reader(self: &Arc<Self>, path: &DriverPath, key: Path, answer: GetResult) -> FileReader {
         let (size, range) = (answer.meta.size, answer.range.clone());
-        let reading = Reading {
+        let reading = ReadState {
             bucket: self.clone(),
             path: path.clone(),
             key,
@@ -88,7 +88,7 @@ impl Bucket {
     }
 }
 
-struct Reading {
+struct ReadState {
     bucket: Arc<Bucket>,
     path: DriverPath,
     key: Path,
@@ -100,7 +100,7 @@ struct Reading {
     failures: u32,
 }
 
-impl Reading {
+impl ReadState {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         while !self.rest.is_empty() {
             let stall = self.bucket.options.stall;
@@ -128,11 +128,11 @@ impl Reading {
             };
             self.stream = None;
             self.failures += 1;
-            if self.failures > PATIENCE || self.tag.is_none() || matches!(failure, Failure::Replaced) {
+            if self.failures > MAX_ATTEMPTS || self.tag.is_none() || matches!(failure, Failure::Replaced) {
                 return Err(failure);
             }
             tracing::debug!(path = %self.path, offset = self.rest.start, error = with_causes(&failure), "resuming a read");
-            tokio::time::sleep(PAUSE * self.failures).await;
+            tokio::time::sleep(RETRY_DELAY * self.failures).await;
         }
         Ok(None)
     }
@@ -156,6 +156,6 @@ impl Reading {
 }
 
 /// The maximum number of consecutive attempts without a byte.
-const PATIENCE: u32 = 6;
+const MAX_ATTEMPTS: u32 = 6;
 
-const PAUSE: Duration = Duration::from_millis(300);
+const RETRY_DELAY: Duration = Duration::from_millis(300);

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::deleted_names::without_names;
 use crate::foreign::ForeignKeys;
-use crate::intermediary::{Asked, foreign_404};
+use crate::intermediary::{RequestClass, foreign_404};
 
 /// The kinds of request that stores charge for; their numbers show the driver's efficiency.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -94,7 +94,7 @@ impl fmt::Display for RequestKind {
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// No answer: the connection failed, was cut, or timed out.
     NoAnswer,
     /// The store is overloaded or in trouble (429, 5xx), so the request is repeated.
@@ -105,7 +105,7 @@ pub enum Outcome {
     Success,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::NoAnswer, Self::Overloaded, Self::Refused, Self::Success];
 
@@ -135,7 +135,7 @@ pub struct RequestCount {
     /// The kind.
     pub kind: RequestKind,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// The number of requests.
     pub requests: u64,
     /// Their total time until the headers of the answer.
@@ -144,7 +144,8 @@ pub struct RequestCount {
 
 /// The counts so far, without kinds and outcomes that did not occur.
 pub fn request_counts() -> impl Iterator<Item = RequestCount> {
-    let all = RequestKind::ALL.into_iter().flat_map(|kind| Outcome::ALL.map(|outcome| (kind, outcome)));
+    let all =
+        RequestKind::ALL.into_iter().flat_map(|kind| RequestOutcome::ALL.map(|outcome| (kind, outcome)));
     all.filter_map(|(kind, outcome)| {
         let counted = &COUNTS[kind as usize][outcome as usize];
         let requests = counted.requests.load(Ordering::Relaxed);
@@ -159,13 +160,13 @@ pub(crate) struct CopyStatus(pub(crate) String);
 
 /// Creates HTTP clients with these counters and limits.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct ObservedConnector {
     limit: Option<Arc<Semaphore>>,
     log: bool,
     foreign: Arc<ForeignKeys>,
 }
 
-impl Watch {
+impl ObservedConnector {
     /// At most `concurrency` requests wait for an answer at a time; `log` logs each.
     pub(crate) fn new(concurrency: Option<usize>, log: bool) -> Self {
         let limit = concurrency.map(|permits| Arc::new(Semaphore::new(permits)));
@@ -173,7 +174,7 @@ impl Watch {
     }
 }
 
-impl HttpConnector for Watch {
+impl HttpConnector for ObservedConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let connector = ReqwestConnector::default();
         let inner = match connector.connect(options) {
@@ -181,18 +182,18 @@ impl HttpConnector for Watch {
             Err(_) => connector.connect(&options.clone().with_no_system_certificates(true))?,
             Ok(connected) => connected,
         };
-        Ok(HttpClient::new(Watched { inner, watch: self.clone() }))
+        Ok(HttpClient::new(ObservedService { inner, watch: self.clone() }))
     }
 }
 
 #[derive(Debug)]
-struct Watched {
+struct ObservedService {
     inner: HttpClient,
-    watch: Watch,
+    watch: ObservedConnector,
 }
 
 #[async_trait]
-impl HttpService for Watched {
+impl HttpService for ObservedService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let kind = RequestKind::of(&request);
         let _permit = match &self.watch.limit {
@@ -203,7 +204,7 @@ impl HttpService for Watched {
         };
         // Never the query: it may be a signature.
         let what = self.watch.log.then(|| (request.method().clone(), request.uri().path().to_owned()));
-        let (is_repeatable, asked) = (is_repeatable(kind, &request), Asked::of(&request));
+        let (is_repeatable, asked) = (is_repeatable(kind, &request), RequestClass::of(&request));
         let begun = Instant::now();
         let mut answer = self.inner.execute(request).await;
         let duration = begun.elapsed();
@@ -213,7 +214,7 @@ impl HttpService for Watched {
             }
             answer => answer,
         };
-        COUNTS[kind as usize][Outcome::of(&answer) as usize].add(duration);
+        COUNTS[kind as usize][RequestOutcome::of(&answer) as usize].add(duration);
         if let Some((method, path)) = what {
             let millis = begun.elapsed().as_millis() as u64;
             match &answer {
@@ -235,14 +236,14 @@ impl HttpService for Watched {
     }
 }
 
-impl Watched {
+impl ObservedService {
     /// The answer with its whole body, which the `object_store` crate would read only after its last retry. The page of a
     /// listing has no foreign keys.
     async fn whole(
         &self,
         answer: HttpResponse,
         kind: RequestKind,
-        asked: Asked,
+        asked: RequestClass,
     ) -> Result<HttpResponse, HttpError> {
         let (mut head, body) = answer.into_parts();
         match body.bytes().await {
@@ -286,12 +287,12 @@ fn is_repeatable(kind: RequestKind, request: &HttpRequest) -> bool {
 
 /// Two counters that need not agree exactly.
 #[derive(Debug)]
-struct Counted {
+struct Counters {
     requests: AtomicU64,
     micros: AtomicU64,
 }
 
-impl Counted {
+impl Counters {
     const fn new() -> Self {
         Self { requests: AtomicU64::new(0), micros: AtomicU64::new(0) }
     }
@@ -302,8 +303,8 @@ impl Counted {
     }
 }
 
-static COUNTS: [[Counted; Outcome::ALL.len()]; RequestKind::ALL.len()] =
-    [const { [const { Counted::new() }; Outcome::ALL.len()] }; RequestKind::ALL.len()];
+static COUNTS: [[Counters; RequestOutcome::ALL.len()]; RequestKind::ALL.len()] =
+    [const { [const { Counters::new() }; RequestOutcome::ALL.len()] }; RequestKind::ALL.len()];
 
 #[cfg(test)]
 mod tests {
@@ -331,7 +332,7 @@ mod tests {
         for (index, kind) in RequestKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index);
         }
-        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+        for (index, outcome) in RequestOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, index);
         }
     }

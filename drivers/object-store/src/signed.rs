@@ -56,7 +56,7 @@ where
         let answer = request().await;
         let passing =
             matches!(&answer, Err(failure) if failure.kind() == sampan_driver::ErrorKind::Unavailable);
-        if !passing || pause > MAX_PAUSE {
+        if !passing || pause > MAX_RETRY_DELAY {
             return answer;
         }
         tokio::time::sleep(pause).await;
@@ -116,4 +116,4 @@ const VALID: Duration = Duration::from_secs(15 * 60);
 /// The time limit, long enough for a copy of 5 GiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-const MAX_PAUSE: Duration = Duration::from_secs(3);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);

@@ -147,7 +147,7 @@ type OldUploads = HashMap<String, Path>;
 /// The position in a listing of multipart uploads, as parameters of its request.
 type Markers = Vec<(&'static str, String)>;
 
-/// The multipart uploads below `prefix` that began before `before`, from `markers` on, about [`AT_ONCE`] of them; and the
+/// The multipart uploads below `prefix` that began before `before`, from `markers` on, about [`BATCH`] of them; and the
 /// position after them, unless the listing has ended.
 async fn some_old_uploads<F>(
     list: impl Fn(Markers) -> F,
@@ -181,7 +181,7 @@ where
             return Ok((old, None));
         }
         markers = next;
-        if old.len() >= AT_ONCE {
+        if old.len() >= BATCH {
             return Ok((old, Some(markers)));
         }
     }
@@ -189,7 +189,7 @@ where
 
 /// The number of old uploads to hold in memory, plus one page. Each batch lists all state objects, so the number is large;
 /// there are hardly ever any.
-const AT_ONCE: usize = 3000;
+const BATCH: usize = 3000;
 
 /// The prefix of our keys, below the root directory.
 const REGISTRY: &str = "docker/registry/";
@@ -266,7 +266,7 @@ mod tests {
         loop {
             let now = OffsetDateTime::now_utc();
             let (old, next) = some_old_uploads(list, "r/", now, markers).await.unwrap();
-            assert!(old.len() <= AT_ONCE + 1000, "{} at a time", old.len());
+            assert!(old.len() <= BATCH + 1000, "{} at a time", old.len());
             met += old.len();
             match next {
                 Some(next) => markers = next,

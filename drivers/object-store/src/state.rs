@@ -95,7 +95,7 @@ impl Header {
 
 /// A state object as read.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct StoredState {
     pub(crate) header: Header,
     /// The tail; empty if it was not read.
     pub(crate) tail: Tail,
@@ -104,7 +104,7 @@ pub(crate) struct Found {
     pub(crate) version: Saved,
 }
 
-impl Found {
+impl StoredState {
     /// The state in an object of `size` bytes that begins with `begin`, which must hold the whole header.
     fn parse(mut begin: Bytes, size: u64, version: UpdateVersion) -> Result<Self, Failure> {
         let (header, end) = parse(&begin)?;
@@ -133,12 +133,12 @@ impl Saved {
 
 impl Bucket {
     /// The state of the upload staged at `path`, if it exists; includes the tail only if the object is short.
-    pub(crate) async fn find_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
+    pub(crate) async fn find_state(&self, path: &DriverPath) -> Result<Option<StoredState>, Failure> {
         self.glimpse(&self.keys.state(path)).await
     }
 
     /// The state of the upload staged at `path` with its tail, if it exists.
-    pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<Found>, Failure> {
+    pub(crate) async fn load_state(&self, path: &DriverPath) -> Result<Option<StoredState>, Failure> {
         let answer = match with_limit(0, self.data.objects().get(&self.keys.state(path))).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_not_found() => return Ok(None),
@@ -146,7 +146,7 @@ impl Bucket {
         };
         let (version, size) = (version_of(&answer), answer.meta.size);
         let object = with_limit(size, answer.bytes()).await?;
-        match Found::parse(object, size, version)? {
+        match StoredState::parse(object, size, version)? {
             found if found.unread == 0 => Ok(Some(found)),
             _ => Err(too_short()),
         }
@@ -158,8 +158,8 @@ impl Bucket {
     }
 
     /// The state object `key`, read up to the end of its header.
-    async fn glimpse(&self, key: &Path) -> Result<Option<Found>, Failure> {
-        let mut wanted = GLIMPSE;
+    async fn glimpse(&self, key: &Path) -> Result<Option<StoredState>, Failure> {
+        let mut wanted = HEADER_READ_BYTES;
         loop {
             let read = async {
                 let options =
@@ -175,7 +175,7 @@ impl Bucket {
             };
             match header_end(&begin) {
                 Some(end) if end > wanted && end <= size => wanted = end,
-                _ => return Found::parse(begin, size, version).map(Some),
+                _ => return StoredState::parse(begin, size, version).map(Some),
             }
         }
     }
@@ -303,7 +303,7 @@ const VERSION: u32 = 1;
 const ASSEMBLY: &str = ".tmp";
 
 /// How many bytes to read for the header. It takes about 40 bytes per part.
-const GLIMPSE: u64 = 64 << 10;
+const HEADER_READ_BYTES: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {

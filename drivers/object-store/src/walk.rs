@@ -30,7 +30,7 @@ pub(crate) fn walk(
         token: None,
         last: None,
         ready: VecDeque::new(),
-        ended: false,
+        has_ended: false,
     };
     stream::try_unfold(walker, |mut walker| async move {
         match walker.next().await {
@@ -63,7 +63,7 @@ struct Walker {
     /// The last path that the store returned.
     last: Option<DriverPath>,
     ready: VecDeque<FileInfo>,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Walker {
@@ -72,7 +72,7 @@ impl Walker {
             if let Some(info) = self.ready.pop_front() {
                 return Ok(Some(info));
             }
-            if self.ended {
+            if self.has_ended {
                 return Ok(None);
             }
             self.fetch().await?;
@@ -104,7 +104,7 @@ impl Walker {
             }
         }
         self.token = page.next;
-        self.ended = self.token.is_none();
+        self.has_ended = self.token.is_none();
         Ok(())
     }
 }

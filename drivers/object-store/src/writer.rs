@@ -33,7 +33,7 @@ pub(crate) struct ObjectWriter {
     /// The length in the state object, and whether it names a multipart upload.
     pub(crate) acknowledged: (u64, bool),
     /// Whether the writer has anything that the state object lacks.
-    pub(crate) dirty: bool,
+    pub(crate) is_dirty: bool,
     /// The time when the writer was opened, or last saved its state.
     pub(crate) touched: Instant,
     /// Whether nothing was staged before this writer.
@@ -41,12 +41,12 @@ pub(crate) struct ObjectWriter {
     /// The number of bytes that this writer has received.
     pub(crate) added: u64,
     /// The multipart upload at the opening of this writer, and its unfinished attempts to end.
-    pub(crate) opened: Opened,
+    pub(crate) opened: OpenState,
 }
 
 /// The findings of a writer at its opening.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Opened {
+pub(crate) struct OpenState {
     /// Whether other writers know this upload. A multipart upload that this writer began is its own until the state is saved.
     pub(crate) is_shared: bool,
     pub(crate) ends: Ends,
@@ -66,7 +66,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Starts anew. Sends no request if nothing was staged.
+    /// Starts again. Sends no request if nothing was staged.
     async fn create(bucket: Arc<Bucket>, path: &DriverPath, hint: WriteHint) -> Result<Self, Failure> {
         if !bucket.recent_misses.take(path)
             && let Some(old) = bucket.find_state(path).await?
@@ -90,11 +90,11 @@ impl ObjectWriter {
             unread: 0,
             saved: None,
             acknowledged: (0, false),
-            dirty: true,
+            is_dirty: true,
             touched: Instant::now(),
             is_new: true,
             added: 0,
-            opened: Opened::default(),
+            opened: OpenState::default(),
         })
     }
 
@@ -104,7 +104,7 @@ impl ObjectWriter {
             return Err(Failure::NotFound);
         };
         let parts = Parts::new(found.header.parts.clone(), bucket.in_flight.parts_lock(path));
-        let opened = Opened { is_shared: found.header.upload.is_some(), ends: found.header.ends };
+        let opened = OpenState { is_shared: found.header.upload.is_some(), ends: found.header.ends };
         let mut writer = Self {
             bucket,
             path: path.clone(),
@@ -114,7 +114,7 @@ impl ObjectWriter {
             unread: found.unread,
             saved: Some(found.version),
             acknowledged: (0, false),
-            dirty: false,
+            is_dirty: false,
             touched: Instant::now(),
             is_new: false,
             added: 0,
@@ -158,7 +158,7 @@ impl ObjectWriter {
             return Err(Failure::TooLong { part_size, max_parts });
         }
         self.read_tail().await?;
-        self.dirty = true;
+        self.is_dirty = true;
         self.added += chunk.len() as u64;
         while !chunk.is_empty() {
             // A full tail waits for the next byte: content that fits into one part never becomes a multipart upload.
@@ -176,12 +176,12 @@ impl ObjectWriter {
     ///
     /// An existing state keeps its content, so that this writer can still be reverted (C16).
     async fn touch(&mut self) -> Result<(), Failure> {
-        if self.touched.elapsed() < TOUCH {
+        if self.touched.elapsed() < TOUCH_INTERVAL {
             return Ok(());
         }
         self.touched = Instant::now();
         let Some(saved) = self.saved.as_ref().filter(|_| !self.is_new) else {
-            self.parts.settle().await?;
+            self.parts.finish_in_flight().await?;
             return self.save(&[]).await.map(drop);
         };
         match self.bucket.load_state(&self.path).await? {
@@ -235,7 +235,7 @@ impl ObjectWriter {
     /// Saves the state, and `note` if it covers exactly the received bytes, so that another writer can continue.
     pub(crate) async fn save(&mut self, note: &[u8]) -> Result<u64, Failure> {
         let taken = self.len();
-        if let Err(Failure::UploadLost) = self.parts.settle().await {
+        if let Err(Failure::UploadLost) = self.parts.finish_in_flight().await {
             return Err(self.lost().await);
         }
         let kept = self.parts.kept();
@@ -243,7 +243,7 @@ impl ObjectWriter {
             // The bytes after a lost part are useless; the error gives the client the length that is kept.
             self.tail.take();
             self.parts.truncate();
-            self.dirty = true;
+            self.is_dirty = true;
             let (acknowledged, has_upload) = self.acknowledged;
             if self.len() < acknowledged {
                 // The lost part contained the tail of the stored state. The state object still has it.
@@ -254,18 +254,18 @@ impl ObjectWriter {
             }
         }
         self.header.parts = kept;
-        self.dirty |= self.header.set_note(if self.len() == taken { note } else { &[] });
+        self.is_dirty |= self.header.set_note(if self.len() == taken { note } else { &[] });
         if self.added > 0 && self.header.ends == Ends::Alike {
             self.header.ends = Ends::Mixed;
         }
-        if self.dirty {
+        if self.is_dirty {
             self.read_tail().await?;
             let saved =
                 self.bucket.save_state(&self.path, &mut self.header, &mut self.tail, self.saved.as_ref());
             self.saved = Some(saved.await?);
             self.acknowledged = (self.len(), self.header.upload.is_some());
             self.bucket.recent_misses.forget(&self.path);
-            self.dirty = false;
+            self.is_dirty = false;
             self.touched = Instant::now();
         }
         Ok(self.len())
@@ -344,7 +344,7 @@ impl FileWriter for ObjectWriter {
 }
 
 /// Far less than the minimum age for any purge.
-const TOUCH: Duration = Duration::from_secs(10 * 60);
+const TOUCH_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 pub(crate) fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

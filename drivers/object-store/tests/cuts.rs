@@ -1,6 +1,6 @@
 //! Answers over HTTP that break off in the body, or are not the store's: a single one causes no failure.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "support/s3/mod.rs"]
 #[allow(dead_code, reason = "each test has faults of its own")]

@@ -1,6 +1,6 @@
 //! Listings beside foreign keys, which have empty or dotted segments, and from any start.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "support/s3/mod.rs"]
 #[allow(dead_code, reason = "this test needs no faults")]

@@ -1,6 +1,6 @@
 //! Names of tags that are codes of the store's protocol: clients choose them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "support/s3/mod.rs"]
 #[allow(dead_code, reason = "this test needs no faults")]

@@ -9,7 +9,7 @@
 //!
 //! The trials on a server that is not named are shown as ignored, unless `SAMPAN_TEST_SERVERS` lists it.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::expect_used, reason = "a test that cannot continue fails")]
 
 mod support;
 

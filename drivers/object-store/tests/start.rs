@@ -1,6 +1,6 @@
 //! Mistakes in the configuration of a store: the start reports them soon, with the store's own words and the remedy.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "support/s3/mod.rs"]
 #[allow(dead_code, reason = "each test has faults of its own")]

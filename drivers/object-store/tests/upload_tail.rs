@@ -1,7 +1,7 @@
 //! The bytes of an upload that do not fill a part: they stay in its state object, and a writer reads them when it needs them.
 //! The tests count requests and the bytes of objects that were read.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "support/faulty.rs"]
 #[expect(dead_code, reason = "other tests need the rest")]

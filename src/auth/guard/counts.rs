@@ -40,7 +40,7 @@ const KINDS: [&str; 4] = ["password", "robot", "certificate", "anonymous"];
 
 /// Why a bearer token was refused, where the remedies differ.
 #[derive(Clone, Copy, Debug)]
-enum Reason {
+enum TokenProblem {
     Expired,
     Revoked,
     /// Of another registry or key.
@@ -51,7 +51,7 @@ enum Reason {
 
 const REASONS: [&str; 4] = ["expired", "revoked", "not_ours", "invalid"];
 
-impl Reason {
+impl TokenProblem {
     fn of(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Expired(_) => Self::Expired,
@@ -87,7 +87,7 @@ impl DecisionCounts {
     }
 
     pub(super) fn refused(&self, refusal: &Refusal) {
-        increment(&self.refused[Reason::of(refusal) as usize]);
+        increment(&self.refused[TokenProblem::of(refusal) as usize]);
     }
 
     /// Decisions about requests, by what came of them.

@@ -9,9 +9,9 @@ use crate::auth::basic::BasicCredentials;
 use crate::auth::controller::{ChallengeReason, Credentials, Denied};
 use crate::auth::identity::Identity;
 use crate::auth::issuer::Statement;
+use crate::auth::logged_text::LoggedText;
 use crate::auth::policy::Policy;
 use crate::auth::scope::Scope;
-use crate::auth::shown::Shown;
 
 /// A question to the token endpoint.
 #[derive(Debug, Default)]
@@ -98,9 +98,9 @@ impl Guard {
         tracing::debug!(
             user,
             client = credentials.client_text(),
-            client_id = request.client_id.as_deref().map(Shown::new).as_ref().map(Shown::as_str),
-            asked = %Shown::new(&request.scopes.join(" ")).as_str(),
-            granted = %Shown::new(&scope).as_str(),
+            client_id = request.client_id.as_deref().map(LoggedText::new).as_ref().map(LoggedText::as_str),
+            asked = %LoggedText::new(&request.scopes.join(" ")).as_str(),
+            granted = %LoggedText::new(&scope).as_str(),
             "issued a token"
         );
         Ok(IssuedToken { token, lifetime: self.issuer.lifetime(), scope })

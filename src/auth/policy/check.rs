@@ -15,7 +15,7 @@ const ANY_USER: &str = "\u{1}";
 /// Finds groups without members or rules, names in no password file (if `users` are all users), patterns that no name can match,
 /// and rules that another one contains.
 pub fn check(rules: &AccessRules, users: Option<&HashSet<String>>) -> Vec<Diagnostic> {
-    let mut remarks = Remarks(Vec::new());
+    let mut remarks = RuleWarnings(Vec::new());
     remarks.groups(rules);
     if let Some(users) = users {
         remarks.users(rules, users);
@@ -33,9 +33,9 @@ pub fn check(rules: &AccessRules, users: Option<&HashSet<String>>) -> Vec<Diagno
     remarks.0
 }
 
-struct Remarks(Vec<Diagnostic>);
+struct RuleWarnings(Vec<Diagnostic>);
 
-impl Remarks {
+impl RuleWarnings {
     fn add(&mut self, origin: &Origin, message: String) {
         self.0.push(Diagnostic { origin: origin.clone(), path: String::new(), message });
     }

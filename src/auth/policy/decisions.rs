@@ -15,18 +15,18 @@ const MAX_BYTES: u64 = 1 << 20;
 const ENTRY_BYTES: u64 = 128;
 
 /// The decisions of rules for clients and repositories. It belongs to the rules, and is dropped with them.
-pub(super) struct Decisions(Cache<Asked, ActionSet, ByBytes>);
+pub(super) struct Decisions(Cache<DecisionKey, ActionSet, ByBytes>);
 
 /// The user, `None` for what everybody has, and the name of the repository.
 #[derive(Clone, Eq, Hash, PartialEq)]
-struct Asked(Option<Box<str>>, Box<str>);
+struct DecisionKey(Option<Box<str>>, Box<str>);
 
 /// The key of a look-up, borrowed.
 #[derive(Hash)]
-struct Wanted<'a>(Option<&'a str>, &'a str);
+struct DecisionQuery<'a>(Option<&'a str>, &'a str);
 
-impl Equivalent<Asked> for Wanted<'_> {
-    fn equivalent(&self, asked: &Asked) -> bool {
+impl Equivalent<DecisionKey> for DecisionQuery<'_> {
+    fn equivalent(&self, asked: &DecisionKey) -> bool {
         self.0 == asked.0.as_deref() && self.1 == &*asked.1
     }
 }
@@ -34,8 +34,8 @@ impl Equivalent<Asked> for Wanted<'_> {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Asked, ActionSet> for ByBytes {
-    fn weight(&self, Asked(user, name): &Asked, _: &ActionSet) -> u64 {
+impl Weighter<DecisionKey, ActionSet> for ByBytes {
+    fn weight(&self, DecisionKey(user, name): &DecisionKey, _: &ActionSet) -> u64 {
         ENTRY_BYTES + (user.as_deref().map_or(0, str::len) + name.len()) as u64
     }
 }
@@ -54,11 +54,11 @@ impl Decisions {
         name: &str,
         decide: impl FnOnce() -> ActionSet,
     ) -> ActionSet {
-        if let Some(known) = self.0.get(&Wanted(user, name)) {
+        if let Some(known) = self.0.get(&DecisionQuery(user, name)) {
             return known;
         }
         let decided = decide();
-        self.0.insert(Asked(user.map(Into::into), name.into()), decided);
+        self.0.insert(DecisionKey(user.map(Into::into), name.into()), decided);
         decided
     }
 }

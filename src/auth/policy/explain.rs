@@ -7,7 +7,7 @@ use sampan_engine::oci::RepositoryName;
 use super::super::{Access, Action, Identity, Resource, Robot};
 use super::Policy;
 use super::actions::ActionSet;
-use super::explanation::{Explanation, Membership, Near, Reason};
+use super::explanation::{Explanation, Membership, NearMiss, Reason};
 use super::glob::compile;
 use super::rule::Client;
 
@@ -67,7 +67,7 @@ impl Policy {
         }
         let rights = robot.rights.to_string();
         if !robot.rights.actions(name).contains(everyone.missing) {
-            explanation.nearest.push(Near::Robot { rights });
+            explanation.nearest.push(NearMiss::Robot { rights });
             return;
         }
         explanation.because = everyone.reasons;
@@ -84,25 +84,25 @@ impl Policy {
         if !bound.missing.is_empty() {
             explanation.because.clear();
             explanation.allowed = false;
-            explanation.nearest.push(Near::User { user: user.clone() });
+            explanation.nearest.push(NearMiss::User { user: user.clone() });
             explanation.nearest.extend(bound.nearest);
         }
     }
 
     /// Goes through the rules, in order, until they give what is needed.
-    fn by_rules(&self, client: Client<'_>, name: &RepositoryName, needed: ActionSet) -> Found {
-        let mut found = Found { missing: needed, reasons: Vec::new(), nearest: None };
-        let mut nearest: Option<(u8, Near)> = None;
+    fn by_rules(&self, client: Client<'_>, name: &RepositoryName, needed: ActionSet) -> RuleMatches {
+        let mut found = RuleMatches { missing: needed, reasons: Vec::new(), nearest: None };
+        let mut nearest: Option<(u8, NearMiss)> = None;
         for rule in &self.source().rules {
             let gives = ActionSet::given_by_all(&rule.may);
             let Some(standing) = self.standing(rule, client, name) else { continue };
-            if matches!(standing, Standing::Allows(_)) && !gives.and(found.missing).is_empty() {
-                let Standing::Allows(member) = standing else { continue };
+            if matches!(standing, Applicability::Allows(_)) && !gives.and(found.missing).is_empty() {
+                let Applicability::Allows(member) = standing else { continue };
                 found.missing = found.missing.without(gives);
                 found.reasons.push(reason(rule, member));
                 // A rule that gives part of what is needed is the nearest.
                 if nearest.as_ref().is_none_or(|(rank, _)| *rank < 5) {
-                    nearest = Some((5, Near::gives(rule.origin.note(), gives)));
+                    nearest = Some((5, NearMiss::gives(rule.origin.note(), gives)));
                 }
                 if found.missing.is_empty() {
                     return found;
@@ -121,21 +121,26 @@ impl Policy {
     }
 
     /// How a rule and an access stand to each other; `None` if they have nothing to do with each other.
-    fn standing(&self, rule: &AccessRule, client: Client<'_>, name: &RepositoryName) -> Option<Standing> {
+    fn standing(
+        &self,
+        rule: &AccessRule,
+        client: Client<'_>,
+        name: &RepositoryName,
+    ) -> Option<Applicability> {
         let is_for = self.is_for(rule, client);
         let user = client.component();
         let needs_user = rule.on.iter().chain(&rule.except).any(RepositoryPattern::names_user);
         if needs_user && user.is_none() {
             let is_user = matches!(client, Client::User { .. });
-            return (is_user && is_for.is_some()).then_some(Standing::NeedsName);
+            return (is_user && is_for.is_some()).then_some(Applicability::NeedsName);
         }
         let matches = |pattern: &&RepositoryPattern| is_match(pattern, user.unwrap_or_default(), name);
         rule.on.iter().find(matches)?;
         Some(match (is_for, rule.except.iter().find(matches)) {
-            (Some(_), Some(pattern)) => Standing::Excepted(pattern.to_string()),
-            (Some(member), None) => Standing::Allows(member),
+            (Some(_), Some(pattern)) => Applicability::Excepted(pattern.to_string()),
+            (Some(member), None) => Applicability::Allows(member),
             (None, Some(_)) => return None,
-            (None, None) => Standing::ForOthers,
+            (None, None) => Applicability::ForOthers,
         })
     }
 
@@ -164,15 +169,15 @@ impl Policy {
 }
 
 /// The needed actions that the rules grant, and those that they do not.
-struct Found {
+struct RuleMatches {
     /// The actions that no rule gives.
     missing: ActionSet,
     /// The rules that give the others.
     reasons: Vec<Reason>,
-    nearest: Option<Near>,
+    nearest: Option<NearMiss>,
 }
 
-impl Found {
+impl RuleMatches {
     fn put_into(self, explanation: &mut Explanation) {
         explanation.allowed = self.missing.is_empty();
         match explanation.allowed {
@@ -183,7 +188,7 @@ impl Found {
 }
 
 /// Whether and how a rule applies to an access.
-enum Standing {
+enum Applicability {
     /// The rule is for the client and the repository, perhaps by a group.
     Allows(Option<Membership>),
     /// The rule would be, but for this exception.
@@ -195,17 +200,17 @@ enum Standing {
 }
 
 /// How near a rule comes to giving what is needed, if it does not.
-fn nearness(rule: &AccessRule, standing: Standing, gives_all: bool) -> Option<(u8, Near)> {
+fn nearness(rule: &AccessRule, standing: Applicability, gives_all: bool) -> Option<(u8, NearMiss)> {
     let place = rule.origin.note();
     match standing {
-        Standing::Excepted(pattern) if gives_all => Some((4, Near::Excepted { place, pattern })),
-        Standing::Allows(_) => Some((3, Near::gives(place, ActionSet::given_by_all(&rule.may)))),
-        Standing::ForOthers if gives_all => {
+        Applicability::Excepted(pattern) if gives_all => Some((4, NearMiss::Excepted { place, pattern })),
+        Applicability::Allows(_) => Some((3, NearMiss::gives(place, ActionSet::given_by_all(&rule.may)))),
+        Applicability::ForOthers if gives_all => {
             let who: Vec<String> = rule.who.iter().map(ToString::to_string).collect();
-            Some((2, Near::Others { place, who: who.join(", ") }))
+            Some((2, NearMiss::Others { place, who: who.join(", ") }))
         }
-        Standing::NeedsName if gives_all => Some((1, Near::Name { place })),
-        Standing::Excepted(_) | Standing::ForOthers | Standing::NeedsName => None,
+        Applicability::NeedsName if gives_all => Some((1, NearMiss::Name { place })),
+        Applicability::Excepted(_) | Applicability::ForOthers | Applicability::NeedsName => None,
     }
 }
 

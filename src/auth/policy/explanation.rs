@@ -19,7 +19,7 @@ pub struct Explanation {
     /// The reasons that allow it; empty if it is denied.
     pub because: Vec<Reason>,
     /// The nearest rule; empty if it is allowed.
-    pub nearest: Vec<Near>,
+    pub nearest: Vec<NearMiss>,
     /// How many rules there are.
     pub rules: usize,
     /// The status with which the registry refuses it.
@@ -69,7 +69,7 @@ pub struct Membership {
 /// The rule that comes nearest to allowing a denied access.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Near {
+pub enum NearMiss {
     /// A rule would allow it, but for an exception.
     Excepted {
         /// The place of the rule.
@@ -173,7 +173,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Near {
+impl fmt::Display for NearMiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Excepted { place, pattern } => write!(f, "{place} leaves it out, except {pattern}"),
@@ -188,7 +188,7 @@ impl fmt::Display for Near {
     }
 }
 
-impl Near {
+impl NearMiss {
     /// The actions that are given in place of those that are wanted.
     pub(super) fn gives(place: String, actions: ActionSet) -> Self {
         Self::Gives { place, actions: actions.to_string() }

@@ -25,6 +25,6 @@ mod tests;
 pub use self::actions::ActionSet;
 pub use self::check::check;
 pub use self::decide::Policy;
-pub use self::explanation::{Explanation, Membership, Near, Reason};
+pub use self::explanation::{Explanation, Membership, NearMiss, Reason};
 pub use self::glob::{PolicyTooLarge, name_matcher};
 pub use self::rights::{InvalidRights, Rights};

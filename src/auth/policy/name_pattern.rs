@@ -86,7 +86,7 @@ fn matches<P: Iterator<Item: Copy> + Clone, T: Iterator<Item: Copy> + Clone>(
     is_any: impl Fn(&P::Item) -> bool,
     fits: impl Fn(P::Item, T::Item) -> bool,
 ) -> bool {
-    // Where to go on if the last part that takes any number takes one item more.
+    // Where to continue if the last part that takes any number takes one item more.
     let mut retry: Option<(P, T)> = None;
     loop {
         let (mut parts, mut rest) = (pattern.clone(), items.clone());

@@ -22,21 +22,21 @@ const ENTRY_BYTES: u64 = 128;
 
 /// How long a verified signature is not checked again. The dates are checked on each use. This bounds how
 /// long a certificate of the chain may already have expired, and does not exceed the leeway of dates.
-const BELIEVED_FOR: Duration = Duration::from_secs(60);
+const VERIFIED_TTL: Duration = Duration::from_secs(60);
 
 /// The end of a token that is hashed to find it: the larger part of its signature, which no other token has.
 const HASHED_BYTES: usize = 64;
 
 /// Verified tokens, by all their bytes.
-pub(in crate::auth) struct VerifiedTokens(Cache<Kept, Verified, ByBytes>);
+pub(in crate::auth) struct VerifiedTokens(Cache<CachedTokenKey, Verified, ByBytes>);
 
 /// A token as a key. It is found by its end, and counts as the same if all bytes are: a hash of all bytes that no other token
 /// can have would cost more than all other look-ups of a request.
 #[derive(Clone)]
-struct Kept(Box<[u8]>);
+struct CachedTokenKey(Box<[u8]>);
 
 /// The token of a look-up, borrowed.
-struct Wanted<'a>(&'a [u8]);
+struct TokenQuery<'a>(&'a [u8]);
 
 #[derive(Clone)]
 struct Verified {
@@ -48,35 +48,35 @@ struct Verified {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Hash for Wanted<'_> {
+impl Hash for TokenQuery<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0[self.0.len().saturating_sub(HASHED_BYTES)..].hash(state);
     }
 }
 
-impl Hash for Kept {
+impl Hash for CachedTokenKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Wanted(&self.0).hash(state);
+        TokenQuery(&self.0).hash(state);
     }
 }
 
-impl PartialEq for Kept {
+impl PartialEq for CachedTokenKey {
     fn eq(&self, other: &Self) -> bool {
-        Wanted(&self.0).equivalent(other)
+        TokenQuery(&self.0).equivalent(other)
     }
 }
 
-impl Eq for Kept {}
+impl Eq for CachedTokenKey {}
 
-impl Equivalent<Kept> for Wanted<'_> {
+impl Equivalent<CachedTokenKey> for TokenQuery<'_> {
     /// Takes the same time for each token of one length.
-    fn equivalent(&self, kept: &Kept) -> bool {
+    fn equivalent(&self, kept: &CachedTokenKey) -> bool {
         verify_slices_are_equal(self.0, &kept.0).is_ok()
     }
 }
 
-impl Weighter<Kept, Verified> for ByBytes {
-    fn weight(&self, token: &Kept, verified: &Verified) -> u64 {
+impl Weighter<CachedTokenKey, Verified> for ByBytes {
+    fn weight(&self, token: &CachedTokenKey, verified: &Verified) -> u64 {
         ENTRY_BYTES + token.0.len() as u64 + verified.claims.size_bytes() as u64
     }
 }
@@ -89,12 +89,12 @@ impl Default for VerifiedTokens {
 
 impl VerifiedTokens {
     pub(in crate::auth) fn get(&self, token: &[u8]) -> Option<Arc<Claims>> {
-        let verified = self.0.get(&Wanted(token))?;
-        (verified.at.elapsed() < BELIEVED_FOR).then_some(verified.claims)
+        let verified = self.0.get(&TokenQuery(token))?;
+        (verified.at.elapsed() < VERIFIED_TTL).then_some(verified.claims)
     }
 
     pub(in crate::auth) fn insert(&self, token: &[u8], claims: Arc<Claims>) {
-        self.0.insert(Kept(token.into()), Verified { claims, at: Instant::now() });
+        self.0.insert(CachedTokenKey(token.into()), Verified { claims, at: Instant::now() });
     }
 }
 

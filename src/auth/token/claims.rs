@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use super::object::{self, Object};
 use super::refusal::Refusal;
 use crate::auth::Access;
-use crate::auth::shown::Shown;
+use crate::auth::logged_text::LoggedText;
 
 /// The tolerated difference between the clocks of what issued a token and of this machine, in seconds.
 pub(in crate::auth) const LEEWAY_SECS: i64 = 60;
@@ -64,14 +64,14 @@ impl Claims {
     /// 1970).
     pub(in crate::auth) fn check(&self, issuer: &str, service: &str, now: i64) -> Result<(), Refusal> {
         if self.iss != issuer {
-            return Err(Refusal::Issuer(Shown::new(&self.iss)));
+            return Err(Refusal::Issuer(LoggedText::new(&self.iss)));
         }
         let audience = match &self.aud {
             Audience::One(one) => std::slice::from_ref(one),
             Audience::Several(several) => several,
         };
         if !audience.iter().any(|audience| audience == service) {
-            return Err(Refusal::Audience(Shown::new(&audience.join(", "))));
+            return Err(Refusal::Audience(LoggedText::new(&audience.join(", "))));
         }
         self.check_time(now)
     }

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use crate::auth::access::{Access, Action, Resource};
 use crate::auth::challenge::Challenge;
 use crate::auth::controller::{AccessController, ChallengeReason, Credentials, Denied, Grant};
-use crate::auth::shown::Shown;
+use crate::auth::logged_text::LoggedText;
 
 /// The requirements on tokens.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub struct Token {
 
 /// The error of a challenge, in the terms of RFC 6750.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Wrong {
+enum BearerError {
     /// No error: the request had no token.
     Nothing(ChallengeReason),
     Invalid,
@@ -120,7 +120,7 @@ impl Token {
         let text = std::str::from_utf8(token).map_err(|_| Refusal::NotCompact)?;
         let jws = Jws::parse(text)?;
         if !self.algorithms.contains(&jws.algorithm) {
-            return Err(Refusal::Algorithm(Shown::new(jws.algorithm.as_str())));
+            return Err(Refusal::Algorithm(LoggedText::new(jws.algorithm.as_str())));
         }
         let claims = Arc::new(Claims::parse(&jws.payload)?);
         // Check the claims first: the result is not trusted before the signature is verified, but a refusal
@@ -143,11 +143,11 @@ impl Token {
         Ok(claims)
     }
 
-    fn challenge(&self, credentials: &Credentials<'_>, wanted: &[Access], wrong: Wrong) -> Denied {
+    fn challenge(&self, credentials: &Credentials<'_>, wanted: &[Access], wrong: BearerError) -> Denied {
         let reason = match wrong {
-            Wrong::Nothing(reason) => reason,
-            Wrong::Invalid => ChallengeReason::Invalid,
-            Wrong::Insufficient => ChallengeReason::Insufficient,
+            BearerError::Nothing(reason) => reason,
+            BearerError::Invalid => ChallengeReason::Invalid,
+            BearerError::Insufficient => ChallengeReason::Insufficient,
         };
         let header = self.header(credentials, wanted, wrong);
         // Header creation cannot fail: the parameters were checked at the start, and names have no control
@@ -156,7 +156,12 @@ impl Token {
         Denied::Challenge { challenges, reason }
     }
 
-    fn header(&self, credentials: &Credentials<'_>, wanted: &[Access], wrong: Wrong) -> Option<HeaderValue> {
+    fn header(
+        &self,
+        credentials: &Credentials<'_>,
+        wanted: &[Access],
+        wrong: BearerError,
+    ) -> Option<HeaderValue> {
         let realm = match &self.realm {
             Realm::Fixed(realm) => realm.clone(),
             Realm::OwnHost { path, otherwise } => {
@@ -169,9 +174,9 @@ impl Token {
             challenge = challenge.with("scope", &scope(wanted)).ok()?;
         }
         challenge = match wrong {
-            Wrong::Nothing(_) => challenge,
-            Wrong::Invalid => challenge.with("error", "invalid_token").ok()?,
-            Wrong::Insufficient => challenge.with("error", "insufficient_scope").ok()?,
+            BearerError::Nothing(_) => challenge,
+            BearerError::Invalid => challenge.with("error", "invalid_token").ok()?,
+            BearerError::Insufficient => challenge.with("error", "insufficient_scope").ok()?,
         };
         Some(challenge.into_header())
     }
@@ -182,10 +187,10 @@ impl AccessController for Token {
     async fn authorize(&self, credentials: &Credentials<'_>, wanted: &[Access]) -> Result<Grant, Denied> {
         let challenge = |wrong| self.challenge(credentials, wanted, wrong);
         let Some(header) = credentials.authorization else {
-            return Err(challenge(Wrong::Nothing(ChallengeReason::Missing)));
+            return Err(challenge(BearerError::Nothing(ChallengeReason::Missing)));
         };
         let Some(token) = bearer(header) else {
-            return Err(challenge(Wrong::Nothing(ChallengeReason::Unreadable)));
+            return Err(challenge(BearerError::Nothing(ChallengeReason::Unreadable)));
         };
         let claims = match self.verify(token).await {
             Ok(claims) => claims,
@@ -193,11 +198,11 @@ impl AccessController for Token {
             Err(refusal) => {
                 let client = credentials.client_text();
                 tracing::info!(client, "refused a token: {refusal}");
-                return Err(challenge(Wrong::Invalid));
+                return Err(challenge(BearerError::Invalid));
             }
         };
         if !claims.allow(wanted) {
-            return Err(challenge(Wrong::Insufficient));
+            return Err(challenge(BearerError::Insufficient));
         }
         Ok(Grant { user: claims.user().map(str::to_owned), is_limited: true, ..Grant::default() })
     }

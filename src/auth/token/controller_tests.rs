@@ -6,12 +6,12 @@ use rcgen::KeyUsagePurpose;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::token::testing::{Certified, ISSUER, Oddity, SERVICE, Signer, base64url, claims, now};
+use crate::auth::token::testing::{Certified, Deviation, ISSUER, SERVICE, Signer, base64url, claims, now};
 
 #[path = "answer_tests.rs"]
 mod answers;
 
-const AUTHORITY: Oddity = Oddity { is_authority: true, has_expired: false, usage: None };
+const AUTHORITY: Deviation = Deviation { is_authority: true, has_expired: false, usage: None };
 
 /// A controller and its trusted keys: a root certificate and a key set.
 struct Fixture {
@@ -111,15 +111,16 @@ async fn chains_must_lead_to_a_root() {
     let fixture = Fixture::new().await;
     let root = &fixture.root;
     let between = root.certify(AUTHORITY);
-    let leaf = between.certify(Oddity::default());
+    let leaf = between.certify(Deviation::default());
     let foreign = Certified::root(AUTHORITY);
-    let foreign_leaf = foreign.certify(Oddity::default());
-    let expired = root.certify(Oddity { has_expired: true, ..Oddity::default() });
-    let agreeing = root.certify(Oddity { usage: Some(KeyUsagePurpose::KeyAgreement), ..Oddity::default() });
+    let foreign_leaf = foreign.certify(Deviation::default());
+    let expired = root.certify(Deviation { has_expired: true, ..Deviation::default() });
+    let agreeing =
+        root.certify(Deviation { usage: Some(KeyUsagePurpose::KeyAgreement), ..Deviation::default() });
     let signing =
-        root.certify(Oddity { usage: Some(KeyUsagePurpose::DigitalSignature), ..Oddity::default() });
+        root.certify(Deviation { usage: Some(KeyUsagePurpose::DigitalSignature), ..Deviation::default() });
     // A leaf must not act as an authority.
-    let not_authorized = leaf.certify(Oddity::default());
+    let not_authorized = leaf.certify(Deviation::default());
     let x5c = |chain: &[&Certified]| chain.iter().map(|certified| certified.x5c()).collect::<Vec<_>>();
     for (what, signer, chain, is_good) in [
         ("the root itself", &root.signer, x5c(&[root]), true),
@@ -155,10 +156,10 @@ async fn chains_must_lead_to_a_root() {
 #[tokio::test]
 async fn an_expired_root_invalidates_chains_but_not_its_key_id() {
     let dir = tempfile::tempdir().unwrap();
-    let root = Certified::root(Oddity { has_expired: true, ..AUTHORITY });
+    let root = Certified::root(Deviation { has_expired: true, ..AUTHORITY });
     let bundle = write(&dir, "roots.pem", &root.pem);
     let token = Token::open(settings(KeySettings { bundle, ..KeySettings::default() })).await.unwrap();
-    let leaf = root.certify(Oddity::default());
+    let leaf = root.certify(Deviation::default());
     for (signer, x5c) in [(&leaf.signer, leaf.x5c()), (&root.signer, root.x5c())] {
         let shown = signer.token(&json!({ "alg": "ES256", "x5c": [x5c] }), &claims());
         assert!(matches!(token.verify(shown.as_bytes()).await, Err(Refusal::Chain(_))));

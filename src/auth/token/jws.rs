@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::object::{self, Object};
 use super::refusal::Refusal;
-use crate::auth::shown::Shown;
+use crate::auth::logged_text::LoggedText;
 
 /// The largest token, in bytes. A certificate chain and some hundred scopes fit.
 pub(in crate::auth) const MAX_TOKEN_BYTES: usize = 128 << 10;
@@ -74,7 +74,7 @@ impl<'a> Jws<'a> {
             return Err(Refusal::Critical);
         }
         let algorithm = SigningAlgorithm::named(&header.alg)
-            .ok_or_else(|| Refusal::Algorithm(Shown::new(&header.alg)))?;
+            .ok_or_else(|| Refusal::Algorithm(LoggedText::new(&header.alg)))?;
         let key = KeyHint::of(header)?;
         Ok(Self { algorithm, key, payload, signed: signed.as_bytes(), signature })
     }

@@ -12,7 +12,7 @@ use super::jws::{Jws, KeyHint};
 use super::key::Key;
 use super::refusal::Refusal;
 use super::root::Root;
-use crate::auth::shown::Shown;
+use crate::auth::logged_text::LoggedText;
 
 /// A key that may sign tokens.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Keyring {
             KeyHint::Nothing => None,
         };
         let id = id.ok_or(Refusal::NoKey)?;
-        let keys = self.by_id.get(id).ok_or_else(|| Refusal::UnknownKey(Shown::new(id)))?;
+        let keys = self.by_id.get(id).ok_or_else(|| Refusal::UnknownKey(LoggedText::new(id)))?;
         let verifies = |trusted: &TrustedKey| {
             trusted.algorithm.is_none_or(|algorithm| algorithm == jws.algorithm)
                 && trusted.key.verifies(jws.algorithm, jws.signed, &jws.signature)

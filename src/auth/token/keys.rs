@@ -24,7 +24,7 @@ use crate::blocking::on_blocking_pool;
 use crate::file_watch::FileStamp;
 
 /// How often to check the files.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long after a fetch an unknown key does not cause another.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -125,9 +125,9 @@ impl Keys {
     /// Watches the sources while it is polled. A URL that has never responded is tried every few seconds.
     pub(super) async fn watch(&self) {
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_INTERVAL).await;
             let inner = Arc::clone(&self.0);
-            on_blocking_pool(move || inner.look()).await;
+            on_blocking_pool(move || inner.reload_if_changed()).await;
             let Some(fetcher) = &self.0.fetcher else { continue };
             let fetching = self.0.fetching.lock().await;
             let is_due = fetching.is_none_or(|at| at.elapsed() >= fetcher.remote.refresh);
@@ -196,7 +196,7 @@ impl Inner {
         self.read_jwks(unchanged)
     }
 
-    fn look(&self) {
+    fn reload_if_changed(&self) {
         for read in [Self::read_bundle, Self::read_jwks] {
             let Err(error) = read(self, Unchanged::Skip) else { continue };
             let key = match &error {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::atomic_write::{Existing, write_atomically};
-use crate::auth::token::testing::{Certified, Oddity, Signer};
+use crate::auth::token::testing::{Certified, Deviation, Signer};
 use crate::test_log::TestLog;
 
 fn has(keys: &Keys, kid: &str) -> bool {
@@ -29,7 +29,7 @@ fn set(kid: &str) -> String {
 async fn a_changed_file_is_used_and_a_broken_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let (bundle, jwks) = (dir.path().join("roots.pem"), dir.path().join("keys.json"));
-    let root = Certified::root(Oddity::default());
+    let root = Certified::root(Deviation::default());
     std::fs::write(&bundle, &root.pem).unwrap();
     std::fs::write(&jwks, set("one")).unwrap();
     let settings =
@@ -37,35 +37,35 @@ async fn a_changed_file_is_used_and_a_broken_one_is_not() {
     let keys = Keys::open(settings).await.unwrap();
     let log = TestLog::default();
     let _guard = log.capture();
-    let look = || {
+    let reload_if_changed = || {
         let before = log.text().len();
-        keys.0.look();
+        keys.0.reload_if_changed();
         log.text().split_off(before)
     };
     assert!(has(&keys, "one"));
-    assert_eq!(look(), "");
+    assert_eq!(reload_if_changed(), "");
 
     write_atomically(&jwks, set("two").as_bytes(), 0o600, Existing::Replace).unwrap();
-    assert!(look().contains("have changed and are in use"));
+    assert!(reload_if_changed().contains("have changed and are in use"));
     assert!(has(&keys, "two") && !has(&keys, "one"));
 
     for broken in ["", "{", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#] {
         std::fs::write(&jwks, broken).unwrap();
-        let said = look();
+        let said = reload_if_changed();
         assert!(said.contains("ERROR") && said.contains("the old ones remain in use"), "{said}");
         assert!(said.contains("keys.json"), "{said}");
-        assert_eq!(look(), "", "once is enough");
+        assert_eq!(reload_if_changed(), "", "once is enough");
         assert!(has(&keys, "two"));
         assert!(keys.reload().await.is_err());
     }
     std::fs::remove_file(&jwks).unwrap();
-    assert!(look().contains("cannot read auth.token.jwks"));
+    assert!(reload_if_changed().contains("cannot read auth.token.jwks"));
     assert!(has(&keys, "two"));
 
     std::fs::write(&jwks, set("three")).unwrap();
-    assert!(look().contains("are in use"));
+    assert!(reload_if_changed().contains("are in use"));
     std::fs::write(&bundle, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-    assert!(look().contains("certificate 1 is damaged"));
+    assert!(reload_if_changed().contains("certificate 1 is damaged"));
     assert!(has(&keys, "three"));
 }
 

@@ -1,6 +1,6 @@
 //! `Refusal`: why a token was refused, for the log. Clients see only `invalid_token`.
 
-use crate::auth::shown::Shown;
+use crate::auth::logged_text::LoggedText;
 
 /// Why a token was refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -16,11 +16,11 @@ pub(in crate::auth) enum Refusal {
     #[error("its header requires extensions (`crit`) that are not supported")]
     Critical,
     #[error("its algorithm {0} is not among auth.token.signingalgorithms")]
-    Algorithm(Shown),
+    Algorithm(LoggedText),
     #[error("its issuer {0} is not auth.token.issuer")]
-    Issuer(Shown),
+    Issuer(LoggedText),
     #[error("it is for {0} and not for auth.token.service")]
-    Audience(Shown),
+    Audience(LoggedText),
     #[error("it expired {0} seconds ago")]
     Expired(i64),
     #[error("it has no `exp` and would never expire")]
@@ -30,7 +30,7 @@ pub(in crate::auth) enum Refusal {
     #[error("it becomes valid in {0} seconds: compare the clocks of the token server and this machine")]
     NotYet(i64),
     #[error("its key {0} is unknown")]
-    UnknownKey(Shown),
+    UnknownKey(LoggedText),
     #[error("it does not name its key: it has none of `x5c`, `jwk`, `kid`")]
     NoKey,
     #[error("its certificate chain (`x5c`) does not lead to auth.token.rootcertbundle: {0}")]

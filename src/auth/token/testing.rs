@@ -157,7 +157,7 @@ pub(super) struct Certified {
 
 /// A deviation from a valid certificate.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Oddity {
+pub(super) struct Deviation {
     pub(super) is_authority: bool,
     pub(super) has_expired: bool,
     pub(super) usage: Option<KeyUsagePurpose>,
@@ -165,7 +165,7 @@ pub(super) struct Oddity {
 
 impl Certified {
     /// A self-signed certificate.
-    pub(super) fn root(oddity: Oddity) -> Self {
+    pub(super) fn root(oddity: Deviation) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = params("root", oddity);
         let certificate = params.self_signed(&key).unwrap();
@@ -173,7 +173,7 @@ impl Certified {
     }
 
     /// A certificate signed by this one.
-    pub(super) fn certify(&self, oddity: Oddity) -> Self {
+    pub(super) fn certify(&self, oddity: Deviation) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = params("below", oddity);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -195,7 +195,7 @@ impl Certified {
     }
 }
 
-fn params(name: &str, oddity: Oddity) -> CertificateParams {
+fn params(name: &str, oddity: Deviation) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     let now = OffsetDateTime::now_utc();

@@ -7,7 +7,7 @@ mod support;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use sampan_bundle::{Bundle, Error, Fault, Head, Plan, Reader, verify};
+use sampan_bundle::{Bundle, Error, Fault, LeadingFiles, Plan, Reader, verify};
 use sampan_engine::oci::Digest;
 use support::{bytes, pipe, runtime, small, tiny};
 
@@ -28,7 +28,7 @@ async fn problems(content: &[u8]) -> Vec<String> {
 async fn piped(content: Vec<u8>) -> Result<(), Error> {
     let reader = Reader::from_pipe(pipe(content)).await?;
     for index in 0..reader.plan().contents.len() {
-        reader.whole(index, 1 << 20).await?;
+        reader.read_whole(index, 1 << 20).await?;
     }
     reader.finish().await
 }
@@ -194,7 +194,8 @@ fn a_reference_that_is_nowhere_is_found() {
         let files = bundle.head().files.clone();
         let json = plan.encode().unwrap();
         let lacking =
-            Bundle::of(Plan::decode(&json).unwrap(), Head { plan: json, signature: None, files }).unwrap();
+            Bundle::of(Plan::decode(&json).unwrap(), LeadingFiles { plan: json, signature: None, files })
+                .unwrap();
         let found = problems(&bytes(&lacking, &contents).await).await;
         assert!(
             found.iter().any(|problem| problem.contains(&format!("refers to {}", gone.digest))),

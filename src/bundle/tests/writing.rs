@@ -186,7 +186,7 @@ proptest! {
                 match (skip >> (index % 64)) & 3 {
                     0 => {}
                     1 => drop(reader.content(index).await.unwrap().chunk().await.unwrap()),
-                    _ => assert_eq!(reader.whole(index, 1 << 20).await.unwrap(), contents.0[&content.digest]),
+                    _ => assert_eq!(reader.read_whole(index, 1 << 20).await.unwrap(), contents.0[&content.digest]),
                 }
             }
             reader.finish().await.unwrap();
@@ -222,9 +222,9 @@ fn a_pipe_gives_nothing_twice() {
     runtime().block_on(async {
         let (contents, bundle) = small();
         let reader = Reader::from_pipe(pipe(bytes(&bundle, &contents).await)).await.unwrap();
-        reader.whole(2, 1 << 20).await.unwrap();
-        assert!(reader.whole(1, 1 << 20).await.unwrap_err().is_damage());
-        reader.whole(3, 1 << 20).await.unwrap();
+        reader.read_whole(2, 1 << 20).await.unwrap();
+        assert!(reader.read_whole(1, 1 << 20).await.unwrap_err().is_damage());
+        reader.read_whole(3, 1 << 20).await.unwrap();
         reader.finish().await.unwrap();
     });
 }

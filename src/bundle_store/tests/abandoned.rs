@@ -32,7 +32,7 @@ async fn settle() {
     tokio::task::spawn_blocking(|| {}).await.unwrap();
 }
 
-/// Whether a check stops when what follows it is gone. `begin` begins one, and leaves it; a check that goes on finds the damage in
+/// Whether a check stops when what follows it is gone. `begin` begins one, and leaves it; a check that continues finds the damage in
 /// the second half. It may be at its end before it is left, so one of several tries must stop.
 fn stops(algorithm: Algorithm, begin: impl AsyncFn(&BundleStore, &Digest)) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).build().unwrap();
@@ -54,7 +54,7 @@ fn stops(algorithm: Algorithm, begin: impl AsyncFn(&BundleStore, &Digest)) -> bo
             two.await.unwrap();
             if let Ok(later) = served.reader(&blob(&digest), ByteRange::ALL).await {
                 let error = streamed(later).await.unwrap_err();
-                assert!(chain(&error).contains("the bundle is damaged"), "it goes on: {error}");
+                assert!(chain(&error).contains("the bundle is damaged"), "it continues: {error}");
                 return true;
             }
         }

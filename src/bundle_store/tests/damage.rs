@@ -9,7 +9,7 @@ use std::ops::Range;
 use futures::TryStreamExt;
 use futures::future::join_all;
 use sampan_bundle::{
-    Bundle, ContentKind, Head, Layout, MAX_MANIFEST_BYTES, Plan, PlannedContent, PlannedImage,
+    Bundle, ContentKind, Layout, LeadingFiles, MAX_MANIFEST_BYTES, Plan, PlannedContent, PlannedImage,
     PlannedReferrer, PlannedRepository, index_json,
 };
 use sampan_driver::{ByteRange, DriverPath, ErrorKind, StorageDriver};
@@ -301,7 +301,7 @@ fn a_head_with_any_byte_changed_serves_what_it_did_or_does_not_open() {
         let head_len = {
             let reader = sampan_bundle::Reader::open(&[files.path("b.tar")]).await.unwrap();
             let bundle = reader.bundle();
-            let Head { plan, .. } = bundle.head();
+            let LeadingFiles { plan, .. } = bundle.head();
             let layout = Layout::of(bundle.plan(), plan.len() as u64, None).unwrap();
             usize::try_from(layout.head_len()).unwrap()
         };

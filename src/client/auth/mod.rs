@@ -33,12 +33,12 @@ pub(crate) struct Authenticator {
     credentials: Credentials,
     tokens: TokenCache,
     /// The way that the last challenge asked for. Locked for copies only.
-    way: Mutex<Way>,
+    way: Mutex<AuthScheme>,
 }
 
 /// The authentication that a registry demands.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Way {
+enum AuthScheme {
     /// The registry has not refused a request yet.
     Unknown,
     Basic,
@@ -54,7 +54,7 @@ pub(crate) struct Login {
     /// Its `Authorization`: none until the registry has asked for one.
     pub(crate) header: Option<HeaderValue>,
     /// Why the token server of an earlier challenge gave no token.
-    refused: Option<Box<(Way, ClientError)>>,
+    refused: Option<Box<(AuthScheme, ClientError)>>,
 }
 
 impl Login {
@@ -65,7 +65,7 @@ impl Login {
 
 impl Authenticator {
     pub(crate) fn new(address: RegistryAddress, credentials: Credentials) -> Self {
-        Self { address, credentials, tokens: TokenCache::default(), way: Mutex::new(Way::Unknown) }
+        Self { address, credentials, tokens: TokenCache::default(), way: Mutex::new(AuthScheme::Unknown) }
     }
 
     /// The login of a request, by the last challenge. That may have been for another repository, with another token server: a
@@ -79,15 +79,15 @@ impl Authenticator {
     ) -> Result<Login, ClientError> {
         let way = self.way();
         match way.clone() {
-            Way::Unknown => Ok(Login::default()),
-            Way::Basic => Ok(Login::with(basic(&self.credential(url, scope).await?))),
-            Way::Bearer { realm, service } => {
+            AuthScheme::Unknown => Ok(Login::default()),
+            AuthScheme::Basic => Ok(Login::with(basic(&self.credential(url, scope).await?))),
+            AuthScheme::Bearer { realm, service } => {
                 let credential = self.credential(url, scope).await?;
                 match self.token(transport, options, &credential, realm, service, scope, None).await {
                     Ok(token) => Ok(Login::with(Some(token))),
                     Err(error) => {
                         // The registry may name another token server by now.
-                        self.set_way(Way::Unknown);
+                        self.set_way(AuthScheme::Unknown);
                         match is_refusal(&error) {
                             true => Ok(Login { header: None, refused: Some(Box::new((way, error))) }),
                             false => Err(error),
@@ -123,7 +123,7 @@ impl Authenticator {
             let realm = realm
                 .ok_or_else(|| at(Problem::Protocol("the challenge names no token server".to_owned())))?;
             let service = challenge.parameter("service").map(str::to_owned);
-            let way = Way::Bearer { realm: realm.clone(), service: service.clone() };
+            let way = AuthScheme::Bearer { realm: realm.clone(), service: service.clone() };
             // Once a request: each may count as a failed login.
             if let Some((_, error)) = login.refused.as_deref().filter(|(refused, _)| *refused == way) {
                 return Err(error.clone());
@@ -138,7 +138,7 @@ impl Authenticator {
             return Ok(token);
         }
         if named("basic").is_some() {
-            self.set_way(Way::Basic);
+            self.set_way(AuthScheme::Basic);
             let credential = self.credential(&url, scope).await?;
             let Some(header) = basic(&credential) else { return Err(self.refused(refusal, scope).await) };
             if used != Some(&header) {
@@ -247,11 +247,11 @@ impl Authenticator {
         found.map_err(|error| ClientError::at(url.as_str(), Problem::Credentials(error)))
     }
 
-    fn way(&self) -> Way {
+    fn way(&self) -> AuthScheme {
         self.way.lock().clone()
     }
 
-    fn set_way(&self, way: Way) {
+    fn set_way(&self, way: AuthScheme) {
         *self.way.lock() = way;
     }
 }

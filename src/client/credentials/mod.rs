@@ -93,7 +93,7 @@ pub enum CredentialError {
         problem: String,
     },
     /// A file of credentials is damaged.
-    #[error("the credentials in {} are damaged: {problem}; log in again to write them anew", .path.display())]
+    #[error("the credentials in {} are damaged: {problem}; log in again to write them again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

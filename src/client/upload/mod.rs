@@ -1,4 +1,4 @@
-//! Pushing blobs: mounts, uploads in one request, uploads in chunks, and what goes on after a broken connection.
+//! Pushing blobs: mounts, uploads in one request, uploads in chunks, and what continues after a broken connection.
 
 mod chunked;
 mod push;

@@ -21,7 +21,7 @@ pub enum Pushed {
 
 /// How the bytes are sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Manner {
+enum UploadMode {
     /// In one `PUT`.
     Whole,
     /// In chunks: the registry has a part already, or a server in between refuses long requests.
@@ -67,25 +67,25 @@ impl RepositoryClient {
             None => self.start_upload().await?,
         };
         let mut attempts = self.attempts();
-        let mut manner = Manner::Whole;
+        let mut manner = UploadMode::Whole;
         // A registry that kept wrong bytes of a broken request gets one more chance, from the beginning.
         let (mut is_fresh, mut may_restart) = (true, true);
         // What a lost upload had is no progress for the one after it.
         let mut furthest = 0;
         loop {
             let sent = match manner {
-                Manner::Whole => self.send_whole(&session, digest, size_bytes, source).await,
-                Manner::Chunks => self.send_chunks(&mut session, digest, size_bytes, source).await,
+                UploadMode::Whole => self.send_whole(&session, digest, size_bytes, source).await,
+                UploadMode::Chunks => self.send_chunks(&mut session, digest, size_bytes, source).await,
             };
             let Err(error) = sent else { return Ok(Pushed::Uploaded) };
             let is_lost = error.status() == Some(404) || matches!(error.problem(), Problem::UploadLost);
-            if error.status() == Some(413) && manner == Manner::Whole {
-                (manner, is_fresh) = (Manner::Chunks, true);
+            if error.status() == Some(413) && manner == UploadMode::Whole {
+                (manner, is_fresh) = (UploadMode::Chunks, true);
                 session = self.start_upload().await?;
                 continue;
             }
             if error.status() == Some(400) && !is_fresh && may_restart {
-                (manner, is_fresh, may_restart) = (Manner::Whole, true, false);
+                (manner, is_fresh, may_restart) = (UploadMode::Whole, true, false);
                 session = self.start_upload().await?;
                 continue;
             }
@@ -106,11 +106,11 @@ impl RepositoryClient {
                 return Ok(Pushed::Uploaded);
             }
             match self.upload_status(&mut session).await? {
-                Some(offset) if offset > 0 && offset <= size_bytes => manner = Manner::Chunks,
+                Some(offset) if offset > 0 && offset <= size_bytes => manner = UploadMode::Chunks,
                 Some(0) => {}
                 _ => {
                     session = self.start_upload().await?;
-                    (manner, is_fresh) = (Manner::Whole, true);
+                    (manner, is_fresh) = (UploadMode::Whole, true);
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::repository::RepositoryClient;
 /// Bytes in order.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
-/// The content of a blob, for an upload that may have to begin again or to go on within it.
+/// The content of a blob, for an upload that may have to begin again or to continue within it.
 pub trait BlobSource: Send + Sync {
     /// The bytes from `offset` to the end. A later call gives the same bytes.
     fn open(&self, offset: u64) -> BoxFuture<'_, io::Result<ByteStream>>;

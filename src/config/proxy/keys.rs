@@ -32,7 +32,7 @@ section! {
         pub local: Vec<RepositoryPattern>; ours,
         /// The most that all caches keep; a collection removes what was not pulled for longest. `0` is no bound.
         pub maxsize: ByteSize = "0"; ours,
-        /// A directory for running transfers, over object stores, whose files cannot be read before they are complete; over a directory, for those that go on while the store is full.
+        /// A directory for running transfers, over object stores, whose files cannot be read before they are complete; over a directory, for those that continue while the store is full.
         pub spool: Option<PathBuf>; ours; default_meaning("the directory for temporary files"),
         /// The registries, each with a place of its own in the names of repositories.
         pub upstreams: Vec<UpstreamConfig>; ours,

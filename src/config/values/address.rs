@@ -29,7 +29,7 @@ impl ListenAddress {
             (Self::Unix(path), Self::Unix(other)) => path == other,
             (Self::Tcp { host, port }, Self::Tcp { host: other_host, port: other_port }) => {
                 let (host, other_host) = (bound(host.as_deref()), bound(other_host.as_deref()));
-                let is_everywhere = host == EVERYWHERE || other_host == EVERYWHERE;
+                let is_everywhere = host == ANY_ADDRESS || other_host == ANY_ADDRESS;
                 *port != 0 && port == other_port && (is_everywhere || host == other_host)
             }
             (Self::Unix(_), Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix(_)) => false,
@@ -38,12 +38,12 @@ impl ListenAddress {
 }
 
 /// The host of a listener at every address.
-const EVERYWHERE: &str = "";
+const ANY_ADDRESS: &str = "";
 
 /// One text for all ways to write a host.
 fn bound(host: Option<&str>) -> &str {
     match host {
-        None | Some("0.0.0.0" | "::") => EVERYWHERE,
+        None | Some("0.0.0.0" | "::") => ANY_ADDRESS,
         Some("localhost") => "127.0.0.1",
         Some(host) => host,
     }

@@ -7,18 +7,18 @@ use crate::{Registry, Selection};
 
 /// The snapshot that a restore takes, and the later ones that it skips.
 #[derive(Clone, Debug)]
-pub struct Choice {
+pub struct SnapshotChoice {
     /// The snapshot.
     pub id: SnapshotId,
     /// Whether the snapshot has only some repositories, perhaps not the selected ones.
     pub is_part: bool,
     /// The last of the skipped later snapshots, for each reason.
-    pub passed_over: Vec<(SnapshotId, PassedOver)>,
+    pub passed_over: Vec<(SnapshotId, SkipReason)>,
 }
 
 /// Why a restore skips a snapshot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PassedOver {
+pub enum SkipReason {
     /// The snapshot has only some repositories, and not the selected ones.
     Part,
     /// The snapshot is of the future: the clock of this machine, or that of a run, is wrong.
@@ -34,7 +34,11 @@ pub enum PassedOver {
 /// # Errors
 ///
 /// `NoSnapshot`; any error of the store.
-pub async fn at(backup: &Registry, time: Option<SystemTime>, selection: &Selection) -> Result<Choice> {
+pub async fn at(
+    backup: &Registry,
+    time: Option<SystemTime>,
+    selection: &Selection,
+) -> Result<SnapshotChoice> {
     let all = super::list(backup).await?;
     let (wanted, now) = (time.map(SnapshotId::at), backup.clock().now());
     let no_snapshot = || Error::NoSnapshot { wanted, first: all.first().copied() };
@@ -42,7 +46,7 @@ pub async fn at(backup: &Registry, time: Option<SystemTime>, selection: &Selecti
     // If all snapshots are of the future, the clock is wrong.
     let passes_future = wanted.is_none() && all.iter().any(|id| !id.is_future(now));
     let (future, until): (Vec<_>, Vec<_>) = until.partition(|id| passes_future && id.is_future(now));
-    let mut passed_over: Vec<_> = future.first().map(|id| (*id, PassedOver::Future)).into_iter().collect();
+    let mut passed_over: Vec<_> = future.first().map(|id| (*id, SkipReason::Future)).into_iter().collect();
     let mut part = None;
     for id in until {
         let suits = match super::summary(backup, id).await {
@@ -54,13 +58,13 @@ pub async fn at(backup: &Registry, time: Option<SystemTime>, selection: &Selecti
             Err(error) => return Err(error),
         };
         if suits || wanted == Some(id) {
-            passed_over.extend(part.map(|part| (part, PassedOver::Part)));
-            return Ok(Choice { id, is_part: !suits, passed_over });
+            passed_over.extend(part.map(|part| (part, SkipReason::Part)));
+            return Ok(SnapshotChoice { id, is_part: !suits, passed_over });
         }
         part = part.or(Some(id));
     }
     let id = part.ok_or_else(no_snapshot)?;
-    Ok(Choice { id, is_part: true, passed_over })
+    Ok(SnapshotChoice { id, is_part: true, passed_over })
 }
 
 /// Whether a snapshot has everything of a selection that the store had.

@@ -6,7 +6,7 @@
 //! - [`run`] copies what the backup lacks, as a pass of a [migration](crate::migrate) does: in each repository the tags are
 //!   read before their images and written after them, so a snapshot has no tag without its image. It is written last.
 //! - [`restore`] copies from the backup what a store lacks of a snapshot, and points its tags at what they pointed at. It
-//!   deletes nothing. It holds the lock of the collector meanwhile, so no collection deletes what it relies on; pushes go on.
+//!   deletes nothing. It holds the lock of the collector meanwhile, so no collection deletes what it relies on; pushes continue.
 //! - [`prune`] deletes snapshots, then collects what only they had. Each collection, of whatever command, keeps every manifest
 //!   of a snapshot that is there, and none deletes anything while one cannot be read.
 //! - [`check`] reads all of it.
@@ -34,7 +34,7 @@ mod source;
 mod view;
 
 pub use check::{Check, check};
-pub use choice::{Choice, PassedOver, at};
+pub use choice::{SkipReason, SnapshotChoice, at};
 pub use error::{Error, Result};
 pub use prune::{Pruned, prune};
 pub use restore::{RestoreOptions, Restored, restore};

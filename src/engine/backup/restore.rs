@@ -11,13 +11,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::migrated::check_stays;
-use super::snapshot::Held;
+use super::snapshot::RepositoryState;
 use super::view::SnapshotView;
 use super::{Error, Result, SnapshotId, Totals};
 use crate::FirstItems;
 use crate::gc::{self, CollectorLock};
 use crate::layout;
-use crate::migrate::{self, Manner, Migration, Pass, Progress, Side, TagThere};
+use crate::migrate::{self, Migration, Pass, PassKind, Progress, Side, TagThere};
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::{Registry, Selection};
 
@@ -69,7 +69,7 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// `NoBackup`, `NoSnapshot`, `Damaged`, `NothingSelected`; `Filled` and `Moved` if nothing should be written to the target;
 /// `WouldReplace` before anything is written, unless [`replace`](RestoreOptions::replace) is set; a collection in the target;
-/// any error of the stores. Another restore goes on.
+/// any error of the stores. Another restore continues.
 pub async fn restore(
     backup: &Registry,
     target: &Registry,
@@ -118,7 +118,7 @@ pub async fn restore(
             ..migrate::Options::default()
         },
         // A dry run names the tags that would be pointed back.
-        Manner::Restore { replace: options.replace || options.dry_run },
+        PassKind::Restore { replace: options.replace || options.dry_run },
     );
     let (pass, tokens) = match options.dry_run {
         true => (migrate::pass(&migration).await?, 0),
@@ -180,7 +180,7 @@ async fn keep(lock: &mut CollectorLock) -> gc::Error {
 /// The tags of the target that point elsewhere than those of the snapshot, and those that the snapshot does not have.
 async fn compare(
     target: &Registry,
-    repositories: &BTreeMap<RepositoryName, Held>,
+    repositories: &BTreeMap<RepositoryName, RepositoryState>,
 ) -> Result<(FirstItems<TagThere>, FirstItems<TagThere>)> {
     let (mut replaced, mut newer) = (FirstItems::default(), FirstItems::default());
     for (name, held) in repositories {

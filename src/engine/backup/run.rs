@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::migrated::check_stays;
-use super::snapshot::{Encoder, Held, MAX_SHIFT};
+use super::snapshot::{Encoder, MAX_SHIFT, RepositoryState};
 use super::{Error, Result, Snapshot, SnapshotId, Summary, snapshots, source};
 use crate::layout::{self, Entry};
 use crate::link::delete_durably;
-use crate::migrate::{self, Manner, Migration, Pass, Progress, Recorded, Recorder, Side};
+use crate::migrate::{self, Migration, Pass, PassKind, Progress, Recorded, Recorder, Side};
 use crate::oci::{RepositoryName, Tag};
 use crate::{Registry, Selection, StoreIdentity};
 use sampan_host::blocking::on_blocking_pool;
@@ -111,7 +111,7 @@ pub async fn run(source: &Registry, backup: &Registry, from: &str, options: &Run
             caches: source.caches().clone(),
             ..migrate::Options::default()
         },
-        Manner::Save(recorder),
+        PassKind::Save(recorder),
     );
     let pass = tokio::select! {
         pass = migrate::pass(&migration) => pass.map_err(Error::from),
@@ -168,7 +168,7 @@ impl Collected {
     fn take(&mut self, recorded: Recorded) {
         let Recorded { name, manifests, tags, gone } = recorded;
         if (!manifests.is_empty() || !tags.is_empty())
-            && let Err(error) = self.encoder.add(&name, Held { manifests, tags })
+            && let Err(error) = self.encoder.add(&name, RepositoryState { manifests, tags })
         {
             self.error.get_or_insert(error);
         }

@@ -31,7 +31,7 @@ pub struct SnapshotId(pub(crate) u64);
 pub(crate) struct Snapshot {
     /// The figures of the file.
     pub(crate) summary: Summary,
-    pub(crate) repositories: BTreeMap<RepositoryName, Held>,
+    pub(crate) repositories: BTreeMap<RepositoryName, RepositoryState>,
 }
 
 /// The figures of a snapshot.
@@ -64,7 +64,7 @@ pub struct Totals {
 
 /// The content of a repository at a time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Held {
+pub(crate) struct RepositoryState {
     /// In order.
     pub(crate) manifests: Vec<Digest>,
     /// In order.
@@ -167,7 +167,7 @@ impl Snapshot {
             match parse(&lines.next()?.ok_or("its end is missing")?)? {
                 Line::End { end } => break end,
                 Line::Repository { repository, manifests, tags } => {
-                    let held = Held::of(&manifests, tags)?;
+                    let held = RepositoryState::of(&manifests, tags)?;
                     totals.add(&held);
                     repositories.insert(name(&repository)?, held);
                 }
@@ -201,14 +201,14 @@ impl fmt::Display for Totals {
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, held: &Held) {
+    pub(super) fn add(&mut self, held: &RepositoryState) {
         self.repositories += 1;
         self.tags += held.tags.len() as u64;
         self.manifests += held.manifests.len() as u64;
     }
 }
 
-impl Held {
+impl RepositoryState {
     fn of(manifests: &[String], tags: Vec<TagLine>) -> Result<Self, String> {
         let digest = |text: &String| text.parse::<Digest>().map_err(|error| error.to_string());
         let manifests = manifests.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
@@ -247,7 +247,7 @@ impl Encoder {
     }
 
     /// Adds a repository. Each comes once; the order does not matter. A tag whose manifest is not among them is left out.
-    pub(crate) fn add(&mut self, name: &RepositoryName, mut held: Held) -> std::io::Result<()> {
+    pub(crate) fn add(&mut self, name: &RepositoryName, mut held: RepositoryState) -> std::io::Result<()> {
         let place = |digest: &Digest| held.manifests.binary_search(digest).ok();
         held.tags.retain(|tag| place(&tag.digest).is_some());
         self.summary.totals.add(&held);
@@ -316,8 +316,8 @@ mod tests {
             pushed_as: None,
         };
         let tags = (0..20).map(tag).collect();
-        encoder.add(&"b/c".parse().unwrap(), Held { manifests: manifests.clone(), tags }).unwrap();
-        encoder.add(&"a".parse().unwrap(), Held { manifests, tags: Vec::new() }).unwrap();
+        encoder.add(&"b/c".parse().unwrap(), RepositoryState { manifests: manifests.clone(), tags }).unwrap();
+        encoder.add(&"a".parse().unwrap(), RepositoryState { manifests, tags: Vec::new() }).unwrap();
         encoder.finish().unwrap()
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_driver::{DriverError, DriverPath, ErrorKind, FileInfo, Operation, Result, StorageDriver};
 
-use super::snapshot::Held;
+use super::snapshot::RepositoryState;
 use crate::layout::{self, Entry};
 use crate::link;
 use crate::migrate::RecordedTag;
@@ -19,13 +19,13 @@ use crate::oci::{Digest, RepositoryName, Tag};
 #[derive(Debug)]
 pub(super) struct SnapshotView {
     backup: Arc<dyn StorageDriver>,
-    repositories: Arc<BTreeMap<RepositoryName, Held>>,
+    repositories: Arc<BTreeMap<RepositoryName, RepositoryState>>,
 }
 
 impl SnapshotView {
     pub(super) fn new(
         backup: &Arc<dyn StorageDriver>,
-        repositories: Arc<BTreeMap<RepositoryName, Held>>,
+        repositories: Arc<BTreeMap<RepositoryName, RepositoryState>>,
     ) -> Self {
         Self { backup: backup.clone(), repositories }
     }
@@ -105,7 +105,7 @@ impl StorageDriver for SnapshotView {
 }
 
 /// The files of a repository, in the order of their paths.
-fn files(name: &RepositoryName, held: &Held) -> Vec<FileInfo> {
+fn files(name: &RepositoryName, held: &RepositoryState) -> Vec<FileInfo> {
     let mut files = Vec::with_capacity(held.manifests.len() + 2 * held.tags.len());
     let mut add = |entry: Entry, size_bytes, modified| {
         files.push(FileInfo { path: entry.path(), size_bytes, modified });

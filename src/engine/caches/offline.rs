@@ -13,7 +13,7 @@ use crate::layout::{self, Entry};
 use crate::{Registry, Result};
 
 /// How long a file counts. A process renews it several times in that.
-const COUNTS_FOR: Duration = Duration::from_secs(60 * 60);
+const FILE_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// How old a file must be before another process removes it.
 const OUTDATED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,7 +42,7 @@ impl Registry {
     ///
     /// Any error of the store.
     pub async fn is_any_offline(&self) -> Result<bool> {
-        let since = self.clock().ago(COUNTS_FOR);
+        let since = self.clock().ago(FILE_TTL);
         let mut files = self.driver().walk(&layout::cache_offline_root(), None);
         while let Some(file) = files.try_next().await? {
             if file.modified > since && matches!(Entry::parse(&file.path), Some(Entry::CacheOffline(_))) {

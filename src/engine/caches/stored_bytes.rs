@@ -31,7 +31,7 @@ pub struct StoredBytes {
 }
 
 /// How many repositories a warning names.
-const SHOWN: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// Equal for equal names within one process.
 fn hash_of(names: &[RepositoryName]) -> u64 {
@@ -180,8 +180,8 @@ impl StoredBytes {
     pub(crate) fn warn_of_pushed(&self, names: &[RepositoryName]) {
         let hash = hash_of(names);
         if self.pushed.swap(hash, Ordering::Relaxed) != hash && !names.is_empty() {
-            let shown: Vec<&str> = names.iter().take(SHOWN).map(RepositoryName::as_str).collect();
-            let more = if names.len() > SHOWN { " and more" } else { "" };
+            let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(RepositoryName::as_str).collect();
+            let more = if names.len() > MAX_NAMED { " and more" } else { "" };
             tracing::warn!(
                 "caches have images that did not come from an upstream, which are not evicted, nor counted: {}{more}",
                 shown.join(", ")

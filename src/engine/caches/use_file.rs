@@ -33,7 +33,7 @@ const OUTDATED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The content of a file.
 #[derive(Debug, Eq, PartialEq)]
-struct Uses {
+struct UseFile {
     since: u32,
     rows: Vec<(Key, u32)>,
 }
@@ -51,7 +51,7 @@ impl UseTable {
         }
         let (since, rows) = self.copy();
         let kind = self.kind;
-        let content = on_blocking_pool(move || Uses { since, rows }.to_bytes(kind)).await;
+        let content = on_blocking_pool(move || UseFile { since, rows }.to_bytes(kind)).await;
         let path = kind.entry(self.replica).path();
         if let Err(error) = driver.put_content(&path, content, PutMode::Transient).await {
             self.is_changed.store(true, Ordering::Relaxed);
@@ -93,7 +93,7 @@ impl UseTable {
             false => {
                 let Some(content) = driver.get_content_if_any(&file.path).await? else { return Ok(()) };
                 let kind = self.kind;
-                on_blocking_pool(move || Uses::parse(kind, &content)).await
+                on_blocking_pool(move || UseFile::parse(kind, &content)).await
             }
         };
         match read {
@@ -129,7 +129,7 @@ impl UseTable {
     }
 }
 
-impl Uses {
+impl UseFile {
     fn to_bytes(&self, kind: RecordKind) -> Bytes {
         let mut content = Vec::with_capacity(HEADER_BYTES + self.rows.len() * ROW_BYTES + SUM_BYTES);
         content.extend(kind.version());
@@ -172,20 +172,20 @@ mod tests {
 
     #[test]
     fn a_file_is_read_as_it_was_written_and_damage_is_noticed() {
-        let uses = Uses { since: 490_000, rows: vec![([7; 16], 490_001), ([9; 16], 500_000)] };
+        let uses = UseFile { since: 490_000, rows: vec![([7; 16], 490_001), ([9; 16], 500_000)] };
         let kind = RecordKind::Uses;
         let content = uses.to_bytes(kind);
         assert_eq!(content.len(), HEADER_BYTES + 2 * ROW_BYTES + SUM_BYTES);
-        assert_eq!(Uses::parse(kind, &content), Ok(uses));
-        assert!(Uses::parse(RecordKind::Comparisons, &content).is_err());
+        assert_eq!(UseFile::parse(kind, &content), Ok(uses));
+        assert!(UseFile::parse(RecordKind::Comparisons, &content).is_err());
         for end in 0..content.len() {
-            assert!(Uses::parse(kind, &content[..end]).is_err(), "{end} bytes");
+            assert!(UseFile::parse(kind, &content[..end]).is_err(), "{end} bytes");
         }
         for place in 0..content.len() {
             let mut damaged = content.to_vec();
             damaged[place] ^= 1;
-            assert!(Uses::parse(kind, &damaged).is_err(), "byte {place}");
+            assert!(UseFile::parse(kind, &damaged).is_err(), "byte {place}");
         }
-        assert!(Uses::parse(kind, &vec![0; content.len()]).is_err());
+        assert!(UseFile::parse(kind, &vec![0; content.len()]).is_err());
     }
 }

@@ -11,7 +11,7 @@ use super::{FillError, reader};
 use crate::oci::Digest;
 use crate::{BlobInfo, Repository};
 
-/// A handle on a transfer. Without any handle or reader the transfer goes on, but may be given up.
+/// A handle on a transfer. Without any handle or reader the transfer continues, but may be given up.
 #[derive(Clone, Debug)]
 pub struct Fill {
     client: Arc<Client>,

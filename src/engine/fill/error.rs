@@ -128,7 +128,7 @@ impl std::fmt::Display for UnstoredReason {
 /// The store was not asked to store the blob.
 #[derive(Debug, thiserror::Error)]
 #[error("the store was not asked to store it")]
-pub(super) struct NotAsked;
+pub(super) struct WriteNotStarted;
 
 /// A call of the store took too long.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! [`WITHHELD_BYTES`] of what has arrived are not readable, so no reader ever gets the whole of a wrong blob. Then the blob is
 //! published like an upload, with all its leases, in each repository that joined.
 //!
-//! When the store fails, the transfer goes on for its readers through the spool, and the blob is not stored.
+//! When the store fails, the transfer continues for its readers through the spool, and the blob is not stored.
 //!
 //! Absent on purpose: upstreams and their errors (a [`FillSource`] resumes by itself), which repository may have which blob,
 //! blobs that are here already, events.

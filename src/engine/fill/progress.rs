@@ -35,12 +35,12 @@ pub(super) struct Progress {
 pub(super) struct Part {
     /// The offset of the first byte.
     pub(super) start: u64,
-    pub(super) place: Place,
+    pub(super) place: BytesLocation,
 }
 
 /// Where bytes of a fill are.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum BytesLocation {
     /// In the staged file.
     Staged(Arc<dyn StagedView>),
     /// In a spool file.
@@ -49,7 +49,7 @@ pub(super) enum Place {
     Stored(Repository, Digest),
 }
 
-impl Place {
+impl BytesLocation {
     pub(super) async fn reader(&self, range: Range<u64>) -> Result<FileReader, FillError> {
         match self {
             Self::Staged(view) => view.reader(range).await.map_err(|error| FillError::unstored(error.into())),
@@ -71,7 +71,7 @@ impl Progress {
     }
 
     /// The place of the byte at `offset`, and the end of the part in it that readers may have; `None` if not yet.
-    pub(super) fn find(&self, offset: u64) -> Option<(Place, u64)> {
+    pub(super) fn find(&self, offset: u64) -> Option<(BytesLocation, u64)> {
         if offset >= self.released_bytes {
             return None;
         }

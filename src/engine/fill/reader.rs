@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::FillError;
 use super::client::Client;
-use super::progress::{Place, Progress};
+use super::progress::{BytesLocation, Progress};
 
 /// A reader of `range` of a blob of `size_bytes`, which is not empty unless the blob is verified.
 pub(super) fn open(
@@ -22,12 +22,12 @@ pub(super) fn open(
 ) -> FileReader {
     let file = match progress.borrow().parts.as_deref() {
         Some([only]) => match &only.place {
-            Place::Staged(view) => view.file(),
-            Place::Spooled(_) | Place::Stored(..) => None,
+            BytesLocation::Staged(view) => view.file(),
+            BytesLocation::Spooled(_) | BytesLocation::Stored(..) => None,
         },
         _ => None,
     };
-    let rest = || Rest { client: client.clone(), progress: progress.clone(), range: range.clone() };
+    let rest = || RemainingRead { client: client.clone(), progress: progress.clone(), range: range.clone() };
     let stream = chunks(rest());
     match file {
         Some(file) => {
@@ -41,13 +41,13 @@ pub(super) fn open(
 }
 
 /// The part that a reader has not yielded yet.
-struct Rest {
+struct RemainingRead {
     client: Arc<Client>,
     progress: watch::Receiver<Progress>,
     range: Range<u64>,
 }
 
-impl Rest {
+impl RemainingRead {
     /// Waits for released bytes; returns a reader of those at the beginning of the rest, or `None` at its end.
     async fn next(&mut self) -> Result<Option<FileReader>, FillError> {
         if self.range.is_empty() {
@@ -70,7 +70,7 @@ impl Rest {
     }
 }
 
-fn chunks(rest: Rest) -> BoxStream<'static, Result<bytes::Bytes>> {
+fn chunks(rest: RemainingRead) -> BoxStream<'static, Result<bytes::Bytes>> {
     stream::try_unfold(rest, |mut rest| async move {
         match rest.next().await {
             Ok(reader) => Ok(reader.map(|reader| (reader.into_stream(), rest))),
@@ -82,10 +82,10 @@ fn chunks(rest: Rest) -> BoxStream<'static, Result<bytes::Bytes>> {
 }
 
 /// The rest after the windows of a file: the reader that has no such file, and what comes after it.
-type Elsewhere = Arc<Mutex<Option<(FileReader, Rest)>>>;
+type Elsewhere = Arc<Mutex<Option<(FileReader, RemainingRead)>>>;
 
 /// The windows up to the end, or to what is in a spool since the store has failed; that is left in `elsewhere`.
-fn windows(rest: Rest, elsewhere: Elsewhere) -> BoxStream<'static, Result<Range<u64>>> {
+fn windows(rest: RemainingRead, elsewhere: Elsewhere) -> BoxStream<'static, Result<Range<u64>>> {
     stream::try_unfold((rest, elsewhere), |(mut rest, elsewhere)| async move {
         match rest.next().await {
             Ok(Some(reader)) => match reader.into_file() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::admission::Reservation;
-use super::error::NotAsked;
-use super::progress::{Part, Place};
+use super::error::WriteNotStarted;
+use super::progress::{BytesLocation, Part};
 use super::spool::SpoolWriter;
 use super::store::StoreWriter;
 use super::{FillError, UnstoredReason};
@@ -49,7 +49,7 @@ impl Sink {
     pub(super) async fn open(options: SinkOptions) -> Result<Self, FillError> {
         let SinkOptions { repository, digest, len, spool, write_timeout, reserved, refused } = options;
         let opened = match refused {
-            Some(reason) => Err(FillError::Unstored(reason, Arc::new(NotAsked))),
+            Some(reason) => Err(FillError::Unstored(reason, Arc::new(WriteNotStarted))),
             None => StoreWriter::open(repository, &digest, len, write_timeout).await,
         };
         let (store, unstored) = match opened {
@@ -63,7 +63,9 @@ impl Sink {
             sink.unreserve();
         }
         match sink.store.as_ref().map(StoreWriter::view) {
-            Some(Some(view)) => sink.parts.push(Part { start: 0, place: Place::Staged(view.clone()) }),
+            Some(Some(view)) => {
+                sink.parts.push(Part { start: 0, place: BytesLocation::Staged(view.clone()) });
+            }
             Some(None) => {
                 if let Err(error) = sink.open_spool(0).await {
                     tracing::warn!(%digest, %error, "cannot create a spool file for blob {digest}: its readers wait until it is stored");
@@ -82,9 +84,9 @@ impl Sink {
     /// The bytes from the start that readers can read.
     pub(super) fn readable_bytes(&self) -> u64 {
         match self.parts.last().map(|part| &part.place) {
-            Some(Place::Staged(view)) => view.readable_bytes(),
-            Some(Place::Spooled(spool)) => spool.readable_end(),
-            Some(Place::Stored(..)) | None => 0,
+            Some(BytesLocation::Staged(view)) => view.readable_bytes(),
+            Some(BytesLocation::Spooled(spool)) => spool.readable_end(),
+            Some(BytesLocation::Stored(..)) | None => 0,
         }
     }
 
@@ -147,7 +149,10 @@ impl Sink {
             Ok(_) => {
                 let start = self.readable_bytes();
                 if start < self.accepted_bytes {
-                    self.parts.push(Part { start, place: Place::Stored(repository.clone(), digest.clone()) });
+                    self.parts.push(Part {
+                        start,
+                        place: BytesLocation::Stored(repository.clone(), digest.clone()),
+                    });
                 }
             }
             Err(error) => self.unstored = Some(error.clone()),
@@ -178,7 +183,7 @@ impl Sink {
     /// Goes on without the store, which must not take more. Fails only if readers cannot get the bytes any more.
     pub(super) async fn refuse(&mut self, reason: UnstoredReason) -> Result<(), FillError> {
         match self.store.is_some() {
-            true => self.take_over(Err(FillError::Unstored(reason, Arc::new(NotAsked))), Ok(())).await,
+            true => self.take_over(Err(FillError::Unstored(reason, Arc::new(WriteNotStarted))), Ok(())).await,
             false => Ok(()),
         }
     }
@@ -236,7 +241,7 @@ impl Sink {
 
     async fn open_spool(&mut self, start: u64) -> io::Result<&mut SpoolWriter> {
         let writer = SpoolWriter::open(self.directory.clone(), start).await?;
-        self.parts.push(Part { start, place: Place::Spooled(writer.spool().clone()) });
+        self.parts.push(Part { start, place: BytesLocation::Spooled(writer.spool().clone()) });
         Ok(self.spool.insert(writer))
     }
 }

@@ -28,7 +28,7 @@ use crate::{BlobInfo, Repository};
 pub struct FillOptions {
     /// The directory of spool files; [`std::env::temp_dir`] if `None`.
     pub spool: Option<PathBuf>,
-    /// The longest call of the store before the transfer goes on without it.
+    /// The longest call of the store before the transfer continues without it.
     pub write_timeout: Duration,
     /// The most transfers without a client. Of more, the one with the fewest bytes is given up.
     pub max_orphans: usize,
@@ -281,7 +281,7 @@ impl Inner {
         }
     }
 
-    /// Removes a transfer: the next client begins anew.
+    /// Removes a transfer: the next client starts again.
     pub(super) fn remove(&self, key: &Key, id: u64) {
         let mut table = self.table.lock();
         if table.running.get(key).is_some_and(|running| running.id == id) {
@@ -294,7 +294,7 @@ impl Inner {
         self.remove(key, id);
         let mut table = self.table.lock();
         if table.refused.len() >= MAX_REFUSED {
-            table.refused.retain(|_, (at, _)| at.elapsed() < REFUSED_FOR);
+            table.refused.retain(|_, (at, _)| at.elapsed() < REFUSAL_TTL);
         }
         if table.refused.len() < MAX_REFUSED {
             table.refused.insert(key.clone(), (Instant::now(), error));
@@ -320,7 +320,7 @@ impl Inner {
 }
 
 impl Running {
-    /// Whether no client has a handle, and it goes on.
+    /// Whether no client has a handle, and it continues.
     fn is_orphan(&self) -> bool {
         self.clients == 0 && !self.stop.is_cancelled()
     }
@@ -346,7 +346,7 @@ impl Table {
 
     fn refusal(&mut self, key: &Key) -> Option<FillError> {
         let (at, error) = self.refused.get(key)?;
-        if at.elapsed() < REFUSED_FOR {
+        if at.elapsed() < REFUSAL_TTL {
             return Some(error.clone());
         }
         self.refused.remove(key);
@@ -355,7 +355,7 @@ impl Table {
 }
 
 /// How long a blob is not fetched again after the upstream sent other content.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSAL_TTL: Duration = Duration::from_secs(60);
 
 /// The most blobs that are remembered for that: some hundred bytes each.
 const MAX_REFUSED: usize = 1024;

@@ -20,7 +20,7 @@ use crate::Repository;
 use crate::oci::Digest;
 use crate::upload::hash::UploadHash;
 
-/// A transfer that has begun. Dropping it ends it: its readers fail, and the next client begins anew.
+/// A transfer that has begun. Dropping it ends it: its readers fail, and the next client starts again.
 pub(super) struct Transfer {
     pub(super) fills: Arc<Inner>,
     pub(super) key: Key,

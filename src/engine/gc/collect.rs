@@ -8,12 +8,12 @@ use super::dates;
 use super::eviction::Scope;
 use super::interner::IdHashSet;
 use super::inventory::Inventory;
-use super::last_run::{LastRun, Left};
+use super::last_run::{CollectionLeft, LastRun};
 use super::lock::CollectorLock;
 use super::observe::observe;
 use super::options::Options;
 use super::pacer::Pacer;
-use super::recheck::{look_for_foreign, recheck};
+use super::recheck::{find_foreign, recheck};
 use super::references::References;
 use super::removed::{self, Pruned};
 use super::report::Report;
@@ -71,7 +71,7 @@ pub async fn collect(registry: &Registry, options: &Options) -> Result<Report> {
 }
 
 /// Scans, reads, marks, plans and sweeps.
-async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
+async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<CollectionLeft> {
     let (as_of, added) = (cx.registry.clock().now(), cx.registry.cache_bytes().begin());
     let mut inventory = scan(cx).await?;
     report.files = inventory.files;
@@ -97,7 +97,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
     }
     report.young = plan.young;
     if cx.is_quick() {
-        look_for_foreign(cx, &mut inventory, &plan.repositories).await?;
+        find_foreign(cx, &mut inventory, &plan.repositories).await?;
     }
     let foreign = inventory.with_foreign();
     plan.repositories.retain(|name| !foreign.contains(name));
@@ -121,7 +121,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
         report.caches = sizes;
         report.add_plan(&plan, &references.victims);
         purge(cx, &plan, report).await;
-        return Ok(Left { names, cache_sizes: None });
+        return Ok(CollectionLeft { names, cache_sizes: None });
     }
     if let Some(too_much) = too_much {
         if plan.tags.is_empty() && references.victims.is_empty() {
@@ -154,7 +154,7 @@ async fn run(cx: &mut Context<'_>, report: &mut Report) -> Result<Left> {
     {
         tracing::warn!(%error, "cannot write the survey of the store; the previous one stays");
     }
-    Ok(Left { names, cache_sizes })
+    Ok(CollectionLeft { names, cache_sizes })
 }
 
 /// Deletes records of removed tags that can restore nothing any more, and recorded times of tags that are gone. A place that
@@ -181,7 +181,12 @@ async fn prune_records(
 }
 
 /// Ends a run: leaves its record, and gives the lock back.
-async fn end(registry: &Registry, lock: CollectorLock, this: LastRun, left: Result<Left>) -> Result<()> {
+async fn end(
+    registry: &Registry,
+    lock: CollectorLock,
+    this: LastRun,
+    left: Result<CollectionLeft>,
+) -> Result<()> {
     match left {
         Ok(left) => {
             this.leaving(left).write(registry.driver()).await?;

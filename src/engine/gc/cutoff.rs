@@ -22,12 +22,12 @@ pub(super) struct Cutoff {
 }
 
 /// How far a date may be in the future: further than well-kept clocks ever differ.
-const AHEAD: Duration = Duration::from_secs(60 * 60);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 impl Cutoff {
     pub(super) fn new(clock: &Clock, grace: Duration) -> Self {
         let now = clock.now();
-        let future = now.checked_add(AHEAD).unwrap_or(now);
+        let future = now.checked_add(MAX_CLOCK_SKEW).unwrap_or(now);
         let pending = clock.ago(grace.max(FORGOTTEN));
         let young = clock.ago(grace);
         Self { young, pending, future, has_grace: !grace.is_zero(), young_in_cache: None }

@@ -37,7 +37,7 @@ pub struct LastRun {
 
 /// The state of the store after a collection.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct CollectionLeft {
     /// First path components of the names of repositories, with how many repositories begin with each.
     pub(super) names: BTreeMap<String, u64>,
     /// The sizes of the caches, if they were counted.
@@ -79,7 +79,7 @@ impl LastRun {
         Self { begun_ms, caches_ms, cache_sizes, delete_untagged, names: BTreeMap::new() }
     }
 
-    pub(super) fn leaving(self, left: Left) -> Self {
+    pub(super) fn leaving(self, left: CollectionLeft) -> Self {
         let cache_sizes = left.cache_sizes.unwrap_or(self.cache_sizes);
         Self { names: bounded(left.names), cache_sizes, ..self }
     }

@@ -25,7 +25,7 @@ pub(super) type Tagged = HashMap<(RepositoryName, Tag), Option<Id>>;
 
 /// The position of a link in the inventory.
 #[derive(Clone, Copy)]
-enum Place {
+enum LinkIndex {
     Alias(usize, usize),
     Odd(usize, usize),
     Tag(usize, usize),
@@ -42,8 +42,8 @@ pub(super) async fn read(
 ) -> Result<Vec<Unreadable>> {
     let mut wanted = Vec::new();
     for (place, contents) in inventory.repositories.iter_mut().enumerate() {
-        wanted.extend((0..contents.aliases.len()).map(|alias| Place::Alias(place, alias)));
-        wanted.extend((0..contents.odd.len()).map(|odd| Place::Odd(place, odd)));
+        wanted.extend((0..contents.aliases.len()).map(|alias| LinkIndex::Alias(place, alias)));
+        wanted.extend((0..contents.odd.len()).map(|odd| LinkIndex::Odd(place, odd)));
         // Unless the collection deletes untagged manifests, every manifest with a link is live, whatever tags say, and only
         // a tag that may point at a manifest without one matters.
         let linked: Option<IdHashSet> =
@@ -60,12 +60,12 @@ pub(super) async fn read(
         for (tag, history) in contents.tags.iter_mut().enumerate().filter(|(_, history)| matters(history)) {
             match tagged.get(&(contents.name.clone(), history.tag.clone())) {
                 Some(current) => history.current = *current,
-                None => wanted.push(Place::Tag(place, tag)),
+                None => wanted.push(LinkIndex::Tag(place, tag)),
             }
         }
     }
     let mut unreadable = obstructed(inventory);
-    let entries: Vec<(Place, Entry)> =
+    let entries: Vec<(LinkIndex, Entry)> =
         wanted.into_iter().map(|place| (place, entry(&inventory.repositories, place, ids))).collect();
     let mut targets = stream::iter(entries)
         .map(|(place, entry)| {
@@ -87,7 +87,7 @@ pub(super) async fn read(
         pacer.tick().await?;
         // A link that is gone was deleted since, with everything that it kept alive.
         let Some(target) = target else { continue };
-        if let (Place::Tag(repository, tag), Ok(digest)) = (place, &target) {
+        if let (LinkIndex::Tag(repository, tag), Ok(digest)) = (place, &target) {
             let id = ids.intern(digest);
             let history = &mut inventory.repositories[repository].tags[tag];
             if is_strange(history, id, data) && leads_nowhere(driver, &entry, digest).await? {
@@ -141,15 +141,15 @@ async fn leads_nowhere(driver: &Arc<dyn StorageDriver>, entry: &Entry, target: &
     Ok(content.is_some_and(|content| parse(&content).as_ref() == Ok(target)))
 }
 
-fn entry(repositories: &[Contents], place: Place, ids: &DigestInterner) -> Entry {
+fn entry(repositories: &[Contents], place: LinkIndex, ids: &DigestInterner) -> Entry {
     match place {
-        Place::Alias(place, alias) => {
+        LinkIndex::Alias(place, alias) => {
             let contents = &repositories[place];
             let alias = contents.aliases[alias];
             alias_entry(&contents.name, ids.digest(alias.id), alias.of_manifest)
         }
-        Place::Odd(place, odd) => repositories[place].odd[odd].clone(),
-        Place::Tag(place, tag) => {
+        LinkIndex::Odd(place, odd) => repositories[place].odd[odd].clone(),
+        LinkIndex::Tag(place, tag) => {
             let contents = &repositories[place];
             Entry::TagCurrent(contents.name.clone(), contents.tags[tag].tag.clone())
         }
@@ -167,20 +167,20 @@ fn settle(
     inventory: &mut Inventory,
     tagged: &mut Tagged,
     ids: &mut DigestInterner,
-    place: Place,
+    place: LinkIndex,
     entry: &Entry,
     target: Result<Digest, String>,
     options: &Options,
 ) -> Result<(), String> {
     match place {
-        Place::Alias(place, alias) => {
+        LinkIndex::Alias(place, alias) => {
             let contents = &mut inventory.repositories[place];
             match &target {
                 Ok(canonical) => contents.aliases[alias].canonical = Some(ids.intern(canonical)),
                 Err(_) => contents.aliases[alias].unreadable = true,
             }
         }
-        Place::Odd(place, _) => {
+        LinkIndex::Odd(place, _) => {
             let contents = &mut inventory.repositories[place];
             let expected = match entry {
                 Entry::LayerLink(_, digest) | Entry::RevisionLink(_, digest) => Some(digest),
@@ -196,7 +196,7 @@ fn settle(
                 _ => {}
             }
         }
-        Place::Tag(place, tag) => {
+        LinkIndex::Tag(place, tag) => {
             let contents = &mut inventory.repositories[place];
             match &target {
                 Ok(canonical) => {
@@ -207,7 +207,7 @@ fn settle(
                 Err(_) => {
                     contents.tags[tag].unreadable = true;
                     // The tag points at one of the manifests in its history; without a history, at any manifest.
-                    contents.obscure |= options.delete_untagged && contents.tags[tag].entries.is_empty();
+                    contents.is_obscure |= options.delete_untagged && contents.tags[tag].entries.is_empty();
                     // Reported once: the tag may already be among the odd links.
                     return if contents.tags[tag].is_odd { Ok(()) } else { target.map(drop) };
                 }

@@ -6,7 +6,7 @@
 //! next notice. A write or removal, however late, affects only the run that sent it; so two runs at once, as after a pause,
 //! do no harm. The lock spares the store the work of a second run.
 //!
-//! A run that was silent for longer than [`ALLOWANCE`] is over: it writes no further notice and deletes nothing. It
+//! A run that was silent for longer than [`DELETION_WINDOW`] is over: it writes no further notice and deletes nothing. It
 //! measures its silence by every clock that it has, and by that of the store, and relies on the clock that shows the
 //! longest time.
 
@@ -36,7 +36,7 @@ pub const SETTLE_DELAY: Duration = Duration::from_secs(RUN_CACHE_TTL.as_secs() +
 pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(20);
 
 /// How long after its last sign of life a run may delete. The rest of the lock allows for clocks of different speed.
-const ALLOWANCE: Duration = Duration::from_secs(LOCK.as_secs() / 2);
+const DELETION_WINDOW: Duration = Duration::from_secs(LOCK.as_secs() / 2);
 
 /// How long one deletion may take at most.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -84,7 +84,7 @@ impl CollectorLock {
             awaits_answers: false,
         };
         lock.others(lock.clock.now(), signs(driver).await?).check_alone(|_| true)?;
-        match lock.settle(grace, stop).await {
+        match lock.write_first_notices(grace, stop).await {
             Ok(()) => Ok(lock),
             Err(error) => {
                 // Else the next collection would take this run for one that was killed.
@@ -97,7 +97,7 @@ impl CollectorLock {
     }
 
     /// Writes the first notices, and fails if another run comes first.
-    async fn settle(&mut self, grace: Duration, stop: &CancellationToken) -> Result<()> {
+    async fn write_first_notices(&mut self, grace: Duration, stop: &CancellationToken) -> Result<()> {
         let driver = self.driver.clone();
         self.write().await?;
         if !grace.is_zero() && timeout(SETTLE_DELAY, stop.cancelled()).await.is_ok() {
@@ -129,7 +129,7 @@ impl CollectorLock {
         self.keep().await?;
         let (clock, renewed, now) = (self.clock.clone(), self.renewed, self.clock.moment());
         let deadline = Deadline::new(move || {
-            let left = ALLOWANCE.saturating_sub(clock.since(&renewed));
+            let left = DELETION_WINDOW.saturating_sub(clock.since(&renewed));
             left.min(DELETION_TIMEOUT.saturating_sub(clock.since(&now)))
         });
         if deadline.has_passed() { Err(Error::Lost) } else { Ok(deadline) }
@@ -137,7 +137,7 @@ impl CollectorLock {
 
     /// Checks that the run was not silent for too long.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.silence() > ALLOWANCE { Err(Error::Lost) } else { Ok(()) }
+        if self.silence() > DELETION_WINDOW { Err(Error::Lost) } else { Ok(()) }
     }
 
     /// Publishes a batch of pending deletions.
@@ -200,9 +200,9 @@ impl CollectorLock {
         self.number += 1;
         self.write().await?;
         let silence = self.clock.since(&renewed);
-        // The clock of the store goes on while every clock of this machine is halted.
+        // The clock of the store continues while every clock of this machine is halted.
         let by_store = self.stored.duration_since(stored).unwrap_or_default();
-        if silence.max(by_store) > ALLOWANCE {
+        if silence.max(by_store) > DELETION_WINDOW {
             return Err(Error::Lost);
         }
         // Not the previous notice, which a listing may be about to reach, but the one before it.

@@ -206,7 +206,7 @@ impl<'a> Marker<'a> {
             matches!(self.graph.get(id), Some(reading) if matches!(reading.state, State::Unreadable(_)))
                 && !(is_cache && self.contents.is_fetched(id))
         };
-        self.contents.obscure
+        self.contents.is_obscure
             || self.contents.revisions.iter().any(|link| obscure(link.id))
             || self.has_obscure_reference()
     }

@@ -35,7 +35,7 @@
 //!   data; then abandoned uploads and empty repositories. A killed run leaves garbage and no dangling reference, and the
 //!   next run finds that garbage.
 //! - A run that was silent for longer than its lock allows is over, whatever stopped it: it notices before its next
-//!   deletion, and deletions have a deadline. Usually one run goes on at a time, but nothing depends on that: see the
+//!   deletion, and deletions have a deadline. Usually one run continues at a time, but nothing depends on that: see the
 //!   pauses in [`lease`](crate::lease).
 //! - Dropping the future of [`collect`] is like killing it: for a quarter of an hour beyond the lock, the registry asks
 //!   clients to retry pushes of what was in the published batches at that moment. The same holds when the store did not

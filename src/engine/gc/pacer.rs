@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::lock::CollectorLock;
 use super::options::Options;
 use super::{Error, Result};
-use crate::rest::Rest;
+use crate::duty_cycle::DutyCycle;
 
 /// Paces a collection.
 #[derive(Debug)]
@@ -13,12 +13,12 @@ pub(super) struct Pacer {
     /// `None` in a dry run.
     lock: Option<CollectorLock>,
     stop: CancellationToken,
-    rest: Rest,
+    rest: DutyCycle,
 }
 
 impl Pacer {
     pub(super) fn new(lock: Option<CollectorLock>, options: &Options) -> Self {
-        Self { lock, stop: options.stop.clone(), rest: Rest::new(options.rest) }
+        Self { lock, stop: options.stop.clone(), rest: DutyCycle::new(options.rest) }
     }
 
     /// Paces the collection. Call it after every small step.

@@ -32,14 +32,14 @@ struct RepositoryListing {
     layers: Vec<[u8; 32]>,
     revisions: Vec<(Digest, FileInfo)>,
     tags: Vec<SeenTag>,
-    rest: Rest,
+    rest: OtherFiles,
     /// Directories of other repositories.
     below: Vec<DriverPath>,
 }
 
 /// The rest of a listing, besides the names.
 #[derive(Default)]
-struct Rest {
+struct OtherFiles {
     /// All other files.
     files: Vec<FileInfo>,
     /// Places that cannot be seen.
@@ -106,7 +106,7 @@ fn take_room(cx: &mut Context<'_>, inventory: &mut Inventory, room: RepositoryLi
 async fn scan_data(cx: &mut Context<'_>, inventory: &mut Inventory) -> Result<()> {
     let driver = cx.driver();
     let root = layout::blob_shards(Algorithm::Sha256);
-    let mut rest = Rest::default();
+    let mut rest = OtherFiles::default();
     let shards = rest.directories(&**driver, &root).await?;
     let listing = shards.into_iter().filter_map(|shard| {
         Some(listed(driver.clone(), root.join(shard.name()).ok()?, shard.name().to_owned()))
@@ -125,7 +125,7 @@ async fn scan_data(cx: &mut Context<'_>, inventory: &mut Inventory) -> Result<()
     Ok(())
 }
 
-impl Rest {
+impl OtherFiles {
     /// Lists a directory; if that cannot be seen, records this and returns nothing. Records each file, or that it cannot be
     /// seen.
     async fn listed(&mut self, driver: &dyn StorageDriver, path: &DriverPath) -> Result<Vec<DirEntry>> {
@@ -215,7 +215,11 @@ async fn room(driver: Arc<dyn StorageDriver>, path: DriverPath) -> Result<Reposi
 }
 
 /// Returns the names of a repository's layers; records aliases, whose content counts, as files.
-async fn layers(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<[u8; 32]>> {
+async fn layers(
+    driver: &dyn StorageDriver,
+    name: &RepositoryName,
+    rest: &mut OtherFiles,
+) -> Result<Vec<[u8; 32]>> {
     by_algorithm(driver, &layout::layers(name), &layout::layers_of(name, Algorithm::Sha256), rest).await
 }
 
@@ -224,7 +228,7 @@ async fn layers(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Re
 async fn revisions(
     driver: &dyn StorageDriver,
     name: &RepositoryName,
-    rest: &mut Rest,
+    rest: &mut OtherFiles,
 ) -> Result<Vec<(Digest, FileInfo)>> {
     let canonical = layout::revisions(name, Algorithm::Sha256);
     let all = layout::all_revisions(name);
@@ -238,7 +242,11 @@ async fn revisions(
 }
 
 /// Returns a repository's tags, in the order of a walk.
-async fn tags(driver: &dyn StorageDriver, name: &RepositoryName, rest: &mut Rest) -> Result<Vec<SeenTag>> {
+async fn tags(
+    driver: &dyn StorageDriver,
+    name: &RepositoryName,
+    rest: &mut OtherFiles,
+) -> Result<Vec<SeenTag>> {
     let mut entries = rest.directories(driver, &layout::tags(name)).await?;
     entries.sort_by(|a, b| a.name().bytes().chain([b'/']).cmp(b.name().bytes().chain([b'/'])));
     let mut tags = Vec::new();
@@ -257,7 +265,7 @@ async fn by_algorithm(
     driver: &dyn StorageDriver,
     all: &DriverPath,
     canonical: &DriverPath,
-    rest: &mut Rest,
+    rest: &mut OtherFiles,
 ) -> Result<Vec<[u8; 32]>> {
     let mut found = Vec::new();
     for entry in rest.directories(driver, all).await? {
@@ -275,8 +283,8 @@ async fn listed(
     driver: Arc<dyn StorageDriver>,
     path: DriverPath,
     prefix: String,
-) -> Result<(Vec<[u8; 32]>, Rest)> {
-    let mut rest = Rest::default();
+) -> Result<(Vec<[u8; 32]>, OtherFiles)> {
+    let mut rest = OtherFiles::default();
     let digests = digests(&*driver, &path, &prefix, &mut rest).await?;
     Ok((digests, rest))
 }
@@ -286,7 +294,7 @@ async fn digests(
     driver: &dyn StorageDriver,
     path: &DriverPath,
     prefix: &str,
-    rest: &mut Rest,
+    rest: &mut OtherFiles,
 ) -> Result<Vec<[u8; 32]>> {
     let entries = rest.directories(driver, path).await?;
     // A digest in the wrong directory is not data of this registry.

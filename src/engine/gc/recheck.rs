@@ -22,7 +22,7 @@ use crate::oci::{Algorithm, Digest, RepositoryName};
 
 /// A link that is known by name alone.
 #[derive(Clone, Copy)]
-enum Place {
+enum NamedLink {
     Layer { repository: usize, link: usize },
     History { repository: usize, tag: usize, link: usize },
 }
@@ -38,8 +38,8 @@ pub(super) async fn recheck(
     unreadable: &mut Vec<Unreadable>,
 ) -> Result<()> {
     let marks = references.mark(cx, inventory);
-    let is_odd = look_at_links(cx, inventory, &marks).await?;
-    look_at_data(cx, inventory, &mut references.data, &marks).await?;
+    let is_odd = recheck_links(cx, inventory, &marks).await?;
+    recheck_data(cx, inventory, &mut references.data, &marks).await?;
     if is_odd {
         let read = references.read(cx, inventory).await?;
         let known: HashSet<&Unreadable> = unreadable.iter().collect();
@@ -50,17 +50,17 @@ pub(super) async fn recheck(
 }
 
 /// Returns whether some links do not have the length of a link.
-async fn look_at_links(cx: &mut Context<'_>, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
+async fn recheck_links(cx: &mut Context<'_>, inventory: &mut Inventory, marks: &Marks) -> Result<bool> {
     let odd = |inventory: &Inventory| inventory.repositories.iter().map(|all| all.odd.len()).sum::<usize>();
     let before = odd(inventory);
     let mut batch = Vec::new();
     for (repository, marks) in marks.repositories.iter().enumerate() {
         batch.extend(doubtful(repository, &inventory.repositories[repository], marks));
         if batch.len() >= BATCH {
-            look_at_batch(cx, inventory, std::mem::take(&mut batch)).await?;
+            recheck_batch(cx, inventory, std::mem::take(&mut batch)).await?;
         }
     }
-    look_at_batch(cx, inventory, batch).await?;
+    recheck_batch(cx, inventory, batch).await?;
     let mut emptied = Vec::new();
     for contents in &mut inventory.repositories {
         contents.layers.retain(|link| link.age != Age::Gone);
@@ -77,26 +77,26 @@ async fn look_at_links(cx: &mut Context<'_>, inventory: &mut Inventory, marks: &
     Ok(odd(inventory) > before)
 }
 
-async fn look_at_batch(cx: &mut Context<'_>, inventory: &mut Inventory, batch: Vec<Place>) -> Result<()> {
-    let entry = |place: Place| {
+async fn recheck_batch(cx: &mut Context<'_>, inventory: &mut Inventory, batch: Vec<NamedLink>) -> Result<()> {
+    let entry = |place: NamedLink| {
         let (repository, link) = match place {
-            Place::Layer { repository, link } => {
+            NamedLink::Layer { repository, link } => {
                 (repository, inventory.repositories[repository].layers[link])
             }
-            Place::History { repository, tag, link } => {
+            NamedLink::History { repository, tag, link } => {
                 (repository, inventory.repositories[repository].tags[tag].entries[link])
             }
         };
         let (contents, digest) = (&inventory.repositories[repository], cx.ids.digest(link.id));
         let name = contents.name.clone();
         match place {
-            Place::Layer { .. } => Entry::LayerLink(name, digest),
-            Place::History { tag, .. } => Entry::TagIndex(name, contents.tags[tag].tag.clone(), digest),
+            NamedLink::Layer { .. } => Entry::LayerLink(name, digest),
+            NamedLink::History { tag, .. } => Entry::TagIndex(name, contents.tags[tag].tag.clone(), digest),
         }
     };
     let wanted = batch.into_iter().map(|place| (place, entry(place))).collect();
     let (driver, parallelism) = (cx.driver(), cx.parallelism());
-    let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(Place, Entry)| entry.path());
+    let look = |piece| look_at(driver.clone(), piece, |(_, entry): &(NamedLink, Entry)| entry.path());
     let mut found = parallelism.run_all(parallelism.chunks(wanted).map(look), cx.concurrency());
     while let Some(found) = found.try_next().await? {
         cx.pacer.tick().await?;
@@ -106,14 +106,14 @@ async fn look_at_batch(cx: &mut Context<'_>, inventory: &mut Inventory, batch: V
             }
             let age = info.as_ref().map_or(Age::Gone, |info| Age::of(info, cx.cutoff));
             match place {
-                Place::Layer { repository, link } => {
+                NamedLink::Layer { repository, link } => {
                     let contents = &mut inventory.repositories[repository];
                     contents.layers[link].age = age;
                     if let Some(info) = info {
                         contents.check(info.size_bytes, || entry);
                     }
                 }
-                Place::History { repository, tag, link } => {
+                NamedLink::History { repository, tag, link } => {
                     inventory.repositories[repository].tags[tag].entries[link].age = age;
                 }
             }
@@ -123,7 +123,7 @@ async fn look_at_batch(cx: &mut Context<'_>, inventory: &mut Inventory, batch: V
 }
 
 /// Checks the data that would be deleted, and those of manifests whose links would be deleted.
-async fn look_at_data(
+async fn recheck_data(
     cx: &mut Context<'_>,
     inventory: &mut Inventory,
     data: &mut Data,
@@ -153,7 +153,7 @@ async fn look_at_data(
 }
 
 /// Walks repositories that seem empty, since foreign files keep a repository.
-pub(super) async fn look_for_foreign(
+pub(super) async fn find_foreign(
     cx: &mut Context<'_>,
     inventory: &mut Inventory,
     names: &[RepositoryName],
@@ -180,19 +180,20 @@ pub(super) async fn look_for_foreign(
 }
 
 /// The links of a repository that are known by name alone and would be deleted.
-fn doubtful(repository: usize, contents: &Contents, marks: &RepositoryMarks) -> Vec<Place> {
+fn doubtful(repository: usize, contents: &Contents, marks: &RepositoryMarks) -> Vec<NamedLink> {
     if marks.is_obscure {
         return Vec::new(); // Everything stays.
     }
     let layers = contents.layers.iter().zip(&marks.layers).enumerate();
     let layers = layers.filter(|(_, (link, live))| !**live && link.age == Age::Unknown);
-    let mut doubtful: Vec<Place> = layers.map(|(link, _)| Place::Layer { repository, link }).collect();
+    let mut doubtful: Vec<NamedLink> =
+        layers.map(|(link, _)| NamedLink::Layer { repository, link }).collect();
     let revisions = contents.revisions.iter().zip(&marks.revisions).filter(|(_, live)| **live);
     let revisions: IdHashSet = revisions.map(|(link, _)| link.id).collect();
     for (tag, history) in contents.tags.iter().enumerate() {
         let entries = history.entries.iter().enumerate();
         let entries = entries.filter(|(_, link)| link.age == Age::Unknown && !revisions.contains(&link.id));
-        doubtful.extend(entries.map(|(link, _)| Place::History { repository, tag, link }));
+        doubtful.extend(entries.map(|(link, _)| NamedLink::History { repository, tag, link }));
     }
     doubtful
 }

@@ -18,7 +18,7 @@ use crate::oci::RepositoryName;
 use crate::removed_tags::{MAX_AGE, MAX_RECORDS};
 
 /// How many files are deleted at a time.
-const AT_ONCE: usize = 1000;
+const DELETE_BATCH: usize = 1000;
 
 /// The records that a collection deleted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -31,14 +31,14 @@ pub(super) struct Pruned {
 /// Deletes records of removed tags. `data` are those that the scan has found: the record of a manifest that this collection
 /// deletes goes with the next one.
 ///
-/// A failure with one record is logged, and the others go on.
+/// A failure with one record is logged, and the others continue.
 ///
 /// # Errors
 ///
 /// `Stopped`; `Lost`.
 pub(super) async fn prune(cx: &mut Context<'_>, data: &Data) -> Result<Pruned> {
     let mut pruned = Pruned::default();
-    let mut found = Found::new(cx.registry.clock().ago(MAX_AGE), cx.cutoff, data);
+    let mut found = RemovedScan::new(cx.registry.clock().ago(MAX_AGE), cx.cutoff, data);
     let mut files = cx.driver().walk(&layout::removed_root(), None);
     while let Some(file) = files.next().await {
         cx.pacer.tick().await?;
@@ -46,7 +46,7 @@ pub(super) async fn prune(cx: &mut Context<'_>, data: &Data) -> Result<Pruned> {
             Ok(file) => found.take(&mut cx.ids, file),
             Err(error) => pruned.add_failure(error.path(), &error),
         }
-        if found.stale.len() >= AT_ONCE {
+        if found.stale.len() >= DELETE_BATCH {
             delete(cx, std::mem::take(&mut found.stale), &mut pruned).await?;
         }
     }
@@ -62,7 +62,7 @@ impl Pruned {
 }
 
 #[derive(Debug)]
-struct Found<'a> {
+struct RemovedScan<'a> {
     data: &'a Data,
     /// A store without any data may be one that cannot be seen, which proves nothing.
     has_data: bool,
@@ -76,7 +76,7 @@ struct Found<'a> {
     kept: BinaryHeap<Reverse<(u64, DriverPath)>>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> RemovedScan<'a> {
     fn new(too_old: SystemTime, cutoff: Cutoff, data: &'a Data) -> Self {
         let (stale, kept) = (Vec::new(), BinaryHeap::new());
         Self { data, has_data: !data.is_empty(), too_old, cutoff, stale, repository: None, kept }
@@ -181,7 +181,7 @@ mod tests {
         for digest in there {
             data.list(ids.intern(digest));
         }
-        let mut found = Found::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
+        let mut found = RemovedScan::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
         let removed_ms = millis(now() - removed);
         let entry =
             Entry::RemovedTag("a/b".parse().unwrap(), "v1".parse().unwrap(), removed_ms, digest.clone());
@@ -220,7 +220,7 @@ mod tests {
         let (mut ids, mut data) = (DigestInterner::default(), Data::default());
         ids.intern(&first);
         data.list(ids.intern(&second));
-        let mut found = Found::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
+        let mut found = RemovedScan::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
         let entry = Entry::RemovedTag("a".parse().unwrap(), "v1".parse().unwrap(), millis(now()), alias);
         let file = FileInfo { path: entry.path(), size_bytes: 9, modified: now() - 2 * DAY };
         found.take(&mut ids, file);
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn leftovers_go_when_they_are_old_and_other_files_stay() {
         let (clock, data) = (Clock::new(now), Data::default());
-        let mut found = Found::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
+        let mut found = RemovedScan::new(clock.ago(MAX_AGE), Cutoff::new(&clock, DAY), &data);
         let root = layout::removed_root();
         let temporary = root.join("a/_tags/v1/x.0190a1b2-0000-4000-8000-000000000000.tmp").unwrap();
         assert!(layout::is_temporary(&temporary), "{temporary}");
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn of_too_many_records_the_earliest_go() {
         let data = Data::default();
-        let mut found = Found::new(SystemTime::UNIX_EPOCH, Cutoff::new(&Clock::new(now), DAY), &data);
+        let mut found = RemovedScan::new(SystemTime::UNIX_EPOCH, Cutoff::new(&Clock::new(now), DAY), &data);
         for ms in [5, 1, 4, 2, 3] {
             found.keep(ms, format!("/{ms}").parse().unwrap(), 3);
         }

@@ -13,7 +13,7 @@ use super::options::Options;
 use super::plan::Plan;
 use super::{Error, Result, Unreadable};
 use crate::clock::millis;
-use crate::turn::{Turn, Work};
+use crate::turn::{PeriodicTask, TurnState};
 use crate::{Registry, RepositoryFigures, RepositorySurvey, Survey};
 
 /// Walks over the store and surveys it. Nothing is written, and no manifest is read.
@@ -66,9 +66,9 @@ pub async fn survey_in_turn(
             return Ok(SurveyTurn::NotDue(interval - age));
         }
     }
-    let turn = match registry.take_turn(Work::Survey, interval).await? {
-        Turn::NotDue(wait) => return Ok(SurveyTurn::NotDue(wait)),
-        Turn::Taken(turn) => turn,
+    let turn = match registry.take_turn(PeriodicTask::Survey, interval).await? {
+        TurnState::NotDue(wait) => return Ok(SurveyTurn::NotDue(wait)),
+        TurnState::Taken(turn) => turn,
     };
     let made = async {
         let made = survey(registry, rest, stop).await?;

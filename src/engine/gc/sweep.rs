@@ -24,7 +24,7 @@ use crate::lease::DeletionKey;
 use crate::oci::RepositoryName;
 
 /// How many files are deleted between two checks of the lock: one request to an object store.
-const AT_ONCE: usize = 1000;
+const DELETE_BATCH: usize = 1000;
 
 /// How many rounds the deletions of one kind take, if `MAX_BATCHES` allows so few.
 const ROUNDS: usize = 4;
@@ -292,7 +292,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
 
     /// Deletes files while the lock holds. After an error, the lock knows whether the store may still carry out a deletion.
     pub(super) async fn delete(&mut self, paths: &[DriverPath]) -> Result<()> {
-        for paths in paths.chunks(AT_ONCE) {
+        for paths in paths.chunks(DELETE_BATCH) {
             let mut left = paths.to_vec();
             while !left.is_empty() {
                 self.cx.pacer.tick().await?;
@@ -383,7 +383,7 @@ impl Item {
 /// Divides deletions into rounds of whole batches. Each round costs a walk over the repositories, so there are few.
 ///
 /// The collector publishes all batches of a round before its walk. It deletes the entries of each batch, and removes the
-/// batch, before it goes on to the next.
+/// batch, before it continues to the next.
 fn rounds<T>(things: &[T], batch: usize) -> impl Iterator<Item = &[T]> {
     let batches = things.len().div_ceil(batch).div_ceil(ROUNDS);
     things.chunks(batch.saturating_mul(batches.clamp(1, MAX_BATCHES)))

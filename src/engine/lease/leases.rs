@@ -24,7 +24,7 @@ pub(crate) struct Leases {
     grace: Option<Duration>,
     clock: Clock,
     /// A plain mutex: held only to copy, never across an await.
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<SizeCheck>>,
     /// A plain mutex: held only to take over a listing, never across an await.
     runs: Mutex<Runs>,
     /// The request that reads batches holds this across its reads: other requests need the same batches.
@@ -42,9 +42,9 @@ struct Sighting {
 
 /// The result of a check of the store.
 #[derive(Clone, Debug)]
-struct Seen {
+struct SizeCheck {
     at: Moment,
-    /// Grace period of the run that goes on, or that may still delete something; `None` if there is no such run.
+    /// Grace period of the run that continues, or that may still delete something; `None` if there is no such run.
     grace: Option<Duration>,
     pending: PendingDeletions,
 }
@@ -173,20 +173,20 @@ impl Leases {
     }
 
     /// Returns a check of the store no older than [`RUN_CACHE_TTL`].
-    async fn seen(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
+    async fn seen(&self, driver: &Arc<dyn StorageDriver>) -> Result<SizeCheck> {
         match self.remembered() {
             Some(seen) => Ok(seen),
             None => self.see(driver).await,
         }
     }
 
-    fn remembered(&self) -> Option<Seen> {
+    fn remembered(&self) -> Option<SizeCheck> {
         let seen = self.seen.lock().clone();
         seen.filter(|seen| self.clock.since(&seen.at) <= RUN_CACHE_TTL)
     }
 
     /// Checks the store.
-    async fn see(&self, driver: &Arc<dyn StorageDriver>) -> Result<Seen> {
+    async fn see(&self, driver: &Arc<dyn StorageDriver>) -> Result<SizeCheck> {
         // The moment before the call, because the listing may miss what is written during it.
         let at = self.clock.moment();
         let signs = signs(driver).await?;
@@ -210,7 +210,7 @@ impl Leases {
         if !batches.is_empty() {
             self.read_batches(driver, batches, &mut view.pending).await?;
         }
-        let seen = Seen { at, grace: view.grace, pending: view.pending };
+        let seen = SizeCheck { at, grace: view.grace, pending: view.pending };
         let mut last = self.seen.lock();
         if last.as_ref().is_none_or(|last| last.at.instant <= at.instant) {
             *last = Some(seen.clone());

@@ -1,7 +1,7 @@
 //! Leases: a client can rely on a blob or manifest that the registry has confirmed, even while a garbage collection runs.
 //!
 //! "This blob is here" (HEAD 200, mount 201, upload 201), "this manifest is here" and "this manifest is stored" are leases:
-//! the blob or manifest stays for half the grace period, even if nothing refers to it, so that the client can go on with
+//! the blob or manifest stays for half the grace period, even if nothing refers to it, so that the client can continue with
 //! its push. Registries and collectors, in any number of processes, keep leases without a lock. Both *write first and check
 //! second*, so that at least one sees the other:
 //!

@@ -95,7 +95,7 @@ impl Run {
     }
 
     /// Whether a registry must respect the run.
-    fn matters(&self) -> bool {
+    fn must_be_respected(&self) -> bool {
         self.goes_on() || self.pending().next().is_some()
     }
 }
@@ -134,7 +134,7 @@ impl Runs {
 
     fn view(&self) -> View {
         let mut view = View::default();
-        for run in self.0.values().filter(|run| run.matters()) {
+        for run in self.0.values().filter(|run| run.must_be_respected()) {
             for sign in run.pending() {
                 match run.batches.get(sign) {
                     Some(batch) => view.pending.add(batch.clone()),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// Whether anything in the store matters.
-    fn matters(runs: &mut Runs, signs: &[Sign], now: SystemTime) -> bool {
+    fn must_be_respected(runs: &mut Runs, signs: &[Sign], now: SystemTime) -> bool {
         let view = runs.see(signs.to_vec(), now);
         view.grace.is_some() || !view.unread.is_empty()
     }
@@ -198,13 +198,13 @@ mod tests {
     async fn a_run_goes_on_while_there_are_new_signs_of_it() {
         let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
         let (first, second) = (notice(run, 0), notice(run, 1));
-        assert!(matters(&mut runs, std::slice::from_ref(&first), now));
+        assert!(must_be_respected(&mut runs, std::slice::from_ref(&first), now));
         after(LOCK - Duration::from_secs(1)).await;
-        assert!(matters(&mut runs, &[first, second.clone()], now));
+        assert!(must_be_respected(&mut runs, &[first, second.clone()], now));
         after(LOCK - Duration::from_secs(1)).await;
-        assert!(matters(&mut runs, std::slice::from_ref(&second), now));
+        assert!(must_be_respected(&mut runs, std::slice::from_ref(&second), now));
         after(Duration::from_secs(1)).await;
-        assert!(!matters(&mut runs, &[second], now));
+        assert!(!must_be_respected(&mut runs, &[second], now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,16 +218,16 @@ mod tests {
         let view = runs.see(signs.to_vec(), now);
         assert_eq!((view.grace, view.unread.len()), (Some(Duration::from_secs(5)), 0));
         after(Duration::from_secs(1)).await;
-        assert!(!matters(&mut runs, &signs, now));
+        assert!(!must_be_respected(&mut runs, &signs, now));
     }
 
     #[tokio::test(start_paused = true)]
     async fn files_of_long_ago_mean_nothing() {
         let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
         let signs = [notice(run, 0), (Entry::CollectionRun, now)];
-        assert!(!matters(&mut runs, &signs, now + 2 * TOLERANCE));
+        assert!(!must_be_respected(&mut runs, &signs, now + 2 * TOLERANCE));
         // A clock that is an hour ahead is no reason to forget.
-        assert!(matters(&mut runs, &signs, now + Duration::from_secs(3600)));
+        assert!(must_be_respected(&mut runs, &signs, now + Duration::from_secs(3600)));
     }
 
     #[tokio::test(start_paused = true)]

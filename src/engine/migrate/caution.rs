@@ -14,18 +14,18 @@ use futures::{TryStreamExt, stream};
 use sampan_driver::StorageDriverExt;
 
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::lost_links::LostLinks;
 use super::merged::Merged;
 use super::removal::MAX_MANIFEST_BYTES;
-use super::repositories::{InBoth, Repositories};
+use super::repositories::{Repositories, RepositoryPair};
 use super::{CONCURRENCY, Error, Migration, Result, check_seen};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest, RepositoryName};
 
 /// Data and links that only the target has and that a migration must keep.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct TargetOnly {
     /// Content that links or manifests of both stores name.
     pub(super) lost: DigestSet,
     /// Content that only repositories outside this migration name.
@@ -54,11 +54,11 @@ type Names = BTreeMap<String, (bool, u64)>;
 ///
 /// So much of the source is gone that it may not be mounted, unless that is confirmed; a place of the source cannot be seen;
 /// any error of the stores.
-pub(super) async fn examine(migration: &Migration) -> Result<Kept> {
+pub(super) async fn examine(migration: &Migration) -> Result<TargetOnly> {
     let Migration { source, target, options, .. } = migration;
     let is_everything = options.selection.is_everything();
     let walked = if is_everything { crate::Selection::default() } else { options.selection.clone() };
-    let mut kept = Kept::default();
+    let mut kept = TargetOnly::default();
     let (mut copied, mut others, mut names) = (Named::default(), Named::default(), Names::new());
     let mut repositories = Repositories::new(source, target, walked);
     while let Some(found) = repositories.next().await? {
@@ -114,7 +114,7 @@ pub(super) async fn examine(migration: &Migration) -> Result<Kept> {
     Ok(kept)
 }
 
-impl Kept {
+impl TargetOnly {
     /// Whether the data stay at the target although the source lacks them.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.lost.contains(digest) || self.foreign.contains(digest)
@@ -128,7 +128,7 @@ impl Kept {
 
 impl Named {
     /// Adds what the links name that stay at the target when those are removed that the source lacks and has not lost.
-    fn add_common(&mut self, found: &InBoth, lost: &LostLinks) {
+    fn add_common(&mut self, found: &RepositoryPair, lost: &LostLinks) {
         let mut extra = DigestSet::default();
         let removed = found.extra.layers.iter().filter(|digest| !lost.layers.contains(digest));
         removed.for_each(|digest| _ = extra.insert(digest));
@@ -144,7 +144,7 @@ impl Named {
     }
 
     /// Adds what all links of the target name.
-    fn add_all(&mut self, found: &InBoth) {
+    fn add_all(&mut self, found: &RepositoryPair) {
         found.layers_there.iter().for_each(|digest| _ = self.data.insert(&digest));
         for digest in found.revisions_there.iter() {
             self.data.insert(&digest);
@@ -153,7 +153,7 @@ impl Named {
     }
 }
 
-fn note(names: &mut Names, found: &InBoth) {
+fn note(names: &mut Names, found: &RepositoryPair) {
     let first = found.name.as_str().split('/').next().unwrap_or_default();
     let seen = names.entry(first.to_owned()).or_default();
     seen.0 |= found.is_in_source();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriver, StorageDriverExt};
 
-use super::caution::Kept;
+use super::caution::TargetOnly;
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::lost_links::LostLinks;
 use super::merged::Merged;
-use super::report::{Comparison, Holdings, How};
-use super::repositories::{InBoth, LAYERS, REVISIONS, Repositories, TAGS, TagInBoth};
+use super::report::{Comparison, DifferenceKind, StoreCounts};
+use super::repositories::{LAYERS, REVISIONS, Repositories, RepositoryPair, TAGS, TagInBoth};
 use super::repository::parse;
 use super::{CONCURRENCY, Error, Migration, Result, check_seen, others, removal};
 use crate::layout::{self, Entry};
@@ -19,7 +19,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 
 /// Compares both stores after a removal that has `kept` some data and links. Links that lead nowhere at the source, and tags
 /// that only the source has and that lead nowhere, count on neither side.
-pub(super) async fn compare(migration: &Migration, kept: &Kept) -> Result<Comparison> {
+pub(super) async fn compare(migration: &Migration, kept: &TargetOnly) -> Result<Comparison> {
     let Migration { source, target, options, .. } = migration;
     let mut comparison = Comparison::default();
     let (mut selected, mut linked) = (DigestSet::default(), DigestSet::default());
@@ -53,7 +53,7 @@ struct Files {
 }
 
 impl Files {
-    fn of(found: &InBoth, lost: Option<&LostLinks>) -> Self {
+    fn of(found: &RepositoryPair, lost: Option<&LostLinks>) -> Self {
         let extra: &super::repositories::Files = &found.extra;
         let with = |there: &DigestSet, missing: &[Digest], extra: &[Digest], lost: Option<&DigestSet>| {
             let mut only_there = DigestSet::default();
@@ -81,12 +81,13 @@ impl Files {
 
 async fn compare_repository(
     migration: &Migration,
-    found: InBoth,
-    kept: &Kept,
+    found: RepositoryPair,
+    kept: &TargetOnly,
     comparison: &mut Comparison,
 ) -> Result<()> {
     let (is_extra_counted, is_confirmed) = (!migration.options.merge, migration.options.confirmed);
-    let InBoth { name, missing, extra, tags, revisions_here, mut in_source, mut in_target, .. } = found;
+    let RepositoryPair { name, missing, extra, tags, revisions_here, mut in_source, mut in_target, .. } =
+        found;
     let lost = kept.links(&name);
     let is_lost = |kind: usize, digest: &Digest| {
         lost.is_some_and(|lost| if kind == LAYERS { &lost.layers } else { &lost.revisions }.contains(digest))
@@ -96,7 +97,7 @@ async fn compare_repository(
             let entry = link(kind, &name, digest.clone());
             match leads_nowhere(&migration.source, &entry, &digest).await? {
                 true => in_source[kind] -= 1,
-                false => comparison.add(entry.path(), How::Missing),
+                false => comparison.add(entry.path(), DifferenceKind::Missing),
             }
         }
     }
@@ -104,7 +105,9 @@ async fn compare_repository(
         for digest in digests {
             match is_lost(kind, &digest) {
                 true => comparison.add_lost(link(kind, &name, digest).path(), is_confirmed),
-                false if is_extra_counted => comparison.add(link(kind, &name, digest).path(), How::Extra),
+                false if is_extra_counted => {
+                    comparison.add(link(kind, &name, digest).path(), DifferenceKind::Extra);
+                }
                 false => in_target[kind] -= 1,
             }
         }
@@ -122,11 +125,11 @@ async fn compare_repository(
             {
                 match is_confirmed {
                     true => comparison.kept.push(path()),
-                    false => comparison.add(path(), How::LeadsNowhere),
+                    false => comparison.add(path(), DifferenceKind::LeadsNowhere),
                 }
             }
             Verdict::Equal(_) => {}
-            Verdict::Differs(How::Extra) if !is_extra_counted => in_target[TAGS] -= 1,
+            Verdict::Differs(DifferenceKind::Extra) if !is_extra_counted => in_target[TAGS] -= 1,
             Verdict::Differs(how) => comparison.add(path(), how),
             Verdict::LeadsNowhere => in_source[TAGS] -= 1,
         }
@@ -143,7 +146,7 @@ fn link(kind: usize, name: &RepositoryName, digest: Digest) -> Entry {
     }
 }
 
-fn add(holdings: &mut Holdings, numbers: [u64; 3]) {
+fn add(holdings: &mut StoreCounts, numbers: [u64; 3]) {
     holdings.repositories += u64::from(numbers != [0; 3]);
     holdings.tags += numbers[TAGS];
     holdings.revisions += numbers[REVISIONS];
@@ -167,7 +170,7 @@ async fn leads_nowhere(source: &Arc<dyn StorageDriver>, entry: &Entry, digest: &
 enum Verdict {
     /// Both stores have the tag, which points at this manifest, or neither has it.
     Equal(Option<Digest>),
-    Differs(How),
+    Differs(DifferenceKind),
     LeadsNowhere,
 }
 
@@ -180,27 +183,27 @@ async fn compare_tag(migration: &Migration, name: &RepositoryName, tag: TagInBot
         (Some(here), Some(there)) if parse(&here).is_some() && parse(&here) == parse(&there) => {
             Verdict::Equal(parse(&here))
         }
-        (Some(_), Some(_)) => Verdict::Differs(How::Other),
-        (None, Some(_)) if tag.is_obstructed => Verdict::Differs(How::Other),
-        (None, None) if tag.is_obstructed => Verdict::Differs(How::Missing),
-        (None, Some(_)) => Verdict::Differs(How::Extra),
+        (Some(_), Some(_)) => Verdict::Differs(DifferenceKind::Other),
+        (None, Some(_)) if tag.is_obstructed => Verdict::Differs(DifferenceKind::Other),
+        (None, None) if tag.is_obstructed => Verdict::Differs(DifferenceKind::Missing),
+        (None, Some(_)) => Verdict::Differs(DifferenceKind::Extra),
         (None, None) => Verdict::Equal(None),
         (Some(here), None) => match parse(&here) {
             Some(digest) => {
                 let link = Entry::RevisionLink(name.clone(), digest.clone());
                 match leads_nowhere(&migration.source, &link, &digest).await? {
                     true => Verdict::LeadsNowhere,
-                    false => Verdict::Differs(How::Missing),
+                    false => Verdict::Differs(DifferenceKind::Missing),
                 }
             }
-            None => Verdict::Differs(How::Missing),
+            None => Verdict::Differs(DifferenceKind::Missing),
         },
     };
     Ok((tag.tag, verdict))
 }
 
 /// Compares all data, by their lengths: they were hashed when they were copied.
-async fn compare_data(migration: &Migration, kept: &Kept, comparison: &mut Comparison) -> Result<()> {
+async fn compare_data(migration: &Migration, kept: &TargetOnly, comparison: &mut Comparison) -> Result<()> {
     let mut merged = Merged::new(&migration.source, &migration.target, &layout::blobs_root());
     while let Some(pair) = merged.next().await? {
         check_seen(merged.take_unseen())?;
@@ -258,9 +261,9 @@ fn add_data(comparison: &mut Comparison, path: DriverPath, source: Option<u64>, 
         holdings.bytes += bytes.unwrap_or_default();
     }
     match (source, target) {
-        (Some(source), Some(target)) if source != target => comparison.add(path, How::Other),
-        (Some(_), None) => comparison.add(path, How::Missing),
-        (None, Some(_)) => comparison.add(path, How::Extra),
+        (Some(source), Some(target)) if source != target => comparison.add(path, DifferenceKind::Other),
+        (Some(_), None) => comparison.add(path, DifferenceKind::Missing),
+        (None, Some(_)) => comparison.add(path, DifferenceKind::Extra),
         _ => {}
     }
 }
@@ -276,8 +279,8 @@ async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> R
     let have_vanished = removal::tokens_vanished(&migration.source, &migration.target).await?;
     for root in others::roots() {
         let how = match have_vanished && root == layout::access_tokens_root() {
-            true => How::Vanished,
-            false => How::Extra,
+            true => DifferenceKind::Vanished,
+            false => DifferenceKind::Extra,
         };
         let mut merged = Merged::new(&migration.source, &migration.target, &root);
         while let Some(pair) = merged.next().await? {
@@ -286,10 +289,10 @@ async fn compare_others(migration: &Migration, comparison: &mut Comparison) -> R
                 continue;
             }
             match (&pair.source, &pair.target) {
-                (Some(_), None) => comparison.add(pair.path, How::Missing),
+                (Some(_), None) => comparison.add(pair.path, DifferenceKind::Missing),
                 (None, Some(_)) if !migration.options.merge => comparison.add(pair.path, how),
                 (Some(source), Some(target)) if source.size_bytes != target.size_bytes => {
-                    comparison.add(pair.path, How::Other);
+                    comparison.add(pair.path, DifferenceKind::Other);
                 }
                 _ => {}
             }

@@ -17,11 +17,11 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::options::Progress;
 use super::report::{Amounts, Damaged, Pass, Unlinked};
 use super::staged::StagedFiles;
-use super::{Error, Manner, Migration, Result};
+use super::{Error, Migration, PassKind, Result};
 use crate::caches::CachePrefixes;
 use crate::layout::Entry;
 use crate::oci::{Algorithm, Digest, RepositoryName};
@@ -33,7 +33,7 @@ use crate::upload::hash::UploadHash;
 pub(super) struct Copier {
     pub(super) source: Arc<dyn StorageDriver>,
     pub(super) target: Arc<dyn StorageDriver>,
-    pub(super) manner: Manner,
+    pub(super) manner: PassKind,
     pub(super) caches: CachePrefixes,
     dry_run: bool,
     rate: Rate,
@@ -99,7 +99,7 @@ impl Copier {
     }
 
     /// Records that an image needs what the source has lost.
-    pub(super) fn lose(&self, digest: &Digest) {
+    pub(super) fn note_lost(&self, digest: &Digest) {
         if self.lost.lock().insert(digest) {
             self.find(|pass| pass.missing.push(digest.clone()));
         }
@@ -111,7 +111,7 @@ impl Copier {
             && self.source.exists(&Entry::Blob(digest.clone()).path()).await.at_source()?;
         let unlinked = Unlinked { repository: repository.clone(), digest: digest.clone() };
         match is_there {
-            false => self.lose(digest),
+            false => self.note_lost(digest),
             true if self.unlinked.lock().insert(unlinked.clone()) => {
                 self.find(|pass| pass.unlinked.push(unlinked));
             }

@@ -130,14 +130,14 @@ impl std::fmt::Display for Side {
 }
 
 /// Names the store that failed.
-pub(super) trait At<T> {
+pub(super) trait NameStore<T> {
     /// An error of the source.
     fn at_source(self) -> Result<T>;
     /// An error of the target.
     fn at_target(self) -> Result<T>;
 }
 
-impl<T> At<T> for sampan_driver::Result<T> {
+impl<T> NameStore<T> for sampan_driver::Result<T> {
     fn at_source(self) -> Result<T> {
         self.map_err(|error| Error::at(Side::Source, error))
     }

@@ -10,14 +10,14 @@ use sampan_driver::{DirEntry, DriverPath, ErrorKind, PutMode, StorageDriver, Sto
 use uuid::Uuid;
 
 use super::begun::Begun;
-use super::error::At;
+use super::error::NameStore;
 use super::{Error, Options, Result, Side};
 use crate::StoreIdentity;
 use crate::clock::Clock;
 use crate::layout::{self, Entry};
 use crate::lease::{AFTERLIFE, LOCK, signs};
 
-/// Interrupted passes left what is older than this among the staged blobs: a pass that goes on writes to its own more often.
+/// Interrupted passes left what is older than this among the staged blobs: a pass that continues writes to its own more often.
 const STAGED_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// How deep below its root a store is looked for in another.

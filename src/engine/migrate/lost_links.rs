@@ -9,10 +9,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::manifests::needs;
 use super::removal::MAX_MANIFEST_BYTES;
-use super::repositories::InBoth;
+use super::repositories::RepositoryPair;
 use super::repository::parse;
 use super::{CONCURRENCY, Migration, Result};
 use crate::layout::Entry;
@@ -31,7 +31,7 @@ impl LostLinks {
     /// # Errors
     ///
     /// Any error of the stores.
-    pub(super) async fn of(migration: &Migration, found: &InBoth) -> Result<Self> {
+    pub(super) async fn of(migration: &Migration, found: &RepositoryPair) -> Result<Self> {
         let (layers, revisions) = (set(&found.extra.layers), set(&found.extra.revisions));
         let mut lost = Self::default();
         if !found.is_in_source() || (layers.is_empty() && revisions.is_empty()) {
@@ -82,7 +82,7 @@ fn set(digests: &[Digest]) -> DigestSet {
 }
 
 /// The manifests that tags of the source point at.
-async fn tagged(migration: &Migration, found: &InBoth) -> Result<Vec<Digest>> {
+async fn tagged(migration: &Migration, found: &RepositoryPair) -> Result<Vec<Digest>> {
     let tags = found.tags.iter().filter(|tag| tag.source.is_some()).map(|tag| tag.tag.clone());
     let read = |tag: Tag| {
         let path = Entry::TagCurrent(found.name.clone(), tag).path();

@@ -10,9 +10,9 @@ use sampan_driver::{DriverPath, StorageDriverExt};
 
 use super::Result;
 use super::copier::{Data, Failure};
-use super::error::At;
+use super::error::NameStore;
 use super::report::Broken;
-use super::repository::{Part, RepositoryCopy};
+use super::repository::{ImagePart, RepositoryCopy};
 use crate::layout::Entry;
 use crate::link;
 use crate::oci::media_type::is_nondistributable;
@@ -43,7 +43,7 @@ const MAX_UNKNOWN_BYTES: usize = 4 << 20;
 
 /// An attempt to copy a manifest.
 enum Attempt {
-    Settled(Part),
+    Settled(ImagePart),
     /// These children have to be copied first.
     Needs(Vec<Digest>),
 }
@@ -53,7 +53,7 @@ impl RepositoryCopy {
     pub(super) async fn try_revision(&self, digest: &Digest) -> Result<Option<Vec<Digest>>> {
         match self.attempt(digest).await? {
             Attempt::Settled(part) => {
-                self.settle(digest, part);
+                self.record_outcome(digest, part);
                 Ok(None)
             }
             Attempt::Needs(children) => Ok(Some(children)),
@@ -61,7 +61,7 @@ impl RepositoryCopy {
     }
 
     /// Copies a manifest, and before it the manifests that it refers to.
-    pub(super) async fn revision(&self, digest: &Digest) -> Result<Part> {
+    pub(super) async fn revision(&self, digest: &Digest) -> Result<ImagePart> {
         let mut todo = vec![digest.clone()];
         while let Some(next) = todo.last().cloned() {
             if self.settled(&next).is_some() {
@@ -72,21 +72,21 @@ impl RepositoryCopy {
                 todo.extend(children);
             }
         }
-        Ok(self.settled(digest).unwrap_or(Part::Missing))
+        Ok(self.settled(digest).unwrap_or(ImagePart::Missing))
     }
 
     async fn attempt(&self, digest: &Digest) -> Result<Attempt> {
         if !digest.is_canonical() {
             return self.attempt_alias(digest).await;
         }
-        let missing = Ok(Attempt::Settled(Part::Missing));
+        let missing = Ok(Attempt::Settled(ImagePart::Missing));
         let link = Entry::RevisionLink(self.name.clone(), digest.clone());
         if !self.is_known_in_source(digest) && !self.copier.source.exists(&link.path()).await.at_source()? {
             return missing;
         }
         let Some(bytes) = self.read(digest).await? else {
             if self.is_kept(&link.path()).await? {
-                self.copier.lose(digest);
+                self.copier.note_lost(digest);
             }
             return missing;
         };
@@ -105,7 +105,7 @@ impl RepositoryCopy {
                 }
                 // An index may have blobs for children, such as a build cache.
                 None => match self.layer(part).await? {
-                    Part::Missing if needs.is_index && part != digest => {
+                    ImagePart::Missing if needs.is_index && part != digest => {
                         children.push(part.clone());
                         continue;
                     }
@@ -113,9 +113,9 @@ impl RepositoryCopy {
                 },
             };
             match found {
-                Part::Broken(because) => return Ok(Attempt::Settled(Part::Broken(because))),
-                Part::Missing if !is_optional => lost.push(part),
-                Part::There | Part::Missing => {}
+                ImagePart::Broken(because) => return Ok(Attempt::Settled(ImagePart::Broken(because))),
+                ImagePart::Missing if !is_optional => lost.push(part),
+                ImagePart::There | ImagePart::Missing => {}
             }
         }
         if !children.is_empty() {
@@ -130,10 +130,10 @@ impl RepositoryCopy {
             for part in &lost {
                 self.copier.lose_part(&self.name, part).await?;
             }
-            return Ok(Attempt::Settled(Part::Broken((*first).clone())));
+            return Ok(Attempt::Settled(ImagePart::Broken((*first).clone())));
         }
         self.write(digest, bytes, needs.subject).await?;
-        Ok(Attempt::Settled(Part::There))
+        Ok(Attempt::Settled(ImagePart::There))
     }
 
     /// Whether the source is to have the manifest of this link, and all that it needs: one that was deleted meanwhile needs
@@ -146,16 +146,16 @@ impl RepositoryCopy {
     async fn attempt_alias(&self, digest: &Digest) -> Result<Attempt> {
         let alias = Entry::RevisionLink(self.name.clone(), digest.clone());
         let Some(canonical) = self.read_alias(&alias).await? else {
-            return Ok(Attempt::Settled(Part::Missing));
+            return Ok(Attempt::Settled(ImagePart::Missing));
         };
         Ok(match self.settled(&canonical) {
             None => Attempt::Needs(vec![canonical]),
-            Some(Part::There) => {
+            Some(ImagePart::There) => {
                 if self.has_to_link(digest) {
                     let file = link::file(&alias, &canonical);
                     self.copier.put_all(&[file], |copied| copied.revisions += 1).await?;
                 }
-                Attempt::Settled(Part::There)
+                Attempt::Settled(ImagePart::There)
             }
             Some(part) => Attempt::Settled(part),
         })
@@ -182,9 +182,9 @@ impl RepositoryCopy {
         }))
     }
 
-    fn damaged(&self, digest: &Digest, reason: String) -> Part {
+    fn damaged(&self, digest: &Digest, reason: String) -> ImagePart {
         self.copier.damaged(digest, reason);
-        Part::Broken(digest.clone())
+        ImagePart::Broken(digest.clone())
     }
 
     /// Writes the data, the entry in the index of referrers, and last the link.
@@ -211,16 +211,16 @@ impl RepositoryCopy {
     }
 
     /// Records the outcome for a manifest.
-    fn settle(&self, digest: &Digest, part: Part) {
+    fn record_outcome(&self, digest: &Digest, part: ImagePart) {
         match &part {
-            Part::There => {}
-            Part::Missing => {
+            ImagePart::There => {}
+            ImagePart::Missing => {
                 let path = Entry::RevisionLink(self.name.clone(), digest.clone()).path();
                 if self.is_known_in_source(digest) && !self.copier.is_lost(digest) {
                     self.copier.find(|pass| pass.dangling.push(path));
                 }
             }
-            Part::Broken(because) => {
+            ImagePart::Broken(because) => {
                 let (repository, manifest) = (self.name.clone(), digest.clone());
                 let broken = Broken { repository, manifest, tag: None, because: because.clone() };
                 self.copier.find(|pass| pass.broken.push(broken));
@@ -230,10 +230,10 @@ impl RepositoryCopy {
     }
 
     /// Copies the data of a blob and its layer link.
-    pub(super) async fn layer(&self, digest: &Digest) -> Result<Part> {
+    pub(super) async fn layer(&self, digest: &Digest) -> Result<ImagePart> {
         let is_linked = self.has_layer(digest);
         if is_linked && self.copier.manner.trusts_links() {
-            return Ok(Part::There);
+            return Ok(ImagePart::There);
         }
         let entry = Entry::LayerLink(self.name.clone(), digest.clone());
         let canonical = match digest.is_canonical() {
@@ -249,12 +249,12 @@ impl RepositoryCopy {
             let data = Entry::Blob(digest.clone()).path();
             let is_there =
                 is_linked && digest.is_canonical() && self.copier.target.exists(&data).await.at_target()?;
-            return Ok(if is_there { Part::There } else { Part::Missing });
+            return Ok(if is_there { ImagePart::There } else { ImagePart::Missing });
         };
         match self.copier.ensure_data(&canonical).await? {
-            Data::Missing => return Ok(Part::Missing),
-            Data::Damaged => return Ok(Part::Broken(canonical)),
-            Data::There if is_linked => return Ok(Part::There),
+            Data::Missing => return Ok(ImagePart::Missing),
+            Data::Damaged => return Ok(ImagePart::Broken(canonical)),
+            Data::There if is_linked => return Ok(ImagePart::There),
             Data::There => {}
         }
         let mut files = Vec::new();
@@ -266,7 +266,7 @@ impl RepositoryCopy {
         self.copier.put_all(&files, |copied| copied.layer_links += links).await?;
         self.add_layer(&canonical);
         self.add_layer(digest);
-        Ok(Part::There)
+        Ok(ImagePart::There)
     }
 }
 

@@ -8,7 +8,7 @@ use futures::future::join;
 use futures::stream::{BoxStream, Peekable};
 use sampan_driver::{DriverPath, ErrorKind, FileInfo, StorageDriver};
 
-use super::error::At;
+use super::error::NameStore;
 use super::report::Unseen;
 use super::{Error, Result, Side};
 

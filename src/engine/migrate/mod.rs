@@ -63,7 +63,8 @@ pub(crate) use pass::pass;
 pub(crate) use recorder::{Recorded, RecordedTag, Recorder};
 pub(crate) use removal::{remove_gone_tokens, tokens_vanished};
 pub use report::{
-    Amounts, Broken, Comparison, Damaged, Difference, Holdings, How, Pass, TagThere, Unlinked, Unseen,
+    Amounts, Broken, Comparison, Damaged, Difference, DifferenceKind, Pass, StoreCounts, TagThere, Unlinked,
+    Unseen,
 };
 pub(crate) use staged::remove_old as remove_old_staged;
 
@@ -71,8 +72,8 @@ use std::sync::Arc;
 
 use sampan_driver::{DriverError, StorageDriver};
 
-use self::caution::Kept;
-use self::error::At;
+use self::caution::TargetOnly;
+use self::error::NameStore;
 use crate::clock::Clock;
 use crate::layout::{self, Entry};
 
@@ -85,13 +86,13 @@ pub struct Migration {
     source: Arc<dyn StorageDriver>,
     target: Arc<dyn StorageDriver>,
     options: Options,
-    manner: Manner,
+    manner: PassKind,
     staged: Arc<staged::StagedFiles>,
 }
 
 /// The purpose of a pass.
 #[derive(Clone, Debug)]
-pub(crate) enum Manner {
+pub(crate) enum PassKind {
     /// A migration.
     Migrate,
     /// A backup; the recorder receives the content of each repository.
@@ -104,7 +105,7 @@ pub(crate) enum Manner {
     },
 }
 
-impl Manner {
+impl PassKind {
     fn recorder(&self) -> Option<&Recorder> {
         match self {
             Self::Save(recorder) => Some(recorder),
@@ -155,7 +156,7 @@ impl Migration {
             guard::check_apart(&source, &target).await?;
         }
         options.merge = guard::claim(&source, &target, from, &options).await?;
-        Ok(Self { source, target, options, manner: Manner::Migrate, staged: Arc::default() })
+        Ok(Self { source, target, options, manner: PassKind::Migrate, staged: Arc::default() })
     }
 
     /// A migration whose stores the caller has checked.
@@ -163,7 +164,7 @@ impl Migration {
         source: &Arc<dyn StorageDriver>,
         target: &Arc<dyn StorageDriver>,
         options: Options,
-        manner: Manner,
+        manner: PassKind,
     ) -> Self {
         Self { source: source.clone(), target: target.clone(), options, manner, staged: Arc::default() }
     }
@@ -202,7 +203,7 @@ impl Migration {
         let pass = self.pass().await?;
         check_seen(pass.unseen.items.clone())?;
         let (removed, kept) = match self.options.merge {
-            true => (Amounts::default(), Kept::default()),
+            true => (Amounts::default(), TargetOnly::default()),
             false => {
                 let kept = caution::examine(self).await?;
                 (removal::remove(self, &kept).await?, kept)

@@ -8,10 +8,10 @@ use sampan_driver::{StorageDriver, StorageDriverExt};
 
 use super::copier::Copier;
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::manifests::needs;
 use super::report::Broken;
-use super::repository::{Part, RepositoryCopy};
+use super::repository::{ImagePart, RepositoryCopy};
 use super::{CONCURRENCY, Error, Migration, Result};
 use crate::layout::{self, Entry};
 use crate::oci::Digest;
@@ -77,7 +77,7 @@ impl RepositoryCopy {
             return Ok(());
         }
         let there: Vec<Digest> =
-            revisions.iter().filter(|digest| self.settled(digest) == Some(Part::There)).collect();
+            revisions.iter().filter(|digest| self.settled(digest) == Some(ImagePart::There)).collect();
         let read = stream::iter(there.into_iter().filter(Digest::is_canonical)).map(|manifest| {
             let (copy, lacking) = (self.clone(), &lacking);
             async move {
@@ -89,13 +89,13 @@ impl RepositoryCopy {
         while let Some((manifest, needed)) = read.try_next().await? {
             for layer in needed.into_iter().filter(|layer| *layer != manifest) {
                 let because = match self.layer(&layer).await? {
-                    Part::There => continue,
-                    Part::Missing if self.copier.caches.contains(&self.name) => continue,
-                    Part::Missing => {
+                    ImagePart::There => continue,
+                    ImagePart::Missing if self.copier.caches.contains(&self.name) => continue,
+                    ImagePart::Missing => {
                         self.copier.lose_part(&self.name, &layer).await?;
                         layer
                     }
-                    Part::Broken(because) => because,
+                    ImagePart::Broken(because) => because,
                 };
                 let (repository, manifest) = (self.name.clone(), manifest.clone());
                 self.copier

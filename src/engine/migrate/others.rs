@@ -6,7 +6,7 @@ use futures::{TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriverExt};
 
 use super::copier::Copier;
-use super::error::At;
+use super::error::NameStore;
 use super::merged::{Merged, Pair};
 use super::{CONCURRENCY, Result};
 use crate::Selection;

@@ -10,7 +10,7 @@ use super::digest_set::DigestSet;
 use super::merged::Merged;
 use super::report::{Pass, Unseen};
 use super::repositories::Repositories;
-use super::{CONCURRENCY, Manner, Migration, Result, needed, others, repository};
+use super::{CONCURRENCY, Migration, PassKind, Result, needed, others, repository};
 use crate::layout::{self, Entry};
 use crate::oci::Digest;
 
@@ -22,7 +22,7 @@ pub(crate) async fn pass(migration: &Migration) -> Result<Pass> {
     let Migration { options, manner, .. } = migration;
     let copier = Arc::new(Copier::new(migration));
     copy_repositories(migration, &copier).await?;
-    if matches!(manner, Manner::Restore { .. }) {
+    if matches!(manner, PassKind::Restore { .. }) {
         return Ok(copier.finish());
     }
     if options.selection.is_everything() {

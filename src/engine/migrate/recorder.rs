@@ -9,9 +9,9 @@ use sampan_driver::StorageDriverExt;
 
 use super::Result;
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::repositories::TagInBoth;
-use super::repository::{Part, RepositoryCopy, parse};
+use super::repository::{ImagePart, RepositoryCopy, parse};
 use crate::layout::Entry;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::tag_dates::TagDate;
@@ -77,9 +77,9 @@ impl RepositoryCopy {
     /// The manifests of the source that the target has whole, in order: those of the walk, and those that came meanwhile.
     pub(super) fn whole(&self, here: &DigestSet) -> Vec<Digest> {
         let mut whole: Vec<Digest> =
-            here.iter().filter(|digest| self.settled(digest) == Some(Part::There)).collect();
+            here.iter().filter(|digest| self.settled(digest) == Some(ImagePart::There)).collect();
         let state = self.state.lock();
-        let settled = state.settled.iter().filter(|(_, part)| **part == Part::There);
+        let settled = state.settled.iter().filter(|(_, part)| **part == ImagePart::There);
         whole.extend(settled.map(|(digest, _)| digest).filter(|digest| !here.contains(digest)).cloned());
         drop(state);
         whole.sort();

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{Deadline, DriverPath, StorageDriver, StorageDriverExt};
 
-use super::caution::Kept;
-use super::error::At;
+use super::caution::TargetOnly;
+use super::error::NameStore;
 use super::merged::Merged;
 use super::others;
 use super::report::Amounts;
-use super::repositories::{InBoth, Repositories, TagInBoth};
+use super::repositories::{Repositories, RepositoryPair, TagInBoth};
 use super::{Migration, Result, check_seen};
 use crate::layout::{self, Entry};
 use crate::oci::{Digest, Manifest};
 
 /// How many files are deleted at a time.
-const AT_ONCE: usize = 1000;
+const DELETE_BATCH: usize = 1000;
 
 /// A larger manifest is not read to learn whether it is an index, or what it needs.
 pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// Removes what only the target has, but for the data and links that are `kept`. Any place of the source that cannot be seen
 /// ends the removal: what lies there is not gone.
-pub(super) async fn remove(migration: &Migration, kept: &Kept) -> Result<Amounts> {
+pub(super) async fn remove(migration: &Migration, kept: &TargetOnly) -> Result<Amounts> {
     let Migration { source, target, options, .. } = migration;
     let mut removed = Amounts::default();
     let mut repositories = Repositories::new(source, target, options.selection.clone());
@@ -88,12 +88,12 @@ pub(crate) async fn remove_gone_tokens(
 
 async fn remove_from(
     target: &Arc<dyn StorageDriver>,
-    found: InBoth,
-    kept: &Kept,
+    found: RepositoryPair,
+    kept: &TargetOnly,
     removed: &mut Amounts,
 ) -> Result<()> {
     let is_gone = !found.is_in_source();
-    let InBoth { name, mut extra, tags, digests, in_target, .. } = found;
+    let RepositoryPair { name, mut extra, tags, digests, in_target, .. } = found;
     if let Some(lost) = kept.links(&name) {
         extra.layers.retain(|digest| !lost.layers.contains(digest));
         extra.revisions.retain(|digest| !lost.revisions.contains(digest));
@@ -169,7 +169,7 @@ impl Extra {
     /// The next files that `counts` selects, and their length in bytes.
     async fn next(&mut self, counts: impl Fn(&DriverPath) -> bool) -> Result<Option<(Vec<DriverPath>, u64)>> {
         let (mut paths, mut bytes) = (Vec::new(), 0);
-        while paths.len() < AT_ONCE {
+        while paths.len() < DELETE_BATCH {
             let next = self.merged.next().await?;
             check_seen(self.merged.take_unseen())?;
             let Some(pair) = next else { break };
@@ -186,7 +186,7 @@ impl Extra {
 
 /// Deletes files durably.
 pub(super) async fn delete(target: &Arc<dyn StorageDriver>, paths: Vec<DriverPath>) -> Result<()> {
-    for paths in paths.chunks(AT_ONCE) {
+    for paths in paths.chunks(DELETE_BATCH) {
         let mut deleted = target.delete_all(stream::iter(paths.to_vec()).boxed(), Deadline::NONE);
         let mut result = Ok(());
         while let Some((_, one)) = deleted.next().await {

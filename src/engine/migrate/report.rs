@@ -106,9 +106,9 @@ pub struct Unseen {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Comparison {
     /// The content of the source, without links and tags that lead nowhere.
-    pub source: Holdings,
+    pub source: StoreCounts,
     /// The content of the target.
-    pub target: Holdings,
+    pub target: StoreCounts,
     /// The files that differ, by name.
     pub differences: FirstItems<Difference>,
     /// Files that only the target has and keeps, since the source has lost them. The loss is confirmed, so they are no difference.
@@ -117,7 +117,7 @@ pub struct Comparison {
 
 /// Numbers of the content of a store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Holdings {
+pub struct StoreCounts {
     /// Repositories with a tag, a manifest or a layer.
     pub repositories: u64,
     /// Tags.
@@ -138,12 +138,12 @@ pub struct Difference {
     /// The file.
     pub path: DriverPath,
     /// How it differs.
-    pub how: How,
+    pub how: DifferenceKind,
 }
 
 /// How a file differs between source and target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum How {
+pub enum DifferenceKind {
     /// The target lacks it.
     Missing,
     /// Only the target has it.
@@ -188,15 +188,15 @@ impl Comparison {
 
     /// Whether the source has lost content that the target has, as far as that is named.
     pub fn has_lost(&self) -> bool {
-        self.has(How::Lost)
+        self.has(DifferenceKind::Lost)
     }
 
     /// Whether a file differs so, as far as that is named.
-    pub fn has(&self, how: How) -> bool {
+    pub fn has(&self, how: DifferenceKind) -> bool {
         self.differences.items.iter().any(|difference| difference.how == how)
     }
 
-    pub(super) fn add(&mut self, path: DriverPath, how: How) {
+    pub(super) fn add(&mut self, path: DriverPath, how: DifferenceKind) {
         self.differences.push(Difference { path, how });
     }
 
@@ -204,7 +204,7 @@ impl Comparison {
     pub(super) fn add_lost(&mut self, path: DriverPath, is_confirmed: bool) {
         match is_confirmed {
             true => self.kept.push(path),
-            false => self.add(path, How::Lost),
+            false => self.add(path, DifferenceKind::Lost),
         }
     }
 }

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriver};
 
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::merged::{Merged, Pair};
 use super::report::Unseen;
 use super::{CONCURRENCY, Result};
@@ -31,7 +31,7 @@ pub(super) struct Repositories {
 
 /// One repository in both stores.
 #[derive(Debug)]
-pub(super) struct InBoth {
+pub(super) struct RepositoryPair {
     pub(super) name: RepositoryName,
     /// The files that only the source has, or has with another length.
     pub(super) missing: Files,
@@ -89,8 +89,8 @@ impl Repositories {
     }
 
     /// The next repository that is selected.
-    pub(super) async fn next(&mut self) -> Result<Option<InBoth>> {
-        let mut found: Option<(InBoth, String)> = None;
+    pub(super) async fn next(&mut self) -> Result<Option<RepositoryPair>> {
+        let mut found: Option<(RepositoryPair, String)> = None;
         loop {
             let next = match self.next.take() {
                 Some(pair) => Some(pair),
@@ -111,7 +111,7 @@ impl Repositories {
                 Some((name, _)) if !self.selection.has(&name) => {}
                 Some((name, _)) => {
                     let prefix = layout::prefix_in_repository(&name);
-                    let mut repository = InBoth::new(name);
+                    let mut repository = RepositoryPair::new(name);
                     self.foreign.extend(repository.take(&pair));
                     found = Some((repository, prefix));
                 }
@@ -133,7 +133,7 @@ impl Repositories {
 }
 
 /// Finds tags and links in whose places the source has directories, which a walk does not show: they are damaged, and not gone.
-async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut InBoth) -> Result<()> {
+async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut RepositoryPair) -> Result<()> {
     if source.capabilities().flat {
         return Ok(());
     }
@@ -168,7 +168,7 @@ async fn leave_obstructed(
     Ok((before - links.len()) as u64)
 }
 
-impl InBoth {
+impl RepositoryPair {
     fn new(name: RepositoryName) -> Self {
         Self {
             name,
@@ -293,7 +293,7 @@ impl TagInBoth {
 /// The length of every link: `sha256:` and 64 digits.
 const LINK_BYTES: u64 = 71;
 
-/// The places of the numbers in [`InBoth::in_source`].
+/// The places of the numbers in [`RepositoryPair::in_source`].
 pub(super) const TAGS: usize = 0;
 pub(super) const REVISIONS: usize = 1;
 pub(super) const LAYERS: usize = 2;

@@ -13,9 +13,9 @@ use sampan_driver::StorageDriverExt;
 
 use super::copier::Copier;
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::recorder::{Recorded, gone};
-use super::repositories::{Files, InBoth, TagInBoth};
+use super::repositories::{Files, RepositoryPair, TagInBoth};
 use super::tags::Target;
 use super::{CONCURRENCY, Result};
 use crate::layout::Entry;
@@ -40,12 +40,12 @@ pub(super) struct State {
     wanted_layers: DigestSet,
     wanted_revisions: DigestSet,
     /// The manifests that were looked at in this pass.
-    pub(super) settled: HashMap<Digest, Part>,
+    pub(super) settled: HashMap<Digest, ImagePart>,
 }
 
 /// Where a part of an image is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Part {
+pub(super) enum ImagePart {
     /// In the target.
     There,
     /// In neither store.
@@ -58,9 +58,9 @@ pub(super) enum Part {
 const MAX_LINK_BYTES: usize = 1024;
 
 /// Copies a repository.
-pub(super) async fn copy(copier: Arc<Copier>, repository: InBoth) -> Result<()> {
+pub(super) async fn copy(copier: Arc<Copier>, repository: RepositoryPair) -> Result<()> {
     let is_in_source = repository.is_in_source();
-    let InBoth {
+    let RepositoryPair {
         name,
         missing,
         layers_there,
@@ -144,7 +144,7 @@ impl RepositoryCopy {
             let copy = self.clone();
             async move {
                 let part = copy.layer(&digest).await?;
-                if part == Part::Missing {
+                if part == ImagePart::Missing {
                     let path = Entry::LayerLink(copy.name.clone(), digest).path();
                     copy.copier.find(|pass| pass.dangling.push(path));
                 }
@@ -243,11 +243,11 @@ impl RepositoryCopy {
         Ok(digest)
     }
 
-    pub(super) fn settled(&self, digest: &Digest) -> Option<Part> {
+    pub(super) fn settled(&self, digest: &Digest) -> Option<ImagePart> {
         let state = self.state.lock();
         let is_trusted = self.copier.manner.trusts_links();
         if is_trusted && state.revisions.contains(digest) && !state.wanted_revisions.contains(digest) {
-            return Some(Part::There);
+            return Some(ImagePart::There);
         }
         state.settled.get(digest).cloned()
     }
@@ -257,7 +257,7 @@ impl RepositoryCopy {
         self.state.lock().revisions.contains(digest)
     }
 
-    pub(super) fn remember(&self, digest: &Digest, part: Part) {
+    pub(super) fn remember(&self, digest: &Digest, part: ImagePart) {
         self.state.lock().settled.insert(digest.clone(), part);
     }
 

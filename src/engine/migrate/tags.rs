@@ -8,10 +8,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sampan_driver::{DriverPath, StorageDriverExt};
 
 use super::digest_set::DigestSet;
-use super::error::At;
+use super::error::NameStore;
 use super::report::{Amounts, Broken, TagThere};
 use super::repositories::TagInBoth;
-use super::repository::{Part, RepositoryCopy, parse};
+use super::repository::{ImagePart, RepositoryCopy, parse};
 use super::{CONCURRENCY, Error, Result};
 use crate::layout::Entry;
 use crate::link;
@@ -80,25 +80,25 @@ impl RepositoryCopy {
         for target in targets {
             let part = match target.has_moved {
                 true => self.revision(&target.digest).await?,
-                false => Part::There,
+                false => ImagePart::There,
             };
             match part {
-                Part::There => {
+                ImagePart::There => {
                     if is_backup && !revisions_here.contains(&target.digest) {
                         self.keep_unlinked(target).await?;
                     }
                     tags.insert(target.tag.clone());
                     moved.extend(target.has_moved.then(|| (target.tag.clone(), target.digest.clone())));
                 }
-                Part::Missing if !self.copier.is_lost(&target.digest) => {
+                ImagePart::Missing if !self.copier.is_lost(&target.digest) => {
                     if !is_backup || self.is_current(target).await? {
                         self.find_dangling(&target.tag);
                     }
                 }
                 part => {
                     let because = match part {
-                        Part::Broken(because) => because,
-                        Part::There | Part::Missing => target.digest.clone(),
+                        ImagePart::Broken(because) => because,
+                        ImagePart::There | ImagePart::Missing => target.digest.clone(),
                     };
                     let (repository, manifest) = (self.name.clone(), target.digest.clone());
                     let tag = Some(target.tag.clone());
@@ -139,7 +139,7 @@ impl RepositoryCopy {
     /// Keeps the manifest of a tag in a backup that has it, although the walk has seen no link to it at the source: it was pushed
     /// since, or the source has lost the link, which is found then.
     async fn keep_unlinked(&self, target: &Target) -> Result<()> {
-        let is_there = self.revision(&target.digest).await? == Part::There;
+        let is_there = self.revision(&target.digest).await? == ImagePart::There;
         let link = Entry::RevisionLink(self.name.clone(), target.digest.clone()).path();
         if !self.copier.source.exists(&link).await.at_source()? {
             if !self.is_current(target).await? {
@@ -148,7 +148,7 @@ impl RepositoryCopy {
             self.find_dangling(&target.tag);
         }
         if is_there {
-            self.remember(&target.digest, Part::There);
+            self.remember(&target.digest, ImagePart::There);
         }
         Ok(())
     }

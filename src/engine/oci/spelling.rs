@@ -22,7 +22,7 @@ enum Object {
 
 /// Where objects with known keys are.
 #[derive(Clone, Copy)]
-enum Place {
+enum ObjectLocation {
     /// The value is the object.
     One(Object),
     /// The value is a list of them.
@@ -66,11 +66,13 @@ impl Object {
     }
 
     /// The objects below a key.
-    fn below(self, key: &str) -> Option<Place> {
+    fn below(self, key: &str) -> Option<ObjectLocation> {
         match (self, key) {
-            (Self::Manifest, "config" | "subject") => Some(Place::One(Self::Descriptor)),
-            (Self::Manifest, "blobs" | "layers" | "manifests") => Some(Place::List(Self::Descriptor)),
-            (Self::Descriptor, "platform") => Some(Place::One(Self::Platform)),
+            (Self::Manifest, "config" | "subject") => Some(ObjectLocation::One(Self::Descriptor)),
+            (Self::Manifest, "blobs" | "layers" | "manifests") => {
+                Some(ObjectLocation::List(Self::Descriptor))
+            }
+            (Self::Descriptor, "platform") => Some(ObjectLocation::One(Self::Platform)),
             _ => None,
         }
     }
@@ -100,7 +102,8 @@ pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
     let manifest = std::str::from_utf8(manifest).map_err(|error| ManifestProblem::Json(error.to_string()))?;
     let mut found = None;
     let mut json = serde_json::Deserializer::from_str(manifest);
-    let checked = Keys { place: Place::One(Object::Manifest), found: &mut found }.deserialize(&mut json);
+    let checked =
+        Keys { place: ObjectLocation::One(Object::Manifest), found: &mut found }.deserialize(&mut json);
     match (found, checked) {
         (Some(problem), _) => Err(problem),
         (None, Err(error)) => Err(ManifestProblem::Json(error.to_string())),
@@ -110,7 +113,7 @@ pub(super) fn check(manifest: &[u8]) -> Result<(), ManifestProblem> {
 
 /// Checks the keys of an object, or of every object in a list; ignores any other value.
 struct Keys<'a> {
-    place: Place,
+    place: ObjectLocation,
     found: &'a mut Option<ManifestProblem>,
 }
 
@@ -130,7 +133,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { place: Place::One(object) | Place::List(object), found } = self;
+        let Self { place: ObjectLocation::One(object) | ObjectLocation::List(object), found } = self;
         while let Some(key) = map.next_key::<String>()? {
             if let Some(expected) = object.meant(&key) {
                 *found = Some(ManifestProblem::KeyMisspelled { found: shorten(&key), expected });
@@ -145,10 +148,13 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { place: Place::List(object), found } = self else {
+        let Self { place: ObjectLocation::List(object), found } = self else {
             return Err(A::Error::custom("a list is where an object must be"));
         };
-        while seq.next_element_seed(Keys { place: Place::One(object), found: &mut *found })?.is_some() {}
+        while seq
+            .next_element_seed(Keys { place: ObjectLocation::One(object), found: &mut *found })?
+            .is_some()
+        {}
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use sampan_driver::StorageDriver;
 use super::candidates::{Candidate, Source, hex_after};
 use super::index::Summary;
 use super::known::KnownManifest;
-use super::{CONCURRENT_READS, Referrers, STRETCH};
+use super::{CONCURRENT_READS, MAX_STEPS_WITHOUT_YIELD, Referrers};
 use crate::layout;
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::{Error, Result};
@@ -159,7 +159,7 @@ impl Referrers {
         // Most of them match no request, and a loop over cached ones would never yield.
         read.enumerate()
             .then(|(index, read)| async move {
-                if index % STRETCH == STRETCH - 1 {
+                if index % MAX_STEPS_WITHOUT_YIELD == MAX_STEPS_WITHOUT_YIELD - 1 {
                     tokio::task::yield_now().await;
                 }
                 read

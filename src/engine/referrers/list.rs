@@ -35,7 +35,7 @@ pub struct ReferrersPage {
     /// The referrers in the order of their digests.
     pub descriptors: Vec<Referrer>,
     /// Whether further referrers follow.
-    pub more: bool,
+    pub has_more: bool,
 }
 
 /// The most candidates that are checked before the listing decides whether the page needs more.
@@ -99,7 +99,7 @@ impl Referrers {
                 let is_full = page.descriptors.len() == query.limit
                     || (!page.descriptors.is_empty() && with_comma > query.max_bytes.saturating_sub(bytes));
                 if is_full {
-                    page.more = true;
+                    page.has_more = true;
                     return Ok(page);
                 }
                 bytes = bytes.saturating_add(with_comma);

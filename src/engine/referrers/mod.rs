@@ -49,7 +49,7 @@ pub const MAX_LISTED_BYTES: usize = 64 << 10;
 const CONCURRENT_READS: usize = 16;
 
 /// How many steps may run without waiting before the task yields its thread.
-const STRETCH: usize = 64;
+const MAX_STEPS_WITHOUT_YIELD: usize = 64;
 
 /// Counts such steps.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ struct Steps(usize);
 impl Steps {
     async fn step(&mut self) {
         self.0 += 1;
-        if self.0.is_multiple_of(STRETCH) {
+        if self.0.is_multiple_of(MAX_STEPS_WITHOUT_YIELD) {
             tokio::task::yield_now().await;
         }
     }

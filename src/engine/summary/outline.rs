@@ -44,14 +44,14 @@ pub(crate) struct SummaryLimits {
 }
 
 /// How many summaries are made at a time.
-const MAX_AT_ONCE: usize = 16;
+const CONCURRENT_SUMMARIES: usize = 16;
 
 /// Parsing more bytes than this takes so long that it blocks other requests of the thread.
 const MAX_INLINE_BYTES: usize = 64 << 10;
 
 impl Default for SummaryLimits {
     fn default() -> Self {
-        Self { makers: Semaphore::new(MAX_AT_ONCE), parser: Arc::new(Semaphore::new(1)) }
+        Self { makers: Semaphore::new(CONCURRENT_SUMMARIES), parser: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -66,7 +66,7 @@ impl SummaryLimits {
         let permit = self.parser.clone().acquire_owned().await.ok();
         let is_short = bytes.len() <= MAX_INLINE_BYTES;
         let parse = move || {
-            // A blocking thread goes on when its request is dropped.
+            // A blocking thread continues when its request is dropped.
             let _permit = permit;
             take(Manifest::parse(&bytes, None))
         };

@@ -41,7 +41,7 @@ impl UploadStore {
         self.repository.registry.check_writable()?;
         let mut claim = self.locks().claim(id, LockMode::Write).await?;
         let (mut staged, is_new) = match self.open_staged(&claim, id).await? {
-            Some(writer) => (Self::go_on(writer, digest.algorithm()), false),
+            Some(writer) => (Self::reopen(writer, digest.algorithm()), false),
             None => {
                 // Write to a separate path: a request that breaks off or dies leaves nothing for its repetition to append to.
                 let hint = WriteHint { len: chunk.map(ChunkRange::len), target: target(digest) };

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct UploadLocks {
     /// A plain mutex: it guards a look-up and is never held across an await.
-    slots: Mutex<HashMap<UploadId, Slot>>,
+    slots: Mutex<HashMap<UploadId, LockEntry>>,
     /// Notified whenever a read of an upload ends.
     looked: Notify,
 }
@@ -33,7 +33,7 @@ pub(crate) enum LockMode {
 }
 
 #[derive(Debug)]
-enum Slot {
+enum LockEntry {
     Held(LockMode),
     /// Begun recently and unlocked since.
     Begun(Begun),
@@ -70,21 +70,21 @@ impl UploadLocks {
     fn try_claim(&self, id: &UploadId, mode: LockMode) -> Result<Option<UploadGuard<'_>>> {
         let mut slots = self.lock();
         let begun = match slots.remove(id) {
-            Some(Slot::Held(held)) => {
-                slots.insert(id.clone(), Slot::Held(held));
+            Some(LockEntry::Held(held)) => {
+                slots.insert(id.clone(), LockEntry::Held(held));
                 return match held {
                     LockMode::Read => Ok(None),
                     LockMode::Write => Err(Error::UploadBusy(id.clone())),
                 };
             }
-            Some(Slot::Begun(begun)) => Some(begun),
+            Some(LockEntry::Begun(begun)) => Some(begun),
             None => None,
         };
-        slots.insert(id.clone(), Slot::Held(mode));
+        slots.insert(id.clone(), LockEntry::Held(mode));
         Ok(Some(UploadGuard { locks: self, id: id.clone(), begun, mode }))
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<UploadId, Slot>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<UploadId, LockEntry>> {
         self.slots.lock()
     }
 }
@@ -122,9 +122,9 @@ impl Drop for UploadGuard<'_> {
         match self.begun.take().filter(|begun| begun.at.elapsed() < FRESH) {
             Some(begun) => {
                 if slots.len() >= MAX_BEGUN {
-                    slots.retain(|_, slot| matches!(slot, Slot::Held(_)));
+                    slots.retain(|_, slot| matches!(slot, LockEntry::Held(_)));
                 }
-                slots.insert(self.id.clone(), Slot::Begun(begun));
+                slots.insert(self.id.clone(), LockEntry::Begun(begun));
             }
             None => {
                 slots.remove(&self.id);
@@ -155,12 +155,12 @@ mod tests {
         let slots = locks.lock();
         assert!((1..=MAX_BEGUN).contains(&slots.len()), "{}", slots.len());
         // A table has one more byte per slot; a text has two counters or the rounding of the allocator.
-        let of_table = slots.capacity() * (size_of::<(UploadId, Slot)>() + 1);
+        let of_table = slots.capacity() * (size_of::<(UploadId, LockEntry)>() + 1);
         let texts: usize = slots
             .iter()
             .map(|(id, slot)| match slot {
-                Slot::Begun(begun) => id.as_str().len() + begun.started.as_str().len() + 2 * 32,
-                Slot::Held(_) => id.as_str().len() + 32,
+                LockEntry::Begun(begun) => id.as_str().len() + begun.started.as_str().len() + 2 * 32,
+                LockEntry::Held(_) => id.as_str().len() + 32,
             })
             .sum();
         assert!(of_table + texts <= 8 << 20, "{of_table} and {texts} bytes");

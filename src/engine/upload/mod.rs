@@ -188,7 +188,7 @@ impl UploadStore {
         algorithm: Algorithm,
     ) -> Result<UploadWriter> {
         match self.open_staged(claim, id).await? {
-            Some(writer) => Ok(Self::go_on(writer, algorithm)),
+            Some(writer) => Ok(Self::reopen(writer, algorithm)),
             None => {
                 let mode = WriteMode::Create(WriteHint::default());
                 let writer = self.driver().writer(&self.data_path(id), mode).await;
@@ -203,7 +203,7 @@ impl UploadStore {
     }
 
     /// Wraps an open upload, with its running hash if the note has one.
-    pub(crate) fn go_on(writer: Box<dyn FileWriter>, algorithm: Algorithm) -> UploadWriter {
+    pub(crate) fn reopen(writer: Box<dyn FileWriter>, algorithm: Algorithm) -> UploadWriter {
         let size = writer.size();
         let note = writer.note().and_then(|note| UploadNote::parse(&note, size));
         let (mut hash, is_alone) = match note {

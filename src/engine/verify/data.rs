@@ -64,7 +64,7 @@ pub(super) async fn hash_all(
         blobs_before: progress.cycle.blobs,
         ..DataReport::default()
     };
-    if !look_at_unreported(registry, pace, progress, findings).await? {
+    if !check_unreported(registry, pace, progress, findings).await? {
         return Ok(false);
     }
     let rest = sizes.after(progress.position().as_ref());
@@ -121,14 +121,14 @@ pub(super) async fn hash_all(
 }
 
 /// Checks the findings of a killed run of this cycle again. Returns whether the run continues.
-async fn look_at_unreported(
+async fn check_unreported(
     registry: &Registry,
     pace: &Pace,
     progress: &mut Progress,
     findings: &mut Findings,
 ) -> Result<bool> {
     for digest in progress.unreported.clone() {
-        let state = look_twice(&**registry.driver(), &digest, Some(pace)).await?;
+        let state = check_twice(&**registry.driver(), &digest, Some(pace)).await?;
         if state == State::Stopped {
             return Ok(false);
         }
@@ -181,7 +181,7 @@ async fn hash_piece(
         // What has begun is read to its end, since one file may take longer than a whole run.
         let state = match ends.is_some_and(|ends| Instant::now() >= ends) {
             true => State::Stopped,
-            false => match look_twice(&*driver, &digest(&hash), Some(&pace)).await {
+            false => match check_twice(&*driver, &digest(&hash), Some(&pace)).await {
                 Ok(state) => state,
                 Err(error) => return (done, Some(error)),
             },
@@ -212,7 +212,7 @@ pub(crate) enum Damage {
 ///
 /// The store does not answer.
 pub(crate) async fn damage(driver: &dyn StorageDriver, digest: &Digest) -> Result<Damage> {
-    Ok(match look_twice(driver, digest, None).await? {
+    Ok(match check_twice(driver, digest, None).await? {
         State::Damaged(..) => Damage::Content,
         State::Unreadable(_) => Damage::Unreadable,
         State::Good | State::Gone | State::Stopped => Damage::None,
@@ -221,7 +221,7 @@ pub(crate) async fn damage(driver: &dyn StorageDriver, digest: &Digest) -> Resul
 
 /// Hashes the data, and once more if they are not good: a push may have replaced them, or the memory may be defective. A run outlasts a
 /// store that does not answer, for a while.
-pub(super) async fn look_twice(
+pub(super) async fn check_twice(
     driver: &dyn StorageDriver,
     digest: &Digest,
     pace: Option<&Pace>,
@@ -235,21 +235,23 @@ pub(super) async fn look_twice(
 
 async fn hash_twice(driver: &dyn StorageDriver, digest: &Digest, pace: Option<&Pace>) -> Result<State> {
     let path = Entry::Blob(digest.clone()).path();
-    match hash_at(driver, &path, digest, Guard::Pace(pace)).await? {
-        State::Damaged(..) | State::Unreadable(_) => hash_at(driver, &path, digest, Guard::Pace(pace)).await,
+    match hash_at(driver, &path, digest, PaceOrLock::Pace(pace)).await? {
+        State::Damaged(..) | State::Unreadable(_) => {
+            hash_at(driver, &path, digest, PaceOrLock::Pace(pace)).await
+        }
         state => Ok(state),
     }
 }
 
 /// The pace or the lock to keep while a file is hashed.
-pub(super) enum Guard<'a> {
+pub(super) enum PaceOrLock<'a> {
     /// The pace of the run, if it is part of one.
     Pace(Option<&'a Pace>),
     /// The lock, which runs out.
     Lock(&'a mut CollectorLock),
 }
 
-impl Guard<'_> {
+impl PaceOrLock<'_> {
     async fn goes_on(&mut self, bytes: usize) -> Result<bool> {
         match self {
             Self::Pace(None) => Ok(true),
@@ -264,7 +266,7 @@ pub(super) async fn hash_at(
     driver: &dyn StorageDriver,
     path: &DriverPath,
     digest: &Digest,
-    mut guard: Guard<'_>,
+    mut guard: PaceOrLock<'_>,
 ) -> Result<State> {
     let reader = match driver.reader(path, ByteRange::ALL).await {
         Ok(reader) => reader,
@@ -311,11 +313,11 @@ pub(super) fn with_cause(error: &DriverError) -> String {
 
 /// Whether so many files are damaged that the run must move none.
 pub(super) fn is_too_much(damaged: u64, looked_at: u64) -> bool {
-    damaged > MAX_MOVED || (damaged > FEW && damaged * 100 > looked_at)
+    damaged > MAX_MOVED || (damaged > ALWAYS_TOLERATED && damaged * 100 > looked_at)
 }
 
 /// Up to this many damaged files are no sign of a defective disk, however small the store is.
-const FEW: u64 = 10;
+const ALWAYS_TOLERATED: u64 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use sampan_driver::{BoxError, PutMode};
 
 use super::Result;
 use super::findings::{Users, canonical};
-use super::problem::{Outcome, Problem, ProblemKind};
+use super::problem::{Problem, ProblemKind, RepairOutcome};
 use crate::layout::Entry;
 use crate::oci::{Digest, LARGEST_BYTES, RepositoryName};
 use crate::upload::Body;
@@ -27,12 +27,12 @@ pub trait HealSource: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The place cannot be asked.
-    async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError>;
+    async fn open(&self, content: &HealRequest<'_>) -> Result<Option<Body>, BoxError>;
 }
 
 /// The content that a verification asks another store for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct HealRequest<'a> {
     /// Its canonical digest.
     pub digest: &'a Digest,
     /// Whether it is a manifest.
@@ -54,16 +54,16 @@ pub(super) async fn heal(
     let Some(digest) = canonical(problem) else { return Ok(()) };
     if let Some(bytes) = in_memory(registry, &digest) {
         put(registry, &digest, bytes).await?;
-        problem.outcome = Outcome::Healed("memory".to_owned());
+        problem.outcome = RepairOutcome::Healed("memory".to_owned());
         return Ok(());
     }
     let Some(source) = source else { return Ok(()) };
     let hash = digest.canonical_hash().unwrap_or_default();
     let repositories: Vec<RepositoryName> = users.repositories(&hash).into_iter().cloned().collect();
     let is_manifest = problem.needed_by.iter().any(|need| need.manifest == digest);
-    let wanted = Wanted { digest: &digest, is_manifest, repositories: &repositories };
+    let wanted = HealRequest { digest: &digest, is_manifest, repositories: &repositories };
     match from_source(registry, source, wanted).await {
-        Ok(true) => problem.outcome = Outcome::Healed(source.name()),
+        Ok(true) => problem.outcome = RepairOutcome::Healed(source.name()),
         Ok(false) => {}
         Err(error) => {
             tracing::warn!(%digest, %error, "{digest} cannot be healed from {}", source.name());
@@ -90,7 +90,7 @@ async fn put(registry: &Registry, digest: &Digest, bytes: Bytes) -> Result<()> {
 async fn from_source(
     registry: &Registry,
     source: &dyn HealSource,
-    wanted: Wanted<'_>,
+    wanted: HealRequest<'_>,
 ) -> Result<bool, BoxError> {
     let Some(mut body) = source.open(&wanted).await? else { return Ok(false) };
     let digest = wanted.digest;
@@ -123,10 +123,10 @@ pub(super) async fn write_link(registry: &Registry, problem: &mut Problem) -> Re
     // An alias names content that only a hash of that algorithm would find.
     let (Entry::LayerLink(_, digest) | Entry::RevisionLink(_, digest)) = &entry else { return Ok(()) };
     if !digest.is_canonical() || registry.data_size(digest).await?.is_none() {
-        problem.outcome = Outcome::Left("its content is not known".to_owned());
+        problem.outcome = RepairOutcome::Left("its content is not known".to_owned());
         return Ok(());
     }
     link::write(registry.driver(), &entry, digest).await?;
-    problem.outcome = Outcome::Linked;
+    problem.outcome = RepairOutcome::Linked;
     Ok(())
 }

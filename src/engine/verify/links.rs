@@ -17,7 +17,7 @@ use crate::link::{self, digest_in};
 use crate::oci::{Algorithm, Digest, Tag};
 
 /// How many small files are read at a time.
-const SMALL_AT_A_TIME: usize = 16;
+const CONCURRENT_SMALL_READS: usize = 16;
 
 impl Check<'_> {
     /// Reads small files; a file that is gone is left out.
@@ -31,7 +31,7 @@ impl Check<'_> {
                     (entry, content)
                 }
             })
-            .buffered(SMALL_AT_A_TIME);
+            .buffered(CONCURRENT_SMALL_READS);
         let mut read = Vec::new();
         while let Some((entry, content)) = reads.next().await {
             let content = match content {

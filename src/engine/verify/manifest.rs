@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, StorageDriver, StorageDriverExt};
 
 use super::Result;
-use super::data::{self, look_twice, with_cause};
+use super::data::{self, check_twice, with_cause};
 use super::outage::{Answer, ask};
 use super::problem::{Problem, ProblemKind};
 use super::repository::Check;
@@ -58,7 +58,7 @@ impl Check<'_> {
         let bytes = match content {
             Content::Bytes(bytes) if Digest::sha256_of(&bytes) == digest(&hash) => bytes,
             Content::Bytes(_) => {
-                let state = look_twice(&**self.driver(), &digest(&hash), Some(self.checker.pace)).await?;
+                let state = check_twice(&**self.driver(), &digest(&hash), Some(self.checker.pace)).await?;
                 if let Some(problem) = data::problem(&hash, state) {
                     self.add(problem, Some(hash));
                 }

@@ -1,7 +1,7 @@
 //! Verification: finds damaged and missing content, names the images that need it, and lets a push heal it.
 //!
 //! [`verify`] has three steps. *Structure* reads every tag, link and manifest, and compares the lengths of blobs with their
-//! descriptors; it reads no layer. *Data* hashes every blob, in the order of the digests, so that a run that was killed goes on
+//! descriptors; it reads no layer. *Data* hashes every blob, in the order of the digests, so that a run that was killed continues
 //! from the digest that the file [`Progress`] names. *Repair* is optional and deletes nothing:
 //!
 //! - It writes layer links that a manifest needs and whose data are there, and links that say something else than their path.
@@ -24,7 +24,7 @@
 //! A file that cannot be *read* is reported and stays: a failing disk must not empty a registry. So is one that the store does not
 //! give while it answers other requests, and a directory that it does not list: what is below it is looked for where something
 //! refers to it. Nothing is moved aside while such a directory may have images that need it. A store that answers nothing for about a minute ends the run, which reports what it
-//! has found, and the next one goes on there. If more is damaged than
+//! has found, and the next one continues there. If more is damaged than
 //! [`MAX_MOVED`] files, or than one of a hundred, everything stays in place, since then the disk or the memory is ill. A
 //! collection keeps everything in a repository whose manifest was moved aside.
 //!
@@ -56,10 +56,10 @@ mod verdicts;
 
 pub(crate) use data::{Damage, damage};
 pub use error::{Error, Result};
-pub use heal::{HealSource, Wanted};
+pub use heal::{HealRequest, HealSource};
 pub use move_aside::MAX_MOVED;
 pub use options::{Observer, Options, Start};
-pub use problem::{Need, Outcome, Problem, ProblemKind};
+pub use problem::{Need, Problem, ProblemKind, RepairOutcome};
 pub use progress::{Cycle, Progress};
-pub use report::{DataReport, Ending, Report, StructureReport};
+pub use report::{DataReport, EndReason, Report, StructureReport};
 pub use run::{VerificationTurn, acknowledge, verify, verify_in_turn};

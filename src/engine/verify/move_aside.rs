@@ -6,10 +6,10 @@ use bytes::Bytes;
 use sampan_driver::{DriverPath, PutMode, StorageDriver, StorageDriverExt, with_causes};
 use serde_json::json;
 
-use super::data::{Guard, State, hash_at};
+use super::data::{PaceOrLock, State, hash_at};
 use super::findings::{Users, canonical};
 use super::options::Options;
-use super::problem::{Outcome, Problem, ProblemKind};
+use super::problem::{Problem, ProblemKind, RepairOutcome};
 use super::{Error, Result};
 use crate::Registry;
 use crate::clock::millis;
@@ -38,7 +38,7 @@ pub(super) async fn move_aside(
     if let Err(error) = with_lock(registry, options, &mut problems, users).await {
         let reason = match &error {
             Error::Collector(gc::Error::Running { path, seconds }) => format!(
-                "a collection or another repair is going on; verify again after it, or if it was killed, in {seconds} s, when \
+                "a collection or another repair is running; verify again after it, or if it was killed, in {seconds} s, when \
                  its lock ({path}) runs out"
             ),
             Error::Collector(gc::Error::Lost) => {
@@ -47,8 +47,8 @@ pub(super) async fn move_aside(
             Error::Collector(gc::Error::Stopped) => "the run was stopped".to_owned(),
             error => with_causes(error),
         };
-        for problem in problems.iter_mut().filter(|problem| problem.outcome == Outcome::Reported) {
-            problem.outcome = Outcome::Left(reason.clone());
+        for problem in problems.iter_mut().filter(|problem| problem.outcome == RepairOutcome::Reported) {
+            problem.outcome = RepairOutcome::Left(reason.clone());
         }
     }
 }
@@ -104,13 +104,14 @@ async fn move_one(
     let driver = registry.driver();
     let left_out = users.left_out(&digest.canonical_hash().unwrap_or_default());
     if driver.capabilities().flat && left_out > 0 {
-        problem.outcome = Outcome::Left(format!(
-            "a push of it may be going on in {left_out} repositories, which are too many to look at"
+        problem.outcome = RepairOutcome::Left(format!(
+            "a push of it may be running in {left_out} repositories, which are too many to look at"
         ));
         return Ok(());
     }
     if driver.capabilities().flat && is_being_pushed(registry, &digest, users).await? {
-        problem.outcome = Outcome::Left("a push of it is going on; verify again in ten minutes".to_owned());
+        problem.outcome =
+            RepairOutcome::Left("a push of it is running; verify again in ten minutes".to_owned());
         return Ok(());
     }
     let now = millis(registry.clock().now());
@@ -125,12 +126,12 @@ async fn move_one(
         State::Damaged(..) => {}
         State::Gone | State::Good => {
             driver.delete(&note_path).await?;
-            problem.outcome = Outcome::Healed("a push".to_owned());
+            problem.outcome = RepairOutcome::Healed("a push".to_owned());
             return Ok(());
         }
         State::Unreadable(error) => {
             driver.delete(&note_path).await?;
-            problem.outcome = Outcome::Left(error);
+            problem.outcome = RepairOutcome::Left(error);
             return Ok(());
         }
         State::Stopped => return Ok(()),
@@ -141,10 +142,10 @@ async fn move_one(
         // An upload committed in between.
         rename(&**driver, lock, &aside, &data).await?;
         driver.delete(&note_path).await?;
-        problem.outcome = Outcome::Healed("a push".to_owned());
+        problem.outcome = RepairOutcome::Healed("a push".to_owned());
         return Ok(());
     }
-    problem.outcome = Outcome::MovedAside(aside.to_string());
+    problem.outcome = RepairOutcome::MovedAside(aside.to_string());
     Ok(())
 }
 
@@ -168,7 +169,7 @@ async fn look(
     path: &DriverPath,
     digest: &Digest,
 ) -> Result<State> {
-    hash_at(&**registry.driver(), path, digest, Guard::Lock(lock)).await
+    hash_at(&**registry.driver(), path, digest, PaceOrLock::Lock(lock)).await
 }
 
 /// Whether an upload may have written its link and not yet its data.

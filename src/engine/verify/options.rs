@@ -20,7 +20,7 @@ pub struct Options {
     pub up_to: u64,
     /// Verifies these repositories, and if they are not all, only the content that they link; such a run keeps no progress.
     pub selection: Selection,
-    /// Whether to mend what can be mended; see the module.
+    /// Whether to repair what can be repaired; see the module.
     pub repair: bool,
     /// Where to look for content that is damaged or missing.
     pub source: Option<Arc<dyn HealSource>>,

@@ -17,7 +17,7 @@ pub(super) enum Answer<T> {
 }
 
 /// The pauses between attempts while the store does not answer.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 /// Reads a file, once more if the store answers meanwhile, and again and again while it does not, for as long as the run waits for
 /// that.
@@ -33,7 +33,7 @@ pub(super) async fn ask<T, F>(
 where
     F: Future<Output = Result<T>>,
 {
-    let (begun, [mut pause, longest]) = (Instant::now(), PAUSES);
+    let (begun, [mut pause, longest]) = (Instant::now(), RETRY_DELAYS);
     let mut has_answered = false;
     loop {
         let error = match read().await {

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::options::Options;
+use crate::duty_cycle::DutyCycle;
 use crate::rate::Rate;
-use crate::rest::Rest;
 
 /// Paces a run. Threads share it.
 #[derive(Debug)]
 pub(super) struct Pace {
     stop: CancellationToken,
-    rest: Rest,
+    rest: DutyCycle,
     rate: Rate,
     outage: Duration,
     /// The progress of the run could not be written, and that was logged.
@@ -26,7 +26,7 @@ impl Pace {
         let rate = Rate::new(options.rate.and_then(NonZeroU64::new));
         Self {
             stop: options.stop.clone(),
-            rest: Rest::new(options.rest),
+            rest: DutyCycle::new(options.rest),
             rate,
             outage: options.outage,
             has_lost_progress: AtomicBool::new(false),
@@ -48,18 +48,18 @@ impl Pace {
         self.outage
     }
 
-    /// Waits. Returns whether the run goes on.
+    /// Waits. Returns whether the run continues.
     pub(super) async fn pause(&self, pause: Duration) -> bool {
         self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 
-    /// Rests if it is time to. Returns whether the run goes on.
+    /// Rests if it is time to. Returns whether the run continues.
     pub(super) async fn goes_on(&self) -> bool {
         self.rest.take().await;
         !self.is_stopped()
     }
 
-    /// Waits until so many bytes may be read. Returns whether the run goes on.
+    /// Waits until so many bytes may be read. Returns whether the run continues.
     pub(super) async fn read(&self, bytes: usize) -> bool {
         self.stop.run_until_cancelled(self.rate.take(bytes)).await.is_some() && self.goes_on().await
     }

@@ -21,7 +21,7 @@ pub struct Problem {
     /// The images that cannot be pulled for that reason.
     pub needed_by: Vec<Need>,
     /// The repair of the problem, or why there was none.
-    pub outcome: Outcome,
+    pub outcome: RepairOutcome,
 }
 
 /// The kinds of problems.
@@ -78,12 +78,12 @@ pub(super) const MAX_TAGS: usize = 20;
 /// The repair of a problem, or why there was none.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RepairOutcome {
     /// It was reported, no more.
     Reported,
     /// A link was written.
     Linked,
-    /// The content was written anew, from this place.
+    /// The content was written again, from this place.
     Healed(String),
     /// The data were moved to this path, so that a push brings them again.
     MovedAside(String),
@@ -93,12 +93,12 @@ pub enum Outcome {
 
 impl Problem {
     pub(super) fn new(path: &sampan_driver::DriverPath, kind: ProblemKind, digest: Option<Digest>) -> Self {
-        Self { path: path.to_string(), kind, digest, needed_by: Vec::new(), outcome: Outcome::Reported }
+        Self { path: path.to_string(), kind, digest, needed_by: Vec::new(), outcome: RepairOutcome::Reported }
     }
 
     /// Whether the content is as it should be now.
     pub fn is_mended(&self) -> bool {
-        matches!(self.outcome, Outcome::Linked | Outcome::Healed(_))
+        matches!(self.outcome, RepairOutcome::Linked | RepairOutcome::Healed(_))
     }
 }
 
@@ -139,11 +139,11 @@ impl fmt::Display for ProblemKind {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RepairOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reported => f.write_str("reported"),
-            Self::Linked => f.write_str("mended: the link was written"),
+            Self::Linked => f.write_str("repaired: the link was written"),
             Self::Healed(from) => write!(f, "healed from {from}"),
             Self::MovedAside(path) => write!(f, "moved to {path}; a push of an image that has it heals it"),
             Self::Left(reason) => write!(f, "left as it is: {reason}"),

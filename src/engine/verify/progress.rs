@@ -13,7 +13,7 @@ use crate::clock::{millis, time_of};
 use crate::layout::Entry;
 use crate::oci::Digest;
 
-/// How far the verification of a store has come. It is a hint: without it, a cycle begins anew.
+/// How far the verification of a store has come. It is a hint: without it, a cycle starts again.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", default)]
 pub struct Progress {
@@ -51,7 +51,7 @@ pub struct Cycle {
     pub bytes: u64,
     /// How many were damaged or could not be read.
     pub damaged: u64,
-    /// Problems of content and links that its runs have mended; also some that were found before the data were hashed.
+    /// Problems of content and links that its runs have repaired; also some that were found before the data were hashed.
     pub healed: u64,
 }
 
@@ -111,7 +111,7 @@ impl Progress {
         self.begun().filter(|begun| *begun <= now + MAX_AHEAD)
     }
 
-    /// Gives up a cycle that began under a clock that was ahead: by its time it would go on in years. What is not reported
+    /// Gives up a cycle that began under a clock that was ahead: by its time it would continue in years. What is not reported
     /// yet stays.
     pub(super) fn give_up_future_cycle(&mut self, now: SystemTime) {
         if self.begun_by(now).is_none() {
@@ -138,14 +138,14 @@ impl Progress {
         self.after.as_ref().and_then(Digest::canonical_hash)
     }
 
-    /// Begins a cycle, unless one goes on.
-    pub(super) fn begin(&mut self, now: SystemTime, anew: bool) {
-        if anew || self.cycle.begun_ms == 0 {
+    /// Begins a cycle, unless one continues.
+    pub(super) fn begin(&mut self, now: SystemTime, again: bool) {
+        if again || self.cycle.begun_ms == 0 {
             self.cycle = Cycle { begun_ms: millis(now), ..Cycle::default() };
             self.after = None;
         }
         // Such a run, or another of its cycle, finds them again.
-        if anew {
+        if again {
             self.unreported.clear();
         }
     }
@@ -157,7 +157,7 @@ impl Progress {
         }
     }
 
-    /// Counts mended problems for the cycle that a run has worked on, which may have ended with it.
+    /// Counts repaired problems for the cycle that a run has worked on, which may have ended with it.
     pub(super) fn add_healed(&mut self, healed: u64) {
         match &mut self.last {
             Some(last) if self.cycle.begun_ms == 0 => last.healed += healed,

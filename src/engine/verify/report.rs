@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Outcome, Problem};
+use super::problem::{Problem, RepairOutcome};
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -13,7 +13,7 @@ pub struct Report {
     /// The report of the data; `None` if that step was left out.
     pub data: Option<DataReport>,
     /// How the run ended.
-    pub ending: Ending,
+    pub ending: EndReason,
     /// Why it ended, if it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
@@ -64,16 +64,16 @@ pub struct DataReport {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum EndReason {
     /// It checked everything that its options name.
     #[default]
     Finished,
-    /// It was stopped, or its time was over; the next run goes on there.
+    /// It was stopped, or its time was over; the next run continues there.
     Stopped,
-    /// So much is damaged or unreadable that the disk or the memory must be ill: the run stopped, and moved nothing.
+    /// So much is damaged or unreadable that the disk or the memory must be defective: the run stopped, and moved nothing.
     TooMuch,
     /// The store did not answer, or nothing of it can be seen: the run stopped, and moved nothing. The report has what was found
-    /// until then, and the next run goes on there.
+    /// until then, and the next run continues there.
     Failed,
 }
 
@@ -88,14 +88,14 @@ impl Report {
         self.problems.len() as u64 + self.more_problems
     }
 
-    /// How many problems are mended now.
-    pub fn mended(&self) -> u64 {
+    /// How many problems are repaired now.
+    pub fn repaired(&self) -> u64 {
         self.problems.iter().filter(|problem| problem.is_mended()).count() as u64
     }
 
     /// How many data were moved aside.
     pub fn moved(&self) -> u64 {
-        let is_moved = |problem: &&Problem| matches!(problem.outcome, Outcome::MovedAside(_));
+        let is_moved = |problem: &&Problem| matches!(problem.outcome, RepairOutcome::MovedAside(_));
         self.problems.iter().filter(is_moved).count() as u64
     }
 }

@@ -75,7 +75,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a repository. Returns whether the run goes on, and what was found until it was stopped or failed.
+    /// Checks a repository. Returns whether the run continues, and what was found until it was stopped or failed.
     pub(super) async fn check(&self, listing: Listing) -> (Checked, Result<bool>) {
         let mut state = Check::new(self, listing);
         let goes_on = self.read(&mut state).await;

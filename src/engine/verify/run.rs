@@ -13,14 +13,14 @@ use super::heal::{HealSource, heal, write_link};
 use super::move_aside::move_aside;
 use super::options::{Options, Start};
 use super::pace::Pace;
-use super::problem::{Outcome, Problem, ProblemKind};
+use super::problem::{Problem, ProblemKind, RepairOutcome};
 use super::progress::{Cycle, Progress};
-use super::report::{DataReport, Ending, Report, StructureReport};
+use super::report::{DataReport, EndReason, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
-use super::structure::{Found, Pass};
+use super::structure::{StructureFindings, StructurePass};
 use super::verdicts::Verdicts;
 use crate::clock::millis;
-use crate::turn::{Turn, Work};
+use crate::turn::{PeriodicTask, TurnState};
 use crate::{Registry, Selection};
 
 /// How often the structure is read again after manifests were healed.
@@ -57,18 +57,18 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         unseen: None,
         healed: 0,
     };
-    let failure = run.look().await.err();
+    let failure = run.check_wanted().await.err();
     let (structure, data) = (run.structure.take(), run.data.take());
     let all = run.sizes.len();
-    // A part of a cycle is small, so the whole of it counts as well: an ill disk must not be emptied part by part.
+    // A part of a cycle is small, so the whole of it counts as well: a defective disk must not be emptied part by part.
     let looked_at = data.map_or(all, |data| data.blobs + run.begins_with);
     let is_ill =
         is_too_much(run.findings.damaged(), looked_at) || is_too_much(run.cycle.damaged, run.cycle.blobs);
     let ending = match is_ill {
-        _ if failure.is_some() => Ending::Failed,
-        true => Ending::TooMuch,
-        false if run.is_complete => Ending::Finished,
-        false => Ending::Stopped,
+        _ if failure.is_some() => EndReason::Failed,
+        true => EndReason::TooMuch,
+        false if run.is_complete => EndReason::Finished,
+        false => EndReason::Stopped,
     };
     if failure.is_none() {
         run.find_users().await;
@@ -77,7 +77,7 @@ pub async fn verify(registry: &Registry, options: &Options) -> Result<Report> {
         run.repair(ending).await;
         // What a manifest needs can be seen when it is healed; an index and its children make two rounds.
         for _ in 0..MAX_ROUNDS {
-            if options.structure && run.healed_manifests() && run.look_again().await {
+            if options.structure && run.healed_manifests() && run.recheck_structure().await {
                 run.repair(ending).await;
             }
         }
@@ -112,14 +112,14 @@ pub async fn acknowledge(registry: &Registry, options: &Options, report: &Report
 
 /// Notes what a run has done about damaged data.
 fn note_data(progress: &mut Progress, options: &Options, report: &Report) {
-    progress.add_healed(report.mended());
+    progress.add_healed(report.repaired());
     let is_to_move = |problem: &Problem| {
-        let is_left = matches!(problem.outcome, Outcome::Reported | Outcome::Left(_));
+        let is_left = matches!(problem.outcome, RepairOutcome::Reported | RepairOutcome::Left(_));
         options.repair && is_left && matches!(problem.kind, ProblemKind::Damaged { .. })
     };
     let again: HashSet<_> =
         report.problems.iter().filter(|it| is_to_move(it)).filter_map(|it| it.digest.clone()).collect();
-    let is_ill = report.ending == Ending::TooMuch;
+    let is_ill = report.ending == EndReason::TooMuch;
     progress.unreported.retain(|digest| !is_ill && again.contains(digest));
 }
 
@@ -144,12 +144,12 @@ pub async fn verify_in_turn(
     interval: Duration,
 ) -> Result<VerificationTurn> {
     registry.check_writable()?;
-    let turn = match registry.take_turn(Work::Verification, interval).await? {
-        Turn::NotDue(wait) => return Ok(VerificationTurn::NotDue(wait)),
-        Turn::Taken(turn) => turn,
+    let turn = match registry.take_turn(PeriodicTask::Verification, interval).await? {
+        TurnState::NotDue(wait) => return Ok(VerificationTurn::NotDue(wait)),
+        TurnState::Taken(turn) => turn,
     };
     let done = match verify(registry, options).await {
-        Ok(report) if report.ending == Ending::Failed => Err(Ok(report)),
+        Ok(report) if report.ending == EndReason::Failed => Err(Ok(report)),
         Ok(report) => Ok(report),
         Err(error) => Err(Err(error)),
     };
@@ -187,7 +187,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Checks everything that the options name. Findings before an error stay.
-    async fn look(&mut self) -> Result<()> {
+    async fn check_wanted(&mut self) -> Result<()> {
         let (registry, options) = (self.registry, self.options);
         let mut progress = Progress::read(registry).await?;
         progress.give_up_future_cycle(registry.clock().now());
@@ -253,8 +253,8 @@ impl Run<'_> {
         options: &Options,
         wanted: &HashSet<Hash>,
         linked: Option<&mut HashSet<Hash>>,
-    ) -> Found {
-        let pass = Pass {
+    ) -> StructureFindings {
+        let pass = StructurePass {
             registry: self.registry,
             options,
             pace: self.pace,
@@ -294,7 +294,7 @@ impl Run<'_> {
         // In all repositories: moving data aside concerns them, too.
         let options = Options { selection: Selection::default(), data: None, ..self.options.clone() };
         let pace = Pace::new(&options);
-        let pass = Pass {
+        let pass = StructurePass {
             registry: self.registry,
             options: &options,
             pace: &pace,
@@ -318,14 +318,14 @@ impl Run<'_> {
         let is_healed = |problem: &&mut Problem| {
             let of_itself =
                 problem.needed_by.iter().any(|need| Some(&need.manifest) == problem.digest.as_ref());
-            of_itself && matches!(problem.outcome, Outcome::Healed(_))
+            of_itself && matches!(problem.outcome, RepairOutcome::Healed(_))
         };
         let healed = self.findings.problems_mut().filter(is_healed).count();
         std::mem::replace(&mut self.healed, healed) < healed
     }
 
     /// Reads the structure once more. Returns whether more problems were found.
-    async fn look_again(&mut self) -> bool {
+    async fn recheck_structure(&mut self) -> bool {
         self.verdicts.forget_faults();
         let found = self.pass(self.options, &HashSet::new(), None).await;
         if let Some(error) = found.failure {
@@ -343,36 +343,36 @@ impl Run<'_> {
         found_more
     }
 
-    async fn repair(&mut self, ending: Ending) {
-        for problem in self.findings.problems_mut().filter(|it| it.outcome == Outcome::Reported) {
+    async fn repair(&mut self, ending: EndReason) {
+        for problem in self.findings.problems_mut().filter(|it| it.outcome == RepairOutcome::Reported) {
             if self.options.stop.is_cancelled() {
                 return;
             }
             let source = self.options.source.as_deref();
             // One file that cannot be written is no reason to give up the others, or the report.
-            if let Err(error) = mend(self.registry, source, problem, &self.users).await {
-                problem.outcome = Outcome::Left(with_causes(&error));
+            if let Err(error) = repair_in_place(self.registry, source, problem, &self.users).await {
+                problem.outcome = RepairOutcome::Left(with_causes(&error));
             }
         }
         let is_damaged = |problem: &&mut Problem| {
-            matches!(problem.kind, ProblemKind::Damaged { .. }) && problem.outcome == Outcome::Reported
+            matches!(problem.kind, ProblemKind::Damaged { .. }) && problem.outcome == RepairOutcome::Reported
         };
         let damaged: Vec<_> = self.findings.problems_mut().filter(is_damaged).collect();
         let reason = match (ending, &self.without_users) {
-            (Ending::TooMuch, _) => {
-                "so much is damaged that the disk or the memory must be ill; look after them first"
+            (EndReason::TooMuch, _) => {
+                "so much is damaged that the disk or the memory must be defective; look after them first"
             }
             (_, Some(reason)) => reason,
             _ => return move_aside(self.registry, self.options, damaged, &self.users).await,
         };
         for problem in damaged {
-            problem.outcome = Outcome::Left(reason.to_owned());
+            problem.outcome = RepairOutcome::Left(reason.to_owned());
         }
     }
 }
 
 /// Mends one problem without moving anything.
-async fn mend(
+async fn repair_in_place(
     registry: &Registry,
     source: Option<&dyn HealSource>,
     problem: &mut Problem,

@@ -20,7 +20,7 @@ use crate::layout::{self, Entry};
 use crate::oci::RepositoryName;
 
 /// A pass over the structure: its options and state.
-pub(super) struct Pass<'a> {
+pub(super) struct StructurePass<'a> {
     pub(super) registry: &'a Registry,
     pub(super) options: &'a Options,
     pub(super) pace: &'a Pace,
@@ -34,7 +34,7 @@ pub(super) struct Pass<'a> {
 
 /// The findings of a pass.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct StructureFindings {
     pub(super) report: StructureReport,
     pub(super) findings: Findings,
     pub(super) users: Users,
@@ -46,9 +46,9 @@ pub(super) struct Found {
     pub(super) failure: Option<Error>,
 }
 
-impl Pass<'_> {
-    pub(super) async fn run(mut self) -> Found {
-        let mut found = Found::default();
+impl StructurePass<'_> {
+    pub(super) async fn run(mut self) -> StructureFindings {
+        let mut found = StructureFindings::default();
         match self.read(&mut found).await {
             Ok(is_complete) => found.is_complete = is_complete,
             Err(error) => found.failure = Some(error),
@@ -57,7 +57,7 @@ impl Pass<'_> {
     }
 
     /// Returns whether it came to the end.
-    async fn read(&mut self, found: &mut Found) -> Result<bool> {
+    async fn read(&mut self, found: &mut StructureFindings) -> Result<bool> {
         let mut files = self.registry.driver().walk(&layout::repositories_root(), None);
         let mut listing: Option<Listing> = None;
         while let Some(file) = files.next().await {
@@ -104,7 +104,7 @@ impl Pass<'_> {
     }
 
     /// Takes a place that the walk cannot see, unless it is in a repository that is not selected.
-    async fn take_unseen(&self, error: DriverError, found: &mut Found) -> Result<()> {
+    async fn take_unseen(&self, error: DriverError, found: &mut StructureFindings) -> Result<()> {
         let place = error.path().clone();
         let problem = unseen(&**self.registry.driver(), &layout::repositories_root(), error).await?;
         let of_repository = layout::place_in_repository(&place);
@@ -115,8 +115,8 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Checks a repository. Returns whether the run goes on.
-    async fn check(&mut self, listing: Listing, found: &mut Found) -> Result<bool> {
+    /// Checks a repository. Returns whether the run continues.
+    async fn check(&mut self, listing: Listing, found: &mut StructureFindings) -> Result<bool> {
         if !self.options.selection.has(&listing.name) {
             return Ok(!self.pace.is_stopped());
         }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use sampan_driver::StorageDriver;
 
 use super::Result;
-use super::data::{State, look_twice};
+use super::data::{State, check_twice};
 use super::pace::Pace;
 use super::sizes::{Hash, digest};
 
@@ -35,7 +35,7 @@ impl Verdicts {
         if let Some(state) = self.known.lock().get(hash) {
             return Ok(state.clone());
         }
-        let state = look_twice(&**driver, &digest(hash), Some(pace)).await?;
+        let state = check_twice(&**driver, &digest(hash), Some(pace)).await?;
         if state != State::Stopped {
             self.remember(*hash, state.clone());
         }

@@ -59,7 +59,7 @@ async fn an_old_docker_archive_gets_manifests_that_are_always_the_same() {
     assert_eq!(repositories, ["library/app:1", "library/app:2", "team/app:one"]);
     assert_eq!(found, names(&foreign(stream(gzip(&tar)), ForeignOptions::default()).await.unwrap()));
 
-    let bytes = reader.whole(0, 1 << 20).await.unwrap();
+    let bytes = reader.read_whole(0, 1 << 20).await.unwrap();
     let layers = ["shared", "one"].map(|layer| {
         let digest = Digest::sha256_of(layer.as_bytes());
         json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": layer.len() })
@@ -96,7 +96,7 @@ async fn compressed_layers_stay_as_they_are() {
         files.add("manifest.json", manifest.to_string());
         let reader = foreign_tar(files.tar()).await.unwrap();
         assert_eq!(check_contents(&reader).await, 3);
-        let manifest = Manifest::parse(&reader.whole(0, 1 << 20).await.unwrap(), None).unwrap();
+        let manifest = Manifest::parse(&reader.read_whole(0, 1 << 20).await.unwrap(), None).unwrap();
         assert_eq!(manifest.layers[0].digest, Digest::sha256_of(&stored));
         assert_eq!(manifest.layers[0].media_type.ends_with("+gzip"), compressed);
         assert!(names(&reader)[0].starts_with("team/app:1 "));

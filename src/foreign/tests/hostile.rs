@@ -95,7 +95,7 @@ async fn each_end_and_each_flipped_bit_of_a_manifest_is_found() {
     damaged.add(path(&layer), "lAyer");
     let reader = foreign_tar(damaged.tar()).await.unwrap();
     let index = reader.plan().contents.iter().position(|it| it.digest == layer).unwrap();
-    assert!(reader.whole(index, 100).await.unwrap_err().to_string().contains("hashes to"));
+    assert!(reader.read_whole(index, 100).await.unwrap_err().to_string().contains("hashes to"));
 }
 
 #[tokio::test]

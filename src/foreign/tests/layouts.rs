@@ -8,7 +8,7 @@ use sampan_bundle::{
     BoxError, Bundle, ContentKind, ContentSource, ContentStream, Plan, PlannedContent, index_json,
 };
 use sampan_engine::oci::Digest;
-use sampan_foreign::{Error, ForeignOptions, HostPolicy, Input, Notice, Opened, open};
+use sampan_foreign::{Error, ForeignOptions, HostPolicy, Input, Notice, OpenedFile, open};
 
 use self::support::{
     Archive, Files, NAME, REF, check_contents, foreign, foreign_tar, gzip, names, path, rules, stream, zstd,
@@ -233,11 +233,11 @@ async fn a_bundle_of_ours_is_recognised_also_when_it_is_compressed() {
     for input in [Input::Paths(vec![file]), stream(bytes.clone()), stream(gzip(&bytes)), stream(zstd(&bytes))]
     {
         match open(input, ForeignOptions::default(), |_| {}).await.unwrap() {
-            Opened::Bundle(reader) => {
+            OpenedFile::Bundle(reader) => {
                 assert_eq!(reader.bundle().name(), bundle.name());
                 reader.finish().await.unwrap();
             }
-            Opened::Foreign(_) => panic!("it is a bundle"),
+            OpenedFile::Foreign(_) => panic!("it is a bundle"),
         }
     }
     // Damage of the compression is damage of the bundle.
@@ -247,8 +247,8 @@ async fn a_bundle_of_ours_is_recognised_also_when_it_is_compressed() {
         damaged[place] ^= 1;
         for damaged in [&damaged[..], &damaged[..place]] {
             let error = match open(stream(damaged), ForeignOptions::default(), |_| {}).await {
-                Ok(Opened::Bundle(reader)) => reader.finish().await.unwrap_err().into(),
-                Ok(Opened::Foreign(_)) => panic!("it is a bundle"),
+                Ok(OpenedFile::Bundle(reader)) => reader.finish().await.unwrap_err().into(),
+                Ok(OpenedFile::Foreign(_)) => panic!("it is a bundle"),
                 Err(error) => error,
             };
             let cause = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);

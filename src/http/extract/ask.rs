@@ -76,7 +76,7 @@ pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> R
     }
     tracing::debug!(
         http.request.id = context.map(|context| context.id()),
-        wanted = %Wanted(wanted),
+        wanted = %ScopeList(wanted),
         has_credentials = credentials.authorization.is_some(),
         "authorization: {}",
         match &answer {
@@ -96,9 +96,9 @@ pub(super) async fn ask(parts: &Parts, state: &AppState, wanted: &[Access]) -> R
 }
 
 /// Displays scopes as a token server spells them.
-struct Wanted<'a>(&'a [Access]);
+struct ScopeList<'a>(&'a [Access]);
 
-impl fmt::Display for Wanted<'_> {
+impl fmt::Display for ScopeList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, access) in self.0.iter().enumerate() {
             write!(f, "{}{access}", if index == 0 { "" } else { " " })?;

@@ -1,7 +1,7 @@
 //! `Located`: the repository that a request names. The name in the path is parsed here and nowhere else.
 
 use http::request::Parts;
-use sampan_cache::{Asked, CachedName, LocateError};
+use sampan_cache::{CachedName, LocateError, RequestedName};
 use sampan_engine::oci::{InvalidName, RepositoryName};
 
 use super::ask::authorize;
@@ -39,7 +39,7 @@ pub(super) async fn locate_for_client(parts: &Parts, state: &AppState) -> Result
 /// The stored name of a repository that a parameter names.
 pub(super) fn stored_name(name: RepositoryName, parts: &Parts, state: &AppState) -> RepositoryName {
     let Some(caches) = &state.services().caches else { return name };
-    let asked = Asked { ns: None, host: cache_host::host(parts), name: name.as_str() };
+    let asked = RequestedName { ns: None, host: cache_host::host(parts), name: name.as_str() };
     match caches.locate(asked) {
         Ok(Some(cached)) => cached.stored().clone(),
         Ok(None) | Err(_) => name,
@@ -54,7 +54,7 @@ fn locate(parts: &Parts, state: &AppState) -> Result<Located, ApiError> {
     }
     if let Some(caches) = &state.services().caches {
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
-        let asked = Asked { ns: query.non_empty("ns"), host: cache_host::host(parts), name };
+        let asked = RequestedName { ns: query.non_empty("ns"), host: cache_host::host(parts), name };
         let located = caches.locate(asked).map_err(|error| match error {
             LocateError::Name(error) => invalid(error.to_string()),
             LocateError::Mapping(error) => {

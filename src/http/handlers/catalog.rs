@@ -28,7 +28,7 @@ pub(in crate::http) async fn list(
     // With a line end as in Distribution, for users of curl.
     let body = format!("{}\n", json!({ "repositories": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
-    if let (true, Some(last)) = (page.more, page.items.last()) {
+    if let (true, Some(last)) = (page.has_more, page.items.last()) {
         let link = link::next(&state.options().prefix, "/v2/_catalog", last, Some(n), &[]);
         response.headers_mut().insert(LINK, link);
     }

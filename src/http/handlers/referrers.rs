@@ -41,7 +41,7 @@ pub(in crate::http) async fn list(
     if query.artifact_type.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
-    if let Some(last) = found.descriptors.last().filter(|_| found.more) {
+    if let Some(last) = found.descriptors.last().filter(|_| found.has_more) {
         let path = Endpoint::Referrers.path(repo.asked().name.as_str(), &digest.0.to_string());
         let filter = query.artifact_type.as_deref().map(|text| ("artifactType", text));
         let ns = repo.asked().ns.as_deref().map(|ns| ("ns", ns));

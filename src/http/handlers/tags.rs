@@ -39,7 +39,7 @@ pub(in crate::http) async fn list(
     // With a line end as in Distribution, for users of curl.
     let body = format!("{}\n", json!({ "name": asked.name.as_str(), "tags": &page.items }));
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
-    if let (true, Some(last)) = (page.more, page.items.last()) {
+    if let (true, Some(last)) = (page.has_more, page.items.last()) {
         let path = Endpoint::Tags.path(asked.name.as_str(), "");
         let ns = asked.ns.as_deref().map(|ns| ("ns", ns));
         let link = link::next(&state.options().prefix, &path, last, Some(limit), ns.as_slice());

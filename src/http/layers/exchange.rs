@@ -45,7 +45,7 @@ pub(in crate::http) struct Exchange {
 }
 
 /// The outcome of a request.
-pub(super) struct Outcome<'a> {
+pub(super) struct ExchangeOutcome<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
     pub(super) status: u16,
@@ -124,7 +124,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let status = self.status.filter(|_| self.is_complete);
-        let outcome = Outcome {
+        let outcome = ExchangeOutcome {
             method: &self.method,
             uri: &self.uri,
             status: status.unwrap_or(CLIENT_CLOSED_REQUEST),

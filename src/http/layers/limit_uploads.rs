@@ -31,7 +31,7 @@ enum Kind {
 
 /// A running request; dropping it frees the slot.
 #[derive(Debug)]
-pub(in crate::http) struct Slot {
+pub(in crate::http) struct UploadSlot {
     slots: Arc<UploadSlots>,
     key: (IpAddr, Kind),
 }
@@ -42,18 +42,18 @@ impl UploadSlots {
         Self { limit, taken: Mutex::default() }
     }
 
-    fn take(self: &Arc<Self>, key: (IpAddr, Kind)) -> Option<Slot> {
+    fn take(self: &Arc<Self>, key: (IpAddr, Kind)) -> Option<UploadSlot> {
         let mut taken = self.taken.lock();
         let count = taken.entry(key).or_default();
         if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Slot { slots: self.clone(), key })
+        Some(UploadSlot { slots: self.clone(), key })
     }
 }
 
-impl Drop for Slot {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
         if let Some(count) = taken.get_mut(&self.key) {
@@ -75,7 +75,7 @@ pub(in crate::http) fn limit_uploads(
     context: &RequestContext,
     endpoint: Endpoint,
     method: &Method,
-) -> Result<Option<Slot>, ApiError> {
+) -> Result<Option<UploadSlot>, ApiError> {
     let address = context.client().and_then(|client| client.network());
     let (Some(slots), Some(address), Some(kind)) = (slots, address, kind(endpoint, method)) else {
         return Ok(None);

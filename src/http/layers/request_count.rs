@@ -11,7 +11,7 @@ use axum::extract::Request;
 use http::Method;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::exchange::Outcome;
+use super::exchange::ExchangeOutcome;
 use crate::http::metrics::{Done, HttpMetrics};
 use crate::http::route::{Endpoint, Route};
 
@@ -51,7 +51,7 @@ impl RequestCount {
     }
 
     /// Counts the outcome.
-    pub(super) fn end(&self, outcome: &Outcome<'_>) {
+    pub(super) fn end(&self, outcome: &ExchangeOutcome<'_>) {
         self.metrics.ended(
             self.endpoint,
             self.repository.as_deref(),

@@ -8,7 +8,7 @@ use sampan_config::TlsConfig;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::certificates::{CLIENT_CAS, Files, SOON, Validity, certificates, date};
+use super::certificates::{CLIENT_CAS, EXPIRY_WARNING, Files, Validity, certificates, date};
 use super::error::TlsError;
 
 /// The authorities of a section; there are none without `clientcas`.
@@ -70,7 +70,7 @@ impl Authorities {
                     "the authority {subject:?} in {CLIENT_CAS} {path} is not valid yet, and no certificate that it signed \
                      counts: check the clock of this machine"
                 );
-            } else if validity.not_after - now < SOON {
+            } else if validity.not_after - now < EXPIRY_WARNING {
                 tracing::warn!(
                     not_after = ends,
                     "the authority {subject:?} in {CLIENT_CAS} {path} expires in {} days, and no certificate that it signed \

@@ -29,7 +29,7 @@ pub(super) struct Identity {
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// How long before a certificate expires warnings begin.
-pub(super) const SOON: Duration = Duration::days(14);
+pub(super) const EXPIRY_WARNING: Duration = Duration::days(14);
 
 /// Formats a time for the log.
 pub(super) fn date(time: OffsetDateTime) -> String {
@@ -122,7 +122,7 @@ impl Validity {
                 not_before = begins,
                 "the certificate in {path} is not valid yet, clients refuse it: check the clock of this machine"
             );
-        } else if not_after - now < SOON {
+        } else if not_after - now < EXPIRY_WARNING {
             tracing::warn!(
                 not_after = ends,
                 "the certificate in {path} expires in {} days, and clients refuse it then: renew it; the registry picks up \

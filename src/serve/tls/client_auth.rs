@@ -22,8 +22,8 @@ pub(super) fn verifier(
         return WebPkiClientVerifier::no_client_auth();
     }
     let demand = match settings.clientauth {
-        ClientAuth::RequireAndVerifyClientCert | ClientAuth::RequireAnyClientCert => Demand::Must,
-        ClientAuth::VerifyClientCertIfGiven | ClientAuth::RequestClientCert => Demand::May,
+        ClientAuth::RequireAndVerifyClientCert | ClientAuth::RequireAnyClientCert => CertificateDemand::Must,
+        ClientAuth::VerifyClientCertIfGiven | ClientAuth::RequestClientCert => CertificateDemand::May,
     };
     Arc::new(Verifier {
         demand,
@@ -35,7 +35,7 @@ pub(super) fn verifier(
 
 /// Whether a client must present a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Demand {
+enum CertificateDemand {
     May,
     Must,
 }
@@ -43,7 +43,7 @@ enum Demand {
 /// Accepts certificates whose key the client has.
 #[derive(Debug)]
 struct Verifier {
-    demand: Demand,
+    demand: CertificateDemand,
     /// Where a certificate must lead; `None` accepts any, whatever its subject.
     authorities: Option<Arc<Authorities>>,
     /// Sent to clients that must choose among several certificates.
@@ -53,7 +53,7 @@ struct Verifier {
 
 impl ClientCertVerifier for Verifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.demand == Demand::Must
+        self.demand == CertificateDemand::Must
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

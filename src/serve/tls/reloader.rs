@@ -31,7 +31,7 @@ use sampan_host::blocking::on_blocking_pool;
 use sampan_host::file_watch::FileStamp;
 
 /// How often to check the files.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long unusable files count as being replaced.
 const REPLACEMENT_TIME: Duration = Duration::from_secs(6);
@@ -122,9 +122,9 @@ impl TlsReloader {
     pub async fn watch(&self) {
         let mut warned = Instant::now();
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_INTERVAL).await;
             let inner = Arc::clone(&self.0);
-            on_blocking_pool(move || inner.look()).await;
+            on_blocking_pool(move || inner.reload_if_changed()).await;
             if warned.elapsed() >= WARN_EVERY {
                 warned = Instant::now();
                 self.0.current.load().warn(&self.0.settings, OffsetDateTime::now_utc());
@@ -157,7 +157,7 @@ impl Inner {
     }
 
     /// Checks whether the files have changed, and reloads them.
-    fn look(&self) {
+    fn reload_if_changed(&self) {
         let mut watch = self.watch.lock();
         let stamps = stamps(&self.settings);
         if are_surely(&stamps, &self.current.load().stamps) {
@@ -179,7 +179,7 @@ impl Inner {
             let not_after = date(self.expires_at());
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             // Stamps of recently written files never count as equal, so one state may get here twice.
-            if watch.logged.as_ref().is_none_or(|logged| !look_alike(&stamps, logged)) {
+            if watch.logged.as_ref().is_none_or(|logged| !seem_equal(&stamps, logged)) {
                 tracing::error!(
                     %error, cause, not_after,
                     "the new TLS files are not usable, the old certificate remains in use"
@@ -264,7 +264,7 @@ fn are_surely(now: &Stamps, earlier: &Stamps) -> bool {
     })
 }
 
-fn look_alike(now: &Stamps, earlier: &Stamps) -> bool {
+fn seem_equal(now: &Stamps, earlier: &Stamps) -> bool {
     now.iter().zip(earlier).all(|pair| match pair {
         (Some(now), Some(earlier)) => now.looks_like(earlier),
         (None, None) => true,
@@ -325,9 +325,9 @@ mod tests {
         async fn watch_for(&self, seconds: u64) -> String {
             let before = self.log.text().len();
             let _guard = self.log.capture();
-            for _ in 0..seconds / LOOK_EVERY.as_secs() {
-                tokio::time::advance(LOOK_EVERY).await;
-                self.inner.look();
+            for _ in 0..seconds / CHECK_INTERVAL.as_secs() {
+                tokio::time::advance(CHECK_INTERVAL).await;
+                self.inner.reload_if_changed();
             }
             self.log.text().split_off(before)
         }

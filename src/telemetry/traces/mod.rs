@@ -21,7 +21,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{Layer, Registry};
 
-pub use settings::Wish;
+pub use settings::ExporterChoice;
 
 use self::exporter::Exporter;
 

@@ -5,7 +5,7 @@ use opentelemetry_sdk::Resource;
 
 /// The environment's choice.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Wish {
+pub enum ExporterChoice {
     /// No traces.
     None,
     /// Traces by OTLP over HTTP.
@@ -14,7 +14,7 @@ pub enum Wish {
     Unknown(String),
 }
 
-impl Wish {
+impl ExporterChoice {
     /// Evaluates the variables.
     ///
     /// Traces are sent when `OTEL_TRACES_EXPORTER` is `otlp`, or when it is unset and an endpoint is set.
@@ -59,24 +59,29 @@ pub(super) fn resource() -> Resource {
 mod tests {
     use super::*;
 
-    fn wish(variables: &[(&str, &str)]) -> Wish {
-        Wish::of(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    fn wish(variables: &[(&str, &str)]) -> ExporterChoice {
+        ExporterChoice::of(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
     fn traces_are_sent_only_when_a_variable_enables_them() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
         for (variables, expected) in [
-            (&[][..], Wish::None),
-            (&[("OTEL_SERVICE_NAME", "registry")], Wish::None),
-            (&[("OTEL_TRACES_EXPORTER", "")], Wish::None),
-            (&[("OTEL_TRACES_EXPORTER", "otlp")], Wish::Otlp),
-            (&[endpoint], Wish::Otlp),
-            (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4318/v1/traces")], Wish::Otlp),
-            (&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], Wish::Otlp),
+            (&[][..], ExporterChoice::None),
+            (&[("OTEL_SERVICE_NAME", "registry")], ExporterChoice::None),
+            (&[("OTEL_TRACES_EXPORTER", "")], ExporterChoice::None),
+            (&[("OTEL_TRACES_EXPORTER", "otlp")], ExporterChoice::Otlp),
+            (&[endpoint], ExporterChoice::Otlp),
+            (
+                &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4318/v1/traces")],
+                ExporterChoice::Otlp,
+            ),
+            (&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], ExporterChoice::Otlp),
             // As in Distribution's image.
-            (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], Wish::None),
-            (&[endpoint, ("OTEL_SDK_DISABLED", "true")], Wish::None),
+            (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], ExporterChoice::None),
+            (&[endpoint, ("OTEL_SDK_DISABLED", "true")], ExporterChoice::None),
         ] {
             assert_eq!(wish(variables), expected, "{variables:?}");
         }
@@ -88,7 +93,7 @@ mod tests {
             (&[("OTEL_TRACES_EXPORTER", "zipkin")][..], "`zipkin`"),
             (&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], "`grpc`"),
         ] {
-            let Wish::Unknown(text) = wish(variables) else { panic!("{variables:?}") };
+            let ExporterChoice::Unknown(text) = wish(variables) else { panic!("{variables:?}") };
             assert!(text.contains(name), "{text}");
         }
     }

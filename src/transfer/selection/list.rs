@@ -6,14 +6,14 @@ use super::{InvalidSelector, Selector};
 
 /// An image of a list: the host before its repository, and a selector for the rest.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedSelector {
     /// The host, as it is written.
     pub host: Option<String>,
     /// The image without its host.
     pub selector: Selector,
 }
 
-impl FromStr for Listed {
+impl FromStr for ListedSelector {
     type Err = InvalidSelector;
 
     fn from_str(reference: &str) -> Result<Self, InvalidSelector> {
@@ -27,7 +27,7 @@ impl FromStr for Listed {
 /// # Errors
 ///
 /// The number of the first bad line, and its problem.
-pub fn parse_lines(text: &str) -> Result<Vec<(usize, Listed)>, (usize, InvalidSelector)> {
+pub fn parse_lines(text: &str) -> Result<Vec<(usize, ListedSelector)>, (usize, InvalidSelector)> {
     let mut images = Vec::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let line = line.split_once('#').map_or(line, |(line, _)| line).trim();

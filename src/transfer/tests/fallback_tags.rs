@@ -11,7 +11,8 @@ use std::sync::Arc;
 use fake_distribution::FakeDistribution;
 use sampan_engine::oci::{Algorithm, Digest};
 use sampan_transfer::{
-    ImportOptions, ImportReport, Live, Progress, RegistryTarget, Result, TagPolicy, Target, import, plan,
+    ImportOptions, ImportReport, LiveExport, Progress, RegistryTarget, Result, TagPolicy, Target, import,
+    plan,
 };
 use serde_json::json;
 use support::{Store, descriptor, import_options, options, runtime};
@@ -26,7 +27,7 @@ async fn copy_with(
     import_options: &ImportOptions,
 ) -> Result<ImportReport> {
     let planned = plan(&near.source(), &options(&["**"])).await.unwrap();
-    let live = Live::new(Arc::new(near.source()), planned).unwrap();
+    let live = LiveExport::new(Arc::new(near.source()), planned).unwrap();
     let target = RegistryTarget::new(far.client());
     import(&live, &target, import_options, &Progress::default()).await
 }

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use sampan_bundle::IndexScope;
 use sampan_driver::DriverPath;
 use sampan_engine::oci::{Algorithm, Digest, Reference};
-use sampan_foreign::{ForeignOptions, Input, Opened, open};
+use sampan_foreign::{ForeignOptions, Input, OpenedFile, open};
 use sampan_transfer::{
     Error, ImportOptions, ImportReport, Progress, RegistryTarget, Renames, Source, StoreTarget, Target,
     import,
@@ -84,7 +84,7 @@ async fn import_foreign_to(
     options: &ImportOptions,
 ) -> Result<ImportReport, Error> {
     let input = Input::Stream(Box::new(Cursor::new(bytes)));
-    let Opened::Foreign(reader) = open(input, ForeignOptions::default(), |_| {}).await? else {
+    let OpenedFile::Foreign(reader) = open(input, ForeignOptions::default(), |_| {}).await? else {
         panic!("it is no bundle")
     };
     import(&*reader, target, options, &Progress::default()).await

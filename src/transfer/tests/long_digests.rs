@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use fake_distribution::FakeDistribution;
 use sampan_engine::oci::Algorithm;
-use sampan_transfer::{ImportOptions, ImportReport, Live, Progress, RegistryTarget, Result, import, plan};
+use sampan_transfer::{
+    ImportOptions, ImportReport, LiveExport, Progress, RegistryTarget, Result, import, plan,
+};
 use support::{Store, export, import_options, options, reader, runtime};
 
 async fn copy(near: &Store, far: &FakeDistribution, options_of: &ImportOptions) -> Result<ImportReport> {
     let planned = plan(&near.source(), &options(&["**"])).await.unwrap();
-    let live = Live::new(Arc::new(near.source()), planned).unwrap();
+    let live = LiveExport::new(Arc::new(near.source()), planned).unwrap();
     import(&live, &RegistryTarget::new(far.client()), options_of, &Progress::default()).await
 }
 

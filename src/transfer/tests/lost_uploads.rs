@@ -11,7 +11,7 @@ use fake_distribution::FakeDistribution;
 use sampan_client::Problem;
 use sampan_engine::oci::Algorithm;
 use sampan_transfer::{
-    Error, ImportOptions, ImportReport, Live, Progress, RegistryTarget, Result, import, plan,
+    Error, ImportOptions, ImportReport, LiveExport, Progress, RegistryTarget, Result, import, plan,
 };
 use support::{Store, Way, export, import_options, options, reader, runtime};
 
@@ -24,7 +24,7 @@ async fn near() -> Store {
 
 async fn copy(near: &Store, far: &FakeDistribution) -> Result<ImportReport> {
     let planned = plan(&near.source(), &options(&["**"])).await.unwrap();
-    let live = Live::new(Arc::new(near.source()), planned).unwrap();
+    let live = LiveExport::new(Arc::new(near.source()), planned).unwrap();
     import(&live, &RegistryTarget::new(far.client()), &import_options(), &Progress::default()).await
 }
 

@@ -13,8 +13,8 @@ use sampan_engine::caches::CachePrefixes;
 use sampan_engine::oci::{Algorithm, Digest, Reference, Tag};
 use sampan_engine::{Limits, Registry};
 use sampan_transfer::{
-    Error, Live, Progress, PruneOutcome, PrunePlan, PruneReport, RegistrySource, RegistryTarget, Renames,
-    Source, StoreSource, StoreTarget, Target, import, plan,
+    Error, LiveExport, Progress, PruneOutcome, PrunePlan, PruneReport, RegistrySource, RegistryTarget,
+    Renames, Source, StoreSource, StoreTarget, Target, import, plan,
 };
 use support::{Store, Way, export, import_bytes, import_options, name, options, runtime};
 
@@ -226,7 +226,7 @@ fn a_repository_without_a_list_of_tags_is_not_whole() {
         let (near, registry) = (Store::new(), FakeDistribution::start());
         tagged(&near, "app", &["1"]).await;
         let planned = plan(&near.source(), &options(&["**"])).await.unwrap();
-        let live = Live::new(Arc::new(near.source()), planned).unwrap();
+        let live = LiveExport::new(Arc::new(near.source()), planned).unwrap();
         let target_of_registry = RegistryTarget::new(registry.client());
         import(&live, &target_of_registry, &import_options(), &Progress::default()).await.unwrap();
         // The catalog has it, and a request for its tags is answered by 404.

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use sampan_engine::oci::{Algorithm, Digest, Manifest, Reference};
 use sampan_transfer::{
-    Error, ExportOptions, Exported, IndexPolicy, Live, Progress, Source, StoreTarget, import, places, plan,
+    Error, ExportOptions, Exported, IndexPolicy, LiveExport, Progress, Source, StoreTarget, import, places,
+    plan,
 };
 use support::recipes::{build, recipes};
 use support::{Store, Way, assemble, export, import_bytes, import_options, name, options, runtime, sample};
@@ -55,9 +56,9 @@ proptest! {
                 let kept = tags.into_iter().filter(|tag| !old.contains(tag.as_str()));
                 prop_assert_eq!(kept.collect::<Vec<_>>(), far.source().tags(&repository).await.unwrap().unwrap());
             }
-            // A copy does the same without a file, and an export that goes on makes the same bytes.
+            // A copy does the same without a file, and an export that continues makes the same bytes.
             let assembled = assemble(&planned);
-            let live = Live::new(Arc::new(near.source()), planned).unwrap();
+            let live = LiveExport::new(Arc::new(near.source()), planned).unwrap();
             let target = StoreTarget::new(copied.registry());
             import(&live, &target, &import_options(), &Progress::default()).await.unwrap();
             prop_assert_eq!(copied.state().await, far.state().await);

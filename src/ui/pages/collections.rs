@@ -6,16 +6,16 @@ use sampan_engine::gc::Report;
 use serde_json::{Value, json};
 
 use super::verification::{Section, Verification};
-use crate::changes::Wanted;
+use crate::changes::DeniedAccess;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Right, Visitor};
 use crate::housekeeping::{CannotCollect, Collection, CollectionEnd, Collections};
 use crate::language::Language;
 use crate::pages::Problem;
-use crate::place::Place;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The most files that a report names.
 const MAX_NAMED: usize = 20;
@@ -51,7 +51,7 @@ struct Run {
 }
 
 /// Whether the visitor may see collections: they say something of all repositories.
-pub(crate) fn may_see(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+pub(crate) fn may_see(scene: &PageContext<'_>, visitor: &Visitor) -> bool {
     scene.housekeeping().is_some() && visitor.rights.everywhere(Right::Pull)
 }
 
@@ -61,15 +61,15 @@ fn may_collect(visitor: &Visitor) -> bool {
 }
 
 /// Shows the collections.
-pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn show(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     page(scene, visitor, StatusCode::OK, None).await
 }
 
 /// Refuses a visitor who may not begin a collection.
-fn check(scene: &Scene<'_>, visitor: &Visitor) -> Result<(), Problem> {
+fn check(scene: &PageContext<'_>, visitor: &Visitor) -> Result<(), Problem> {
     let is_permitted = may_collect(visitor) && may_see(scene, visitor);
     if let (false, Some(user), Some(_)) = (is_permitted, &visitor.user, scene.housekeeping()) {
-        scene.visit.changes.refused(&scene.visit.parts, user, Wanted::Collections);
+        scene.visit.changes.refused(&scene.visit.parts, user, DeniedAccess::Collections);
     }
     match may_collect(visitor) {
         true if may_see(scene, visitor) => Ok(()),
@@ -83,7 +83,7 @@ fn check(scene: &Scene<'_>, visitor: &Visitor) -> Result<(), Problem> {
 }
 
 /// Begins a collection, or a dry run.
-pub(crate) async fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn begin(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     check(scene, visitor)?;
     let housekeeping = scene.housekeeping().ok_or(Problem::NotFound)?;
     let begun = match scene.visit.form.get("mode") {
@@ -93,7 +93,7 @@ pub(crate) async fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply,
         _ => housekeeping.dry_run(),
     };
     match begun {
-        Ok(()) => Ok(reply::see_other(&scene.frame(None).to(&Place::Collections))),
+        Ok(()) => Ok(reply::see_other(&scene.frame(None).to(&Route::Collections))),
         Err(refusal) => {
             page(scene, visitor, StatusCode::CONFLICT, Some(sentence(scene.visit.language, refusal))).await
         }
@@ -101,7 +101,7 @@ pub(crate) async fn begin(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply,
 }
 
 async fn page(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     status: StatusCode,
     message: Option<String>,
@@ -129,8 +129,8 @@ async fn page(
         untagged: if state.delete_untagged { t.gc_untagged_go() } else { t.gc_untagged_stay() },
         running: state.running.and_then(Moment::of),
         requested: state.requested,
-        action: f.to(&Place::Collect),
-        token: scene.token(&Place::Collect),
+        action: f.to(&Route::Collect),
+        token: scene.token(&Route::Collect),
         may_collect: may_collect(visitor),
         read_only: state.read_only,
         runs: state.last.iter().map(|run| self::run(t, run)).collect(),

@@ -8,17 +8,17 @@ use http::StatusCode;
 use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use sampan_engine::{Error, ImageKind, Repository};
 
-use super::comparison::{Comparison, Side};
+use super::comparison::{ComparedImage, Comparison};
 use super::stored_image::StoredImage;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::is_attestation;
 use crate::pages::{Problem, Step, crumbs};
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown;
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The most tags that the form suggests.
 const MAX_SUGGESTED: usize = 200;
@@ -55,7 +55,7 @@ struct PlatformRow {
 
 /// Compares two images, or asks which.
 pub(crate) async fn show(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
 ) -> Result<Reply, Problem> {
@@ -103,13 +103,13 @@ impl ComparePage {
     /// Fills the page with what two images have in common, or with the platforms of which one must be chosen.
     async fn compare(
         &mut self,
-        scene: &Scene<'_>,
+        scene: &PageContext<'_>,
         repository: &Repository,
         references: [&Reference; 2],
     ) -> Result<StatusCode, Problem> {
         let [a, b] = references;
         self.labels = [label(a), label(b)];
-        self.links = references.map(|it| self.f.to(&Place::Image(repository.name().clone(), it.clone())));
+        self.links = references.map(|it| self.f.to(&Route::Image(repository.name().clone(), it.clone())));
         let mut images = [StoredImage::read(repository, a).await?, StoredImage::read(repository, b).await?];
         let platforms = images.each_ref().map(platforms);
         if platforms.iter().any(|it| !it.is_empty()) {
@@ -170,9 +170,9 @@ fn platforms(image: &StoredImage) -> BTreeMap<String, Digest> {
     platforms
 }
 
-async fn side(repository: &Repository, image: StoredImage) -> Result<Side, Error> {
+async fn side(repository: &Repository, image: StoredImage) -> Result<ComparedImage, Error> {
     let config = image.config(repository).await?;
-    Ok(Side { image, config })
+    Ok(ComparedImage { image, config })
 }
 
 /// The title of a column.

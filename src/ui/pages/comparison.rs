@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use sampan_engine::oci::{Descriptor, Digest};
 
-use super::config::{Execution, Known};
-use super::fitting::{Fitting, Room};
+use super::config::{Execution, KnownConfig};
+use super::page_budget::{FittedList, PageBudget};
 use super::stored_image::StoredImage;
 use crate::kind::{is_damage, kind_name, platforms};
 use crate::language::Language;
@@ -18,10 +18,10 @@ const CONFIG_BYTES: usize = 36 << 10;
 const LAYER_BYTES: usize = 36 << 10;
 
 /// One of two images.
-pub(crate) struct Side {
+pub(crate) struct ComparedImage {
     pub(crate) image: StoredImage,
     /// `None` for what has no configuration that the page reads.
-    pub(crate) config: Option<Known>,
+    pub(crate) config: Option<KnownConfig>,
 }
 
 /// Two images beside each other.
@@ -37,7 +37,7 @@ pub(crate) struct Group {
     pub(crate) id: &'static str,
     pub(crate) title: String,
     pub(crate) differences: usize,
-    pub(crate) rows: Fitting<Row>,
+    pub(crate) rows: FittedList<Row>,
 }
 
 /// A property of both.
@@ -52,7 +52,7 @@ pub(crate) struct Row {
 pub(crate) struct LayerGroup {
     pub(crate) id: &'static str,
     pub(crate) title: String,
-    pub(crate) layers: Fitting<Layer>,
+    pub(crate) layers: FittedList<Layer>,
 }
 
 pub(crate) struct Layer {
@@ -66,7 +66,7 @@ type Property = (String, [Option<String>; 2]);
 
 impl Comparison {
     /// Compares two images, which the page calls by these labels.
-    pub(crate) fn of(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> Self {
+    pub(crate) fn of(t: Language, labels: &[String; 2], sides: &[ComparedImage; 2]) -> Self {
         let mut notes = Vec::new();
         for (label, side) in labels.iter().zip(sides) {
             let config = side.config.as_ref().and_then(|known| known.note(t));
@@ -77,10 +77,11 @@ impl Comparison {
         }
         let (layers, is_reordered) = layers(t, labels, sides);
         notes.extend(is_reordered.then(|| t.layers_reordered()));
-        let mut facts_room = Room::of(CONFIG_BYTES);
-        let mut room = Room::of(CONFIG_BYTES);
-        let executions =
-            sides.each_ref().map(|side| side.config.as_ref().and_then(Known::image).map(|it| &it.config));
+        let mut facts_room = PageBudget::of(CONFIG_BYTES);
+        let mut room = PageBudget::of(CONFIG_BYTES);
+        let executions = sides
+            .each_ref()
+            .map(|side| side.config.as_ref().and_then(KnownConfig::image).map(|it| &it.config));
         let groups = [
             group("overview", t.overview(), facts(t, sides), &mut facts_room),
             group("configuration", t.configuration(), how_they_run(t, executions), &mut room),
@@ -97,13 +98,13 @@ impl Comparison {
 }
 
 /// The properties that one of the two has, those that differ first.
-fn group(id: &'static str, title: String, all: Vec<Property>, room: &mut Room) -> Group {
+fn group(id: &'static str, title: String, all: Vec<Property>, room: &mut PageBudget) -> Group {
     let is_there = |(_, values): &Property| values.iter().any(Option::is_some);
     let differs = |(_, [a, b]): &Property| a != b;
     let (different, alike): (Vec<_>, Vec<_>) = all.into_iter().filter(is_there).partition(differs);
     let differences = different.len();
     let all: Vec<Property> = different.into_iter().chain(alike).collect();
-    let rows = Fitting::of(room, all.iter(), |property| {
+    let rows = FittedList::of(room, all.iter(), |property| {
         let (name, values) = property;
         let values = values.each_ref().map(|value| value.as_deref().map(shown::text));
         let row = Row { name: shown::text(name), values, differs: differs(property) };
@@ -114,11 +115,12 @@ fn group(id: &'static str, title: String, all: Vec<Property>, room: &mut Room) -
     Group { id, title, differences, rows }
 }
 
-fn facts(t: Language, sides: &[Side; 2]) -> Vec<Property> {
-    let each = |value: &dyn Fn(&Side) -> Option<String>| sides.each_ref().map(value);
-    let manifest = |side: &Side| side.image.manifest.as_ref().map(|it| it.kind.media_type().to_owned());
-    let platforms = |side: &Side| Some(platforms(&side.image.summary)).filter(|it| !it.is_empty());
-    let created = |side: &Side| Some(Moment::of(side.image.summary.created?)?.human);
+fn facts(t: Language, sides: &[ComparedImage; 2]) -> Vec<Property> {
+    let each = |value: &dyn Fn(&ComparedImage) -> Option<String>| sides.each_ref().map(value);
+    let manifest =
+        |side: &ComparedImage| side.image.manifest.as_ref().map(|it| it.kind.media_type().to_owned());
+    let platforms = |side: &ComparedImage| Some(platforms(&side.image.summary)).filter(|it| !it.is_empty());
+    let created = |side: &ComparedImage| Some(Moment::of(side.image.summary.created?)?.human);
     vec![
         (t.digest(), each(&|side| Some(side.image.digest.to_string()))),
         (t.name(), each(&|side| side.image.summary.title.clone())),
@@ -163,7 +165,7 @@ fn by_name(sides: [BTreeMap<&str, &str>; 2]) -> Vec<Property> {
 }
 
 /// The layers of each alone and of both; and whether both have the same ones in another order or number.
-fn layers(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> (Vec<LayerGroup>, bool) {
+fn layers(t: Language, labels: &[String; 2], sides: &[ComparedImage; 2]) -> (Vec<LayerGroup>, bool) {
     let [a, b] = sides.each_ref().map(|side| side.image.manifest.as_ref().map_or(&[][..], |it| &it.layers));
     let digests = |layers: &[Descriptor]| layers.iter().map(|it| it.digest.clone()).collect::<Vec<_>>();
     let (in_a, in_b) = (digests(a), digests(b));
@@ -172,14 +174,14 @@ fn layers(t: Language, labels: &[String; 2], sides: &[Side; 2]) -> (Vec<LayerGro
     let (only_a, only_b) = (only(a, &set_b), only(b, &set_a));
     let common = distinct(a, |digest| set_b.contains(digest));
     let is_reordered = only_a.is_empty() && only_b.is_empty() && in_a != in_b;
-    let mut room = Room::of(LAYER_BYTES);
+    let mut room = PageBudget::of(LAYER_BYTES);
     let mut group = |id, layers: &[&Descriptor], title: &dyn Fn(usize, &str) -> String| LayerGroup {
         id,
         title: title(
             layers.len(),
             &shown::size(layers.iter().fold(0, |sum: u64, it| sum.saturating_add(it.size))),
         ),
-        layers: Fitting::of(&mut room, layers.iter(), |it| {
+        layers: FittedList::of(&mut room, layers.iter(), |it| {
             let (digest, size) = (shown::short(&it.digest), shown::size(it.size));
             let layer = Layer { digest, media_type: shown::text(&it.media_type), size };
             let length = layer.digest.len() + shown::escaped_length(&layer.media_type);

@@ -11,7 +11,7 @@ use crate::language::Language;
 
 /// A configuration as far as it is known.
 #[derive(Debug)]
-pub(crate) enum Known {
+pub(crate) enum KnownConfig {
     /// An image's configuration.
     Image(Box<Config>),
     /// It is not in the repository.
@@ -62,7 +62,7 @@ pub(crate) struct Step {
     pub(crate) empty_layer: bool,
 }
 
-impl Known {
+impl KnownConfig {
     /// Why there is no configuration, as a sentence.
     pub(crate) fn note(&self, t: Language) -> Option<String> {
         match self {
@@ -116,11 +116,13 @@ where
 /// # Errors
 ///
 /// Any error of the store but a missing blob.
-pub(crate) async fn read(repository: &Repository, descriptor: &Descriptor) -> Result<Known, Error> {
+pub(crate) async fn read(repository: &Repository, descriptor: &Descriptor) -> Result<KnownConfig, Error> {
     Ok(match repository.config(descriptor).await? {
-        Ok(content) => parse(&content).map_or(Known::Unread, |config| Known::Image(Box::new(config))),
-        Err(Gap::ConfigMissing) => Known::Missing,
-        Err(_) => Known::Unread,
+        Ok(content) => {
+            parse(&content).map_or(KnownConfig::Unread, |config| KnownConfig::Image(Box::new(config)))
+        }
+        Err(Gap::ConfigMissing) => KnownConfig::Missing,
+        Err(_) => KnownConfig::Unread,
     })
 }
 

@@ -3,8 +3,8 @@
 use sampan_engine::oci::RepositoryName;
 
 use crate::frame::Frame;
-use crate::place::Place;
 use crate::query::query;
+use crate::route::Route;
 
 /// A prefix of names, and the list of what is below it.
 pub(crate) struct Step {
@@ -28,7 +28,7 @@ pub(crate) fn crumbs(f: &Frame, name: &RepositoryName, with_tags: bool) -> Vec<S
     let (parent, base) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
     let mut way = if parent.is_empty() { Vec::new() } else { steps(f, parent) };
     if with_tags {
-        way.push(Step { name: base.to_owned(), link: f.to(&Place::Tags(name.clone())) });
+        way.push(Step { name: base.to_owned(), link: f.to(&Route::Tags(name.clone())) });
     }
     way
 }

@@ -14,16 +14,16 @@ use crate::contents::{Contents, delete_tag};
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::pages::{Problem, Step, crumbs};
-use crate::place::Place;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown;
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The most tags of one deletion, but for that of a whole repository.
 const MAX_TAGS: usize = 150;
 
 /// How many images are read from the store at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 /// How long a page waits for the preview of another one.
 const PREVIEW_WAIT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ struct DeletePage<'a> {
     whole: bool,
     /// Identifies the contents of a whole repository that the page shows.
     fingerprint: String,
-    tags: Vec<Going>,
+    tags: Vec<DeletedTag>,
     tag_count: usize,
     stay: Vec<String>,
     images: Vec<Image>,
@@ -62,7 +62,7 @@ struct DeletePage<'a> {
 }
 
 /// A tag that the deletion removes.
-struct Going {
+struct DeletedTag {
     tag: String,
     digest: String,
     /// The values that the form sends: the tag, and the digest that was shown.
@@ -92,7 +92,7 @@ struct DeletedPage<'a> {
 
 /// Why a form deleted nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Undone {
+pub(crate) enum NotDeleted {
     /// The name that was typed is not that of the repository.
     Name,
     /// The repository has changed since it was shown.
@@ -100,17 +100,17 @@ pub(crate) enum Undone {
 }
 
 /// Whether the visitor may delete here, and the registry lets anybody.
-pub(crate) fn may_delete(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName) -> bool {
+pub(crate) fn may_delete(scene: &PageContext<'_>, visitor: &Visitor, name: &RepositoryName) -> bool {
     let limits = scene.registry().limits();
     limits.delete && !limits.read_only && visitor.rights.may(Right::Delete, name)
 }
 
 /// Shows what a deletion would do. Nothing is changed.
 pub(crate) async fn preview(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
-    undone: Option<Undone>,
+    undone: Option<NotDeleted>,
 ) -> Result<Reply, Problem> {
     check(scene, visitor, name)?;
     let (query, form) = (&scene.visit.query, &scene.visit.form);
@@ -118,7 +118,7 @@ pub(crate) async fn preview(
     let named: Vec<Tag> = query.all("tag").take(MAX_TAGS).filter_map(|tag| tag.parse().ok()).collect();
     let left_out = query.all("tag").skip(MAX_TAGS).count();
     let f = scene.frame(Some(visitor));
-    let back = f.to(&Place::Tags(name.clone()));
+    let back = f.to(&Route::Tags(name.clone()));
     if named.is_empty() && !whole {
         return Ok(reply::see_other(&back));
     }
@@ -134,21 +134,21 @@ pub(crate) async fn preview(
         preview.manifests = FirstItems { count: contents.manifests.len() as u64, items: contents.manifests };
     }
     let images = preview.manifests.items.iter().take(MAX_NAMED).cloned();
-    let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(AT_A_TIME);
+    let images = stream::iter(images).map(|digest| image(&f, &repository, digest)).buffered(CONCURRENT_READS);
     let images: Vec<_> = images.try_collect().await?;
     let t = scene.visit.language;
     let (status, message) = match undone {
         None => (StatusCode::OK, None),
-        Some(Undone::Name) => (StatusCode::UNPROCESSABLE_ENTITY, Some(t.name_differs(name.as_str()))),
-        Some(Undone::Changed) => (StatusCode::CONFLICT, Some(t.repository_changed(name.as_str()))),
+        Some(NotDeleted::Name) => (StatusCode::UNPROCESSABLE_ENTITY, Some(t.name_differs(name.as_str()))),
+        Some(NotDeleted::Changed) => (StatusCode::CONFLICT, Some(t.repository_changed(name.as_str()))),
     };
-    let place = Place::Delete(name.clone());
+    let place = Route::Delete(name.clone());
     let named = preview.tags.items.iter().take(if whole { MAX_NAMED } else { MAX_TAGS });
     let page = DeletePage {
         crumbs: crumbs(&f, name, true),
         name: name.as_str(),
         message,
-        is_name_wrong: undone == Some(Undone::Name),
+        is_name_wrong: undone == Some(NotDeleted::Name),
         whole,
         fingerprint,
         tags: named.map(|(tag, digest)| going(tag, digest.as_ref())).collect(),
@@ -172,7 +172,7 @@ pub(crate) async fn preview(
 
 /// What the engine says about a deletion: within the repository, or in the whole store if that was asked for.
 async fn considered(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     removal: &Removal,
@@ -190,28 +190,33 @@ async fn considered(
 
 /// Whether the visitor asked for figures of the whole store, and those take one walk over directories. In a bucket they would
 /// take too long for a page.
-fn is_exact(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+fn is_exact(scene: &PageContext<'_>, visitor: &Visitor) -> bool {
     scene.visit.query.get("exact").is_some() && may_be_exact(scene, visitor)
 }
 
 /// The figures say something of all repositories.
-fn may_be_exact(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+fn may_be_exact(scene: &PageContext<'_>, visitor: &Visitor) -> bool {
     visitor.rights.everywhere(Right::Pull) && !scene.registry().driver().capabilities().flat
 }
 
-fn exact_link(scene: &Scene<'_>, visitor: &Visitor, f: &Frame, name: &RepositoryName) -> Option<String> {
+fn exact_link(
+    scene: &PageContext<'_>,
+    visitor: &Visitor,
+    f: &Frame,
+    name: &RepositoryName,
+) -> Option<String> {
     let is_possible = may_be_exact(scene, visitor) && !is_exact(scene, visitor);
     let query = scene.visit.parts.uri.query().filter(|_| is_possible)?;
-    Some(format!("{}?{query}&exact=1", f.to(&Place::Delete(name.clone()))))
+    Some(format!("{}?{query}&exact=1", f.to(&Route::Delete(name.clone()))))
 }
 
-fn deletes_untagged(scene: &Scene<'_>) -> bool {
+fn deletes_untagged(scene: &PageContext<'_>) -> bool {
     scene.housekeeping().is_some_and(|housekeeping| housekeeping.collections().delete_untagged)
 }
 
 /// How much the deletion frees, in sentences.
 async fn freed(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     preview: &RemovalPreview,
@@ -247,13 +252,13 @@ async fn image(f: &Frame, repository: &Repository, digest: Digest) -> Result<Ima
         Err(error) => return Err(error.into()),
     };
     let shown = shown::short(&digest);
-    let place = Place::Image(repository.name().clone(), Reference::Digest(digest));
+    let place = Route::Image(repository.name().clone(), Reference::Digest(digest));
     Ok(Image { digest: shown, link: f.to(&place), size })
 }
 
-fn going(tag: &Tag, digest: Option<&Digest>) -> Going {
+fn going(tag: &Tag, digest: Option<&Digest>) -> DeletedTag {
     let target = digest.map_or_else(|| tag.to_string(), |digest| format!("{tag}@{digest}"));
-    Going { tag: tag.to_string(), digest: digest.map(shown::short).unwrap_or_default(), target }
+    DeletedTag { tag: tag.to_string(), digest: digest.map(shown::short).unwrap_or_default(), target }
 }
 
 fn count(count: u64) -> usize {
@@ -263,7 +268,7 @@ fn count(count: u64) -> usize {
 /// Deletes the tags that a preview showed, as far as they still point where it said; or the whole repository, whose name was
 /// typed, if it still has what was shown.
 pub(crate) async fn delete(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
 ) -> Result<Reply, Problem> {
@@ -287,7 +292,7 @@ pub(crate) async fn delete(
 
 /// Deletes a tag, if it still points where the page said.
 async fn delete_shown(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     tag: &Tag,
@@ -304,17 +309,17 @@ async fn delete_shown(
 }
 
 async fn delete_everything(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
 ) -> Result<Reply, Problem> {
     let form = &scene.visit.form;
     if form.get("name").map(str::trim) != Some(name.as_str()) {
-        return preview(scene, visitor, name, Some(Undone::Name)).await;
+        return preview(scene, visitor, name, Some(NotDeleted::Name)).await;
     }
     let contents = Contents::read(&scene.registry().repository(name.clone())).await?;
     if form.get("shown") != Some(&contents.fingerprint()) {
-        return preview(scene, visitor, name, Some(Undone::Changed)).await;
+        return preview(scene, visitor, name, Some(NotDeleted::Changed)).await;
     }
     let change = Change::DeleteAll { tags: contents.tags.len(), images: contents.manifests.len() };
     let left = contents.delete(&changed(scene, visitor, name, change)).await?;
@@ -325,7 +330,12 @@ async fn delete_everything(
 }
 
 /// The repository for a change by the visitor.
-fn changed(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, change: Change<'_>) -> Repository {
+fn changed(
+    scene: &PageContext<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    change: Change<'_>,
+) -> Repository {
     scene.visit.changes.repository(&scene.visit.parts, visitor.user.as_deref(), name.clone(), change)
 }
 
@@ -340,7 +350,12 @@ struct Deleted {
     is_empty: bool,
 }
 
-fn deleted_page(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, deleted: Deleted) -> Reply {
+fn deleted_page(
+    scene: &PageContext<'_>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    deleted: Deleted,
+) -> Reply {
     let f = scene.frame(Some(visitor));
     let Deleted { deleted, moved, is_whole, is_empty } = deleted;
     let page = DeletedPage {
@@ -350,14 +365,14 @@ fn deleted_page(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName, del
         name: name.as_str(),
         is_whole,
         is_empty,
-        restore: f.to(&Place::Restore(name.clone())),
-        back: f.to(&Place::Tags(name.clone())),
+        restore: f.to(&Route::Restore(name.clone())),
+        back: f.to(&Route::Tags(name.clone())),
         f: f.titled(scene.visit.language.deleted()),
     };
     reply::page(StatusCode::OK, &page)
 }
 
-fn check(scene: &Scene<'_>, visitor: &Visitor, name: &RepositoryName) -> Result<(), Problem> {
+fn check(scene: &PageContext<'_>, visitor: &Visitor, name: &RepositoryName) -> Result<(), Problem> {
     let limits = scene.registry().limits();
     if limits.read_only {
         return Err(Problem::Off(scene.visit.language.read_only()));

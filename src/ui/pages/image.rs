@@ -6,23 +6,23 @@ use std::time::SystemTime;
 use askama::Template;
 use http::StatusCode;
 use sampan_engine::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
-use sampan_engine::{Error, ImageSummary, Pointed, Referrer, ReferrersQuery, Repository};
+use sampan_engine::{Dated, Error, ImageSummary, Referrer, ReferrersQuery, Repository};
 
 use super::commands::{Command, commands};
-use super::config::{Config, Execution, Known};
-use super::fitting::{Fitting, Room};
-use super::sharing::Sharing;
+use super::config::{Config, Execution, KnownConfig};
+use super::page_budget::{FittedList, PageBudget};
+use super::sharing::LayerSharing;
 use super::stored_image::StoredImage;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_attestation, is_damage, kind_name, platforms, referrer_kind};
 use crate::language::Language;
 use crate::pages::{Problem, Step, crumbs};
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The most children and referrers that are read from the store for a page.
 const MAX_READ: usize = 200;
@@ -45,17 +45,17 @@ struct ImagePage {
     damages: Vec<String>,
     facts: Vec<Fact>,
     commands: Vec<Command>,
-    children: Fitting<Child>,
-    layers: Fitting<Layer>,
+    children: FittedList<Child>,
+    layers: FittedList<Layer>,
     /// As of when it is known which other images have the layers.
     layers_as_of: Option<Moment>,
-    steps: Fitting<BuildStep>,
+    steps: FittedList<BuildStep>,
     config_note: Option<String>,
     execution: Vec<Fact>,
-    environment: Fitting<String>,
-    labels: Fitting<Pair>,
-    annotations: Fitting<Pair>,
-    referrers: Fitting<Attached>,
+    environment: FittedList<String>,
+    labels: FittedList<Pair>,
+    annotations: FittedList<Pair>,
+    referrers: FittedList<Attached>,
     raw: Option<String>,
     compare: String,
     /// The earlier images of the tag, the latest first.
@@ -126,7 +126,7 @@ struct Attached {
 
 /// Shows an image.
 pub(crate) async fn show(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     reference: &Reference,
@@ -153,25 +153,25 @@ pub(crate) async fn show(
         None => Vec::new(),
     };
     let left_out = manifest.as_ref().map_or(0, |manifest| manifest.manifests.len() - children.len());
-    let config = known.as_ref().and_then(Known::image);
+    let config = known.as_ref().and_then(KnownConfig::image);
     let execution = config.map(|config| &config.config);
     let environment = execution.map_or(&[][..], |it| &it.env).iter();
     let layers = manifest.as_ref().map_or(&[][..], |manifest| &manifest.layers);
     let users = scene.registry().layer_users();
-    let sharing = users.as_deref().map(|users| Sharing::new(users, visitor));
+    let sharing = users.as_deref().map(|users| LayerSharing::new(users, visitor));
     let others = |layer: &Digest| sharing.as_ref().map(|sharing| sharing.others(layer, name, digest));
-    let mut room = Room::of(LIST_BYTES);
+    let mut room = PageBudget::of(LIST_BYTES);
     // What matters most comes first, since the lists share their room.
-    let mut children = Fitting::of(&mut room, children.into_iter(), Child::with_length);
+    let mut children = FittedList::of(&mut room, children.into_iter(), Child::with_length);
     children.others += left_out;
     let page = ImagePage {
-        referrers: Fitting::of(&mut room, referrers.iter(), |it| attached(&f, name, it)),
+        referrers: FittedList::of(&mut room, referrers.iter(), |it| attached(&f, name, it)),
         children,
-        layers: Fitting::of(&mut room, layers.iter().enumerate(), |(index, it)| {
+        layers: FittedList::of(&mut room, layers.iter().enumerate(), |(index, it)| {
             layer(&f, name, index, it, others(&it.digest))
         }),
         layers_as_of: users.as_ref().and_then(|users| Moment::of(users.as_of())),
-        environment: Fitting::of(&mut room, environment, |line| {
+        environment: FittedList::of(&mut room, environment, |line| {
             let line = shown::text(line);
             let length = shown::escaped_length(&line);
             (line, length)
@@ -196,7 +196,7 @@ pub(crate) async fn show(
                 Reference::Tag(tag) => tag.to_string(),
                 Reference::Digest(digest) => digest.to_string(),
             };
-            format!("{}{}", f.to(&Place::Compare(name.clone())), query(&[("a", &reference)]))
+            format!("{}{}", f.to(&Route::Compare(name.clone())), query(&[("a", &reference)]))
         },
         raw: bytes.as_deref().map(raw).filter(|raw| shown::escaped_length(raw) <= MAX_RAW_BYTES),
         f: f.titled(match reference {
@@ -239,7 +239,7 @@ fn facts(
     fact(t.pushed(), pushed.and_then(Moment::of).map(Value::Time).into_iter().collect());
     fact(t.created(), summary.created.and_then(Moment::of).map(Value::Time).into_iter().collect());
     if let Some(subject) = manifest.and_then(|manifest| manifest.subject.as_ref()) {
-        let place = Place::Image(name.clone(), Reference::Digest(subject.digest.clone()));
+        let place = Route::Image(name.clone(), Reference::Digest(subject.digest.clone()));
         fact(t.subject(), vec![Value::Link { link: f.to(&place), text: shown::short(&subject.digest) }]);
     }
     facts
@@ -255,7 +255,7 @@ async fn children(f: &Frame, repository: &Repository, manifest: &Manifest) -> Re
         };
         let is_attestation = is_attestation(child);
         let platform = child.platform.as_ref().filter(|_| !is_attestation).and_then(|it| it.text());
-        let place = Place::Image(repository.name().clone(), Reference::Digest(child.digest.clone()));
+        let place = Route::Image(repository.name().clone(), Reference::Digest(child.digest.clone()));
         children.push(Child {
             platform: platform.unwrap_or_default(),
             kind: match &summary {
@@ -280,8 +280,7 @@ async fn earlier(
 ) -> Result<Vec<Earlier>, Problem> {
     let mut earlier = Vec::new();
     let history = repository.tags().history(tag).await?;
-    for Pointed { at, what: digest } in
-        history.items.into_iter().filter(|it| it.what != *now).take(MAX_EARLIER)
+    for Dated { at, what: digest } in history.items.into_iter().filter(|it| it.what != *now).take(MAX_EARLIER)
     {
         let reference = Reference::Digest(digest.clone());
         let is_there = match repository.manifests().digest(&reference).await {
@@ -289,7 +288,7 @@ async fn earlier(
             Err(Error::ManifestUnknown(..) | Error::Corrupt(..)) => false,
             Err(error) => return Err(error.into()),
         };
-        let place = Place::Image(repository.name().clone(), reference);
+        let place = Route::Image(repository.name().clone(), reference);
         let link = is_there.then(|| f.to(&place));
         earlier.push(Earlier { digest: shown::short(&digest), link, at: Moment::of(at) });
     }
@@ -312,7 +311,7 @@ fn layer(
     others: Option<u64>,
 ) -> (Layer, usize) {
     let (digest, media_type) = (shown::short(&layer.digest), shown::text(&layer.media_type));
-    let link = f.to(&Place::Layer(name.clone(), layer.digest.clone()));
+    let link = f.to(&Route::Layer(name.clone(), layer.digest.clone()));
     // A link has its count, and the same for those who listen.
     let link_length =
         if others.is_some_and(|others| others > 0) { link.len() + digest.len() + 60 } else { 0 };
@@ -321,10 +320,10 @@ fn layer(
 }
 
 /// The steps of the build, each with the layer that it made: those that are not empty have one each, in order.
-fn steps(room: &mut Room, config: Option<&Config>, layers: &[Descriptor]) -> Fitting<BuildStep> {
-    let Some(config) = config else { return Fitting::empty() };
+fn steps(room: &mut PageBudget, config: Option<&Config>, layers: &[Descriptor]) -> FittedList<BuildStep> {
+    let Some(config) = config else { return FittedList::empty() };
     let mut sizes = layers.iter().map(|layer| shown::size(layer.size));
-    Fitting::of(room, config.history.iter().enumerate(), |(index, step)| {
+    FittedList::of(room, config.history.iter().enumerate(), |(index, step)| {
         let command = if step.created_by.is_empty() { &step.comment } else { &step.created_by };
         let command = shown::text(command.trim());
         let length = shown::escaped_length(&command);
@@ -341,9 +340,9 @@ fn how_it_runs(t: Language, execution: &Execution) -> Vec<Fact> {
     properties.filter_map(fact).collect()
 }
 
-fn pairs(room: &mut Room, map: Option<&BTreeMap<String, String>>) -> Fitting<Pair> {
-    let Some(map) = map else { return Fitting::empty() };
-    Fitting::of(room, map.iter(), |(key, value)| {
+fn pairs(room: &mut PageBudget, map: Option<&BTreeMap<String, String>>) -> FittedList<Pair> {
+    let Some(map) = map else { return FittedList::empty() };
+    FittedList::of(room, map.iter(), |(key, value)| {
         let link = shown::link(value).map(str::to_owned);
         let (key, value) = (shown::text(key), shown::text(value));
         let link_length = link.as_deref().map_or(0, shown::escaped_length);
@@ -355,7 +354,7 @@ fn pairs(room: &mut Room, map: Option<&BTreeMap<String, String>>) -> Fitting<Pai
 fn attached(f: &Frame, name: &RepositoryName, referrer: &Referrer) -> (Attached, usize) {
     let descriptor = referrer.descriptor();
     let artifact_type = descriptor.artifact_type.unwrap_or_default();
-    let place = Place::Image(name.clone(), Reference::Digest(descriptor.digest.clone()));
+    let place = Route::Image(name.clone(), Reference::Digest(descriptor.digest.clone()));
     let attached = Attached {
         kind: referrer_kind(f.t, &artifact_type),
         artifact_type: shown::text(&artifact_type),

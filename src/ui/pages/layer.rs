@@ -9,22 +9,22 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use sampan_engine::{Error, ImageKind, ImageSummary, LayerUsers};
 use serde::Serialize;
 
-use super::sharing::Sharing;
+use super::sharing::LayerSharing;
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{kind_name, platforms};
 use crate::pages::{Problem, Step, crumbs};
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The images of a page.
 const PAGE: usize = 50;
 
 /// How many images are read from the store at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 #[derive(Template)]
 #[template(path = "layer.html")]
@@ -82,7 +82,7 @@ struct Listed<'a> {
 }
 
 /// An image that has the layer.
-struct Found {
+struct LayerImage {
     name: RepositoryName,
     digest: Digest,
     summary: Arc<ImageSummary>,
@@ -91,7 +91,7 @@ struct Found {
 /// Shows the images that have a layer. A digest that is no layer of the repository has the images of other repositories: they
 /// are what the visitor may see anyway.
 pub(crate) async fn show(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     layer: &Digest,
@@ -104,9 +104,10 @@ pub(crate) async fn show(
     };
     let last = wanted.last().map(|(name, digest)| format!("{name}@{digest}"));
     let next = last.filter(|_| has_more).map(|last| query(&[("after", &last)]));
-    let reads = stream::iter(wanted).map(|(name, digest)| read(scene, name, digest)).buffered(AT_A_TIME);
-    let reads: Vec<Option<Found>> = reads.try_collect().await?;
-    let found: Vec<&Found> = reads.iter().flatten().collect();
+    let reads =
+        stream::iter(wanted).map(|(name, digest)| read(scene, name, digest)).buffered(CONCURRENT_READS);
+    let reads: Vec<Option<LayerImage>> = reads.try_collect().await?;
+    let found: Vec<&LayerImage> = reads.iter().flatten().collect();
     let as_of = users.as_ref().and_then(|users| Moment::of(users.as_of()));
     let left_out = users.as_ref().map_or(0, |users| users.left_out());
     if scene.visit.wants_json() {
@@ -121,7 +122,7 @@ pub(crate) async fn show(
         return Ok(reply::json(StatusCode::OK, &listing));
     }
     let f = scene.frame(Some(visitor));
-    let here = f.to(&Place::Layer(name.clone(), layer.clone()));
+    let here = f.to(&Route::Layer(name.clone(), layer.clone()));
     let short = f.t.layer(&shown::short(layer));
     let page = LayerPage {
         crumbs: crumbs(&f, name, true),
@@ -149,7 +150,7 @@ fn candidates(
     let after = after.and_then(|after| after.split_once('@'));
     let after: Option<(&str, Digest)> = after.and_then(|(name, digest)| Some((name, digest.parse().ok()?)));
     let (mut wanted, mut count, mut has_more) = (Vec::new(), 0, false);
-    for user in Sharing::new(users, visitor).images(layer) {
+    for user in LayerSharing::new(users, visitor).images(layer) {
         count += 1;
         if has_more {
             continue;
@@ -168,20 +169,24 @@ fn candidates(
 }
 
 /// Reads an image; `None` if it is gone meanwhile.
-async fn read(scene: &Scene<'_>, name: RepositoryName, digest: Digest) -> Result<Option<Found>, Problem> {
+async fn read(
+    scene: &PageContext<'_>,
+    name: RepositoryName,
+    digest: Digest,
+) -> Result<Option<LayerImage>, Problem> {
     match scene.registry().repository(name.clone()).summary(&digest).await {
-        Ok(summary) => Ok(Some(Found { name, digest, summary })),
+        Ok(summary) => Ok(Some(LayerImage { name, digest, summary })),
         Err(Error::ManifestUnknown(..)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn row<'a>(f: &Frame, Found { name, digest, summary }: &'a Found) -> Row<'a> {
+fn row<'a>(f: &Frame, LayerImage { name, digest, summary }: &'a LayerImage) -> Row<'a> {
     Row {
         name: name.as_str(),
-        link: f.to(&Place::Tags(name.clone())),
+        link: f.to(&Route::Tags(name.clone())),
         digest: shown::short(digest),
-        image_link: f.to(&Place::Image(name.clone(), Reference::Digest(digest.clone()))),
+        image_link: f.to(&Route::Image(name.clone(), Reference::Digest(digest.clone()))),
         version: summary.version.as_deref().map(|it| shown::brief(it, 40)).unwrap_or_default(),
         kind: kind_name(f.t, summary),
         platforms: shown::brief(&platforms(summary), 120),
@@ -190,7 +195,7 @@ fn row<'a>(f: &Frame, Found { name, digest, summary }: &'a Found) -> Row<'a> {
     }
 }
 
-fn listed(Found { name, digest, summary }: &Found) -> Listed<'_> {
+fn listed(LayerImage { name, digest, summary }: &LayerImage) -> Listed<'_> {
     Listed {
         repository: name.as_str(),
         digest: digest.to_string(),

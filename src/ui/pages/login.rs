@@ -9,9 +9,9 @@ use sampan_engine::oci::Reference;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
 use crate::pages::{Problem, add_retry_after, refused};
-use crate::place::Place;
 use crate::reply::{self, Reply};
-use crate::ui::Scene;
+use crate::route::Route;
+use crate::ui::PageContext;
 use crate::visit::session_cookie;
 
 /// The longest user and password that are compared, in bytes.
@@ -30,17 +30,17 @@ struct LoginPage {
 }
 
 /// The empty form.
-pub(crate) fn form(scene: &Scene<'_>, visitor: Option<&Visitor>) -> Reply {
+pub(crate) fn form(scene: &PageContext<'_>, visitor: Option<&Visitor>) -> Reply {
     page(scene, visitor, StatusCode::OK, None, false)
 }
 
 /// The form instead of a page that needs a login.
-pub(crate) fn needed(scene: &Scene<'_>) -> Reply {
+pub(crate) fn needed(scene: &PageContext<'_>) -> Reply {
     page(scene, None, StatusCode::UNAUTHORIZED, Some(scene.visit.language.session_over()), false)
 }
 
 /// Checks the form, and begins a session.
-pub(crate) async fn log_in(scene: &Scene<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn log_in(scene: &PageContext<'_>) -> Result<Reply, Problem> {
     let t = scene.visit.language;
     let field = |name| scene.visit.form.get(name).unwrap_or_default();
     let (user, password) = (field("user"), field("password"));
@@ -73,15 +73,15 @@ pub(crate) async fn log_in(scene: &Scene<'_>) -> Result<Reply, Problem> {
 }
 
 /// Forgets the session.
-pub(crate) fn log_out(scene: &Scene<'_>) -> Reply {
-    let mut reply = reply::see_other(&format!("{}{}", scene.settings().base, Place::Repositories));
+pub(crate) fn log_out(scene: &PageContext<'_>) -> Reply {
+    let mut reply = reply::see_other(&format!("{}{}", scene.settings().base, Route::Repositories));
     let secure = scene.visit.is_secure;
     reply::set_cookie(&mut reply, session_cookie(secure), "", 0, secure);
     reply
 }
 
 /// Where a form leads to: a path below the page's base, else the first page.
-pub(crate) fn next(scene: &Scene<'_>) -> String {
+pub(crate) fn next(scene: &PageContext<'_>) -> String {
     let base = &scene.settings().base;
     let field = scene.visit.form.get("next").or_else(|| scene.visit.query.get("next"));
     let next = field.filter(|next| is_below(next, base));
@@ -102,22 +102,22 @@ fn is_below(path: &str, base: &str) -> bool {
 }
 
 /// The page of the form that the visitor sent: the same as its place, unless that is for forms alone.
-fn page_of_form(scene: &Scene<'_>) -> Place {
+fn page_of_form(scene: &PageContext<'_>) -> Route {
     match &scene.place {
-        Place::Delete(name) => {
+        Route::Delete(name) => {
             let mut targets = scene.visit.form.all("target");
             let only = targets.next().filter(|_| targets.next().is_none());
             let tag = only.and_then(|target| target.split('@').next()?.parse().ok());
-            let image = tag.map(|tag| Place::Image(name.clone(), Reference::Tag(tag)));
-            image.unwrap_or_else(|| Place::Tags(name.clone()))
+            let image = tag.map(|tag| Route::Image(name.clone(), Reference::Tag(tag)));
+            image.unwrap_or_else(|| Route::Tags(name.clone()))
         }
-        Place::Collect => Place::Collections,
+        Route::Collect => Route::Collections,
         place => place.clone(),
     }
 }
 
 fn page(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: Option<&Visitor>,
     status: StatusCode,
     message: Option<String>,
@@ -126,13 +126,13 @@ fn page(
     let f = scene.frame(visitor).titled(scene.visit.language.log_in());
     // After the login the visitor is where they wanted to be.
     let wanted = match scene.place {
-        Place::Login | Place::Logout | Place::Preferences => next(scene),
+        Route::Login | Route::Logout | Route::Preferences => next(scene),
         _ if scene.visit.parts.method == Method::POST => f.to(&page_of_form(scene)),
         _ => f.here.clone(),
     };
     let page = LoginPage {
-        action: f.to(&Place::Login),
-        token: scene.token(&Place::Login),
+        action: f.to(&Route::Login),
+        token: scene.token(&Route::Login),
         next: wanted,
         user: scene.visit.form.get("user").unwrap_or_default().chars().take(256).collect(),
         message,

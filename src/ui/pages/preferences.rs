@@ -3,12 +3,12 @@
 use crate::language::Language;
 use crate::preferences::{Preferences, Theme};
 use crate::reply::{self, Reply};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 const YEAR_SECONDS: u64 = 365 * 24 * 60 * 60;
 
 /// Sets the cookie, and leads back to the page.
-pub(crate) fn keep(scene: &Scene<'_>) -> Reply {
+pub(crate) fn keep(scene: &PageContext<'_>) -> Reply {
     let form = &scene.visit.form;
     let preferences = Preferences {
         language: form.get("language").and_then(Language::of_code),

@@ -10,9 +10,9 @@ use super::login;
 use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
 use crate::language::Language;
-use crate::place::Place;
 use crate::reply::{self, Reply};
-use crate::ui::{Scene, allow};
+use crate::route::Route;
+use crate::ui::{PageContext, allow};
 use crate::visit::Declined;
 
 /// Why there is no page.
@@ -60,7 +60,7 @@ struct ProblemPage {
 }
 
 /// The answer for a problem.
-pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Problem) -> Reply {
+pub(crate) fn problem(scene: &PageContext<'_>, visitor: Option<&Visitor>, problem: Problem) -> Reply {
     if let (Problem::Refused(Refusal::LoginNeeded), false, true) =
         (&problem, scene.visit.wants_json(), scene.gate().has_login())
     {
@@ -95,7 +95,7 @@ pub(crate) fn problem(scene: &Scene<'_>, visitor: Option<&Visitor>, problem: Pro
             .repository()
             .filter(|_| status == StatusCode::NOT_FOUND && is_below_tags(&scene.place));
         let f = scene.frame(visitor).titled(title);
-        let back = back.map(|name| f.to(&Place::Tags(name.clone())));
+        let back = back.map(|name| f.to(&Route::Tags(name.clone())));
         reply::page(
             status,
             &ProblemPage { f, sentence, detail: is_failure.then(|| scene.visit.id.clone()), back },
@@ -159,7 +159,10 @@ fn retry_after(problem: &Problem) -> Option<&'static str> {
 }
 
 /// The same for any failure, whose reason is in the log.
-fn failed(scene: &Scene<'_>, error: &(dyn std::error::Error + 'static)) -> (StatusCode, String, String) {
+fn failed(
+    scene: &PageContext<'_>,
+    error: &(dyn std::error::Error + 'static),
+) -> (StatusCode, String, String) {
     let t = scene.visit.language;
     tracing::error!(error, http.request.id = scene.visit.id, "cannot make a page");
     (StatusCode::INTERNAL_SERVER_ERROR, t.failed(), t.failed_because())
@@ -203,8 +206,8 @@ fn problem_text(problem: &Problem) -> String {
 
 const STORE_FAILED: &str = "the store did not answer as it should; the log has the reason";
 
-fn is_below_tags(place: &Place) -> bool {
-    !matches!(place, Place::Tags(_))
+fn is_below_tags(place: &Route) -> bool {
+    !matches!(place, Route::Tags(_))
 }
 
 #[cfg(test)]

@@ -17,13 +17,13 @@ use crate::pages::{Column, Problem, Step, steps};
 use crate::query::query;
 use crate::reply::{self, Reply};
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The repositories of a page.
 const PAGE: usize = 100;
 
 /// The most names of the store that are looked at for one page.
-const MAX_LOOKED_AT: usize = if cfg!(test) { 200 } else { 20_000 };
+const MAX_SCANNED: usize = if cfg!(test) { 200 } else { 20_000 };
 
 /// The longest text of a search that counts, in characters.
 const MAX_SEARCH: usize = 255;
@@ -100,7 +100,7 @@ impl Sort {
 }
 
 /// The part of the list that a visitor asks for.
-struct Wanted<'a> {
+struct ListQuery<'a> {
     q: String,
     under: Option<&'a str>,
     after: Option<&'a str>,
@@ -109,8 +109,8 @@ struct Wanted<'a> {
     live: bool,
 }
 
-impl<'a> Wanted<'a> {
-    fn of(scene: &'a Scene<'_>) -> Self {
+impl<'a> ListQuery<'a> {
+    fn of(scene: &'a PageContext<'_>) -> Self {
         let fields = &scene.visit.query;
         let q: String = fields.get("q").unwrap_or_default().trim().chars().take(MAX_SEARCH).collect();
         // A prefix is a name itself; anything else has nothing below it.
@@ -145,7 +145,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// A part of the list.
-struct Found {
+struct RepositorySlice {
     names: Vec<RepositoryName>,
     /// Where the next page begins; `None` at the end.
     after: Option<String>,
@@ -153,8 +153,8 @@ struct Found {
 }
 
 /// Shows a page of the list.
-pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
-    let mut wanted = Wanted::of(scene);
+pub(crate) async fn show(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+    let mut wanted = ListQuery::of(scene);
     let survey = scene.survey().await;
     let f = scene.frame(Some(visitor));
     let t = f.t;
@@ -180,8 +180,8 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
     }
     if found.is_incomplete {
         notes.push(match found.after {
-            Some(_) => t.not_all_searched(MAX_LOOKED_AT),
-            None => t.not_all_looked_at(MAX_LOOKED_AT),
+            Some(_) => t.not_all_searched(MAX_SCANNED),
+            None => t.not_all_looked_at(MAX_SCANNED),
         });
     }
     let may_push = visitor.rights.everywhere(Right::Push);
@@ -207,7 +207,7 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
     Ok(reply::page(StatusCode::OK, &page))
 }
 
-fn columns(f: &Frame, wanted: &Wanted<'_>, has_figures: bool) -> Vec<Column> {
+fn columns(f: &Frame, wanted: &ListQuery<'_>, has_figures: bool) -> Vec<Column> {
     let column = |name: String, sort: Sort, is_number: bool| Column {
         name,
         link: (has_figures && sort != wanted.sort)
@@ -227,14 +227,14 @@ fn columns(f: &Frame, wanted: &Wanted<'_>, has_figures: bool) -> Vec<Column> {
 
 /// Names from the store, as they are now.
 async fn by_name(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
-    wanted: &Wanted<'_>,
+    wanted: &ListQuery<'_>,
     survey: Option<&Survey>,
-) -> Result<Found, Problem> {
+) -> Result<RepositorySlice, Problem> {
     // The names below a prefix come right after it.
     let mut names = scene.registry().repositories(wanted.after.or(wanted.under).unwrap_or_default());
-    let mut found = Found { names: Vec::new(), after: None, is_incomplete: false };
+    let mut found = RepositorySlice { names: Vec::new(), after: None, is_incomplete: false };
     let mut last: Option<RepositoryName> = None;
     let mut looked_at = 0;
     while let Some(name) = names.try_next().await? {
@@ -243,10 +243,10 @@ async fn by_name(
         if wanted.under.is_some_and(is_past) {
             break;
         }
-        if looked_at == MAX_LOOKED_AT {
+        if looked_at == MAX_SCANNED {
             match visitor.rights.everywhere(Right::Pull) {
                 true => (found.after, found.is_incomplete) = (last.map(|last| last.to_string()), true),
-                false => go_on(&mut found, &name, visitor, wanted, survey),
+                false => continue_at(&mut found, &name, visitor, wanted, survey),
             }
             break;
         }
@@ -264,11 +264,11 @@ async fn by_name(
 }
 
 /// Goes on at `first` with the names of the survey: a link that begins there could name a hidden repository.
-fn go_on(
-    found: &mut Found,
+fn continue_at(
+    found: &mut RepositorySlice,
     first: &RepositoryName,
     visitor: &Visitor,
-    wanted: &Wanted<'_>,
+    wanted: &ListQuery<'_>,
     survey: Option<&Survey>,
 ) {
     let Some(survey) = survey else {
@@ -288,7 +288,7 @@ fn go_on(
 }
 
 /// Names from the survey, in the order of its figures.
-fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
+fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &ListQuery<'_>) -> RepositorySlice {
     let mut all: Vec<_> = survey.repositories().iter().filter(|it| wanted.has(&it.name)).collect();
     // The survey is in the order of names, which a stable sort keeps among equals.
     match wanted.sort {
@@ -308,11 +308,11 @@ fn of_survey(survey: &Survey, visitor: &Visitor, wanted: &Wanted<'_>) -> Found {
     let mut visible = all.into_iter().skip(start).filter(|it| may_see(&it.name));
     let names: Vec<_> = visible.by_ref().take(PAGE).map(|it| it.name.clone()).collect();
     let after = visible.next().and(names.last()).map(ToString::to_string);
-    Found { names, after, is_incomplete: false }
+    RepositorySlice { names, after, is_incomplete: false }
 }
 
 fn twin<'a>(
-    found: &'a Found,
+    found: &'a RepositorySlice,
     visitor: &Visitor,
     survey: Option<&Arc<Survey>>,
     next: Option<&'a str>,

@@ -5,7 +5,7 @@ use sampan_engine::oci::RepositoryName;
 
 use crate::frame::Frame;
 use crate::pages::{Step, steps};
-use crate::place::Place;
+use crate::route::Route;
 use crate::shown::{self, Moment};
 
 /// A repository in a list.
@@ -28,7 +28,7 @@ impl RepositoryRow {
             parents: if parent.is_empty() { Vec::new() } else { steps(f, parent) },
             parent: if parent.is_empty() { String::new() } else { format!("{parent}/") },
             base: base.to_owned(),
-            link: f.to(&Place::Tags(name.clone())),
+            link: f.to(&Route::Tags(name.clone())),
             tags: figures.map(|it| it.tags.to_string()).unwrap_or_default(),
             pushed: figures.and_then(|it| it.pushed_ms).and_then(Moment::of_millis),
             size: figures.map(|it| shown::size(it.bytes)).unwrap_or_default(),

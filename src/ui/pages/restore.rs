@@ -9,10 +9,10 @@ use crate::changes::Change;
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::pages::{Problem, Step, crumbs};
-use crate::place::Place;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The removals of a page.
 const MAX_SHOWN: usize = 100;
@@ -42,7 +42,7 @@ struct Removed {
 
 /// Lists the removed tags of a repository.
 pub(crate) async fn show(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
     problem: Option<(StatusCode, String)>,
@@ -53,7 +53,7 @@ pub(crate) async fn show(
     let sees_users = [Right::Push, Right::Delete].iter().any(|right| visitor.rights.may(*right, name));
     let mut rows = Vec::new();
     for it in removed.items {
-        let place = Place::Image(name.clone(), Reference::Digest(it.digest.clone()));
+        let place = Route::Image(name.clone(), Reference::Digest(it.digest.clone()));
         let is_there = repository.manifests().digest(&Reference::Digest(it.digest.clone())).await.is_ok();
         rows.push(Removed {
             tag: it.tag.to_string(),
@@ -69,7 +69,7 @@ pub(crate) async fn show(
             },
         });
     }
-    let place = Place::Restore(name.clone());
+    let place = Route::Restore(name.clone());
     let (status, message) =
         problem.map_or((StatusCode::OK, None), |(status, message)| (status, Some(message)));
     let page = RestorePage {
@@ -88,7 +88,7 @@ pub(crate) async fn show(
 
 /// Points a tag again at the image that it was removed from.
 pub(crate) async fn restore(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
 ) -> Result<Reply, Problem> {
@@ -106,7 +106,7 @@ pub(crate) async fn restore(
     let repository = scene.visit.changes.repository(&scene.visit.parts, user, name.clone(), change);
     let problem = match repository.tags().restore(&tag, Some(&digest), OnExistingTag::Keep).await {
         Ok(_) => {
-            let place = Place::Image(name.clone(), Reference::Tag(tag));
+            let place = Route::Image(name.clone(), Reference::Tag(tag));
             return Ok(reply::see_other(&scene.frame(None).to(&place)));
         }
         Err(Error::TagExists(..)) => t.tag_exists(tag.as_str()),

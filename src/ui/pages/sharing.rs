@@ -1,4 +1,4 @@
-//! `Sharing`: the images with a given layer that a visitor may see.
+//! `LayerSharing`: the images with a given layer that a visitor may see.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use sampan_engine::{LayerUser, LayerUsers};
 use crate::gate::{Right, Visitor};
 
 /// The images with a given layer that a visitor may see.
-pub(super) struct Sharing<'a> {
+pub(super) struct LayerSharing<'a> {
     users: &'a LayerUsers,
     visitor: &'a Visitor,
     sees_all: bool,
@@ -19,7 +19,7 @@ pub(super) struct Sharing<'a> {
     counts: RefCell<HashMap<Digest, u64>>,
 }
 
-impl<'a> Sharing<'a> {
+impl<'a> LayerSharing<'a> {
     pub(super) fn new(users: &'a LayerUsers, visitor: &'a Visitor) -> Self {
         let visible = RefCell::new(vec![None; users.repositories()]);
         let sees_all = visitor.rights.everywhere(Right::Pull);

@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::frame::Frame;
 use crate::gate::{Right, Visitor};
 use crate::pages::Problem;
-use crate::place::Place;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The repositories of the page.
 const MAX_SHOWN: usize = 50;
@@ -47,7 +47,7 @@ pub(crate) fn may_see(visitor: &Visitor) -> bool {
 }
 
 /// Shows what the last survey found.
-pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn show(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     if !may_see(visitor) {
         return Err(Problem::NotFound);
     }
@@ -93,7 +93,7 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
             .take(MAX_SHOWN)
             .map(|it| Share {
                 name: it.name.to_string(),
-                link: f.to(&Place::Tags(it.name.clone())),
+                link: f.to(&Route::Tags(it.name.clone())),
                 size: shown::size(it.figures.bytes),
                 own: shown::size(it.figures.own_bytes),
                 shared: shown::size(it.figures.bytes.saturating_sub(it.figures.own_bytes)),

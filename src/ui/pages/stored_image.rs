@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sampan_engine::oci::{Digest, Manifest, Reference};
 use sampan_engine::{Error, ImageKind, ImageSummary, Repository};
 
-use super::config::{self, Known};
+use super::config::{self, KnownConfig};
 
 /// An image or index of a repository.
 pub(crate) struct StoredImage {
@@ -41,7 +41,7 @@ impl StoredImage {
     /// # Errors
     ///
     /// Any error of the store.
-    pub(crate) async fn config(&self, repository: &Repository) -> Result<Option<Known>, Error> {
+    pub(crate) async fn config(&self, repository: &Repository) -> Result<Option<KnownConfig>, Error> {
         match self.manifest.as_ref().and_then(|manifest| manifest.config.as_ref()) {
             Some(config) if self.summary.kind == ImageKind::Image => {
                 config::read(repository, config).await.map(Some)

@@ -1,6 +1,6 @@
 //! `TagOrder`: an order of the tags of a repository.
 
-use sampan_engine::Pointed;
+use sampan_engine::Dated;
 use sampan_engine::oci::Tag;
 
 use crate::order::VersionKey;
@@ -29,7 +29,7 @@ impl TagOrder {
     }
 
     /// The newest first; tags of the same time by version. Without sizes, [`Size`](Self::Size) is that order too.
-    pub(super) fn sort(self, tags: &mut Vec<Pointed<Tag>>) {
+    pub(super) fn sort(self, tags: &mut Vec<Dated<Tag>>) {
         match self {
             Self::Name => tags.sort_unstable_by(|a, b| a.what.as_str().cmp(b.what.as_str())),
             Self::Version => sort_by_version(tags),
@@ -42,8 +42,8 @@ impl TagOrder {
 
 /// Sorts tags by their sizes, which are in the same order as the tags: the largest first, and those of one size by push. Returns
 /// the number of tags without a size, which come last.
-pub(super) fn sort_by_size(tags: &mut Vec<Pointed<Tag>>, sizes: &[Option<u64>]) -> usize {
-    let mut sized: Vec<(Option<u64>, Pointed<Tag>)> = sizes.iter().copied().zip(tags.drain(..)).collect();
+pub(super) fn sort_by_size(tags: &mut Vec<Dated<Tag>>, sizes: &[Option<u64>]) -> usize {
+    let mut sized: Vec<(Option<u64>, Dated<Tag>)> = sizes.iter().copied().zip(tags.drain(..)).collect();
     sized.sort_unstable_by(|(size, a), (other, b)| {
         other.cmp(size).then_with(|| b.at.cmp(&a.at)).then_with(|| by_version(a, b))
     });
@@ -52,15 +52,15 @@ pub(super) fn sort_by_size(tags: &mut Vec<Pointed<Tag>>, sizes: &[Option<u64>]) 
 }
 
 /// Parses each version once: a comparison of two that parses both takes longer than all else of a sort.
-fn sort_by_version(tags: &mut Vec<Pointed<Tag>>) {
+fn sort_by_version(tags: &mut Vec<Dated<Tag>>) {
     let mut keys: Vec<(VersionKey<'_>, usize)> =
         tags.iter().enumerate().map(|(place, tag)| (VersionKey::of(tag.what.as_str()), place)).collect();
     keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let order: Vec<usize> = keys.into_iter().map(|(_, place)| place).collect();
-    let mut unsorted: Vec<Option<Pointed<Tag>>> = tags.drain(..).map(Some).collect();
+    let mut unsorted: Vec<Option<Dated<Tag>>> = tags.drain(..).map(Some).collect();
     tags.extend(order.into_iter().filter_map(|place| unsorted.get_mut(place)?.take()));
 }
 
-fn by_version(a: &Pointed<Tag>, b: &Pointed<Tag>) -> std::cmp::Ordering {
+fn by_version(a: &Dated<Tag>, b: &Dated<Tag>) -> std::cmp::Ordering {
     VersionKey::of(a.what.as_str()).cmp(&VersionKey::of(b.what.as_str()))
 }

@@ -8,23 +8,23 @@ use askama::Template;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
-use sampan_engine::{ImageKind, ImageSummary, Pointed, ReferrersQuery, Repository};
+use sampan_engine::{Dated, ImageKind, ImageSummary, ReferrersQuery, Repository};
 use serde::Serialize;
 
 use super::commands::commands;
 use super::delete::may_delete;
-use super::fitting::{Fitting, Room};
+use super::page_budget::{FittedList, PageBudget};
 use super::tag_order::{TagOrder, sort_by_size};
 use crate::frame::Frame;
 use crate::gate::Visitor;
 use crate::kind::{is_damage, kind_name, platforms, referrer_kind};
 use crate::pages::{Column, Problem, Step, crumbs};
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
 use crate::tag_sizes::tagged_image;
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The tags of a page.
 const PAGE: usize = 50;
@@ -36,7 +36,7 @@ const LIST_BYTES: usize = 80 << 10;
 const ROW_BYTES: usize = 600;
 
 /// How many rows are read from the store at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENT_READS: usize = 8;
 
 /// The most referrers of an image that are looked at for its badges.
 const MAX_BADGES: usize = 16;
@@ -126,7 +126,7 @@ struct Read {
 
 /// Shows a page of the list.
 pub(crate) async fn show(
-    scene: &Scene<'_>,
+    scene: &PageContext<'_>,
     visitor: &Visitor,
     name: &RepositoryName,
 ) -> Result<Reply, Problem> {
@@ -151,12 +151,12 @@ pub(crate) async fn show(
         }
         _ => sort.sort(&mut tags),
     }
-    // A tag that is gone meanwhile begins the list anew.
+    // A tag that is gone meanwhile begins the list again.
     let start =
         after.and_then(|after| tags.iter().position(|it| it.what.as_str() == after)).map_or(0, |at| at + 1);
     let shown: Vec<_> = tags.iter().skip(start).take(PAGE).cloned().collect();
     let has_more = start + shown.len() < tags.len();
-    let reads = stream::iter(shown).map(|it| read(&repository, it)).buffered(AT_A_TIME);
+    let reads = stream::iter(shown).map(|it| read(&repository, it)).buffered(CONCURRENT_READS);
     let reads: Vec<Read> = reads.try_collect().await?;
 
     let f = scene.frame(Some(visitor));
@@ -186,10 +186,10 @@ pub(crate) async fn show(
     if times.left_out > 0 {
         notes.push(t.not_shown(usize::try_from(times.left_out).unwrap_or(usize::MAX)));
     }
-    let list = f.to(&Place::Tags(name.clone()));
-    let mut room = Room::of(LIST_BYTES);
+    let list = f.to(&Route::Tags(name.clone()));
+    let mut room = PageBudget::of(LIST_BYTES);
     let rows = rows(scene, &f, name, &reads);
-    let rows = Fitting::of(&mut room, rows.into_iter(), |row| {
+    let rows = FittedList::of(&mut room, rows.into_iter(), |row| {
         let length = row.length();
         (row, length)
     });
@@ -217,8 +217,8 @@ pub(crate) async fn show(
             column(t.pull(), None, false),
         ],
         rows: rows.items,
-        delete: may_delete(scene, visitor, name).then(|| f.to(&Place::Delete(name.clone()))),
-        removed: f.to(&Place::Restore(name.clone())),
+        delete: may_delete(scene, visitor, name).then(|| f.to(&Route::Delete(name.clone()))),
+        removed: f.to(&Route::Restore(name.clone())),
         next: next.map(|query| format!("{list}{query}")),
         first: format!("{list}{}", link(sort, "")),
         is_later: start > 0,
@@ -227,8 +227,8 @@ pub(crate) async fn show(
     Ok(reply::page(StatusCode::OK, &page))
 }
 
-async fn read(repository: &Repository, pointed: Pointed<Tag>) -> Result<Read, Problem> {
-    let Pointed { at: pushed, what: tag } = pointed;
+async fn read(repository: &Repository, pointed: Dated<Tag>) -> Result<Read, Problem> {
+    let Dated { at: pushed, what: tag } = pointed;
     let found = tagged_image(repository, &tag).await?;
     let mut referrer_types = Vec::new();
     if let Some((digest, _)) = &found {
@@ -239,7 +239,7 @@ async fn read(repository: &Repository, pointed: Pointed<Tag>) -> Result<Read, Pr
     Ok(Read { tag, pushed, image: found, referrer_types })
 }
 
-fn rows(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, reads: &[Read]) -> Vec<Row> {
+fn rows(scene: &PageContext<'_>, f: &Frame, name: &RepositoryName, reads: &[Read]) -> Vec<Row> {
     let mut by_digest: HashMap<&Digest, Vec<&Tag>> = HashMap::new();
     for read in reads {
         if let Some((digest, _)) = &read.image {
@@ -258,7 +258,7 @@ fn rows(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, reads: &[Read]) -> 
     reads.iter().map(|read| row(scene, f, name, read, others(read))).collect()
 }
 
-fn row(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, read: &Read, same: Option<String>) -> Row {
+fn row(scene: &PageContext<'_>, f: &Frame, name: &RepositoryName, read: &Read, same: Option<String>) -> Row {
     let t = f.t;
     let reference = Reference::Tag(read.tag.clone());
     let mut kinds: Vec<String> = read.referrer_types.iter().map(|it| referrer_kind(t, it)).collect();
@@ -273,10 +273,10 @@ fn row(scene: &Scene<'_>, f: &Frame, name: &RepositoryName, read: &Read, same: O
     }
     let summary = read.image.as_ref().map(|(_, summary)| summary);
     let image = read.image.as_ref().map(|(digest, _)| digest);
-    let by_digest = |digest: &Digest| f.to(&Place::Image(name.clone(), Reference::Digest(digest.clone())));
+    let by_digest = |digest: &Digest| f.to(&Route::Image(name.clone(), Reference::Digest(digest.clone())));
     Row {
         tag: read.tag.to_string(),
-        link: f.to(&Place::Image(name.clone(), reference)),
+        link: f.to(&Route::Image(name.clone(), reference)),
         digest: image.map(shown::short).unwrap_or_default(),
         image_link: image.map(by_digest).unwrap_or_default(),
         pushed: Moment::of(read.pushed),

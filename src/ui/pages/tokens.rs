@@ -8,12 +8,12 @@ use crate::frame::Frame;
 use crate::gate::{Refusal, Visitor};
 use crate::language::Language;
 use crate::pages::Problem;
-use crate::place::Place;
 use crate::query::query;
 use crate::reply::{self, Reply};
+use crate::route::Route;
 use crate::shown::{self, Moment};
 use crate::tokens::{AccessTokens, CannotCreateToken, NewSecret, TokenField, TokenForm, VisitorToken};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 
 /// The most tokens that the page shows.
 const MAX_SHOWN: usize = 200;
@@ -27,7 +27,7 @@ struct TokensPage<'a> {
     f: Frame,
     user: &'a str,
     note: Option<String>,
-    mistake: Option<Mistake>,
+    mistake: Option<CreationError>,
     created: Option<Created>,
     rows: Vec<Row>,
     others: usize,
@@ -39,7 +39,7 @@ struct TokensPage<'a> {
 }
 
 /// Why no token was created.
-struct Mistake {
+struct CreationError {
     sentence: String,
     /// The details, in English.
     reason: Option<String>,
@@ -87,11 +87,14 @@ struct RevokePage {
 }
 
 /// Whether the visitor has tokens: by a password, since a token must not make tokens.
-pub(crate) fn may_see(scene: &Scene<'_>, visitor: &Visitor) -> bool {
+pub(crate) fn may_see(scene: &PageContext<'_>, visitor: &Visitor) -> bool {
     scene.access_tokens().is_some() && visitor.user.is_some() && visitor.has_password
 }
 
-fn owner<'a>(scene: &'a Scene<'_>, visitor: &'a Visitor) -> Result<(&'a dyn AccessTokens, &'a str), Problem> {
+fn owner<'a>(
+    scene: &'a PageContext<'_>,
+    visitor: &'a Visitor,
+) -> Result<(&'a dyn AccessTokens, &'a str), Problem> {
     let tokens = scene.access_tokens().ok_or(Problem::NotFound)?;
     match &visitor.user {
         Some(user) if visitor.has_password => Ok((tokens, user)),
@@ -102,10 +105,10 @@ fn owner<'a>(scene: &'a Scene<'_>, visitor: &'a Visitor) -> Result<(&'a dyn Acce
 }
 
 /// Shows the tokens, or asks whether to revoke one.
-pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn show(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     let (tokens, user) = owner(scene, visitor)?;
     let Some(id) = scene.visit.query.get("revoke") else {
-        return page(scene, visitor, Said::default()).await;
+        return page(scene, visitor, PageMessages::default()).await;
     };
     check_writable(scene)?;
     let mut own = tokens.list(user).await?.into_iter();
@@ -115,16 +118,16 @@ pub(crate) async fn show(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, 
         rights: rights(&token),
         name: shown::text(&token.name),
         id: token.id,
-        action: f.to(&Place::Tokens),
-        token: scene.token(&Place::Tokens),
-        back: f.to(&Place::Tokens),
+        action: f.to(&Route::Tokens),
+        token: scene.token(&Route::Tokens),
+        back: f.to(&Route::Tokens),
         f: f.titled(scene.visit.language.revoke()),
     };
     Ok(reply::page(StatusCode::OK, &page))
 }
 
 /// Creates a token, or revokes one.
-pub(crate) async fn change(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
+pub(crate) async fn change(scene: &PageContext<'_>, visitor: &Visitor) -> Result<Reply, Problem> {
     let (tokens, user) = owner(scene, visitor)?;
     check_writable(scene)?;
     let (t, request) = (scene.visit.language, &scene.visit.parts);
@@ -133,7 +136,7 @@ pub(crate) async fn change(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply
             Some(name) => t.token_revoked(&shown::text(&name)),
             None => t.token_gone(),
         };
-        return page(scene, visitor, Said { note: Some(note), ..Said::default() }).await;
+        return page(scene, visitor, PageMessages { note: Some(note), ..PageMessages::default() }).await;
     }
     let fields = fields(scene, tokens);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
@@ -149,18 +152,18 @@ pub(crate) async fn change(scene: &Scene<'_>, visitor: &Visitor) -> Result<Reply
         Ok(NewSecret { name, secret }) => {
             let command = format!("docker login -u {} {}", shell_word(&name), scene.pull_host());
             let created = Created { name: shown::text(&name), secret, command };
-            Said { created: Some(created), ..Said::default() }
+            PageMessages { created: Some(created), ..PageMessages::default() }
         }
         Err(CannotCreateToken::Store(error)) => return Err(error.into()),
         Err(refusal) => {
             let mistake = mistake(t, tokens, refusal);
-            Said { mistake: Some(mistake), fields: Some(fields), ..Said::default() }
+            PageMessages { mistake: Some(mistake), fields: Some(fields), ..PageMessages::default() }
         }
     };
     page(scene, visitor, said).await
 }
 
-fn check_writable(scene: &Scene<'_>) -> Result<(), Problem> {
+fn check_writable(scene: &PageContext<'_>) -> Result<(), Problem> {
     match scene.registry().limits().read_only {
         true => Err(Problem::Off(scene.visit.language.read_only())),
         false => Ok(()),
@@ -169,20 +172,20 @@ fn check_writable(scene: &Scene<'_>) -> Result<(), Problem> {
 
 /// The messages that the page shows besides the list.
 #[derive(Default)]
-struct Said {
+struct PageMessages {
     note: Option<String>,
-    mistake: Option<Mistake>,
+    mistake: Option<CreationError>,
     created: Option<Created>,
     fields: Option<Fields>,
 }
 
-async fn page(scene: &Scene<'_>, visitor: &Visitor, said: Said) -> Result<Reply, Problem> {
+async fn page(scene: &PageContext<'_>, visitor: &Visitor, said: PageMessages) -> Result<Reply, Problem> {
     let (tokens, user) = owner(scene, visitor)?;
     let list = tokens.list(user).await?;
     if scene.visit.wants_json() && scene.visit.parts.method != http::Method::POST {
         return Ok(reply::json(StatusCode::OK, &twin(&list)));
     }
-    let Said { note, mistake, created, fields: given } = said;
+    let PageMessages { note, mistake, created, fields: given } = said;
     let status = match (&mistake, &created) {
         (Some(mistake), _) => mistake.status,
         (None, Some(_)) => StatusCode::CREATED,
@@ -197,8 +200,8 @@ async fn page(scene: &Scene<'_>, visitor: &Visitor, said: Said) -> Result<Reply,
         others: list.len().saturating_sub(MAX_SHOWN),
         rows: list.iter().take(MAX_SHOWN).map(|token| row(&f, token)).collect(),
         may_change: !scene.registry().limits().read_only,
-        action: f.to(&Place::Tokens),
-        token: scene.token(&Place::Tokens),
+        action: f.to(&Route::Tokens),
+        token: scene.token(&Route::Tokens),
         form: given.unwrap_or_else(|| proposal(tokens)),
         longest: tokens.longest().map(|longest| shown::duration(f.t, longest)),
         f: f.titled(scene.visit.language.tokens()),
@@ -216,7 +219,7 @@ fn row(f: &Frame, token: &VisitorToken) -> Row {
         ends: token.ends.and_then(Moment::of),
         has_ended: token.has_ended,
         last_use: token.last_use.and_then(Moment::of),
-        revoke: format!("{}{}", f.to(&Place::Tokens), query(&[("revoke", &token.id)])),
+        revoke: format!("{}{}", f.to(&Route::Tokens), query(&[("revoke", &token.id)])),
     }
 }
 
@@ -224,7 +227,7 @@ fn rights(token: &VisitorToken) -> String {
     shown::text(&format!("{}: {}", token.may.join(", "), token.on.join(" ")))
 }
 
-fn fields(scene: &Scene<'_>, tokens: &dyn AccessTokens) -> Fields {
+fn fields(scene: &PageContext<'_>, tokens: &dyn AccessTokens) -> Fields {
     let field = |name| scene.visit.form.get(name).unwrap_or_default().trim().to_owned();
     let expires = Some(field("expires")).filter(|it| !it.is_empty());
     Fields {
@@ -249,7 +252,7 @@ fn proposal(tokens: &dyn AccessTokens) -> Fields {
     Fields { name: empty(), note: empty(), may: "pull".to_owned(), on: empty(), except: empty(), expires }
 }
 
-fn mistake(t: Language, tokens: &dyn AccessTokens, refusal: CannotCreateToken) -> Mistake {
+fn mistake(t: Language, tokens: &dyn AccessTokens, refusal: CannotCreateToken) -> CreationError {
     let invalid = StatusCode::UNPROCESSABLE_ENTITY;
     let (sentence, reason, status) = match refusal {
         CannotCreateToken::Invalid { field, reason } => {
@@ -268,7 +271,7 @@ fn mistake(t: Language, tokens: &dyn AccessTokens, refusal: CannotCreateToken) -
         CannotCreateToken::TooMany(most) => (t.token_too_many(most), None, StatusCode::CONFLICT),
         CannotCreateToken::Store(error) => (t.failed(), Some(error.to_string()), invalid),
     };
-    Mistake { sentence, reason, status }
+    CreationError { sentence, reason, status }
 }
 
 /// A word of a shell's command.

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::frame::Frame;
 use crate::language::Language;
 use crate::pages::Problem;
-use crate::place::Place;
+use crate::route::Route;
 use crate::shown::{self, Moment};
-use crate::ui::Scene;
+use crate::ui::PageContext;
 use crate::verifications::FoundProblem;
 
 /// The most problems that the page names.
@@ -31,8 +31,8 @@ pub(super) struct Verification {
 pub(super) struct Section {
     pub(super) is_enabled: bool,
     /// The last cycle that came to its end.
-    pub(super) last: Option<Shown>,
-    pub(super) present: Option<Shown>,
+    pub(super) last: Option<ShownCycle>,
+    pub(super) present: Option<ShownCycle>,
     /// The part of the present cycle that is done.
     pub(super) percent: u64,
     pub(super) structure: Option<Moment>,
@@ -41,7 +41,7 @@ pub(super) struct Section {
 }
 
 /// A cycle.
-pub(super) struct Shown {
+pub(super) struct ShownCycle {
     /// When it ended, or else began.
     pub(super) at: Option<Moment>,
     pub(super) numbers: String,
@@ -64,7 +64,7 @@ pub(super) struct Image {
 
 impl Verification {
     /// Reads how far it is; `None` for a registry that knows no verifications.
-    pub(super) async fn read(scene: &Scene<'_>) -> Result<Option<Self>, Problem> {
+    pub(super) async fn read(scene: &PageContext<'_>) -> Result<Option<Self>, Problem> {
         let Some(verifications) = scene.verifications() else { return Ok(None) };
         let progress = Progress::read(scene.registry()).await;
         let progress = progress.map_err(|error| match error {
@@ -115,10 +115,10 @@ impl Verification {
     }
 }
 
-fn shown(t: Language, cycle: &Cycle, at: SystemTime) -> Shown {
+fn shown(t: Language, cycle: &Cycle, at: SystemTime) -> ShownCycle {
     let size = shown::size(cycle.bytes);
     let numbers = t.verified_numbers(cycle.blobs, &size, cycle.damaged);
-    Shown { at: Moment::of(at), numbers, is_damaged: cycle.damaged > 0 }
+    ShownCycle { at: Moment::of(at), numbers, is_damaged: cycle.damaged > 0 }
 }
 
 /// The part of a cycle that is done after a digest: it goes through them in order, and they are spread evenly.
@@ -146,7 +146,7 @@ fn image(f: &Frame, need: &Need) -> Image {
     };
     let tag = tag.and_then(|tag| tag.parse().ok()).map(Reference::Tag);
     let reference = tag.unwrap_or_else(|| Reference::Digest(need.manifest.clone()));
-    let link = need.repository.parse().ok().map(|name| f.to(&Place::Image(name, reference)));
+    let link = need.repository.parse().ok().map(|name| f.to(&Route::Image(name, reference)));
     Image { name: shown::text(&name), link }
 }
 

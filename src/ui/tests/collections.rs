@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use parking_lot::Mutex;
 use sampan_engine::gc::Report;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{self, Need, Outcome, Problem, ProblemKind, Start};
+use sampan_engine::verify::{self, Need, Problem, ProblemKind, RepairOutcome, Start};
 
 use super::store::Store;
 use crate::{
@@ -146,7 +146,7 @@ impl Verifications for Found {
             kind: ProblemKind::Missing,
             digest: Some(Digest::sha256_of(b"layer")),
             needed_by: vec![need("app", &["v1", "v2"]), need("other", &[]), need("../odd", &[])],
-            outcome: Outcome::Left("there is no other copy".to_owned()),
+            outcome: RepairOutcome::Left("there is no other copy".to_owned()),
         };
         vec![FoundProblem { at: SystemTime::UNIX_EPOCH, problem }]
     }

@@ -64,7 +64,7 @@ async fn what_was_shown_is_deleted_and_comes_back() {
     let store = store().await;
     let page = store.get(&format!("{DELETE}?tag=v1&tag=v2")).await;
     let (token, targets) = (page.token(DELETE), targets(&page));
-    // Another client pushes `v2` anew before the button is pressed.
+    // Another client pushes `v2` again before the button is pressed.
     store.image("team/app", Some("v2"), &json!({ "os": "linux", "architecture": "riscv64" }), &["new"]).await;
     let mut form = vec![("token", token.as_str())];
     form.extend(targets.iter().map(|target| ("target", target.as_str())));

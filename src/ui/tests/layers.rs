@@ -111,6 +111,6 @@ async fn a_manifest_that_is_known_is_not_read_again() {
     learn(&store).await;
     let counted = async || store.registry.layer_users().unwrap().of(&Digest::sha256_of(b"base")).count();
     assert_eq!(counted().await, 3);
-    let anew = gc::layer_users(&store.registry, 0.0, &CancellationToken::new(), None).await.unwrap();
-    assert_eq!(anew.of(&Digest::sha256_of(b"base")).count(), 2);
+    let again = gc::layer_users(&store.registry, 0.0, &CancellationToken::new(), None).await.unwrap();
+    assert_eq!(again.of(&Digest::sha256_of(b"base")).count(), 2);
 }

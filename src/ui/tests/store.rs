@@ -14,8 +14,8 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName};
 use sampan_engine::{Body, Limits, PutManifest, Registry, Remover, Repository};
 use serde_json::{Value, json};
 
-use crate::gate::{Everything, Gate, Login, Refusal, Right, Rights, Visitor};
-use crate::{Change, Changes, SessionKey, Ui, UiRequest, UiSettings, Wanted};
+use crate::gate::{AllRights, Gate, Login, Refusal, Right, Rights, Visitor};
+use crate::{Change, Changes, DeniedAccess, SessionKey, Ui, UiRequest, UiSettings};
 
 pub(super) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -37,7 +37,7 @@ impl Store {
         Self::with(Arc::new(TestGate { users: true }))
     }
 
-    /// Begins anew with what the store has, for the users of [`with_users`](Self::with_users).
+    /// Begins again with what the store has, for the users of [`with_users`](Self::with_users).
     pub(super) fn forget_with_users(&mut self) {
         self.ui = page_of(&self.registry, Arc::new(TestGate { users: true }));
     }
@@ -58,7 +58,7 @@ impl Store {
         Self { registry, ui }
     }
 
-    /// Begins anew with what the store has.
+    /// Begins again with what the store has.
     pub(super) fn forget(&mut self) {
         self.ui = page_of(&self.registry, Arc::new(TestGate { users: false }));
     }
@@ -232,7 +232,7 @@ impl Gate for TestGate {
             return Err(Refusal::LoginNeeded);
         }
         let rights: Arc<dyn Rights> = match self.users {
-            false => Arc::new(Everything),
+            false => Arc::new(AllRights),
             true => Arc::new(TeamOf(user.clone())),
         };
         let has_password = session.is_some_and(|login| login.credential.starts_with("password:"));
@@ -277,7 +277,7 @@ impl Changes for Registry {
 
     fn collection_requested(&self, _: &Parts, _: Option<&str>) {}
 
-    fn refused(&self, _: &Parts, _: &str, _: Wanted<'_>) {}
+    fn refused(&self, _: &Parts, _: &str, _: DeniedAccess<'_>) {}
 }
 
 fn page_of(registry: &Registry, gate: Arc<dyn Gate>) -> Ui {

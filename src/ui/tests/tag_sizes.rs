@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sampan_engine::Pointed;
+use sampan_engine::Dated;
 use sampan_engine::oci::Tag;
 use serde_json::json;
 
@@ -14,9 +14,9 @@ async fn a_size_is_kept_until_the_tag_is_pushed_again() {
     let store = Store::open();
     store.image("app", Some("v1"), &json!({}), &["layer"]).await;
     let repository = store.registry.repository("app".parse().unwrap());
-    let tag = |tag: &str, at| [Pointed { at, what: tag.parse().unwrap() }];
+    let tag = |tag: &str, at| [Dated { at, what: tag.parse().unwrap() }];
     let (sizes, old) = (TagSizes::default(), SystemTime::UNIX_EPOCH);
-    let of = async |tag: &[Pointed<Tag>], learn| sizes.of(&repository, tag, learn).await.unwrap()[0];
+    let of = async |tag: &[Dated<Tag>], learn| sizes.of(&repository, tag, learn).await.unwrap()[0];
     let size = of(&tag("v1", old), true).await;
     assert!(size.is_some_and(|size| size > 0), "{size:?}");
     assert_eq!(of(&tag("v1", old), false).await, size);

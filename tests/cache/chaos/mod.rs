@@ -10,8 +10,8 @@
 //!
 //! `SAMPAN_CACHE_CHAOS_SEEDS` sets the number of seeds, or, as `from..to`, their range.
 
-mod book;
 mod check;
+mod expected_state;
 mod pulls;
 mod pushes;
 mod steps;

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sampan_engine::oci::Digest;
 
-use super::book::Image;
+use super::expected_state::Image;
 use super::steps::Chaos;
 use crate::cache::pair::Replica;
 

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use sampan_engine::oci::{Digest, media_type};
 use serde_json::{Value, json};
 
-use super::book::{Pushed, REPOSITORIES};
+use super::expected_state::{Pushed, REPOSITORIES};
 use super::steps::Chaos;
 use crate::support::image::descriptor;
 

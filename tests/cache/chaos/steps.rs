@@ -13,7 +13,7 @@ use sampan_driver::StorageDriver;
 use sampan_engine::gc::{self, Options, Scope};
 
 use super::MAX_BYTES;
-use super::book::{Book, Image};
+use super::expected_state::{ExpectedState, Image};
 use super::trouble::Trouble;
 use crate::cache::pair::{Pair, Replica, evicting};
 use crate::cache::support::clean;
@@ -30,7 +30,7 @@ const FORGOTTEN: Duration = Duration::from_secs(3 * 60);
 
 pub(super) struct Chaos {
     pub(super) pair: Pair,
-    pub(super) book: Arc<Book>,
+    pub(super) book: Arc<ExpectedState>,
     seed: u64,
     rng: StdRng,
     trouble: Option<Trouble>,
@@ -40,7 +40,7 @@ pub(super) struct Chaos {
 
 impl Chaos {
     pub(super) async fn new(seed: u64, driver: Arc<dyn StorageDriver>) -> Self {
-        let (rng, book) = (StdRng::seed_from_u64(seed), Arc::new(Book::new(seed)));
+        let (rng, book) = (StdRng::seed_from_u64(seed), Arc::new(ExpectedState::new(seed)));
         let pair = Pair::over(driver, PAUSE).await;
         let mut chaos = Self { pair, book, seed, rng, trouble: None, log: Mutex::default() };
         for _ in 0..6 {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::book::Book;
+use super::expected_state::ExpectedState;
 use crate::support::Upstream;
 use crate::support::hostile_server::{Reply, Seen};
 use crate::support::upstream::error;
@@ -43,7 +43,7 @@ impl Trouble {
     }
 
     /// Begins, with a share of the requests that the seed chooses.
-    pub(super) fn begin(self, upstream: &Upstream, book: Arc<Book>, seed: u64) {
+    pub(super) fn begin(self, upstream: &Upstream, book: Arc<ExpectedState>, seed: u64) {
         let requests = AtomicU64::new(0);
         upstream.script(move |seen, reply| {
             let number = requests.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Trouble {
         });
     }
 
-    fn spoil(self, seen: &Seen, reply: Reply, book: &Book) -> Reply {
+    fn spoil(self, seen: &Seen, reply: Reply, book: &ExpectedState) -> Reply {
         match self {
             Self::Errors(status) => error(status, "UNAVAILABLE"),
             Self::Broken => Reply::broken(),
@@ -69,7 +69,7 @@ impl Trouble {
 }
 
 /// Other content for a request of a whole blob or of a manifest by its digest.
-fn wrong(seen: &Seen, book: &Book) -> Option<Vec<u8>> {
+fn wrong(seen: &Seen, book: &ExpectedState) -> Option<Vec<u8>> {
     let (rest, digest) = seen.path().rsplit_once('/')?;
     let digest = digest.parse().ok()?;
     let repository = rest.split('/').nth(2)?;

@@ -15,7 +15,7 @@ use crate::support::access_section;
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// How often a registry that gets requests looks at the password file.
-const A_SECOND: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Two registries with the rules of the sample over the store of `config`.
 struct Replicas {
@@ -58,7 +58,7 @@ impl Replicas {
     fn set_password(&self, user: &str, password: &str) {
         self.command(&format!("user add {user}"), password);
         for replica in &self.both {
-            counts_within(A_SECOND, || ask(replica, "GET", "/v2/", &basic(user, password)).0 == 200);
+            counts_within(CHECK_INTERVAL, || ask(replica, "GET", "/v2/", &basic(user, password)).0 == 200);
         }
     }
 }
@@ -138,7 +138,7 @@ fn what_one_issues_or_ends_counts_at_the_other(replicas: &Replicas) {
     assert_eq!((push(one, &token), push(other, &token)), (201, 201));
     replicas.command("user remove alice", "");
     for replica in &replicas.both {
-        counts_within(A_SECOND, || push(replica, &token) == 401);
+        counts_within(CHECK_INTERVAL, || push(replica, &token) == 401);
         assert_eq!(push(replica, &of_bob), 201);
     }
 }

@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 
 use super::*;
-use crate::clients::support::{Dockerd, Process, Site, oci_layout};
+use crate::clients::support::{Dockerd, Fixture, Process, oci_layout};
 
 /// Docker Hub as an engine sees it: the content of `hub` under Docker Hub's name, and a login.
 struct FalseHub {
-    site: Site,
+    site: Fixture,
     hub: Hub,
     front: Process,
     docker: Dockerd,
@@ -26,7 +26,7 @@ struct FalseHub {
 impl FalseHub {
     #[track_caller]
     fn start() -> Self {
-        let site = Site::new("registry-1.docker.io");
+        let site = Fixture::new("registry-1.docker.io");
         let hub = Hub::start(&site.path("hub"), Login::Token);
         // An address of this test alone, since the port is Docker Hub's.
         let [a, b, c] = rand::random::<[u8; 3]>().map(|part| part.clamp(1, 254));

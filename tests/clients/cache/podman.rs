@@ -56,7 +56,7 @@ fn podman_pulls_from_a_mirror_below_its_prefix_and_goes_on_without_it() {
     assert_eq!(hub.asked(), [""; 0], "the tag is fresh, and all content is here");
     fail(&mut podman.command(&["pull", "docker.io/library/none:1"]));
 
-    // Offline, the mirror has what was pulled; podman goes on to the registry for the rest.
+    // Offline, the mirror has what was pulled; podman continues to the registry for the rest.
     let other = oci_layout(directory.path(), "other", 2);
     hub.push(&format!("{}:other", other.display()), "library/other:1");
     mirror.process.terminate();

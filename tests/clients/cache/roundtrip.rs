@@ -1,4 +1,4 @@
-//! One directory, two caches: Debian's docker-registry fills it, ours goes on, and Debian's serves all of it again.
+//! One directory, two caches: Debian's docker-registry fills it, ours continues, and Debian's serves all of it again.
 
 use super::*;
 use crate::clients::support::{assert_same_blobs, copy, debian_registry_with, oci_layout};

@@ -16,9 +16,9 @@
 
 #![allow(clippy::print_stdout, reason = "ten minutes are long, and what happened is half of the result")]
 
+mod actors;
+mod backends;
 mod client;
-mod people;
-mod place;
 mod world;
 
 use std::sync::{Arc, LazyLock};
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use self::place::{Bucket, Place};
+use self::backends::{Bucket, StoreBackend};
 use self::world::World;
 use crate::clients::support::RegistryProcess;
 
@@ -36,14 +36,14 @@ use crate::clients::support::RegistryProcess;
 #[ignore = "needs skopeo and umoci"]
 fn nothing_acknowledged_is_lost_while_garbage_is_collected_and_the_registry_is_killed() {
     let directory = tempfile::tempdir().unwrap();
-    chaos(World::new(directory.path(), Place::Directory(directory.path().join("data")), 1), 40);
+    chaos(World::new(directory.path(), StoreBackend::Directory(directory.path().join("data")), 1), 40);
 }
 
 #[test]
 #[ignore = "needs ceph, skopeo and umoci, as root"]
 fn nothing_acknowledged_is_lost_in_a_bucket_while_two_replicas_collect_and_are_killed() {
     let directory = tempfile::tempdir().unwrap();
-    chaos(World::new(directory.path(), Place::Bucket(Bucket::on_ceph()), 2), 30);
+    chaos(World::new(directory.path(), StoreBackend::Bucket(Bucket::on_ceph()), 2), 30);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn nothing_acknowledged_is_lost_in_a_bucket_while_two_replicas_collect_and_are_k
 fn nothing_acknowledged_is_lost_by_three_replicas_whose_lines_to_the_bucket_are_bad() {
     let directory = tempfile::tempdir().unwrap();
     let bucket = Bucket::on_ceph_in_a_storm(3, seed(), 20);
-    chaos(World::new(directory.path(), Place::Bucket(bucket), 3), 40);
+    chaos(World::new(directory.path(), StoreBackend::Bucket(bucket), 3), 40);
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -77,9 +77,9 @@ fn chaos(world: World, usual_seconds: u64) {
         let (world, rng) = (world.clone(), StdRng::seed_from_u64(seed.wrapping_add(number)));
         people.push(thread::spawn(move || person(&world, number, rng)));
     };
-    (0..4).for_each(|number| send(number, people::push_and_delete));
-    (10..13).for_each(|number| send(number, people::pull));
-    send(20, people::skopeo);
+    (0..4).for_each(|number| send(number, actors::push_and_delete));
+    (10..13).for_each(|number| send(number, actors::pull));
+    send(20, actors::skopeo);
 
     let mut rng = StdRng::seed_from_u64(seed.wrapping_add(100));
     let end = Instant::now() + Duration::from_secs(seconds);

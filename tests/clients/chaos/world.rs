@@ -16,12 +16,12 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use serde_json::Value;
 
+use super::backends::StoreBackend;
 use super::client::Client;
-use super::place::Place;
 use crate::clients::support::{RegistryProcess, registry};
 
 /// How long a collection may take to begin, find garbage and end, beside all those clients.
-const COLLECTION_PATIENCE: Duration = Duration::from_secs(60);
+const COLLECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A tag by its repository and name.
 pub(super) type Key = (String, String);
@@ -67,7 +67,7 @@ pub(super) fn count(counter: &AtomicU64) {
 
 pub(super) struct World {
     pub(super) directory: PathBuf,
-    pub(super) place: Place,
+    pub(super) place: StoreBackend,
     /// The address of each replica, while it lives.
     addresses: RwLock<Vec<Option<SocketAddr>>>,
     pub(super) tags: Mutex<BTreeMap<Key, Known>>,
@@ -77,7 +77,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(directory: &Path, place: Place, replicas: usize) -> Self {
+    pub(super) fn new(directory: &Path, place: StoreBackend, replicas: usize) -> Self {
         Self {
             directory: directory.to_owned(),
             place,
@@ -189,7 +189,7 @@ impl World {
     /// Waits until one of the replicas has collected garbage, but not for ever, and not after a failure.
     pub(super) fn wait_for_a_collection(&self, servers: &[RegistryProcess]) {
         let collected = |line: &str| line.contains("collected garbage") && !line.contains("blobs=0 ");
-        let end = Instant::now() + COLLECTION_PATIENCE;
+        let end = Instant::now() + COLLECTION_TIMEOUT;
         while Instant::now() < end && !self.has_failed() {
             if servers.iter().any(|server| server.process.log().lines().any(collected)) {
                 return;

@@ -17,12 +17,12 @@ use crate::support::access_section;
 const MIDDLE: usize = 60_000;
 
 /// A registry without TLS, with the rules of the sample and the user alice.
-struct Site {
+struct Fixture {
     directory: tempfile::TempDir,
     registry: RegistryProcess,
 }
 
-impl Site {
+impl Fixture {
     #[track_caller]
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ impl Site {
 }
 
 /// A client's push of some layers, longer than [`MIDDLE`], to a host.
-type Push = fn(&Site, &str) -> Output;
+type Push = fn(&Fixture, &str) -> Output;
 
 const CRANE: Push = |site, host| {
     site.log_in("crane", &format!("auth login -u alice --password-stdin {host}"));
@@ -100,7 +100,7 @@ const DOCKER: Push = |site, host| docker(site, host, "{}");
 const DOCKER_WITH_CONTAINERD: Push =
     |site, host| docker(site, host, r#"{"features": {"containerd-snapshotter": true}}"#);
 
-fn docker(site: &Site, host: &str, features: &str) -> Output {
+fn docker(site: &Fixture, host: &str, features: &str) -> Output {
     fs::create_dir_all(site.path("docker")).unwrap();
     fs::write(site.path("docker/daemon.json"), features).unwrap();
     fs::copy("/etc/hosts", site.path("hosts")).unwrap();
@@ -123,8 +123,8 @@ enum End {
 /// Pushes through a line that is held in the middle of a layer until every token that was issued before has ended. Returns
 /// the registry and the output of the push.
 #[track_caller]
-fn push(push: Push, why: End) -> (Site, Output) {
-    let site = Site::start();
+fn push(push: Push, why: End) -> (Fixture, Output) {
+    let site = Fixture::start();
     oci_layout(&site.path(""), "v1", 3);
     let (registry, folder) = (site.registry.address, site.path(""));
     let line = HeldLine::to(registry, MIDDLE, move || end_tokens(registry, &folder, why));

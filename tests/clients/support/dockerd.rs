@@ -116,7 +116,7 @@ impl Dockerd {
         self.process.signal("STOP");
     }
 
-    /// Lets a paused engine go on.
+    /// Lets a paused engine continue.
     pub(crate) fn resume(&self) {
         self.process.signal("CONT");
     }

@@ -10,11 +10,11 @@ use super::{RegistryProcess, registry};
 use crate::cli::support::{binary, end};
 
 /// Certificates, users and data of a registry.
-pub(crate) struct Site {
+pub(crate) struct Fixture {
     directory: TempDir,
 }
 
-impl Site {
+impl Fixture {
     /// Makes an authority, and a certificate for a host.
     #[track_caller]
     pub(crate) fn new(host: &str) -> Self {

@@ -155,7 +155,8 @@ impl FlakyProxy {
     /// Waits until the proxy holds a request.
     pub(crate) fn wait_for_held(&self) {
         let mut held = self.shared.held.subscribe();
-        let held = async { tokio::time::timeout(PATIENCE, held.wait_for(|held| *held > 0)).await.map(drop) };
+        let held =
+            async { tokio::time::timeout(HOLD_TIMEOUT, held.wait_for(|held| *held > 0)).await.map(drop) };
         self.runtime.block_on(held).expect("no request came that was to be held");
     }
 
@@ -270,7 +271,7 @@ impl Shared {
     fn fault(&self, sort: Sort, key: &str) -> Option<Fault> {
         if let Some((rng, per_mille)) = &mut *self.weather.lock().unwrap() {
             let strikes = rng.random_range(0..1000) < *per_mille;
-            return strikes.then(|| WEATHER[rng.random_range(0..WEATHER.len())]);
+            return strikes.then(|| STORM[rng.random_range(0..STORM.len())]);
         }
         let mut troubles = self.troubles.lock().unwrap();
         let concerns =
@@ -286,10 +287,10 @@ impl Shared {
 }
 
 /// How long a request that the proxy must hold may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(120);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The faults of a storm.
-const WEATHER: [Fault; 8] = [
+const STORM: [Fault; 8] = [
     Fault::Answer(500, "InternalError"),
     Fault::Answer(503, "SlowDown"),
     Fault::Answer(429, "TooManyRequests"),

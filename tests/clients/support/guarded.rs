@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{CutLine, RegistryProcess, Site, fail, run, tool};
+use super::{CutLine, Fixture, RegistryProcess, fail, run, tool};
 use crate::cli::support::end;
 
 const USER: &str = "alice";
@@ -11,7 +11,7 @@ const PASSWORD: &str = "wonderland";
 
 /// A registry that wants a password, with a certificate of an authority of its own.
 pub(crate) struct Guarded {
-    site: Site,
+    site: Fixture,
     registry: RegistryProcess,
 }
 
@@ -19,7 +19,7 @@ impl Guarded {
     /// Starts the registry over an empty directory.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let site = Site::new("127.0.0.1");
+        let site = Fixture::new("127.0.0.1");
         site.set_password(USER, PASSWORD);
         Self::of(site, "", "")
     }
@@ -27,7 +27,7 @@ impl Guarded {
     /// The same without HTTP/2, which drops a request that breaks off before the registry has begun to handle it.
     #[track_caller]
     pub(crate) fn start_without_http2() -> Self {
-        let site = Site::new("127.0.0.1");
+        let site = Fixture::new("127.0.0.1");
         site.set_password(USER, PASSWORD);
         Self::of(site, ", http2: {disabled: true}", "")
     }
@@ -35,14 +35,14 @@ impl Guarded {
     /// Starts the registry with these users, whose passwords are `NAME-password`, and more sections.
     #[track_caller]
     pub(crate) fn start_with(users: &[&str], sections: &str) -> Self {
-        let site = Site::new("127.0.0.1");
+        let site = Fixture::new("127.0.0.1");
         for user in users {
             site.set_password(user, &format!("{user}-password"));
         }
         Self::of(site, "", sections)
     }
 
-    fn of(site: Site, http: &str, sections: &str) -> Self {
+    fn of(site: Fixture, http: &str, sections: &str) -> Self {
         std::fs::create_dir(site.path("home")).unwrap();
         let http = format!("addr: '127.0.0.1:0', tls: {{{}}}{http}", site.tls());
         let registry = site.serve(&http, &format!("{}\n{sections}", site.auth()));

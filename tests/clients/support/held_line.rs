@@ -16,7 +16,7 @@ pub(crate) struct HeldLine {
 }
 
 impl HeldLine {
-    /// Relays to `server`. When a client has sent `bytes` on a connection, nothing on it goes on until `hook` has ended, once.
+    /// Relays to `server`. When a client has sent `bytes` on a connection, nothing on it continues until `hook` has ended, once.
     pub(crate) fn to(server: SocketAddr, bytes: usize, hook: impl FnOnce() + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -23,7 +23,7 @@ pub(crate) use api_client::ApiClient;
 pub(crate) use containerd::Containerd;
 pub(crate) use cut_line::CutLine;
 pub(crate) use dockerd::Dockerd;
-pub(crate) use fixture::Site;
+pub(crate) use fixture::Fixture;
 pub(crate) use flaky_proxy::{Fault, FlakyProxy, Sort};
 pub(crate) use guarded::Guarded;
 pub(crate) use held_line::HeldLine;
@@ -31,7 +31,7 @@ pub(crate) use image::{assert_same_blobs, copy, multi_platform_layout, oci_layou
 pub(crate) use nginx::Nginx;
 pub(crate) use page::{assert_first_lines, blocks, write_program};
 pub(crate) use process::Process;
-pub(crate) use receiver::{Mood, Receiver};
+pub(crate) use receiver::{Receiver, ReceiverMode};
 pub(crate) use registry::{
     DEBIAN_SECRET, RegistryProcess, debian_registry, debian_registry_with, filesystem_config, registry,
     registry_command, write_config,

@@ -15,7 +15,7 @@ pub(crate) struct Process {
 }
 
 /// How long a server may take to report that it is ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Process {
     /// Starts the program.
@@ -48,7 +48,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> T {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(START_TIMEOUT) {
                 Ok(line) => {
                     if let Some(found) = find(&line) {
                         return found;
@@ -63,7 +63,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn wait_to_say(&self, text: &str) {
         while !self.log().contains(text) {
-            if let Err(error) = self.lines.recv_timeout(PATIENCE) {
+            if let Err(error) = self.lines.recv_timeout(START_TIMEOUT) {
                 // At the end of the process, the last line may have arrived between the two checks.
                 assert!(
                     self.log().contains(text),

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 /// The receiver's reaction to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Mood {
+pub(crate) enum ReceiverMode {
     Takes,
     Fails,
     Hangs,
@@ -27,7 +27,7 @@ pub(crate) struct Receiver {
 }
 
 struct Shared {
-    mood: Mutex<Mood>,
+    mood: Mutex<ReceiverMode>,
     taken: Mutex<Vec<(HeaderMap, String)>>,
     attempts: Mutex<u32>,
     /// One condition variable for each of the two mutexes.
@@ -38,7 +38,7 @@ struct Shared {
 impl Receiver {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared {
-            mood: Mutex::new(Mood::Takes),
+            mood: Mutex::new(ReceiverMode::Takes),
             taken: Mutex::default(),
             attempts: Mutex::default(),
             taken_news: Condvar::new(),
@@ -57,7 +57,7 @@ impl Receiver {
         format!("http://{}/events", self.address)
     }
 
-    pub(crate) fn is(&self, mood: Mood) {
+    pub(crate) fn is(&self, mood: ReceiverMode) {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
@@ -100,9 +100,9 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
     shared.attempt_news.notify_all();
     let mood = *shared.mood.lock().unwrap();
     match mood {
-        Mood::Fails => StatusCode::INTERNAL_SERVER_ERROR,
-        Mood::Hangs => std::future::pending().await,
-        Mood::Takes => {
+        ReceiverMode::Fails => StatusCode::INTERNAL_SERVER_ERROR,
+        ReceiverMode::Hangs => std::future::pending().await,
+        ReceiverMode::Takes => {
             shared.taken.lock().unwrap().push((headers, body));
             shared.taken_news.notify_all();
             StatusCode::OK

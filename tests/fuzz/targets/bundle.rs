@@ -13,7 +13,7 @@ pub(super) fn run(data: &[u8]) {
     runtime().block_on(async {
         let Ok(reader) = Reader::from_pipe(Cursor::new(data.to_vec())).await else { return };
         for (index, content) in reader.plan().contents.iter().enumerate() {
-            let Ok(bytes) = reader.whole(index, MAX_BYTES).await else { return };
+            let Ok(bytes) = reader.read_whole(index, MAX_BYTES).await else { return };
             assert_eq!(bytes.len() as u64, content.size_bytes);
             assert_eq!(Digest::of(content.digest.algorithm(), &bytes), content.digest);
         }

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use futures::TryStreamExt;
 use sampan_bundle::{ContentKind, PlannedContent};
 use sampan_engine::oci::Digest;
-use sampan_foreign::{ForeignOptions, ForeignReader, Input, Opened, open};
+use sampan_foreign::{ForeignOptions, ForeignReader, Input, OpenedFile, open};
 
 use super::bundle::runtime;
 
@@ -15,7 +15,7 @@ pub(super) fn run(data: &[u8]) {
         let rules = vec![":=any/name".parse().unwrap_or_else(|error| panic!("{error}"))];
         for options in [ForeignOptions { rules, ..ForeignOptions::default() }, ForeignOptions::default()] {
             let input = Input::Stream(Box::new(Cursor::new(data.to_vec())));
-            if let Ok(Opened::Foreign(reader)) = open(input, options, |_| {}).await {
+            if let Ok(OpenedFile::Foreign(reader)) = open(input, options, |_| {}).await {
                 check(&reader).await;
             }
         }

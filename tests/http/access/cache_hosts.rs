@@ -35,8 +35,8 @@ fn caches() -> Caches {
     Caches::new(settings, Fills::new(FillOptions::default())).unwrap()
 }
 
-async fn site(rules: &'static str) -> Site {
-    Site::with(Plan { rules, caches: Some(caches()), ..Plan::default() }).await
+async fn site(rules: &'static str) -> Fixture {
+    Fixture::with(Plan { rules, caches: Some(caches()), ..Plan::default() }).await
 }
 
 const OPEN: &str =
@@ -45,7 +45,7 @@ const MIXED: &str =
     "rules:\n- {who: everyone, may: pull, on: 'docker.io/library/*'}\n- {who: users, may: pull, on: '**'}\n";
 
 /// The statuses of requests with each of these credentials.
-async fn statuses(site: &Site, host: &str, path: &str, credentials: &[Option<&str>]) -> Vec<u16> {
+async fn statuses(site: &Fixture, host: &str, path: &str, credentials: &[Option<&str>]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for authorization in credentials {
         let mut call = site.server.call("GET", path).header("host", host);

@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_robot_has_its_own_rights_until_it_is_revoked() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let secret = site.access_token("push", "team/**", None).await;
     let as_user = |name: &str| basic(name, &secret.reveal());
     for (name, expected) in [("ci", 201), ("token", 201), ("alice", 401), ("", 401)] {
@@ -32,7 +32,7 @@ async fn a_robot_has_its_own_rights_until_it_is_revoked() {
 
 #[tokio::test]
 async fn a_token_for_a_user_gives_no_more_than_the_user_has() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let secret = site.access_token("*", "**", Some("alice")).await;
     let login = basic("ci", &secret.reveal());
     assert_eq!(site.push("team/app", &login).await, 201);
@@ -43,7 +43,7 @@ async fn a_token_for_a_user_gives_no_more_than_the_user_has() {
 
 #[tokio::test]
 async fn a_token_that_is_damaged_or_has_ended_does_not_count() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let registry = &site.server.registry;
     let usable = site.access_token("push", "team/**", None).await;
     registry.end_access_token(usable.id(), SystemTime::UNIX_EPOCH).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_token_that_is_damaged_or_has_ended_does_not_count() {
 
 #[tokio::test]
 async fn changed_rules_and_passwords_count_for_tokens_that_exist() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let (bearer, _) = site.token(Some(&user("alice")), &["repository:team/app:pull,push"]).await;
     let (of_bob, _) = site.token(Some(&user("bob")), &["repository:team/app:pull,push"]).await;
     assert_eq!(site.push("team/app", &bearer).await, 201);
@@ -96,7 +96,7 @@ async fn changed_rules_and_passwords_count_for_tokens_that_exist() {
 async fn replicas_take_each_others_tokens_if_they_share_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| Some(folder.path().join(name));
-    let site = async |key: &str| Site::with(Plan { signing_key: path(key), ..Plan::default() }).await;
+    let site = async |key: &str| Fixture::with(Plan { signing_key: path(key), ..Plan::default() }).await;
     let (one, other, stranger) = (site("a.pem").await, site("a.pem").await, site("b.pem").await);
     // Passwords are hashed with a salt, so the files must be the same as well.
     std::fs::copy(one.folder.path().join("htpasswd"), other.folder.path().join("htpasswd")).unwrap();
@@ -107,7 +107,7 @@ async fn replicas_take_each_others_tokens_if_they_share_the_key() {
 
 #[tokio::test]
 async fn the_endpoint_refuses_what_it_does_not_understand() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let scopes = |count: usize| "&scope=repository:public/a:pull".repeat(count);
     site.get(&format!("/auth/token?{}", scopes(64)), None).await.expect(200);
     site.get(&format!("/auth/token?{}", scopes(65)), None).await.expect(400);
@@ -148,7 +148,7 @@ async fn the_endpoint_refuses_what_it_does_not_understand() {
 #[tokio::test]
 async fn a_form_in_transfer_counts_for_its_address() {
     let options = HttpOptions { uploads_per_address: Some(1), ..HttpOptions::default() };
-    let site = Site::with(Plan { options, ..Plan::default() }).await;
+    let site = Fixture::with(Plan { options, ..Plan::default() }).await;
     let from = |address: &str, call: Call| {
         let address = PeerAddress::Tcp(address.parse().unwrap());
         call.extension(Peer { address, scheme: Scheme::Http, client_certificate: None })
@@ -171,7 +171,7 @@ async fn a_form_in_transfer_counts_for_its_address() {
 /// As containerd and buildkit do, which fall back from one method to the other.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_password_by_both_methods_is_one_failure() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let by_form = async |password: &str| {
         let form = format!("grant_type=password&username=alice&password={password}&service=here");
         site.call("POST", "/auth/token").body(form).send().await.status.as_u16()
@@ -195,7 +195,7 @@ async fn a_wrong_password_by_both_methods_is_one_failure() {
 #[tokio::test(start_paused = true)]
 async fn failed_logins_count_without_passwords_and_with_names_that_are_no_text() {
     for (has_passwords, name) in [(false, &b"mallory"[..]), (true, b"mallory\xff")] {
-        let site = Site::with(Plan { has_passwords, ..Plan::default() }).await;
+        let site = Fixture::with(Plan { has_passwords, ..Plan::default() }).await;
         let log_in = async |number: u8| {
             let login = [name, b":wrong", &[number]].concat();
             let login = format!("Basic {}", STANDARD.encode(login));
@@ -215,7 +215,7 @@ async fn failed_logins_count_without_passwords_and_with_names_that_are_no_text()
 #[tokio::test]
 async fn without_anonymous_rules_a_token_needs_a_login() {
     let rules = "rules: [{who: users, may: pull, on: '**'}]";
-    let site = Site::with(Plan { rules, ..Plan::default() }).await;
+    let site = Fixture::with(Plan { rules, ..Plan::default() }).await;
     site.get("/auth/token?scope=repository:a:pull", None).await.expect(401);
     site.get("/v2/_catalog", None).await.expect(401);
     site.get("/v2/_catalog", Some(&user("dave"))).await.expect(200);
@@ -224,7 +224,7 @@ async fn without_anonymous_rules_a_token_needs_a_login() {
 #[tokio::test]
 async fn a_verified_certificate_is_a_login() {
     let plan = Plan { certificates: vec![CertificateName::Cn], ..Plan::default() };
-    let site = Site::with(plan).await;
+    let site = Fixture::with(plan).await;
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "carol");
@@ -244,7 +244,7 @@ async fn a_verified_certificate_is_a_login() {
     let token = format!("Bearer {}", answer.json()["token"].as_str().unwrap());
     site.get("/v2/secret/x/tags/list", Some(&token)).await.expect(404);
     // Without the setting a certificate is nothing but TLS.
-    let plain = Site::new().await;
+    let plain = Fixture::new().await;
     let client_certificate = Some(ClientCertificate { leaf: leaf.clone().into(), is_verified: true });
     let peer = Peer { address: PeerAddress::Unix, scheme: Scheme::Https, client_certificate };
     plain.call("GET", "/v2/secret/x/tags/list").extension(peer).send().await.expect(401);
@@ -252,7 +252,7 @@ async fn a_verified_certificate_is_a_login() {
 
 #[tokio::test]
 async fn a_certificate_that_expired_on_an_open_connection_is_no_login() {
-    let site = Site::with(Plan { certificates: vec![CertificateName::Cn], ..Plan::default() }).await;
+    let site = Fixture::with(Plan { certificates: vec![CertificateName::Cn], ..Plan::default() }).await;
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, "carol");
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
@@ -265,7 +265,7 @@ async fn a_certificate_that_expired_on_an_open_connection_is_no_login() {
 
 #[tokio::test]
 async fn rules_without_passwords_are_for_robots_and_everybody() {
-    let site = Site::with(Plan { has_passwords: false, ..Plan::default() }).await;
+    let site = Fixture::with(Plan { has_passwords: false, ..Plan::default() }).await;
     site.get("/v2/public/a/tags/list", None).await.expect(404);
     site.get("/v2/public/a/tags/list", Some(&user("alice"))).await.expect(401);
     let secret = site.access_token("push", "team/**", None).await;

@@ -74,7 +74,7 @@ impl Content {
 }
 
 /// Pushes an image and begins an upload.
-async fn push(site: &Site, name: &str) -> Content {
+async fn push(site: &Fixture, name: &str) -> Content {
     let server = Server::with(Setup { driver: site.server.driver(), ..Setup::default() });
     let manifest = Digest::sha256_of(&server.push_image(name, "v1", name).await);
     let upload = server.start_upload(name).await;
@@ -83,7 +83,7 @@ async fn push(site: &Site, name: &str) -> Content {
 }
 
 /// Clients that may not see `secret/**`, each by its `Authorization`.
-async fn strangers(site: &Site) -> Vec<Option<String>> {
+async fn strangers(site: &Fixture) -> Vec<Option<String>> {
     let scope = ["repository:public/a:pull", "repository:secret/here:pull,push,delete"];
     let robot = basic("ci", &site.access_token("push", "team/**", None).await.reveal());
     let mut strangers = vec![None, Some(site.token(None, &scope).await.0)];
@@ -94,7 +94,7 @@ async fn strangers(site: &Site) -> Vec<Option<String>> {
     strangers
 }
 
-async fn ask(site: &Site, (method, path): &Question, stranger: Option<&String>) -> Answer {
+async fn ask(site: &Fixture, (method, path): &Question, stranger: Option<&String>) -> Answer {
     let call = site.call(method, path).body("");
     match stranger {
         Some(authorization) => call.header("authorization", authorization).send().await,
@@ -105,7 +105,7 @@ async fn ask(site: &Site, (method, path): &Question, stranger: Option<&String>) 
 #[tokio::test]
 async fn a_hidden_thing_answers_like_a_missing_one_without_asking_the_store() {
     let driver = FailingDriver::new();
-    let site = Site::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
+    let site = Fixture::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
     let there = push(&site, "secret/here").await;
     let strangers = strangers(&site).await;
     // From now on no record of a robot or a rule becomes old.
@@ -148,7 +148,7 @@ async fn a_hidden_thing_answers_like_a_missing_one_without_asking_the_store() {
 async fn a_hidden_thing_takes_as_long_as_a_missing_one() {
     const ROUNDS: usize = 100;
     let driver = FailingDriver::new();
-    let site = Site::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
+    let site = Fixture::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
     let there = push(&site, "secret/here").await;
     // A store at which each look shows in the time of an answer.
     driver.be(Misbehaviour::Slow(Duration::from_millis(1)));

@@ -63,7 +63,7 @@ impl Housekeeping for IdleCollector {
 }
 
 /// A registry with rules.
-struct Site {
+struct Fixture {
     server: Server,
     guard: Arc<Guard>,
     folder: tempfile::TempDir,
@@ -94,7 +94,7 @@ impl Default for Plan {
     }
 }
 
-impl Site {
+impl Fixture {
     async fn new() -> Self {
         Self::with(Plan::default()).await
     }
@@ -256,7 +256,7 @@ fn challenges(answer: &Answer) -> Vec<String> {
     challenges.map(|challenge| challenge.to_str().unwrap().to_owned()).collect()
 }
 
-impl Site {
+impl Fixture {
     /// A repository with a tag.
     async fn server_image(&self, name: &str) {
         let config = Server::with(Setup { driver: self.server.driver(), ..Setup::default() });

@@ -11,19 +11,19 @@ use sampan_engine::Registry;
 use sampan_ui::{SessionKey, Ui, UiSettings};
 use serde_json::Value;
 
-use super::{Plan, Site, basic, user};
+use super::{Fixture, Plan, basic, user};
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::{Answer, FailingDriver, Server, Setup};
 
 const TOKENS: &str = "/ui/-/tokens";
 
 /// A site with the page.
-async fn site() -> Site {
+async fn site() -> Fixture {
     site_of(Plan::default()).await
 }
 
-async fn site_of(plan: Plan) -> Site {
-    let mut site = Site::with(plan).await;
+async fn site_of(plan: Plan) -> Fixture {
+    let mut site = Fixture::with(plan).await;
     let driver = site.server.driver();
     let registry = Registry::builder(driver.clone()).build();
     let gate = Arc::new(PageGate::Rules(site.guard.clone()));
@@ -38,7 +38,7 @@ async fn site_of(plan: Plan) -> Site {
 }
 
 /// Sends a form of the page with Basic credentials, as a script can.
-async fn send(site: &Site, authorization: &str, fields: &[(&str, &str)]) -> Answer {
+async fn send(site: &Fixture, authorization: &str, fields: &[(&str, &str)]) -> Answer {
     let page = text(&site.get(TOKENS, Some(authorization)).await);
     let form = page.split(&format!("action=\"{TOKENS}\"")).nth(1).unwrap_or_default();
     let token = form.split("name=\"token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());

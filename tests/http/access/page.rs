@@ -1,4 +1,4 @@
-//! The web page by the rules of `access`: each request asks them anew.
+//! The web page by the rules of `access`: each request asks them again.
 
 use sampan_engine::OnExistingTag;
 
@@ -11,7 +11,7 @@ fn names(answer: &Answer) -> Vec<String> {
     names.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
 }
 
-impl Site {
+impl Fixture {
     async fn visit(&self, path: &str, cookie: &str) -> Answer {
         self.call("GET", path).header("accept", "application/json").header("cookie", cookie).send().await
     }
@@ -30,8 +30,8 @@ impl Site {
     }
 }
 
-async fn site() -> Site {
-    let site = Site::new().await;
+async fn site() -> Fixture {
+    let site = Fixture::new().await;
     for name in ["home/alice/x", "public/alpine", "secret/plan", "team/app"] {
         site.server_image(name).await;
     }
@@ -264,7 +264,7 @@ async fn a_form_of_a_session_that_ended_leads_to_the_login() {
             send("cross-site").await.expect(403);
         }
     }
-    // A session that goes on is not asked for a login.
+    // A session that continues is not asked for a login.
     let call = site.call("POST", "/ui/-/logout").header("cookie", &session);
     call.header("sec-fetch-site", "same-origin").body("token=none").send().await.expect(403);
 }
@@ -272,7 +272,7 @@ async fn a_form_of_a_session_that_ended_leads_to_the_login() {
 #[tokio::test]
 async fn a_visitor_by_certificate_may_log_in_and_has_no_session_to_end() {
     let certificates = vec![CertificateName::Cn];
-    let site = Site::with(Plan { certificates, ..Plan::default() }).await;
+    let site = Fixture::with(Plan { certificates, ..Plan::default() }).await;
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "carol");

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn the_first_answer_is_a_challenge_that_every_client_can_read() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     for path in ["/v2/", "/v2/team/app/tags/list"] {
         let answer = site.get(path, None).await.expect_error(401, "UNAUTHORIZED");
         let scope = match path {
@@ -24,7 +24,7 @@ async fn the_first_answer_is_a_challenge_that_every_client_can_read() {
 
 #[tokio::test]
 async fn without_credentials_a_client_sees_what_everybody_may_see() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     site.push("public/a", &user("carol")).await;
     site.push("team/app", &user("carol")).await;
     let (token, scope) =
@@ -50,7 +50,7 @@ async fn without_credentials_a_client_sees_what_everybody_may_see() {
 
 #[tokio::test]
 async fn rules_decide_about_users() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     for (name, repository, expected) in [
         ("dave", "home/dave/x", 201),
         ("dave", "home/alice/x", 403),
@@ -85,7 +85,7 @@ async fn rules_decide_about_users() {
 
 #[tokio::test]
 async fn a_token_is_a_ceiling_and_the_rules_count_as_well() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let alice = user("alice");
     let (pull, scope) = site.token(Some(&alice), &["repository:team/app:pull"]).await;
     assert_eq!(scope, "repository:team/app:pull");
@@ -108,7 +108,7 @@ async fn a_token_is_a_ceiling_and_the_rules_count_as_well() {
 
 #[tokio::test]
 async fn a_mount_tells_nothing_of_a_source_that_the_client_may_not_see() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     for name in ["secret/x", "public/a"] {
         assert_eq!(site.push(name, &user("carol")).await, 201);
     }
@@ -143,7 +143,7 @@ async fn a_mount_tells_nothing_of_a_source_that_the_client_may_not_see() {
 
 #[tokio::test]
 async fn the_catalog_lists_what_the_client_may_see() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     for name in ["home/dave/a", "library/b", "public/c", "secret/d", "secret/e", "team/f"] {
         site.server_image(name).await;
     }
@@ -171,7 +171,7 @@ async fn the_catalog_lists_what_the_client_may_see() {
 
 #[tokio::test]
 async fn decisions_and_tokens_are_counted() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let secret = site.access_token("push", "team/**", None).await;
     site.get("/v2/", Some(&user("alice"))).await.expect(200);
     assert_eq!(site.push("team/app", &user("alice")).await, 201);
@@ -194,7 +194,7 @@ async fn decisions_and_tokens_are_counted() {
 
 #[tokio::test]
 async fn decisions_about_users_are_recorded() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     assert_eq!(site.push("home/dave/x", &user("dave")).await, 201);
     for _ in 0..3 {
         assert_eq!(site.push("team/app", &user("dave")).await, 403);
@@ -216,7 +216,7 @@ async fn decisions_about_users_are_recorded() {
 
 #[tokio::test]
 async fn what_a_token_did_is_recorded_with_its_id() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let secret = site.access_token("*", "team/**", None).await;
     let ci = basic("ci", &secret.reveal());
     assert_eq!(site.push("team/app", &ci).await, 201);
@@ -235,7 +235,7 @@ async fn what_a_token_did_is_recorded_with_its_id() {
 
 #[tokio::test]
 async fn a_secret_in_another_place_than_the_password_is_not_recorded() {
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let secret = site.access_token("pull", "**", None).await;
     let text = secret.reveal();
     site.get("/v2/", Some(&basic(&text, "ci"))).await.expect(401);
@@ -254,7 +254,7 @@ async fn a_secret_in_another_place_than_the_password_is_not_recorded() {
 #[tokio::test]
 async fn changes_of_rules_are_recorded_with_the_hash_of_their_file() {
     use sha2::{Digest, Sha256};
-    let site = Site::new().await;
+    let site = Fixture::new().await;
     let path = site.folder.path().join("access.yml");
     let hash = |text: &str| data_encoding::HEXLOWER.encode(&Sha256::digest(text));
     let other = "rules: [{who: users, may: pull, on: '**'}]";

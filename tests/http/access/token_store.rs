@@ -14,7 +14,7 @@ const READS: usize = 2;
 
 /// A site over a store that counts the reads of access tokens from now on, in a time that passes only when all wait.
 struct Counted {
-    site: Site,
+    site: Fixture,
     driver: FailingDriver,
     reads: Arc<AtomicUsize>,
 }
@@ -22,7 +22,7 @@ struct Counted {
 impl Counted {
     async fn new() -> Self {
         let driver = FailingDriver::new();
-        let site = Site::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
+        let site = Fixture::with(Plan { driver: Arc::new(driver.clone()), ..Plan::default() }).await;
         tokio::time::pause();
         let counted = Self { site, driver, reads: Arc::default() };
         counted.count();

@@ -47,7 +47,7 @@ async fn try_all(server: &Server, base: &Base, expected: fn(&Variant) -> Verdict
 async fn own_tokens_count_in_their_one_form_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("signing.pem");
-    let site = Site::with(Plan { signing_key: Some(path.clone()), ..Plan::default() }).await;
+    let site = Fixture::with(Plan { signing_key: Some(path.clone()), ..Plan::default() }).await;
     let (bearer, _) = site.token(Some(&user("alice")), &["repository:team/app:pull,push"]).await;
     let parts: Vec<Value> = bearer["Bearer ".len()..]
         .split('.')

@@ -41,13 +41,13 @@ fn open() -> Server {
 }
 
 /// A registry with a password file, and the page.
-struct Site {
+struct Fixture {
     server: Server,
     file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Site {
+impl Fixture {
     /// `ann` and `ben` have the passwords `ann-1` and `ben-1`.
     async fn new(key: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ async fn without_authentication_the_page_is_open_and_has_no_login() {
 
 #[tokio::test]
 async fn a_session_ends_with_its_password_and_its_user() {
-    let site = Site::new(b"key").await;
+    let site = Fixture::new(b"key").await;
     site.get("").await.expect(401);
     let wrong = site.log_in("ann", "wrong").await.expect(401);
     assert!(!wrong.has_header("set-cookie"));
@@ -232,7 +232,7 @@ async fn a_session_ends_with_its_password_and_its_user() {
 
 #[tokio::test]
 async fn a_login_during_a_change_of_the_password_does_not_outlive_it() {
-    let site = Site::new(b"key").await;
+    let site = Fixture::new(b"key").await;
     tokio::time::pause();
     // It looks at the file, so that the login below begins with what is there now.
     site.log_in("ben", "ben-1").await.expect(303);
@@ -251,7 +251,7 @@ async fn a_login_during_a_change_of_the_password_does_not_outlive_it() {
 
 #[tokio::test]
 async fn scripts_have_their_credentials_instead_of_a_session() {
-    let site = Site::new(b"key").await;
+    let site = Fixture::new(b"key").await;
     let basic = |password: &str| format!("Basic {}", STANDARD.encode(format!("ann:{password}")));
     let get = async |authorization: &str| {
         let call = site.server.call("GET", "/ui/").header("accept", "application/json");
@@ -276,9 +276,9 @@ async fn scripts_have_their_credentials_instead_of_a_session() {
 
 #[tokio::test]
 async fn replicas_with_one_key_share_sessions() {
-    let one = Site::new(b"key").await;
-    let other = Site::over(one.file.clone(), b"key").await;
-    let stranger = Site::over(one.file.clone(), b"another").await;
+    let one = Fixture::new(b"key").await;
+    let other = Fixture::over(one.file.clone(), b"key").await;
+    let stranger = Fixture::over(one.file.clone(), b"another").await;
     let session = cookie(&one.log_in("ann", "ann-1").await.expect(303));
     assert!(text(&other.get(&session).await.expect(200)).contains("Logged in as ann"));
     stranger.get(&session).await.expect(401);
@@ -291,7 +291,7 @@ async fn replicas_with_one_key_share_sessions() {
 
 #[tokio::test]
 async fn a_cookie_is_for_https_alone_if_the_browser_uses_it() {
-    let site = Site::new(b"key").await;
+    let site = Fixture::new(b"key").await;
     let secure =
         |method: &str, path: &str| browser(&site.server, method, path).header("x-forwarded-proto", "https");
     let token = token(&secure("GET", LOGIN).send().await.expect(200), LOGIN);
@@ -333,7 +333,7 @@ async fn a_strangers_word_about_https_does_not_count() {
 
 #[tokio::test]
 async fn a_long_or_strange_cookie_is_no_session() {
-    let site = Site::new(b"key").await;
+    let site = Fixture::new(b"key").await;
     let session = cookie(&site.log_in("ann", "ann-1").await.expect(303));
     for odd in [
         format!("sampan={}", "x".repeat(8 << 10)),

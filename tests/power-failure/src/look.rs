@@ -28,7 +28,7 @@ impl Findings {
 }
 
 /// A comparison with one registry.
-pub(crate) struct Look<'a> {
+pub(crate) struct StoreComparison<'a> {
     pub(crate) client: &'a Client,
     pub(crate) library: &'a Library,
     /// Content that was requested already, and whether it is there.
@@ -36,13 +36,13 @@ pub(crate) struct Look<'a> {
     pub(crate) findings: &'a mut Findings,
 }
 
-impl<'a> Look<'a> {
+impl<'a> StoreComparison<'a> {
     pub(crate) fn new(client: &'a Client, library: &'a Library, findings: &'a mut Findings) -> Self {
         Self { client, library, served: BTreeMap::new(), findings }
     }
 }
 
-impl Look<'_> {
+impl StoreComparison<'_> {
     /// Whether the registry serves content; wrong bytes and errors are findings.
     pub(crate) fn serves(&mut self, key: &Key) -> bool {
         if let Some(known) = self.served.get(key) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use sampan_engine::Selection;
-use sampan_engine::backup::{self, Keep, PassedOver, RunOptions, SnapshotId};
+use sampan_engine::backup::{self, Keep, RunOptions, SkipReason, SnapshotId};
 
 use super::beside::at_time;
 use super::{Stores, collection, last, tags};
@@ -37,7 +37,7 @@ pub(super) async fn a_snapshot_of_some_repositories_displaces_none_of_everything
 
     let everything = backup::at(backups, None, &Selection::default()).await?;
     equal((everything.id, everything.is_part), (full, false), "the latest of everything")?;
-    equal(everything.passed_over, vec![(lib, PassedOver::Part)], "the later one that is passed over")?;
+    equal(everything.passed_over, vec![(lib, SkipReason::Part)], "the later one that is passed over")?;
     stores.restored(ctx.driver(), everything.id).await?.pulls("team", &Image::new(1), tag("v1")).await?;
     let named = backup::at(backups, Some(lib.time()), &Selection::default()).await?;
     equal((named.id, named.is_part), (lib, true), "the one that is named")?;
@@ -81,7 +81,7 @@ pub(super) async fn a_snapshot_of_the_future_displaces_none(ctx: Context) -> Res
     let now = stores.run().await?.snapshot.id;
     let latest = backup::at(backups, None, &everything).await?;
     equal(latest.id, now, "the latest snapshot")?;
-    equal(latest.passed_over, vec![(future.snapshot.id, PassedOver::Future)], "what is passed over")?;
+    equal(latest.passed_over, vec![(future.snapshot.id, SkipReason::Future)], "what is passed over")?;
     let pruned = backup::prune(backups, &last(1), collection()).await?;
     equal(pruned.future, vec![future.snapshot.id], "the snapshots of the future")?;
     equal(pruned.deleted, vec![old.snapshot.id], "what a prune deletes")?;

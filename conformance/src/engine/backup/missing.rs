@@ -89,7 +89,7 @@ pub(super) async fn what_no_store_need_have_is_no_damage(ctx: Context) -> Result
     equal(tags(&stores.target, "image").await?, ["foreign", "index", "one"], "the tags")
 }
 
-/// Links of no bytes, as a power failure leaves them, are written anew.
+/// Links of no bytes, as a power failure leaves them, are written again.
 pub(super) async fn a_restore_writes_damaged_links_anew(ctx: Context) -> Result<(), Failed> {
     let stores = Stores::of(ctx.driver());
     let image = Image::new(1);
@@ -111,7 +111,11 @@ pub(super) async fn a_restore_writes_damaged_links_anew(ctx: Context) -> Result<
     let restored = stores.restore(id, RestoreOptions::default()).await?;
     equal(restored.pass.copied, planned, "what was announced, and what was copied")?;
     let copied = restored.pass.copied;
-    equal((copied.revisions, copied.layer_links, copied.tags), (1, 2, 1), "the links that are written anew")?;
+    equal(
+        (copied.revisions, copied.layer_links, copied.tags),
+        (1, 2, 1),
+        "the links that are written again",
+    )?;
     for link in &links {
         let content = stores.target.registry.driver().get_content(&link.path()).await?;
         ensure(!content.is_empty(), format_args!("{} is still empty", link.path()))?;

@@ -97,7 +97,7 @@ pub(super) async fn a_broken_upstream_breaks_its_readers(ctx: Context) -> Result
         same_bytes(&read, &content[..read.len()], "what the reader got")?;
         ensure(fill.stored().await.as_ref().is_err_and(is_ours), "the error of the source is lost")?;
         ensure(fill.reader(ByteRange::ALL).await.as_ref().is_err_and(is_ours), "a reader of nothing")?;
-        // The next request begins anew.
+        // The next request starts again.
         let (feed, fill) = setting.join("a", &digest, Some(500_000));
         feed.send(&content);
         drop(feed);

@@ -114,7 +114,7 @@ pub(super) async fn ranges_come_from_the_growing_file(ctx: Context) -> Result<()
     Ok(())
 }
 
-/// A reader that was opened during the transfer goes on after it, also when the blob is deleted.
+/// A reader that was opened during the transfer continues after it, also when the blob is deleted.
 pub(super) async fn an_open_reader_outlives_the_transfer(ctx: Context) -> Result<(), Failed> {
     let content = bytes(1, 2_000_000);
     for driver in with_and_without_views(ctx.driver()) {

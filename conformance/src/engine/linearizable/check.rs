@@ -118,11 +118,11 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{INDEX, Outcome, TagSet};
+    use super::super::history::{INDEX, RequestOutcome, TagSet};
     use super::*;
 
     /// Calls and answers in this order: the number of a request, and whether the event is its answer.
-    fn is_explained(order: &[(u16, bool)], calls: &[(Request, Option<Outcome>)]) -> bool {
+    fn is_explained(order: &[(u16, bool)], calls: &[(Request, Option<RequestOutcome>)]) -> bool {
         let mut history = History::default();
         for (number, (request, _)) in calls.iter().enumerate() {
             history.call(number, *request);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     /// One after the other.
-    fn in_turn(calls: &[(Request, Outcome)]) -> bool {
+    fn in_turn(calls: &[(Request, RequestOutcome)]) -> bool {
         let mut history = History::default();
         for (request, outcome) in calls {
             let call = history.call(0, *request);
@@ -155,29 +155,29 @@ mod tests {
     #[test]
     fn one_after_the_other_there_is_one_answer() {
         assert!(in_turn(&[
-            (Request::ReadTag(0), Outcome::Unknown),
-            (PUSH_INDEX, Outcome::Incomplete),
-            (PUSH_A, Outcome::Done),
-            (PUSH_INDEX, Outcome::Done),
-            (Request::ReadTag(0), Outcome::Found(0)),
-            (PUSH_B, Outcome::Done),
-            (Request::ReadTag(0), Outcome::Found(1)),
-            (Request::List, Outcome::Listed(TagSet(1))),
-            (Request::Delete(1), Outcome::Done),
-            (Request::ReadTag(0), Outcome::Unknown),
-            (Request::List, Outcome::Listed(TagSet(0))),
-            (Request::DeleteTag(0), Outcome::Unknown),
-            (Request::Read(0), Outcome::Found(0)),
-            (Request::Delete(0), Outcome::Done),
-            (Request::Read(2), Outcome::Found(2)),
+            (Request::ReadTag(0), RequestOutcome::Unknown),
+            (PUSH_INDEX, RequestOutcome::Incomplete),
+            (PUSH_A, RequestOutcome::Done),
+            (PUSH_INDEX, RequestOutcome::Done),
+            (Request::ReadTag(0), RequestOutcome::Found(0)),
+            (PUSH_B, RequestOutcome::Done),
+            (Request::ReadTag(0), RequestOutcome::Found(1)),
+            (Request::List, RequestOutcome::Listed(TagSet(1))),
+            (Request::Delete(1), RequestOutcome::Done),
+            (Request::ReadTag(0), RequestOutcome::Unknown),
+            (Request::List, RequestOutcome::Listed(TagSet(0))),
+            (Request::DeleteTag(0), RequestOutcome::Unknown),
+            (Request::Read(0), RequestOutcome::Found(0)),
+            (Request::Delete(0), RequestOutcome::Done),
+            (Request::Read(2), RequestOutcome::Found(2)),
         ]));
         for wrong in [
-            [(PUSH_A, Outcome::Done), (Request::ReadTag(0), Outcome::Unknown)],
-            [(PUSH_A, Outcome::Done), (Request::Read(0), Outcome::Unknown)],
-            [(PUSH_A, Outcome::Done), (Request::List, Outcome::Listed(TagSet(0)))],
-            [(PUSH_A, Outcome::Done), (Request::DeleteTag(0), Outcome::Unknown)],
-            [(PUSH_A, Outcome::Done), (PUSH_INDEX, Outcome::Incomplete)],
-            [(PUSH_B, Outcome::Done), (PUSH_INDEX, Outcome::Done)],
+            [(PUSH_A, RequestOutcome::Done), (Request::ReadTag(0), RequestOutcome::Unknown)],
+            [(PUSH_A, RequestOutcome::Done), (Request::Read(0), RequestOutcome::Unknown)],
+            [(PUSH_A, RequestOutcome::Done), (Request::List, RequestOutcome::Listed(TagSet(0)))],
+            [(PUSH_A, RequestOutcome::Done), (Request::DeleteTag(0), RequestOutcome::Unknown)],
+            [(PUSH_A, RequestOutcome::Done), (PUSH_INDEX, RequestOutcome::Incomplete)],
+            [(PUSH_B, RequestOutcome::Done), (PUSH_INDEX, RequestOutcome::Done)],
         ] {
             assert!(!in_turn(&wrong), "{wrong:?}");
         }
@@ -190,18 +190,18 @@ mod tests {
             [(0, false), (1, false), (0, true), (1, true), (2, false), (2, true), (3, false), (3, true)];
         let reads = |by_tag, by_digest| {
             let calls = [
-                (Request::Push { manifest: 0, tag: Some(1) }, Some(Outcome::Done)),
-                (Request::Delete(0), Some(Outcome::Done)),
+                (Request::Push { manifest: 0, tag: Some(1) }, Some(RequestOutcome::Done)),
+                (Request::Delete(0), Some(RequestOutcome::Done)),
                 (Request::ReadTag(1), Some(by_tag)),
                 (Request::Read(0), Some(by_digest)),
             ];
             is_explained(&order, &calls)
         };
-        assert!(reads(Outcome::Unknown, Outcome::Unknown));
-        assert!(!reads(Outcome::Found(0), Outcome::Unknown));
-        assert!(!reads(Outcome::Unknown, Outcome::Found(0)));
+        assert!(reads(RequestOutcome::Unknown, RequestOutcome::Unknown));
+        assert!(!reads(RequestOutcome::Found(0), RequestOutcome::Unknown));
+        assert!(!reads(RequestOutcome::Unknown, RequestOutcome::Found(0)));
         // The deletion came between the two writes of the push, which then wrote the manifest again.
-        assert!(reads(Outcome::Found(0), Outcome::Found(0)));
+        assert!(reads(RequestOutcome::Found(0), RequestOutcome::Found(0)));
     }
 
     /// A tag moves away while the manifest that it pointed at is deleted.
@@ -211,15 +211,15 @@ mod tests {
             [(0, false), (0, true), (1, false), (2, false), (1, true), (2, true), (3, false), (3, true)];
         let read = |by_tag| {
             let calls = [
-                (PUSH_A, Some(Outcome::Done)),
-                (PUSH_B, Some(Outcome::Done)),
-                (Request::Delete(0), Some(Outcome::Done)),
+                (PUSH_A, Some(RequestOutcome::Done)),
+                (PUSH_B, Some(RequestOutcome::Done)),
+                (Request::Delete(0), Some(RequestOutcome::Done)),
                 (Request::ReadTag(0), Some(by_tag)),
             ];
             is_explained(&order, &calls)
         };
-        assert!(read(Outcome::Found(1)));
-        assert!(!read(Outcome::Unknown));
+        assert!(read(RequestOutcome::Found(1)));
+        assert!(!read(RequestOutcome::Unknown));
     }
 
     /// An image is deleted while an index is pushed that names it: the index may be there for a moment.
@@ -227,23 +227,23 @@ mod tests {
     fn a_refused_push_is_there_for_a_moment_only() {
         let order =
             [(0, false), (0, true), (1, false), (2, false), (3, false), (3, true), (2, true), (1, true)];
-        let then = |last: Outcome| {
+        let then = |last: RequestOutcome| {
             let calls = [
-                (PUSH_A, Some(Outcome::Done)),
-                (PUSH_INDEX, Some(Outcome::Incomplete)),
-                (Request::Delete(0), Some(Outcome::Done)),
-                (Request::Read(INDEX), Some(Outcome::Found(INDEX))),
+                (PUSH_A, Some(RequestOutcome::Done)),
+                (PUSH_INDEX, Some(RequestOutcome::Incomplete)),
+                (Request::Delete(0), Some(RequestOutcome::Done)),
+                (Request::Read(INDEX), Some(RequestOutcome::Found(INDEX))),
                 (Request::Read(INDEX), Some(last)),
             ];
             is_explained(&[&order[..], &[(4, false), (4, true)]].concat(), &calls)
         };
-        assert!(then(Outcome::Unknown));
-        assert!(!then(Outcome::Found(INDEX)));
+        assert!(then(RequestOutcome::Unknown));
+        assert!(!then(RequestOutcome::Found(INDEX)));
         // Without the deletion there is no reason to refuse it.
         let calls = [
-            (PUSH_A, Some(Outcome::Done)),
-            (PUSH_INDEX, Some(Outcome::Incomplete)),
-            (Request::Read(INDEX), Some(Outcome::Found(INDEX))),
+            (PUSH_A, Some(RequestOutcome::Done)),
+            (PUSH_INDEX, Some(RequestOutcome::Incomplete)),
+            (Request::Read(INDEX), Some(RequestOutcome::Found(INDEX))),
         ];
         assert!(!is_explained(
             &[(0, false), (0, true), (1, false), (2, false), (2, true), (1, true)],
@@ -259,10 +259,10 @@ mod tests {
                 [(PUSH_A, None), (Request::ReadTag(0), Some(first)), (Request::ReadTag(0), Some(second))];
             is_explained(&order, &calls)
         };
-        assert!(reads(Outcome::Unknown, Outcome::Unknown));
-        assert!(reads(Outcome::Unknown, Outcome::Found(0)));
-        assert!(reads(Outcome::Found(0), Outcome::Found(0)));
-        assert!(!reads(Outcome::Found(0), Outcome::Unknown));
+        assert!(reads(RequestOutcome::Unknown, RequestOutcome::Unknown));
+        assert!(reads(RequestOutcome::Unknown, RequestOutcome::Found(0)));
+        assert!(reads(RequestOutcome::Found(0), RequestOutcome::Found(0)));
+        assert!(!reads(RequestOutcome::Found(0), RequestOutcome::Unknown));
     }
 
     /// A tag that leads nowhere can be deleted, while the push that has set it has not noticed.
@@ -270,13 +270,13 @@ mod tests {
     fn a_push_whose_manifest_and_reference_are_deleted_came_before_both() {
         let calls = |second_deletion| {
             [
-                (PUSH_A, Some(Outcome::Done)),
-                (PUSH_INDEX, Some(Outcome::Done)),
-                (Request::Push { manifest: 2, tag: Some(1) }, Some(Outcome::Done)),
-                (Request::Delete(2), Some(Outcome::Done)),
-                (second_deletion, Some(Outcome::Done)),
-                (Request::DeleteTag(1), Some(Outcome::Done)),
-                (Request::Delete(2), Some(Outcome::Unknown)),
+                (PUSH_A, Some(RequestOutcome::Done)),
+                (PUSH_INDEX, Some(RequestOutcome::Done)),
+                (Request::Push { manifest: 2, tag: Some(1) }, Some(RequestOutcome::Done)),
+                (Request::Delete(2), Some(RequestOutcome::Done)),
+                (second_deletion, Some(RequestOutcome::Done)),
+                (Request::DeleteTag(1), Some(RequestOutcome::Done)),
+                (Request::Delete(2), Some(RequestOutcome::Unknown)),
             ]
         };
         let order = [

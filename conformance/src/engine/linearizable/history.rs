@@ -36,7 +36,7 @@ impl Request {
 
 /// The answer to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Outcome {
+pub(super) enum RequestOutcome {
     /// 201 or 202.
     Done,
     /// 404.
@@ -58,7 +58,7 @@ pub(super) struct TagSet(pub(super) u8);
 pub(super) struct Call {
     pub(super) client: usize,
     pub(super) request: Request,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<RequestOutcome>,
 }
 
 /// A call, or the answer to it.
@@ -93,7 +93,7 @@ impl History {
         number
     }
 
-    pub(super) fn answer(&mut self, call: u16, outcome: Outcome) {
+    pub(super) fn answer(&mut self, call: u16, outcome: RequestOutcome) {
         self.calls[usize::from(call)].outcome = Some(outcome);
         self.events.push(Event::Answered(call));
     }
@@ -130,7 +130,7 @@ impl Recorder {
         self.lock().call(client, request)
     }
 
-    pub(super) fn answer(&self, call: u16, outcome: Outcome) {
+    pub(super) fn answer(&self, call: u16, outcome: RequestOutcome) {
         self.lock().answer(call, outcome);
     }
 

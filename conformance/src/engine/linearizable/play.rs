@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::client::{Client, Image, index, tag};
 use super::check::check;
-use super::history::{History, INDEX, MANIFESTS, Outcome, Recorder, Request, TAGS, TagSet};
+use super::history::{History, INDEX, MANIFESTS, Recorder, Request, RequestOutcome, TAGS, TagSet};
 use crate::slow::{Chance, Slow};
 use crate::{Failed, data};
 
@@ -23,13 +23,13 @@ const CLIENTS: usize = 4;
 
 /// The pushed manifests.
 #[derive(Debug)]
-pub(super) struct Wares {
+pub(super) struct PushedManifests {
     manifests: [Bytes; MANIFESTS],
     digests: [Digest; MANIFESTS],
     tags: [Tag; TAGS],
 }
 
-impl Wares {
+impl PushedManifests {
     pub(super) fn new() -> Self {
         let [first, second] = [Image::new(1), Image::new(2)];
         let manifests = [first.manifest.clone(), second.manifest, index(&[&first])];
@@ -92,7 +92,7 @@ async fn play(
     seed: u64,
     chance: Option<Arc<Chance>>,
 ) -> Result<History, Failed> {
-    let (wares, recorder) = (Arc::new(Wares::new()), Arc::new(Recorder::default()));
+    let (wares, recorder) = (Arc::new(PushedManifests::new()), Arc::new(Recorder::default()));
     let nothing_comes_late = chance.is_some();
     let mut rng = data::rng(seed);
     let first = Actor {
@@ -169,7 +169,7 @@ fn anything(rng: &mut StdRng) -> Request {
 struct Actor {
     number: usize,
     client: Client,
-    wares: Arc<Wares>,
+    wares: Arc<PushedManifests>,
     recorder: Arc<Recorder>,
     nothing_comes_late: bool,
 }
@@ -191,7 +191,7 @@ impl Actor {
         Ok(())
     }
 
-    async fn answer(&self, request: Request) -> Result<Outcome, Error> {
+    async fn answer(&self, request: Request) -> Result<RequestOutcome, Error> {
         let repository = self.client.repository(REPOSITORY);
         let (manifests, wares) = (repository.manifests(), &self.wares);
         let by_tag = |tag: u8| Reference::Tag(wares.tags[usize::from(tag)].clone());
@@ -200,10 +200,15 @@ impl Actor {
             Request::Push { manifest, tag } => {
                 let reference = tag.map_or_else(|| by_digest(manifest), by_tag);
                 let bytes = &wares.manifests[usize::from(manifest)];
-                self.client.push_manifest(REPOSITORY, bytes, reference, &[]).await.map(|_| Outcome::Done)
+                self.client
+                    .push_manifest(REPOSITORY, bytes, reference, &[])
+                    .await
+                    .map(|_| RequestOutcome::Done)
             }
-            Request::DeleteTag(tag) => manifests.delete(&by_tag(tag)).await.map(|()| Outcome::Done),
-            Request::Delete(manifest) => manifests.delete(&by_digest(manifest)).await.map(|()| Outcome::Done),
+            Request::DeleteTag(tag) => manifests.delete(&by_tag(tag)).await.map(|()| RequestOutcome::Done),
+            Request::Delete(manifest) => {
+                manifests.delete(&by_digest(manifest)).await.map(|()| RequestOutcome::Done)
+            }
             Request::ReadTag(tag) => {
                 manifests.get(&by_tag(tag)).await.map(|stored| self.found(&stored.digest))
             }
@@ -213,20 +218,20 @@ impl Actor {
             Request::List => repository.tags().list(None, None).await.map(|page| self.listed(&page.items)),
         };
         match answer {
-            Err(Error::ManifestUnknown(..)) => Ok(Outcome::Unknown),
-            Err(Error::ManifestReferencesUnknown(_)) => Ok(Outcome::Incomplete),
-            Err(Error::RepositoryUnknown(_)) => Ok(Outcome::Listed(TagSet(0))),
+            Err(Error::ManifestUnknown(..)) => Ok(RequestOutcome::Unknown),
+            Err(Error::ManifestReferencesUnknown(_)) => Ok(RequestOutcome::Incomplete),
+            Err(Error::RepositoryUnknown(_)) => Ok(RequestOutcome::Listed(TagSet(0))),
             answer => answer,
         }
     }
 
     /// A manifest that was never pushed is number 255, which no order explains.
-    fn found(&self, digest: &Digest) -> Outcome {
-        Outcome::Found(self.wares.find(digest).unwrap_or(u8::MAX))
+    fn found(&self, digest: &Digest) -> RequestOutcome {
+        RequestOutcome::Found(self.wares.find(digest).unwrap_or(u8::MAX))
     }
 
-    fn listed(&self, names: &[String]) -> Outcome {
+    fn listed(&self, names: &[String]) -> RequestOutcome {
         let bit = |name: &String| self.wares.tags.iter().position(|tag| tag.as_str() == name).unwrap_or(7);
-        Outcome::Listed(TagSet(names.iter().fold(0, |set, name| set | 1 << bit(name))))
+        RequestOutcome::Listed(TagSet(names.iter().fold(0, |set, name| set | 1 << bit(name))))
     }
 }

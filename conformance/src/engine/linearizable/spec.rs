@@ -15,7 +15,7 @@
 //! Either may also stop between the two halves of a step that is two writes, and leave a tag that points at no manifest.
 //! Such a tag is unknown to every client until a push restores the manifest.
 
-use super::history::{INDEX, MANIFESTS, Outcome, Request, TAGS, TagSet};
+use super::history::{INDEX, MANIFESTS, Request, RequestOutcome, TAGS, TagSet};
 
 /// The target of a missing tag.
 const ABSENT: u8 = u8::MAX;
@@ -125,12 +125,12 @@ pub(super) fn steps(
     state: State,
     pending: Pending,
     request: Request,
-    outcome: Option<Outcome>,
+    outcome: Option<RequestOutcome>,
     is_touched: impl Fn(u8) -> bool,
     is_being_set: impl Fn(u8) -> bool,
 ) -> Vec<Step> {
     let mut steps = Steps { state, pending, found: Vec::new() };
-    let answers = |expected: Outcome| outcome.is_none_or(|outcome| outcome == expected);
+    let answers = |expected: RequestOutcome| outcome.is_none_or(|outcome| outcome == expected);
     match request {
         Request::Push { manifest, tag } => steps.push(manifest, tag, outcome),
         // A deletion deletes once; tags that another deletion left vanish while their manifest is missing.
@@ -147,24 +147,24 @@ pub(super) fn steps(
         }
         Request::DeleteTag(tag) => {
             let is_there = state.tags[usize::from(tag)] != ABSENT;
-            if answers(Outcome::Unknown) && state.resolve(tag).is_none() {
+            if answers(RequestOutcome::Unknown) && state.resolve(tag).is_none() {
                 steps.progress(DONE);
             }
-            if answers(Outcome::Done) && is_there {
+            if answers(RequestOutcome::Done) && is_there {
                 steps.progress(SEEN);
             }
-            if answers(Outcome::Done) && pending.progress & SEEN != 0 {
+            if answers(RequestOutcome::Done) && pending.progress & SEEN != 0 {
                 steps.untag(tag, DONE);
             }
         }
         Request::Delete(manifest) => {
-            if answers(Outcome::Unknown) && !state.has(manifest) {
+            if answers(RequestOutcome::Unknown) && !state.has(manifest) {
                 steps.progress(DONE);
             }
-            if answers(Outcome::Done) && state.has(manifest) {
+            if answers(RequestOutcome::Done) && state.has(manifest) {
                 steps.progress(SEEN);
             }
-            if answers(Outcome::Done) && pending.progress & SEEN != 0 {
+            if answers(RequestOutcome::Done) && pending.progress & SEEN != 0 {
                 for tag in 0..TAGS as u8 {
                     let seen = SEEN_TAG << tag;
                     if state.tags[usize::from(tag)] == manifest {
@@ -178,19 +178,20 @@ pub(super) fn steps(
             }
         }
         Request::ReadTag(tag) => {
-            let seen = state.resolve(tag).map_or(Outcome::Unknown, Outcome::Found);
+            let seen = state.resolve(tag).map_or(RequestOutcome::Unknown, RequestOutcome::Found);
             if answers(seen) {
                 steps.progress(DONE);
             }
         }
         Request::Read(manifest) => {
-            let seen = if state.has(manifest) { Outcome::Found(manifest) } else { Outcome::Unknown };
+            let seen =
+                if state.has(manifest) { RequestOutcome::Found(manifest) } else { RequestOutcome::Unknown };
             if answers(seen) {
                 steps.progress(DONE);
             }
         }
         Request::List => {
-            let Some(Outcome::Listed(TagSet(listed))) = outcome else { return Vec::new() };
+            let Some(RequestOutcome::Listed(TagSet(listed))) = outcome else { return Vec::new() };
             for tag in 0..TAGS as u8 {
                 let is_listed = listed & (1 << tag) != 0;
                 if state.resolve(tag).is_some() == is_listed || is_touched(tag) {
@@ -220,11 +221,11 @@ impl Steps {
         self.add(self.state, self.pending.progress | bits, Removed::default());
     }
 
-    fn push(&mut self, manifest: u8, tag: Option<u8>, outcome: Option<Outcome>) {
+    fn push(&mut self, manifest: u8, tag: Option<u8>, outcome: Option<RequestOutcome>) {
         let (state, progress) = (self.state, self.pending.progress);
         let needs = if manifest == INDEX { Some(0) } else { None };
         let lacks = needs.is_some_and(|child| !state.has(child));
-        let is_refused = outcome == Some(Outcome::Incomplete);
+        let is_refused = outcome == Some(RequestOutcome::Incomplete);
         if lacks && progress & STORED == 0 && (is_refused || outcome.is_none()) {
             self.progress(DONE);
         }

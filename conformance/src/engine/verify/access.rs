@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sampan_driver::StorageDriver;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{HealSource, Options, Outcome, Report, verify};
+use sampan_engine::verify::{HealSource, Options, RepairOutcome, Report, verify};
 use sampan_engine::{Clock, Error, IndexChildren, Limits, Registry, Validation};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ pub(super) async fn a_repair_opens_no_blob_that_a_manifest_only_names(ctx: Conte
     let client = lenient(&ctx);
     let repair = || Options { source: Some(source()), ..options(true) };
     let report = verify(&client.registry, &repair()).await?;
-    let healed = report.problems.iter().filter(|it| matches!(it.outcome, Outcome::Healed(_)));
+    let healed = report.problems.iter().filter(|it| matches!(it.outcome, RepairOutcome::Healed(_)));
     let mut healed: Vec<_> = healed.filter_map(|it| it.digest.clone()).collect();
     healed.sort_unstable();
     let mut expected = vec![layer, gone.clone()];

@@ -6,7 +6,7 @@ use sampan_driver::StorageDriver;
 use sampan_engine::caches::CachePrefixes;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Outcome, ProblemKind, verify};
+use sampan_engine::verify::{ProblemKind, RepairOutcome, verify};
 use sampan_engine::{Clock, Registry};
 
 use super::super::client::{Image, name, tag};
@@ -36,7 +36,7 @@ pub(super) async fn what_a_cache_lacks_is_no_damage(ctx: Context) -> Result<(), 
     equal(report.problems.len(), 4, "problems of an ordinary repository")?;
 
     let caches = CachePrefixes::below([name("hub")]);
-    // An hour later, when no push seems to go on.
+    // An hour later, when no push seems to continue.
     let now = SystemTime::now() + Duration::from_secs(3600);
     let caching = || {
         let clock = Clock::new(move || now);
@@ -54,7 +54,7 @@ pub(super) async fn what_a_cache_lacks_is_no_damage(ctx: Context) -> Result<(), 
     };
     ensure(matches!(problem.kind, ProblemKind::Damaged { .. }), format_args!("{problem:?}"))?;
     equal(problem.digest.as_ref(), Some(&damaged), "the damage")?;
-    ensure(matches!(problem.outcome, Outcome::MovedAside(_)), format_args!("{problem:?}"))?;
+    ensure(matches!(problem.outcome, RepairOutcome::MovedAside(_)), format_args!("{problem:?}"))?;
     let tags = problem.needed_by.first().map(|need| need.tags.clone()).unwrap_or_default();
     equal(tags, vec![tag("partial").to_string()], "the tags that need it")
 }

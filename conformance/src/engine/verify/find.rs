@@ -9,7 +9,9 @@ use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, PutMode, Stor
 use sampan_engine::Registry;
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Ending, Options, Outcome, Problem, ProblemKind, Progress, Start, verify};
+use sampan_engine::verify::{
+    EndReason, Options, Problem, ProblemKind, Progress, RepairOutcome, Start, verify,
+};
 
 use super::super::client::{Client, Image, name, tag};
 use super::seed::{damage, files, later, options, seeded};
@@ -23,7 +25,7 @@ pub(super) async fn what_is_whole_is_counted_and_left_alone(ctx: Context) -> Res
     for repair in [false, true] {
         for threads in [0, 2] {
             let report = verify(&client.registry, &Options { threads, ..options(repair) }).await?;
-            ensure(report.is_whole() && report.ending == Ending::Finished, format_args!("{report:?}"))?;
+            ensure(report.is_whole() && report.ending == EndReason::Finished, format_args!("{report:?}"))?;
             let Some(structure) = report.structure else { return Err(Failed::new("no structure was read")) };
             let counts = (structure.repositories, structure.tags, structure.manifests, structure.layer_links);
             equal(counts, (2, 4, 5, 10), "repositories, tags, manifests and links to layers")?;
@@ -158,13 +160,13 @@ pub(super) async fn much_damage_moves_nothing(ctx: Context) -> Result<(), Failed
     }
     let before = files(ctx.driver()).await?;
     let report = verify(&client.registry, &options(true)).await?;
-    equal(report.ending, Ending::TooMuch, "the end")?;
+    equal(report.ending, EndReason::TooMuch, "the end")?;
     equal((report.count(), report.moved()), (damaged, 0), "what was found and moved")?;
-    let are_left = report.problems.iter().all(|problem| matches!(problem.outcome, Outcome::Left(_)));
+    let are_left = report.problems.iter().all(|problem| matches!(problem.outcome, RepairOutcome::Left(_)));
     ensure(are_left, format_args!("{report:?}"))?;
     ensure(files(ctx.driver()).await? == before, "something was moved")?;
     // Nor is the store emptied part by part.
-    let (client, mut moved, mut last) = (later(&ctx).await?, 0, Ending::Finished);
+    let (client, mut moved, mut last) = (later(&ctx).await?, 0, EndReason::Finished);
     for part in 1..=16 {
         let up_to = if part == 16 { u64::MAX } else { u64::MAX / 16 * part };
         let slice = Options { structure: false, data: Some(Start::Continue), up_to, ..options(true) };
@@ -174,7 +176,7 @@ pub(super) async fn much_damage_moves_nothing(ctx: Context) -> Result<(), Failed
             last = report.ending;
         }
     }
-    ensure(moved <= 10 && last == Ending::TooMuch, format_args!("{moved} were moved; at last {last:?}"))
+    ensure(moved <= 10 && last == EndReason::TooMuch, format_args!("{moved} were moved; at last {last:?}"))
 }
 
 /// Fails to read one file.

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::Digest;
-use sampan_engine::verify::{Ending, Options, Outcome, Problem, Report, Start, VerificationTurn};
+use sampan_engine::verify::{EndReason, Options, Problem, RepairOutcome, Report, Start, VerificationTurn};
 use sampan_engine::verify::{acknowledge, verify, verify_in_turn};
 use sampan_engine::{Clock, Registry};
 
@@ -92,7 +92,7 @@ pub(super) async fn a_file_that_the_store_never_gives_is_reported(ctx: Context) 
         let mut expected = expected.map(|(place, kind)| (paths[place].as_str(), kind)).to_vec();
         expected.sort_unstable();
         equal(found(&report), expected, format_args!("{report:?}"))?;
-        equal(report.ending, Ending::Finished, "the end")?;
+        equal(report.ending, EndReason::Finished, "the end")?;
     }
     // So are a manifest, a link and a tag; what is wrong elsewhere is found beside them.
     let (client, images) = (Client::new(ctx.driver()), [1, 2].map(Image::new));
@@ -112,7 +112,7 @@ pub(super) async fn a_file_that_the_store_never_gives_is_reported(ctx: Context) 
         for expected in [(silent.as_str(), "unreadable"), (dangling.as_str(), "tagDangling")] {
             ensure(found.contains(&expected), format_args!("{expected:?} is not in {report:?}"))?;
         }
-        equal(report.ending, Ending::Finished, "the end")?;
+        equal(report.ending, EndReason::Finished, "the end")?;
     }
     // So is the place of a link that the store does not let the registry look for.
     let link = Entry::LayerLink(name("app"), Digest::sha256_of(&images[0].layers[0])).path();
@@ -124,7 +124,7 @@ pub(super) async fn a_file_that_the_store_never_gives_is_reported(ctx: Context) 
     let report = verify(&registry, &Options { structure: true, ..impatient(Start::Beginning) }).await?;
     let expected = (link.as_str(), "unreadable");
     ensure(found(&report).contains(&expected), format_args!("{expected:?} is not in {report:?}"))?;
-    equal(report.ending, Ending::Finished, "the end")
+    equal(report.ending, EndReason::Finished, "the end")
 }
 
 pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Result<(), Failed> {
@@ -134,7 +134,7 @@ pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Re
         let (registry, options) = (Silent::over(&ctx, &paths[4], true), impatient(Start::Continue));
         let first = verify(&registry, &Options { threads, repair: true, ..options.clone() }).await?;
         equal(found(&first), vec![(paths[1].as_str(), "damaged")], format_args!("{first:?}"))?;
-        equal((first.ending, first.moved()), (Ending::Failed, 0), "the end, and what was moved")?;
+        equal((first.ending, first.moved()), (EndReason::Failed, 0), "the end, and what was moved")?;
         ensure(first.error.is_some(), "the report does not say why it ended")?;
         let healthy = Registry::builder(ctx.driver().clone()).build();
         acknowledge(&healthy, &options, &first).await?;
@@ -155,7 +155,7 @@ pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Re
         let hour = Duration::from_secs(3600);
         for _ in 0..2 {
             match verify_in_turn(&registry, &options, hour).await? {
-                VerificationTurn::Done(report) => equal(report.ending, Ending::Failed, "the end")?,
+                VerificationTurn::Done(report) => equal(report.ending, EndReason::Failed, "the end")?,
                 VerificationTurn::NotDue(_) => return Err(Failed::new("a part that failed counts as done")),
             }
         }
@@ -209,7 +209,7 @@ pub(super) async fn a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_d
         let clock = Clock::new(move || now);
         let registry = Registry::builder(driver).clock(clock).blob_cache_bytes(0).build();
         let report = verify(&registry, &options(true)).await?;
-        let left = report.problems.iter().filter(|it| matches!(it.outcome, Outcome::Left(_))).count();
+        let left = report.problems.iter().filter(|it| matches!(it.outcome, RepairOutcome::Left(_))).count();
         equal(left, 1, format_args!("what a repair left that failed to {operation}: {report:?}"))?;
         let files: Vec<_> = ctx
             .driver()

@@ -1,4 +1,4 @@
-//! A verification goes on where it was, and one registry does each part.
+//! A verification continues where it was, and one registry does each part.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,8 @@ use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
-    Ending, Observer, Options, ProblemKind, Progress, Report, Start, VerificationTurn, acknowledge, verify,
-    verify_in_turn,
+    EndReason, Observer, Options, ProblemKind, Progress, Report, Start, VerificationTurn, acknowledge,
+    verify, verify_in_turn,
 };
 use sampan_engine::{Clock, Registry};
 
@@ -41,7 +41,7 @@ pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) ->
         equal(data.blobs_before, hashed, "blobs of earlier runs")?;
         hashed += data.blobs;
         runs += 1;
-        if report.ending == Ending::Finished {
+        if report.ending == EndReason::Finished {
             break;
         }
         ensure(runs < 20, "it never ends")?;
@@ -130,7 +130,7 @@ pub(super) async fn what_the_structure_shows_is_read_again_until_it_is_reported(
         |report: &Report| report.problems.iter().any(|it| matches!(it.kind, ProblemKind::TagDangling { .. }));
     let brief = Options { max_duration: Some(Duration::ZERO), ..options(false) };
     let report = verify(&client.registry, &brief).await?;
-    equal((report.ending, is_in(&report)), (Ending::Stopped, true), "a run that ends as it hashes")?;
+    equal((report.ending, is_in(&report)), (EndReason::Stopped, true), "a run that ends as it hashes")?;
     ensure(is_due().await?, "the structure counts as read before its problems are reported")?;
     acknowledge(&client.registry, &brief, &report).await?;
     ensure(!is_due().await?, "the structure was read to its end, and its problems are reported")?;
@@ -173,7 +173,7 @@ pub(super) async fn what_is_found_is_reported_where_no_progress_can_be_written(
     let digest = damage(&ctx, &image.layers[1]).await?;
     let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Full)));
     let report = verify(&Registry::builder(driver).build(), &options(false)).await?;
-    equal(report.ending, Ending::Finished, "the end of the run")?;
+    equal(report.ending, EndReason::Finished, "the end of the run")?;
     equal(report.data.map(|data| data.blobs), Some(11), "the blobs that are hashed")?;
     let found: Vec<_> = report.problems.iter().filter_map(|it| it.digest.as_ref()).collect();
     equal(found, vec![&digest], "what is damaged")

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sampan_driver::{BoxError, ByteRange, DriverPath, Operation, PutMode, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::{Digest, Reference};
-use sampan_engine::verify::{HealSource, Options, Outcome, Report, Wanted, verify};
+use sampan_engine::verify::{HealRequest, HealSource, Options, RepairOutcome, Report, verify};
 use sampan_engine::{Body, Clock, Error, Registry, gc};
 
 use super::super::client::{Client, Image, body, name, tag};
@@ -28,7 +28,7 @@ pub(super) async fn a_push_anywhere_heals_what_was_moved_aside(ctx: Context) -> 
     let client = later(&ctx).await?;
     let report = verify(&client.registry, &options(true)).await?;
     let moved: Vec<_> =
-        report.problems.iter().map(|it| matches!(it.outcome, Outcome::MovedAside(_))).collect();
+        report.problems.iter().map(|it| matches!(it.outcome, RepairOutcome::MovedAside(_))).collect();
     equal(moved, vec![true, true], format_args!("whether both were moved: {report:?}"))?;
     let aside: Vec<_> =
         files(ctx.driver()).await?.into_keys().filter(|path| path.as_str().contains("/damaged/")).collect();
@@ -64,7 +64,7 @@ pub(super) async fn links_are_written_and_memory_heals_manifests(ctx: Context) -
     let report = verify(&client.registry, &options(true)).await?;
     let mut outcomes: Vec<_> = report.problems.iter().map(|problem| problem.outcome.to_string()).collect();
     outcomes.sort_unstable();
-    let linked = Outcome::Linked.to_string();
+    let linked = RepairOutcome::Linked.to_string();
     equal(
         outcomes,
         vec!["healed from memory".to_owned(), linked.clone(), linked],
@@ -88,7 +88,7 @@ impl HealSource for Elsewhere {
         "elsewhere".to_owned()
     }
 
-    async fn open(&self, content: &Wanted<'_>) -> Result<Option<Body>, BoxError> {
+    async fn open(&self, content: &HealRequest<'_>) -> Result<Option<Body>, BoxError> {
         ensure(!content.repositories.is_empty(), "a source must learn where to look")
             .map_err(|it| it.to_string())?;
         Ok(self.0.get(content.digest).map(|bytes| body([bytes.clone()])))
@@ -109,11 +109,11 @@ pub(super) async fn content_of_another_place_is_compared_before_it_heals(ctx: Co
     let client = later(&ctx).await?;
     let source: Arc<dyn HealSource> = Arc::new(Elsewhere(has));
     let report = verify(&client.registry, &Options { source: Some(source), ..options(true) }).await?;
-    let healed = Outcome::Healed("elsewhere".to_owned());
+    let healed = RepairOutcome::Healed("elsewhere".to_owned());
     // The missing layer is found when its manifest is healed.
     equal(report.problems.iter().filter(|it| it.outcome == healed).count(), 3, format_args!("{report:?}"))?;
     let aside: Vec<_> =
-        report.problems.iter().filter(|it| matches!(it.outcome, Outcome::MovedAside(_))).collect();
+        report.problems.iter().filter(|it| matches!(it.outcome, RepairOutcome::MovedAside(_))).collect();
     equal(aside.iter().map(|it| it.digest.clone()).collect::<Vec<_>>(), vec![Some(lie)], "what was moved")?;
     Client::of_another_process(&ctx).await?.pulls("team/app", &image, tag("v1")).await
 }
@@ -149,7 +149,7 @@ pub(super) async fn what_a_push_brings_meanwhile_is_not_lost(ctx: Context) -> Re
     let path = Entry::Blob(layer).path();
     let hook = LatePush { driver: ctx.driver().clone(), path, content: image.layers[0].clone() };
     let hooked: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(hook)));
-    // An hour later no push seems to go on.
+    // An hour later no push seems to continue.
     let now = SystemTime::now() + Duration::from_secs(3600);
     let registry = Registry::builder(hooked).clock(Clock::new(move || now)).build();
     let report = verify(&registry, &options(true)).await?;

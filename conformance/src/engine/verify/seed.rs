@@ -36,7 +36,7 @@ pub(super) async fn seeded(ctx: &Context) -> Result<(Client, [Image; 2]), Failed
     Ok((client, images))
 }
 
-/// A client of another process, an hour later: it has nothing in memory, and no push seems to go on.
+/// A client of another process, an hour later: it has nothing in memory, and no push seems to continue.
 pub(super) async fn later(ctx: &Context) -> Result<Client, Failed> {
     let (driver, now) = (ctx.reopen().await?.driver().clone(), SystemTime::now() + Duration::from_secs(3600));
     let clock = Clock::new(move || now);

@@ -16,7 +16,7 @@ use sampan_engine::{Error, PutManifest, Registry, Repository};
 use tokio::time::{Instant, sleep};
 
 use super::Scenario;
-use super::wares::{TAGS, Ware, Wares};
+use super::model_content::{ModelContent, ModelImage, TAGS};
 use crate::Failed;
 use crate::gc::seed::{name, tag};
 
@@ -28,7 +28,7 @@ pub(super) const CACHE: &str = "hub/c";
 
 pub(super) struct CacheClient {
     pub(super) registry: Registry,
-    pub(super) wares: Arc<Wares>,
+    pub(super) wares: Arc<ModelContent>,
     pub(super) scenario: Scenario,
     pub(super) rng: StdRng,
 }
@@ -94,7 +94,7 @@ impl CacheClient {
     async fn fetch_manifest(
         &self,
         here: &Repository,
-        ware: &Ware,
+        ware: &ModelImage,
         reference: Reference,
     ) -> Result<(), PullError> {
         let left_out = ware.blobs.iter().map(|blob| Digest::sha256_of(&self.wares.blobs[*blob])).collect();

@@ -62,10 +62,10 @@ impl Deleted {
 
 /// Changes of tags by clients. A tag that one client has set and no other has touched must be where that client set it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Touched(Arc<Mutex<HashMap<Place, Touches>>>);
+pub(super) struct Touched(Arc<Mutex<HashMap<TouchedObject, Touches>>>);
 
 /// The object of a change: a tag that a client sets or deletes, or a manifest that a client deletes.
-type Place = (RepositoryName, Reference);
+type TouchedObject = (RepositoryName, Reference);
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Touches {
@@ -79,7 +79,7 @@ struct Touches {
 #[derive(Debug)]
 pub(super) struct Touch {
     touched: Touched,
-    place: Place,
+    place: TouchedObject,
     /// The number of this change; `None` when another was under way.
     number: Option<u64>,
 }
@@ -97,7 +97,7 @@ impl Touched {
         Touch { touched: self.clone(), place, number }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Touches>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TouchedObject, Touches>> {
         self.0.lock()
     }
 }

@@ -17,7 +17,7 @@ use super::Scenario;
 use super::cache::CACHE;
 use super::check::{Deleted, Touch, Touched};
 use super::faults::Faults;
-use super::wares::{REPOSITORIES, TAGS, Wares};
+use super::model_content::{ModelContent, REPOSITORIES, TAGS};
 use super::world::World;
 use crate::Failed;
 use crate::gc::seed::{name, tag};
@@ -53,7 +53,7 @@ impl From<Failed> for Trouble {
 
 pub(super) struct Client {
     pub(super) registry: Registry,
-    pub(super) wares: Arc<Wares>,
+    pub(super) wares: Arc<ModelContent>,
     pub(super) deleted: Deleted,
     pub(super) touched: Touched,
     pub(super) world: Arc<World>,

@@ -14,11 +14,11 @@ mod check;
 mod client;
 mod faults;
 mod machine;
+mod model_content;
 mod offloaded;
 mod sabotage;
 mod seen;
 mod turns;
-mod wares;
 mod world;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ pub enum Sabotage {
     CollectorIgnoresLinks,
     /// The collector takes all data for old.
     CollectorIgnoresData,
-    /// A collector goes on after a stop of any length as if it had not stopped.
+    /// A collector continues after a stop of any length as if it had not stopped.
     CollectorDoesNotNoticeItsSilence,
     /// A deletion goes to the store although the process was stopped until long after its deadline.
     DeletionsIgnoreTheDeadline,

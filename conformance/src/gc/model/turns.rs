@@ -26,7 +26,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     /// Waiting operations by actor, in order of arrival.
-    waiting: BTreeMap<usize, Vec<(String, oneshot::Sender<Turn>)>>,
+    waiting: BTreeMap<usize, Vec<(String, oneshot::Sender<OperationTurn>)>>,
     /// How many operations with a turn are under way: one, or more if a kill has left some behind.
     under_way: usize,
     done: bool,
@@ -35,9 +35,9 @@ struct State {
 
 /// The turn of one operation, until dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Shared>);
+pub(super) struct OperationTurn(Arc<Shared>);
 
-impl Drop for Turn {
+impl Drop for OperationTurn {
     fn drop(&mut self) {
         self.0.lock().under_way -= 1;
         self.0.arrived.notify_one();
@@ -63,7 +63,7 @@ impl Turns {
     }
 
     /// Waits for a turn, which lasts until it is dropped. Without a dealer, does not wait.
-    pub(super) async fn wait(&self, actor: usize, what: impl FnOnce() -> String) -> Option<Turn> {
+    pub(super) async fn wait(&self, actor: usize, what: impl FnOnce() -> String) -> Option<OperationTurn> {
         let (sender, receiver) = oneshot::channel();
         self.lock().waiting.entry(actor).or_default().push((what(), sender));
         self.0.arrived.notify_one();
@@ -98,7 +98,7 @@ impl Turns {
                         tokio::time::advance(Duration::from_millis(rng.random_range(0..slowest_ms))).await;
                     }
                     self.lock().under_way += 1;
-                    let _ = sender.send(Turn(self.0.clone()));
+                    let _ = sender.send(OperationTurn(self.0.clone()));
                 }
                 // All actors sleep: time advances until one wakes.
                 None => self.0.arrived.notified().await,
@@ -123,7 +123,7 @@ impl Turns {
         self.lock().trace.join("\n    ")
     }
 
-    fn draw(&self, rng: &mut StdRng) -> Option<oneshot::Sender<Turn>> {
+    fn draw(&self, rng: &mut StdRng) -> Option<oneshot::Sender<OperationTurn>> {
         let mut state = self.lock();
         // A dropped operation does not arrive any more.
         for waiting in state.waiting.values_mut() {

@@ -17,7 +17,7 @@ use super::check::{is_indexed, is_whole};
 use super::faults::Faults;
 use super::machine::Machine;
 use super::sabotage::Sabotage;
-use super::seen::{Eyes, Role, Seen};
+use super::seen::{ObservedDriver, Observer, Role};
 use super::turns::Turns;
 use crate::Failed;
 use crate::gc::collector::paths;
@@ -132,7 +132,7 @@ impl World {
         machine: Machine,
         is_blind: bool,
     ) -> Arc<dyn StorageDriver> {
-        Arc::new(Seen::new(Eyes::new(self.clone(), actor, role, machine, is_blind)))
+        Arc::new(ObservedDriver::new(Observer::new(self.clone(), actor, role, machine, is_blind)))
     }
 
     /// Notes that a manifest must stay whole while it is linked.

@@ -10,10 +10,10 @@ use redb::{Database, Durability};
 use sampan_driver::ErrorKind;
 use tokio::sync::oneshot;
 
-use super::tables::{Outcome, Tables};
+use super::tables::{TableResult, Tables};
 
 /// A change to the tables. It checks first and writes then, since the transaction keeps what a refused change has written.
-type Change = Box<dyn FnOnce(&mut Tables<'_>) -> Outcome<()> + Send>;
+type Change = Box<dyn FnOnce(&mut Tables<'_>) -> TableResult<()> + Send>;
 
 /// Why a change was not made.
 #[derive(Clone, Debug)]
@@ -30,27 +30,27 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Changes {
     /// `None` when it is being dropped.
-    queue: Option<mpsc::Sender<Turn>>,
+    queue: Option<mpsc::Sender<QueuedChange>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// A change that waits.
-struct Turn {
+struct QueuedChange {
     change: Change,
     is_durable: bool,
     done: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// The most changes of one transaction.
-const MOST: usize = 256;
+const MAX_CHANGES: usize = 256;
 
 impl Changes {
     pub(super) fn new(database: Arc<Database>) -> std::io::Result<Self> {
         let (queue, turns) = mpsc::channel();
         let run = move || {
             while let Ok(first) = turns.recv() {
-                let batch: Vec<Turn> =
-                    std::iter::once(first).chain(turns.try_iter().take(MOST - 1)).collect();
+                let batch: Vec<QueuedChange> =
+                    std::iter::once(first).chain(turns.try_iter().take(MAX_CHANGES - 1)).collect();
                 commit(&database, batch);
             }
         };
@@ -62,10 +62,10 @@ impl Changes {
     pub(super) fn begin(
         &self,
         is_durable: bool,
-        change: impl FnOnce(&mut Tables<'_>) -> Outcome<()> + Send + 'static,
+        change: impl FnOnce(&mut Tables<'_>) -> TableResult<()> + Send + 'static,
     ) -> oneshot::Receiver<Result<(), Failure>> {
         let (done, outcome) = oneshot::channel();
-        let turn = Turn { change: Box::new(change), is_durable, done };
+        let turn = QueuedChange { change: Box::new(change), is_durable, done };
         if let Some(queue) = &self.queue {
             // Without a thread, the receiver finds that the sender is gone.
             let _ = queue.send(turn);
@@ -83,7 +83,7 @@ impl Drop for Changes {
     }
 }
 
-fn commit(database: &Database, batch: Vec<Turn>) {
+fn commit(database: &Database, batch: Vec<QueuedChange>) {
     let is_durable = batch.iter().any(|turn| turn.is_durable);
     let (changes, senders): (Vec<_>, Vec<_>) = batch.into_iter().map(|turn| (turn.change, turn.done)).unzip();
     let results = match transact(database, changes, is_durable) {

@@ -15,7 +15,7 @@ use sampan_driver::{
 };
 
 use super::changes::{Changes, Failure};
-use super::tables::{FILES, Outcome, PIECE_BYTES, PIECES, Part, STAGED, Tables, below, decode};
+use super::tables::{FILES, PIECE_BYTES, PIECES, Part, STAGED, TableResult, Tables, below, decode};
 
 /// The name of the driver, and of its section.
 pub(super) const NAME: &str = "redb";
@@ -51,7 +51,7 @@ impl Store {
         &self,
         operation: Operation,
         path: &DriverPath,
-        look: impl FnOnce(Snapshot) -> Outcome<T> + Send + 'static,
+        look: impl FnOnce(Snapshot) -> TableResult<T> + Send + 'static,
     ) -> Result<T> {
         let database = self.database.clone();
         self.run(operation, path, move || look(Snapshot(database.begin_read()?))).await
@@ -62,7 +62,7 @@ impl Store {
         &self,
         operation: Operation,
         path: &DriverPath,
-        work: impl FnOnce() -> Outcome<T> + Send + 'static,
+        work: impl FnOnce() -> TableResult<T> + Send + 'static,
     ) -> Result<T> {
         let outcome = match may_block() {
             true => Ok(work()),
@@ -81,7 +81,7 @@ impl Store {
         &self,
         operation: Operation,
         path: &DriverPath,
-        change: impl FnOnce(&mut Tables<'_>) -> Outcome<()> + Send + 'static,
+        change: impl FnOnce(&mut Tables<'_>) -> TableResult<()> + Send + 'static,
     ) -> Result<()> {
         self.wait(true, operation, path, change).await
     }
@@ -91,7 +91,7 @@ impl Store {
         &self,
         operation: Operation,
         path: &DriverPath,
-        change: impl FnOnce(&mut Tables<'_>) -> Outcome<()> + Send + 'static,
+        change: impl FnOnce(&mut Tables<'_>) -> TableResult<()> + Send + 'static,
     ) -> Result<()> {
         self.wait(false, operation, path, change).await
     }
@@ -101,7 +101,7 @@ impl Store {
         is_durable: bool,
         operation: Operation,
         path: &DriverPath,
-        change: impl FnOnce(&mut Tables<'_>) -> Outcome<()> + Send + 'static,
+        change: impl FnOnce(&mut Tables<'_>) -> TableResult<()> + Send + 'static,
     ) -> Result<()> {
         match self.changes.begin(is_durable, change).await.unwrap_or(Err(Failure::Ended)) {
             Ok(()) => Ok(()),
@@ -133,16 +133,16 @@ fn kind_of(error: &redb::Error) -> ErrorKind {
 pub(super) struct Snapshot(ReadTransaction);
 
 impl Snapshot {
-    fn file(&self, key: &str) -> Outcome<(u64, Vec<Part>)> {
+    fn file(&self, key: &str) -> TableResult<(u64, Vec<Part>)> {
         let file = self.0.open_table(FILES)?.get(key)?;
         Ok(file.map(|file| (file.value().0, decode(file.value().1))).ok_or(ErrorKind::NotFound))
     }
 
-    pub(super) fn stat(&self, path: &DriverPath) -> Outcome<FileInfo> {
+    pub(super) fn stat(&self, path: &DriverPath) -> TableResult<FileInfo> {
         Ok(self.file(path.as_str())?.map(|(time, parts)| info(path.clone(), time, &parts)))
     }
 
-    pub(super) fn content(&self, key: &str) -> Outcome<Bytes> {
+    pub(super) fn content(&self, key: &str) -> TableResult<Bytes> {
         let mut opened = match self.open(key, ByteRange::ALL)? {
             Ok(opened) => opened,
             Err(kind) => return Ok(Err(kind)),
@@ -155,14 +155,14 @@ impl Snapshot {
     }
 
     /// The parts and the note of the upload staged at `key`.
-    pub(super) fn staged(&self, key: &str) -> Outcome<(Vec<Part>, Bytes)> {
+    pub(super) fn staged(&self, key: &str) -> TableResult<(Vec<Part>, Bytes)> {
         let staged = self.0.open_table(STAGED)?.get(key)?;
         let staged =
             staged.map(|staged| (decode(staged.value().0), Bytes::copy_from_slice(staged.value().1)));
         Ok(staged.ok_or(ErrorKind::NotFound))
     }
 
-    pub(super) fn open(&self, key: &str, range: ByteRange) -> Outcome<Opened> {
+    pub(super) fn open(&self, key: &str, range: ByteRange) -> TableResult<Opened> {
         let parts = match self.file(key)? {
             Ok((_, parts)) => parts,
             Err(kind) => return Ok(Err(kind)),
@@ -184,7 +184,12 @@ impl Snapshot {
         Ok(Ok(Opened { size, range, left, pieces: self.0.open_table(PIECES)? }))
     }
 
-    pub(super) fn list(&self, path: &DriverPath, after: Option<&str>, most: usize) -> Outcome<Vec<DirEntry>> {
+    pub(super) fn list(
+        &self,
+        path: &DriverPath,
+        after: Option<&str>,
+        most: usize,
+    ) -> TableResult<Vec<DirEntry>> {
         let files = self.0.open_table(FILES)?;
         let first_from = |key: &str| {
             let first = files.range(key..)?.next().transpose()?;
@@ -198,7 +203,7 @@ impl Snapshot {
         top: &DriverPath,
         after: Option<&DriverPath>,
         most: usize,
-    ) -> Outcome<Vec<FileInfo>> {
+    ) -> TableResult<Vec<FileInfo>> {
         let (first, end) = below(top);
         let first = first.max(after.map_or_else(String::new, |after| format!("{after}\0")));
         let mut infos = Vec::new();

@@ -9,7 +9,7 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use sampan_driver::{DriverPath, ErrorKind, PutMode};
 
 /// The result of a read or a change; the outer error is one of the database.
-pub(super) type Outcome<T> = Result<Result<T, ErrorKind>, redb::Error>;
+pub(super) type TableResult<T> = Result<Result<T, ErrorKind>, redb::Error>;
 
 /// Path → time in nanoseconds, parts.
 pub(super) const FILES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("files");
@@ -46,7 +46,13 @@ impl<'a> Tables<'a> {
         })
     }
 
-    pub(super) fn put(&mut self, path: &DriverPath, id: u64, content: &[u8], mode: PutMode) -> Outcome<()> {
+    pub(super) fn put(
+        &mut self,
+        path: &DriverPath,
+        id: u64,
+        content: &[u8],
+        mode: PutMode,
+    ) -> TableResult<()> {
         if path.is_root() {
             return Ok(Err(ErrorKind::Unsupported));
         }
@@ -65,7 +71,7 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    pub(super) fn rename(&mut self, from: &DriverPath, to: &DriverPath) -> Outcome<()> {
+    pub(super) fn rename(&mut self, from: &DriverPath, to: &DriverPath) -> TableResult<()> {
         if to.is_root() {
             return Ok(Err(ErrorKind::Unsupported));
         }
@@ -77,14 +83,14 @@ impl<'a> Tables<'a> {
     }
 
     /// Deletes a file, published and staged.
-    pub(super) fn delete(&mut self, path: &str) -> Outcome<()> {
+    pub(super) fn delete(&mut self, path: &str) -> TableResult<()> {
         let parts = self.files.remove(path)?.map(|file| decode(file.value().1));
         self.drop_parts(&parts.unwrap_or_default())?;
         self.unstage(path)?;
         Ok(Ok(()))
     }
 
-    pub(super) fn delete_tree(&mut self, top: &DriverPath) -> Outcome<()> {
+    pub(super) fn delete_tree(&mut self, top: &DriverPath) -> TableResult<()> {
         let (first, end) = below(top);
         let mut paths = vec![top.to_string()];
         for file in self.files.range(first.as_str()..end.as_str())? {

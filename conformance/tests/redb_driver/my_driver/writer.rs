@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use sampan_driver::{DriverPath, ErrorKind, FileWriter, MAX_NOTE_BYTES, Operation, Result, WriteMode};
 
 use super::store::{Store, error};
-use super::tables::{Outcome, PIECE_BYTES, Part, Tables};
+use super::tables::{PIECE_BYTES, Part, TableResult, Tables};
 
 /// A writer, and the part that it adds. Nothing refers to the part before the writer ends.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl MyWriter {
     async fn end(
         mut self: Box<Self>,
         operation: Operation,
-        end: impl FnOnce(&mut Tables<'_>, &str, &[Part]) -> Outcome<()> + Send + 'static,
+        end: impl FnOnce(&mut Tables<'_>, &str, &[Part]) -> TableResult<()> + Send + 'static,
     ) -> Result<()> {
         let (part, pieces, key, opened) =
             (self.part, self.pieces, self.path.to_string(), self.opened.clone());

@@ -34,9 +34,9 @@ struct Fault {
 
 /// Watches the calls below a directory until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch(PathBuf);
+pub(crate) struct CallWatch(PathBuf);
 
-impl Watch {
+impl CallWatch {
     pub(crate) fn over(directory: &Path) -> Self {
         let directory = directory.canonicalize().unwrap();
         watched().insert(directory.clone(), Watched::default());
@@ -72,7 +72,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CallWatch {
     fn drop(&mut self) {
         watched().remove(&self.0);
     }

@@ -10,14 +10,14 @@ use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 use url::Url;
 
-use super::clients::{Connection, Purpose};
+use super::clients::{ClientKind, Connection};
 use super::endpoint::has_user_info;
 use super::open::{Plan, clients, http_client, keys, required, unusable};
 use super::values::{self, Secret};
 use crate::azure::{AzureAccount, SharedKey};
 use crate::client::Client;
 use crate::options::{DeletionOptions, Options, PartOptions};
-use crate::requests::Watch;
+use crate::requests::ObservedConnector;
 
 /// The section `azure`: Azure Blob Storage.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -132,9 +132,9 @@ impl AzureConfig {
             max_retries: Some(self.max_retries.unwrap_or(5)),
             retry_delay: self.retry_delay,
         };
-        let watch = Watch::default();
+        let watch = ObservedConnector::default();
         let mut credentials: Option<AzureCredentialProvider> = None;
-        let clients = clients(|purpose: Purpose| {
+        let clients = clients(|purpose: ClientKind| {
             let builder = match &account.access {
                 Access::Ambient => MicrosoftAzureBuilder::from_env(),
                 _ => MicrosoftAzureBuilder::new(),

@@ -10,7 +10,7 @@ use crate::delete::DELETION_LIMIT;
 
 /// The purpose of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Purpose {
+pub(crate) enum ClientKind {
     /// Small requests.
     Control,
     /// Content: no time limit, since a pull takes as long as the client does.
@@ -34,17 +34,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn options(&self, purpose: Purpose) -> Result<ClientOptions, BuildError> {
+    pub(crate) fn options(&self, purpose: ClientKind) -> Result<ClientOptions, BuildError> {
         let mut options = ClientOptions::new()
             .with_allow_http(self.allow_http)
             .with_allow_invalid_certificates(self.skip_verify)
-            .with_connect_timeout(Duration::from_secs(if purpose == Purpose::Probe { 3 } else { 5 }))
+            .with_connect_timeout(Duration::from_secs(if purpose == ClientKind::Probe { 3 } else { 5 }))
             .with_pool_idle_timeout(Duration::from_secs(30));
         options = match purpose {
-            Purpose::Control => options.with_timeout(Duration::from_secs(60)),
-            Purpose::Data => options.with_timeout_disabled(),
-            Purpose::Deletion => options.with_timeout(DELETION_LIMIT),
-            Purpose::Probe => options.with_timeout(Duration::from_secs(4)),
+            ClientKind::Control => options.with_timeout(Duration::from_secs(60)),
+            ClientKind::Data => options.with_timeout_disabled(),
+            ClientKind::Deletion => options.with_timeout(DELETION_LIMIT),
+            ClientKind::Probe => options.with_timeout(Duration::from_secs(4)),
         };
         if let Some(agent) = &self.user_agent {
             let agent = HeaderValue::try_from(agent).map_err(|error| {
@@ -62,7 +62,7 @@ impl Connection {
         Ok(options)
     }
 
-    pub(crate) fn retries(&self, purpose: Purpose) -> RetryConfig {
+    pub(crate) fn retries(&self, purpose: ClientKind) -> RetryConfig {
         let init_backoff = self.retry_delay.unwrap_or(Duration::from_millis(100));
         let backoff = BackoffConfig {
             init_backoff,
@@ -71,9 +71,11 @@ impl Connection {
         };
         let asked = self.max_retries.map(|retries| usize::try_from(retries).unwrap_or(usize::MAX));
         match purpose {
-            Purpose::Deletion => RetryConfig { backoff, max_retries: 0, retry_timeout: DELETION_LIMIT },
-            Purpose::Probe => RetryConfig { backoff, max_retries: 1, retry_timeout: Duration::from_secs(3) },
-            Purpose::Control | Purpose::Data => RetryConfig {
+            ClientKind::Deletion => RetryConfig { backoff, max_retries: 0, retry_timeout: DELETION_LIMIT },
+            ClientKind::Probe => {
+                RetryConfig { backoff, max_retries: 1, retry_timeout: Duration::from_secs(3) }
+            }
+            ClientKind::Control | ClientKind::Data => RetryConfig {
                 backoff,
                 max_retries: asked.unwrap_or(8),
                 retry_timeout: Duration::from_secs(60),

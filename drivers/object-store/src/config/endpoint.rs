@@ -7,7 +7,7 @@ use url::Url;
 
 /// The settings of a section for the place of the bucket.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Place<'a> {
+pub(crate) struct BucketLocation<'a> {
     pub(crate) section: &'static str,
     pub(crate) region: &'a str,
     pub(crate) bucket: &'a str,
@@ -38,7 +38,7 @@ pub(crate) fn has_user_info(url: &str) -> bool {
     rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
-impl Place<'_> {
+impl BucketLocation<'_> {
     pub(crate) fn resolve(&self) -> Result<Endpoint, BuildError> {
         let special = [
             (self.dual_stack, "usedualstack"),
@@ -131,48 +131,70 @@ impl Place<'_> {
 mod tests {
     use super::*;
 
-    fn place() -> Place<'static> {
-        Place { section: "s3", region: "eu-west-1", bucket: "reg", secure: true, ..Default::default() }
+    fn place() -> BucketLocation<'static> {
+        BucketLocation {
+            section: "s3",
+            region: "eu-west-1",
+            bucket: "reg",
+            secure: true,
+            ..Default::default()
+        }
     }
 
-    fn check(place: Place<'_>, url: &str, virtual_hosted: bool) {
+    fn check(place: BucketLocation<'_>, url: &str, virtual_hosted: bool) {
         assert_eq!(place.resolve().unwrap(), Endpoint { url: url.to_owned(), virtual_hosted });
     }
 
     #[test]
     fn aws_endpoints_are_made_of_the_region() {
         check(place(), "https://reg.s3.eu-west-1.amazonaws.com", true);
-        check(Place { path_style: true, ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
-        check(Place { bucket: "a.b", ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
+        check(BucketLocation { path_style: true, ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
+        check(BucketLocation { bucket: "a.b", ..place() }, "https://s3.eu-west-1.amazonaws.com", false);
         check(
-            Place { dual_stack: true, ..place() },
+            BucketLocation { dual_stack: true, ..place() },
             "https://reg.s3.dualstack.eu-west-1.amazonaws.com",
             true,
         );
-        check(Place { fips: true, ..place() }, "https://reg.s3-fips.eu-west-1.amazonaws.com", true);
-        check(Place { accelerate: true, ..place() }, "https://reg.s3-accelerate.amazonaws.com", true);
-        check(Place { region: "cn-north-1", ..place() }, "https://reg.s3.cn-north-1.amazonaws.com.cn", true);
-        check(Place { secure: false, ..place() }, "http://reg.s3.eu-west-1.amazonaws.com", true);
+        check(BucketLocation { fips: true, ..place() }, "https://reg.s3-fips.eu-west-1.amazonaws.com", true);
+        check(
+            BucketLocation { accelerate: true, ..place() },
+            "https://reg.s3-accelerate.amazonaws.com",
+            true,
+        );
+        check(
+            BucketLocation { region: "cn-north-1", ..place() },
+            "https://reg.s3.cn-north-1.amazonaws.com.cn",
+            true,
+        );
+        check(BucketLocation { secure: false, ..place() }, "http://reg.s3.eu-west-1.amazonaws.com", true);
     }
 
     #[test]
     fn own_endpoints_get_a_scheme_and_the_bucket() {
-        let own = |endpoint| Place { endpoint: Some(endpoint), ..place() };
+        let own = |endpoint| BucketLocation { endpoint: Some(endpoint), ..place() };
         check(own("https://s3.example.org"), "https://reg.s3.example.org", true);
         check(own("s3.example.org:9000"), "https://reg.s3.example.org:9000", true);
         check(own("https://reg.s3.example.org"), "https://reg.s3.example.org", true);
-        check(Place { path_style: true, ..own("http://127.0.0.1:9000/") }, "http://127.0.0.1:9000", false);
-        check(Place { path_style: true, secure: false, ..own("minio:9000") }, "http://minio:9000", false);
+        check(
+            BucketLocation { path_style: true, ..own("http://127.0.0.1:9000/") },
+            "http://127.0.0.1:9000",
+            false,
+        );
+        check(
+            BucketLocation { path_style: true, secure: false, ..own("minio:9000") },
+            "http://minio:9000",
+            false,
+        );
     }
 
     #[test]
     fn what_cannot_work_says_what_to_change() {
-        let own = |endpoint| Place { endpoint: Some(endpoint), ..place() };
+        let own = |endpoint| BucketLocation { endpoint: Some(endpoint), ..place() };
         for (place, remedy) in [
             (own("http://127.0.0.1:9000"), "forcepathstyle: true"),
             (own("http://[::1]:9000"), "forcepathstyle: true"),
-            (Place { accelerate: true, ..own("https://s3.example.org") }, "remove one"),
-            (Place { accelerate: true, path_style: true, ..place() }, "forcepathstyle"),
+            (BucketLocation { accelerate: true, ..own("https://s3.example.org") }, "remove one"),
+            (BucketLocation { accelerate: true, path_style: true, ..place() }, "forcepathstyle"),
         ] {
             let error = place.resolve().unwrap_err().to_string();
             assert!(error.contains(remedy), "{error}");

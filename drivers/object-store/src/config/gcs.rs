@@ -8,12 +8,12 @@ use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
 use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
-use super::clients::{Connection, Purpose};
+use super::clients::{ClientKind, Connection};
 use super::open::{Plan, clients, keys, required, unusable, within};
 use super::values::{self, variable};
 use crate::client::Client;
 use crate::options::{DeletionOptions, Options, PartOptions};
-use crate::requests::Watch;
+use crate::requests::ObservedConnector;
 
 /// The section `gcs`: Google Cloud Storage.
 #[derive(Clone, Default, Deserialize)]
@@ -75,7 +75,8 @@ impl GcsConfig {
         let bucket = required(SECTION, "bucket", self.bucket.clone())?;
         let account = self.service_account()?;
         let concurrency = self.maxconcurrency.unwrap_or(50).max(25);
-        let watch = Watch::new(Some(usize::try_from(concurrency).unwrap_or(usize::MAX >> 4)), false);
+        let watch =
+            ObservedConnector::new(Some(usize::try_from(concurrency).unwrap_or(usize::MAX >> 4)), false);
         let field = |name: &str| account.as_ref().and_then(|account| account.get(name)?.as_str());
         let connection = Connection {
             section: SECTION,
@@ -86,7 +87,7 @@ impl GcsConfig {
             ..Default::default()
         };
         let mut credentials: Option<GcpCredentialProvider> = None;
-        let clients = clients(|purpose: Purpose| {
+        let clients = clients(|purpose: ClientKind| {
             let mut builder = GoogleCloudStorageBuilder::new()
                 .with_bucket_name(&bucket)
                 .with_client_options(connection.options(purpose)?)

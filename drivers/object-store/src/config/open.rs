@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::client::{HttpClient, HttpConnector};
 use sampan_driver::{BuildError, StorageDriver, StoreAccess, with_causes};
 
-use super::clients::{Connection, Purpose};
+use super::clients::{ClientKind, Connection};
 use crate::ObjectStoreDriver;
 use crate::azure::AzureAccount;
 use crate::bucket::{Bucket, Raw, budget};
@@ -14,9 +14,9 @@ use crate::conditional::Conditions;
 use crate::in_flight::InFlightParts;
 use crate::keys::Keys;
 use crate::options::Options;
-use crate::probe::{look, probe};
+use crate::probe::{list_some, probe};
 use crate::recent_misses::RecentMisses;
-use crate::requests::Watch;
+use crate::requests::ObservedConnector;
 
 /// A section that was read and checked.
 pub(crate) struct Plan {
@@ -37,7 +37,7 @@ impl Plan {
     pub(crate) async fn open(self, access: StoreAccess) -> Result<Arc<dyn StorageDriver>, BuildError> {
         let (bucket, probing) = self.bucket();
         match access {
-            StoreAccess::ReadOnly => look(&bucket, &probing).await?,
+            StoreAccess::ReadOnly => list_some(&bucket, &probing).await?,
             StoreAccess::ReadWrite => probe(&bucket, &probing).await?,
         }
         Ok(Arc::new(ObjectStoreDriver::new(bucket, access)))
@@ -78,14 +78,22 @@ pub(crate) fn keys(section: &str, root: Option<&str>) -> Result<Keys, BuildError
 
 /// One client for each purpose.
 pub(crate) fn clients(
-    mut build: impl FnMut(Purpose) -> Result<Client, BuildError>,
+    mut build: impl FnMut(ClientKind) -> Result<Client, BuildError>,
 ) -> Result<[Client; 4], BuildError> {
-    Ok([build(Purpose::Control)?, build(Purpose::Data)?, build(Purpose::Deletion)?, build(Purpose::Probe)?])
+    Ok([
+        build(ClientKind::Control)?,
+        build(ClientKind::Data)?,
+        build(ClientKind::Deletion)?,
+        build(ClientKind::Probe)?,
+    ])
 }
 
 /// An HTTP client for requests that this driver signs.
-pub(crate) fn http_client(connection: &Connection, watch: &Watch) -> Result<HttpClient, BuildError> {
-    let options = connection.options(Purpose::Data)?;
+pub(crate) fn http_client(
+    connection: &Connection,
+    watch: &ObservedConnector,
+) -> Result<HttpClient, BuildError> {
+    let options = connection.options(ClientKind::Data)?;
     watch.connect(&options).map_err(|error| unusable(connection.section, error))
 }
 

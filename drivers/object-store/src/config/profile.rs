@@ -84,7 +84,7 @@ impl CredentialProvider for Profile {
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let old = {
             let mut known = self.known.lock();
-            let is_due = known.looked.elapsed() >= LOOK_EVERY;
+            let is_due = known.looked.elapsed() >= CHECK_INTERVAL;
             if is_due {
                 known.looked = Instant::now();
             }
@@ -102,7 +102,7 @@ fn version(file: &Metadata) -> Version {
 }
 
 /// The least time between two looks at the file.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 fn parse(text: &str, profile: &str) -> Option<AwsCredential> {
     let mut current = "";
@@ -162,11 +162,11 @@ mod tests {
             [(pair("second"), "second"), (String::new(), "second"), (pair("the third"), "the third")]
         {
             write(&text);
-            tokio::time::advance(LOOK_EVERY).await;
+            tokio::time::advance(CHECK_INTERVAL).await;
             assert_eq!(id().await, expected);
         }
         std::fs::remove_file(&file).unwrap();
-        tokio::time::advance(LOOK_EVERY).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         assert_eq!(id().await, "the third");
     }
 }

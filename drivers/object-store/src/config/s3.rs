@@ -8,15 +8,15 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvide
 use sampan_driver::{BuildError, DriverConfig, StorageDriver, StoreAccess};
 use serde::Deserialize;
 
-use super::clients::{Connection, Purpose};
-use super::endpoint::{Endpoint, Place};
+use super::clients::{ClientKind, Connection};
+use super::endpoint::{BucketLocation, Endpoint};
 use super::open::{Plan, clients, http_client, keys, required, unusable, within};
 use super::profile::Profile;
 use super::values::{self, Secret, variable};
 use crate::bucket::Raw;
 use crate::client::Client;
 use crate::options::{CopyOptions, Options, PartOptions};
-use crate::requests::Watch;
+use crate::requests::ObservedConnector;
 
 /// The section `s3`: AWS S3 and compatible stores.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -128,7 +128,7 @@ impl S3Config {
             (region, _) => required(section, "region", region.clone())?,
         };
         let bucket = required(section, "bucket", self.bucket.clone())?;
-        let place = Place {
+        let place = BucketLocation {
             section,
             region: &region,
             bucket: &bucket,
@@ -141,10 +141,10 @@ impl S3Config {
         };
         let endpoint = place.resolve()?;
         let public = match self.redirectendpoint.as_deref() {
-            Some(endpoint) => Some(Place { endpoint: Some(endpoint), ..place }.resolve()?),
+            Some(endpoint) => Some(BucketLocation { endpoint: Some(endpoint), ..place }.resolve()?),
             None => None,
         };
-        let watch = Watch::new(None, self.logs_requests(section)?);
+        let watch = ObservedConnector::new(None, self.logs_requests(section)?);
         let mut connection = Connection {
             section,
             allow_http: endpoint.is_plain_http(),
@@ -179,7 +179,7 @@ impl S3Config {
         let public = match public {
             Some(public) => {
                 connection.allow_http |= public.is_plain_http();
-                Some(Client::S3(build(&public, &connection, Purpose::Control)?))
+                Some(Client::S3(build(&public, &connection, ClientKind::Control)?))
             }
             None => None,
         };

@@ -1,7 +1,7 @@
 //! Uploads and reads while the store fails: errors are clear, acknowledged bytes are kept, and interrupted uploads can be
 //! continued. Also the number of requests without failures.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod ends;
 #[path = "../support/faulty.rs"]

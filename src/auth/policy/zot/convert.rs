@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sampan_config::{AccessRule, AccessRules, Group, OneOrMore, Permission, Place, RepositoryPattern, Who};
+use sampan_config::{
+    AccessRule, AccessRules, Group, OneOrMore, Permission, RepositoryPattern, ValueOrigin, Who,
+};
 
 use super::ZotError;
 use super::pattern::{Translated, translate};
@@ -65,7 +67,7 @@ impl Import {
                 self.left_out.push(format!("the group `{name}` has `{member}`, which is no name of a user"));
             }
             let members = usable.into_iter().cloned().collect();
-            self.rules.groups.insert(name.clone(), Group { origin: Place::default(), members });
+            self.rules.groups.insert(name.clone(), Group { origin: ValueOrigin::default(), members });
         }
     }
 
@@ -127,7 +129,7 @@ impl Import {
                     "{place}: the group `{group}` has no members in the configuration; add those that it has elsewhere"
                 ));
                 let members = Vec::new();
-                self.rules.groups.insert(group.clone(), Group { origin: Place::default(), members });
+                self.rules.groups.insert(group.clone(), Group { origin: ValueOrigin::default(), members });
             }
             who.push(Who::Group(group.clone()));
         }
@@ -171,7 +173,7 @@ impl Import {
     ) {
         let rule = (|| {
             Some(AccessRule {
-                origin: Place::default(),
+                origin: ValueOrigin::default(),
                 who: OneOrMore::new(who.to_vec())?,
                 may: OneOrMore::new(permissions.list())?,
                 on: OneOrMore::new(on.patterns.clone())?,

@@ -17,7 +17,7 @@ pub(in crate::gc) struct Scheduled {
     until_hour: u32,
 }
 
-/// A copy of the store dates its files anew, in any order.
+/// A copy of the store dates its files again, in any order.
 const COPY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Scheduled {

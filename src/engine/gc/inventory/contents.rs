@@ -45,7 +45,7 @@ pub(in crate::gc) struct Contents {
     /// Manifests that a snapshot has.
     pub(in crate::gc) in_snapshots: Arc<IdHashSet>,
     /// An unreadable file may refer to anything in the repository.
-    pub(in crate::gc) obscure: bool,
+    pub(in crate::gc) is_obscure: bool,
 }
 
 /// A link to a canonical digest.
@@ -154,7 +154,7 @@ impl Contents {
             marks: IdMap::default(),
             scheduled: IdHashSet::default(),
             in_snapshots: Arc::default(),
-            obscure: false,
+            is_obscure: false,
         }
     }
 

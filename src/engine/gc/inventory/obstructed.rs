@@ -16,7 +16,7 @@ use crate::link;
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
 /// How many places are looked at at a time.
-const LOOKS: usize = 16;
+const CONCURRENT_LINK_CHECKS: usize = 16;
 
 impl Inventory {
     /// Finds them: such a tag may point at any manifest in its history, and such a manifest stays with all that it refers to.
@@ -49,7 +49,7 @@ impl Inventory {
         let look = |(place, tag, link): (usize, usize, DriverPath)| async move {
             (place, tag, link::is_obstructed(driver, &link).await)
         };
-        let mut looks = stream::iter(without_link).map(look).buffered(LOOKS);
+        let mut looks = stream::iter(without_link).map(look).buffered(CONCURRENT_LINK_CHECKS);
         while let Some((place, tag, is_obstructed)) = looks.next().await {
             match is_obstructed {
                 Ok(is_obstructed) => self.repositories[place].tags[tag].unreadable = is_obstructed,
@@ -70,7 +70,7 @@ impl Inventory {
             self.repositories.iter().map(|contents| contents.name.clone()).collect();
         let mut listings = stream::iter(names.into_iter().enumerate())
             .map(|(place, name)| async move { (place, listed(driver, &name).await) })
-            .buffered(LOOKS);
+            .buffered(CONCURRENT_LINK_CHECKS);
         let mut without_link = Vec::new();
         while let Some((place, listed)) = listings.next().await {
             let contents = &self.repositories[place];
@@ -95,7 +95,7 @@ impl Inventory {
             let is_obstructed = link::is_obstructed(driver, &link).await;
             (place, id, link, is_obstructed)
         };
-        let mut looks = stream::iter(places).map(look).buffered(LOOKS);
+        let mut looks = stream::iter(places).map(look).buffered(CONCURRENT_LINK_CHECKS);
         while let Some((place, id, link, is_obstructed)) = looks.next().await {
             match is_obstructed {
                 Ok(true) => {

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use futures::TryStreamExt;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use sampan_engine::oci::{Digest, media_type};
-use sampan_foreign::{Error, ForeignOptions, ForeignReader, Input, Opened, open};
+use sampan_foreign::{Error, ForeignOptions, ForeignReader, Input, OpenedFile, open};
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
 use tempfile::TempDir;
@@ -194,8 +194,8 @@ pub(crate) fn stream(content: impl Into<Vec<u8>>) -> Input {
 /// Opens an input that is a foreign one.
 pub(crate) async fn foreign(input: Input, options: ForeignOptions) -> Result<ForeignReader, Error> {
     match open(input, options, |_| {}).await? {
-        Opened::Foreign(reader) => Ok(*reader),
-        Opened::Bundle(_) => panic!("it is no bundle"),
+        OpenedFile::Foreign(reader) => Ok(*reader),
+        OpenedFile::Bundle(_) => panic!("it is no bundle"),
     }
 }
 
@@ -234,7 +234,7 @@ pub(crate) async fn check_contents(reader: &ForeignReader) -> usize {
         let bytes = bytes.await.unwrap();
         assert_eq!(bytes.len() as u64, content.size_bytes);
         assert_eq!(Digest::sha256_of(&bytes), content.digest);
-        assert_eq!(reader.whole(index, 1 << 20).await.unwrap(), bytes);
+        assert_eq!(reader.read_whole(index, 1 << 20).await.unwrap(), bytes);
     }
     reader.plan().contents.len()
 }

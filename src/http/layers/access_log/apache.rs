@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::super::exchange::Outcome;
+use super::super::exchange::ExchangeOutcome;
 use super::{shown_url, text};
 use crate::http::context::RequestContext;
 use crate::http::state::AccessSink;
@@ -42,11 +42,11 @@ impl ApacheLine {
     }
 
     /// Sends the line to its sink.
-    pub(super) fn write(&self, context: &RequestContext, outcome: &Outcome<'_>) {
+    pub(super) fn write(&self, context: &RequestContext, outcome: &ExchangeOutcome<'_>) {
         (self.sink)(self.line(context.client(), context.user(), outcome));
     }
 
-    fn line(&self, client: Option<PeerAddress>, user: Option<&str>, outcome: &Outcome<'_>) -> String {
+    fn line(&self, client: Option<PeerAddress>, user: Option<&str>, outcome: &ExchangeOutcome<'_>) -> String {
         let mut line = String::with_capacity(192);
         match client {
             Some(PeerAddress::Tcp(address)) => _ = write!(line, "{}", address.ip()),
@@ -95,7 +95,7 @@ mod tests {
             user_agent: Some(HeaderValue::from_static("curl\" 200 \"x")),
         };
         let client = PeerAddress::Tcp("192.0.2.1:1234".parse().unwrap());
-        let outcome = Outcome {
+        let outcome = ExchangeOutcome {
             method: &Method::GET,
             uri: &Uri::from_static("/v2/a/manifests/1?secret=x"),
             status: 404,

@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sampan_shown_url::ShownUrl;
 
-use super::exchange::Outcome;
+use super::exchange::ExchangeOutcome;
 use crate::http::context::RequestContext;
 use crate::http::error::ErrorCode;
 use crate::http::headers::{DOCKER_CONTENT_DIGEST, X_FORWARDED_FOR};
@@ -57,7 +57,7 @@ impl AccessLine {
     }
 
     /// Writes the lines.
-    pub(super) fn end(&self, context: &RequestContext, outcome: &Outcome<'_>) {
+    pub(super) fn end(&self, context: &RequestContext, outcome: &ExchangeOutcome<'_>) {
         if let Some(apache) = &self.apache {
             apache.write(context, outcome);
         }

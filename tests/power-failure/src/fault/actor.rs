@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use crate::client::{Answer, Client, manifest_path};
 use crate::content::{Library, digest};
-use crate::look::{Findings, Key, Look};
+use crate::look::{Findings, Key, StoreComparison};
 
 /// Effects that the registry has acknowledged, and requested effects that may have happened.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -73,7 +73,7 @@ impl Expected {
     }
 }
 
-/// The error of a request that failed twice: the client has to begin anew.
+/// The error of a request that failed twice: the client has to start again.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) String);
 
@@ -154,7 +154,7 @@ impl Actor<'_> {
 
 /// Compares the served content with the expected content.
 pub(crate) fn verify(client: &Client, library: &Library, expected: &Expected, findings: &mut Findings) {
-    let mut look = Look { client, library, served: BTreeMap::new(), findings };
+    let mut look = StoreComparison { client, library, served: BTreeMap::new(), findings };
     for key in expected.present.clone() {
         if !look.serves(&key) {
             look.findings.add("acknowledged, and not there", format!("{}@{}", key.0, key.1));

@@ -55,7 +55,7 @@ pub(crate) struct Names {
     durable: BTreeMap<OsString, u64>,
 }
 
-pub(crate) type Outcome<T> = Result<T, Errno>;
+pub(crate) type CallResult<T> = Result<T, Errno>;
 
 impl Files {
     pub(crate) fn new() -> Self {
@@ -71,29 +71,29 @@ impl Files {
         inode
     }
 
-    pub(crate) fn node(&self, inode: u64) -> Outcome<&Node> {
+    pub(crate) fn node(&self, inode: u64) -> CallResult<&Node> {
         self.nodes.get(&inode).ok_or(Errno::ENOENT)
     }
 
-    pub(crate) fn node_mut(&mut self, inode: u64) -> Outcome<&mut Node> {
+    pub(crate) fn node_mut(&mut self, inode: u64) -> CallResult<&mut Node> {
         self.nodes.get_mut(&inode).ok_or(Errno::ENOENT)
     }
 
-    fn content(&mut self, inode: u64) -> Outcome<&mut Content> {
+    fn content(&mut self, inode: u64) -> CallResult<&mut Content> {
         match &mut self.node_mut(inode)?.kind {
             Kind::File(content) => Ok(content),
             Kind::Directory(_) => Err(Errno::EISDIR),
         }
     }
 
-    fn names(&self, inode: u64) -> Outcome<&BTreeMap<OsString, u64>> {
+    fn names(&self, inode: u64) -> CallResult<&BTreeMap<OsString, u64>> {
         match &self.node(inode)?.kind {
             Kind::Directory(names) => Ok(&names.cached),
             Kind::File(_) => Err(Errno::ENOTDIR),
         }
     }
 
-    fn names_mut(&mut self, inode: u64) -> Outcome<&mut BTreeMap<OsString, u64>> {
+    fn names_mut(&mut self, inode: u64) -> CallResult<&mut BTreeMap<OsString, u64>> {
         let node = self.node_mut(inode)?;
         node.modified = SystemTime::now();
         match &mut node.kind {
@@ -102,15 +102,21 @@ impl Files {
         }
     }
 
-    pub(crate) fn list(&self, inode: u64) -> Outcome<Vec<(OsString, u64)>> {
+    pub(crate) fn list(&self, inode: u64) -> CallResult<Vec<(OsString, u64)>> {
         Ok(self.names(inode)?.iter().map(|(name, inode)| (name.clone(), *inode)).collect())
     }
 
-    pub(crate) fn lookup(&self, parent: u64, name: &OsStr) -> Outcome<u64> {
+    pub(crate) fn lookup(&self, parent: u64, name: &OsStr) -> CallResult<u64> {
         self.names(parent)?.get(name).copied().ok_or(Errno::ENOENT)
     }
 
-    pub(crate) fn make(&mut self, parent: u64, name: &OsStr, is_directory: bool, mode: u16) -> Outcome<u64> {
+    pub(crate) fn make(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        is_directory: bool,
+        mode: u16,
+    ) -> CallResult<u64> {
         if self.names(parent)?.contains_key(name) {
             return Err(Errno::EEXIST);
         }
@@ -121,7 +127,7 @@ impl Files {
         Ok(inode)
     }
 
-    pub(crate) fn remove(&mut self, parent: u64, name: &OsStr, is_directory: bool) -> Outcome<()> {
+    pub(crate) fn remove(&mut self, parent: u64, name: &OsStr, is_directory: bool) -> CallResult<()> {
         let inode = self.lookup(parent, name)?;
         match (&self.node(inode)?.kind, is_directory) {
             (Kind::Directory(names), true) if !names.cached.is_empty() => return Err(Errno::ENOTEMPTY),
@@ -138,7 +144,7 @@ impl Files {
         (parent, name): (u64, &OsStr),
         (new_parent, new_name): (u64, &OsStr),
         may_replace: bool,
-    ) -> Outcome<()> {
+    ) -> CallResult<()> {
         let inode = self.lookup(parent, name)?;
         if self.names(new_parent)?.contains_key(new_name) && !may_replace {
             return Err(Errno::EEXIST);
@@ -148,7 +154,7 @@ impl Files {
         Ok(())
     }
 
-    pub(crate) fn write(&mut self, inode: u64, offset: usize, data: &[u8]) -> Outcome<()> {
+    pub(crate) fn write(&mut self, inode: u64, offset: usize, data: &[u8]) -> CallResult<()> {
         let end = offset + data.len();
         let content = self.content(inode)?;
         let first = offset.min(content.cached.len());
@@ -161,7 +167,7 @@ impl Files {
         Ok(())
     }
 
-    pub(crate) fn truncate(&mut self, inode: u64, size: usize) -> Outcome<()> {
+    pub(crate) fn truncate(&mut self, inode: u64, size: usize) -> CallResult<()> {
         let content = self.content(inode)?;
         content.cached.resize(size, 0);
         content.dirty.insert(size / PAGE);
@@ -169,7 +175,7 @@ impl Files {
     }
 
     /// Writes a file or the names of a directory to the disk.
-    pub(crate) fn sync(&mut self, inode: u64) -> Outcome<()> {
+    pub(crate) fn sync(&mut self, inode: u64) -> CallResult<()> {
         match &mut self.node_mut(inode)?.kind {
             Kind::File(content) => content.sync(),
             Kind::Directory(names) => names.durable = names.cached.clone(),
@@ -201,7 +207,7 @@ impl Files {
     }
 
     /// A sync that fails. As in the kernel, the pages stay in the cache and count as clean: no later sync writes them.
-    pub(crate) fn fail_sync(&mut self, inode: u64) -> Outcome<()> {
+    pub(crate) fn fail_sync(&mut self, inode: u64) -> CallResult<()> {
         if let Kind::File(content) = &mut self.node_mut(inode)?.kind {
             // The new size comes with the journal; the pages read as zeros.
             content.durable.resize(content.cached.len(), 0);

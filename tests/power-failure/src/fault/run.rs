@@ -225,11 +225,11 @@ impl<'a> Bench<'a> {
         Ok(files)
     }
 
-    fn desk(&self, number: usize) -> Result<Desk<'_>> {
+    fn desk(&self, number: usize) -> Result<WorkDirectories<'_>> {
         let scratch = self.scratch.join(format!("desk-{number}"));
         let directory = scratch.join("mnt");
         fs::create_dir_all(&directory)?;
-        Ok(Desk { bench: self, scratch, directory })
+        Ok(WorkDirectories { bench: self, scratch, directory })
     }
 }
 
@@ -247,13 +247,13 @@ fn root(mounted: &Mounted) -> PathBuf {
 }
 
 /// The working directories of one thread.
-struct Desk<'a> {
+struct WorkDirectories<'a> {
     bench: &'a Bench<'a>,
     scratch: PathBuf,
     directory: PathBuf,
 }
 
-impl Desk<'_> {
+impl WorkDirectories<'_> {
     fn mount(&self, mut files: Files) -> Result<Mounted> {
         expire_lease(&mut files);
         Mounted::new(files, &self.directory)

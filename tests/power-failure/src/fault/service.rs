@@ -14,7 +14,7 @@ use fuser::{
     WriteFlags,
 };
 
-use super::files::{Files, Kind, Outcome, ROOT};
+use super::files::{CallResult, Files, Kind, ROOT};
 use super::plan::{Fault, Faults, Operation};
 
 /// The kernel caches nothing, so that the plan counts every operation.
@@ -73,7 +73,7 @@ impl Drop for Mounted {
 }
 
 impl State {
-    fn attributes(&self, inode: u64) -> Outcome<FileAttr> {
+    fn attributes(&self, inode: u64) -> CallResult<FileAttr> {
         let node = self.files.node(inode)?;
         let (kind, size) = match &node.kind {
             Kind::File(content) => (FileType::RegularFile, content.cached.len() as u64),
@@ -98,7 +98,7 @@ impl State {
         })
     }
 
-    fn sync(&mut self, inode: u64, operation: Operation) -> Outcome<()> {
+    fn sync(&mut self, inode: u64, operation: Operation) -> CallResult<()> {
         match self.faults.check(operation) {
             Ok(()) => self.files.sync(inode),
             Err(Fault::Lie) => {
@@ -124,21 +124,21 @@ impl Service {
     }
 
     /// Carries out an operation, unless the plan lets it fail.
-    fn with<T>(&self, operation: Operation, work: impl FnOnce(&mut State) -> Outcome<T>) -> Outcome<T> {
+    fn with<T>(&self, operation: Operation, work: impl FnOnce(&mut State) -> CallResult<T>) -> CallResult<T> {
         let mut state = self.state();
         state.faults.check(operation).map_err(Fault::errno)?;
         work(&mut state)
     }
 }
 
-fn finish(outcome: Outcome<()>, reply: ReplyEmpty) {
+fn finish(outcome: CallResult<()>, reply: ReplyEmpty) {
     match outcome {
         Ok(()) => reply.ok(),
         Err(errno) => reply.error(errno),
     }
 }
 
-fn enter(outcome: Outcome<FileAttr>, reply: ReplyEntry) {
+fn enter(outcome: CallResult<FileAttr>, reply: ReplyEntry) {
     match outcome {
         Ok(attributes) => reply.entry(&TTL, &attributes, Generation(0)),
         Err(errno) => reply.error(errno),

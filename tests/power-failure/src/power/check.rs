@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::ledger::{Expectation, Ledger, Victim};
+use super::ledger::{Expectation, Ledger, LostFile};
 use super::maintenance::{VICTIMS, check_migration, check_repair, check_victims};
 use crate::client::{Way, blob_path, manifest_path};
 use crate::content::digest;
-use crate::look::{Findings, Key, Look};
+use crate::look::{Findings, Key, StoreComparison};
 use crate::registry::{Setup, Subject, is_of_a_run};
 
 /// How many uploads to resume and images to push again at each point.
@@ -40,7 +40,7 @@ pub(crate) fn check(
             return Ok(findings);
         }
     };
-    let mut look = Look::new(&registry.client, &ledger.library, &mut findings);
+    let mut look = StoreComparison::new(&registry.client, &ledger.library, &mut findings);
     look.at_everything(&expected, ledger.is_collected);
     for upload in expected.uploads.values().take(MAX_RESUMED) {
         look.resume(upload);
@@ -58,12 +58,12 @@ pub(crate) fn check(
     check_repair(subject, root, scratch, ledger, &mut findings)?;
     collect(subject, root, scratch, false, false, &mut findings)?;
     let registry = subject.start(root, scratch, Setup::default()).context("after the collection")?;
-    let mut look = Look::new(&registry.client, &ledger.library, &mut findings);
+    let mut look = StoreComparison::new(&registry.client, &ledger.library, &mut findings);
     look.at_tags(&expected, "collected");
     for key in &pushed {
         look.at_image(key, "collected");
     }
-    for Victim { image, .. } in &ledger.victims {
+    for LostFile { image, .. } in &ledger.victims {
         look.heal(VICTIMS, image, "healed");
     }
     registry.kill()?;
@@ -105,7 +105,7 @@ fn collect(
     Ok(())
 }
 
-impl Look<'_> {
+impl StoreComparison<'_> {
     pub(super) fn at_everything(&mut self, expected: &Expectation, is_collected: bool) {
         for key in &expected.known {
             let is_required = expected.blobs.contains(key) || expected.manifests.contains(key);

@@ -16,7 +16,7 @@ pub(crate) struct Ledger {
     pub(crate) is_collected: bool,
     /// Images that were pushed before the recording; a repair has some of their layers damaged during it.
     #[serde(default)]
-    pub(crate) victims: Vec<Victim>,
+    pub(crate) victims: Vec<LostFile>,
     /// Whether the store was migrated meanwhile.
     #[serde(default)]
     pub(crate) is_migrated: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Ledger {
 
 /// An image that was pushed before the recording, and its layer that may be damaged during it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Victim {
+pub(crate) struct LostFile {
     pub(crate) image: String,
     pub(crate) layer: String,
 }
@@ -44,11 +44,11 @@ pub(crate) struct Event {
     pub(crate) is_acknowledged: bool,
     /// Whether the request took longer than a running collector allows a client.
     pub(crate) is_slow: bool,
-    pub(crate) deed: Deed,
+    pub(crate) deed: LedgerEntry,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) enum Deed {
+pub(crate) enum LedgerEntry {
     /// A blob was uploaded or mounted.
     AddBlob {
         repository: String,
@@ -156,10 +156,10 @@ impl Ledger {
         expected.torn_tags = torn_tags(&begun, position);
         for event in &begun {
             match &event.deed {
-                Deed::Finish { location, .. } => {
+                LedgerEntry::Finish { location, .. } => {
                     expected.uploads.remove(path_of(location));
                 }
-                Deed::AddManifest { repository, digest, .. } if event.after > position => {
+                LedgerEntry::AddManifest { repository, digest, .. } if event.after > position => {
                     expected.in_flight.insert((repository.clone(), digest.clone()));
                 }
                 _ => {}
@@ -170,35 +170,35 @@ impl Ledger {
 
     fn note(&self, event: &Event, position: u64, begun: &[&Event], expected: &mut Expectation) {
         match &event.deed {
-            Deed::AddBlob { repository, digest } => {
+            LedgerEntry::AddBlob { repository, digest } => {
                 let key = (repository.clone(), digest.clone());
                 expected.known.insert(key.clone());
-                let deleted = |other: &&Event| matches!(&other.deed, Deed::DeleteBlob { repository: r, digest: d } if r == repository && d == digest);
+                let deleted = |other: &&Event| matches!(&other.deed, LedgerEntry::DeleteBlob { repository: r, digest: d } if r == repository && d == digest);
                 let is_deleted = begun.iter().any(|other| deleted(other) && !other.precedes(event));
                 if event.is_acknowledged_at(position) && !is_deleted && !self.is_collected {
                     expected.blobs.insert(key);
                 }
             }
-            Deed::AddManifest { repository, digest, .. } => {
+            LedgerEntry::AddManifest { repository, digest, .. } => {
                 let key = (repository.clone(), digest.clone());
                 expected.known.insert(key.clone());
-                let deleted = |other: &&Event| matches!(&other.deed, Deed::DeleteManifest { repository: r, digest: d } if r == repository && d == digest);
+                let deleted = |other: &&Event| matches!(&other.deed, LedgerEntry::DeleteManifest { repository: r, digest: d } if r == repository && d == digest);
                 let is_deleted = begun.iter().any(|other| deleted(other) && !other.precedes(event));
                 if event.is_acknowledged_at(position) && !is_deleted && !self.is_collected {
                     expected.manifests.insert(key);
                 }
             }
-            Deed::Chunk { repository, location, digest, .. } => {
+            LedgerEntry::Chunk { repository, location, digest, .. } => {
                 let (location, repository, digest) = (location.clone(), repository.clone(), digest.clone());
                 let path = path_of(&location).to_owned();
                 expected.uploads.insert(path, Upload { location, repository, digest });
             }
-            Deed::DeleteBlob { .. }
-            | Deed::DeleteManifest { .. }
-            | Deed::DeleteTag { .. }
-            | Deed::Damage { .. }
-            | Deed::Maintenance
-            | Deed::Finish { .. } => {}
+            LedgerEntry::DeleteBlob { .. }
+            | LedgerEntry::DeleteManifest { .. }
+            | LedgerEntry::DeleteTag { .. }
+            | LedgerEntry::Damage { .. }
+            | LedgerEntry::Maintenance
+            | LedgerEntry::Finish { .. } => {}
         }
     }
 }
@@ -207,11 +207,11 @@ impl Ledger {
 fn torn_tags(begun: &[&Event], position: u64) -> BTreeSet<Key> {
     let is_being_deleted = |repository: &str, digest: &str| {
         begun.iter().filter(|event| event.after > position).any(|event| {
-            matches!(&event.deed, Deed::DeleteManifest { repository: r, digest: d } if r == repository && d == digest)
+            matches!(&event.deed, LedgerEntry::DeleteManifest { repository: r, digest: d } if r == repository && d == digest)
         })
     };
     let pushes = begun.iter().filter(|event| event.after > position).filter_map(|event| match &event.deed {
-        Deed::AddManifest { repository, digest, tag: Some(tag) } => Some((repository, digest, tag)),
+        LedgerEntry::AddManifest { repository, digest, tag: Some(tag) } => Some((repository, digest, tag)),
         _ => None,
     });
     pushes
@@ -224,7 +224,7 @@ fn torn_tags(begun: &[&Event], position: u64) -> BTreeSet<Key> {
 fn tag_events<'a>(begun: &[&'a Event]) -> BTreeMap<Key, Vec<(&'a Event, Option<&'a str>)>> {
     let mut tags: BTreeMap<Key, Vec<(&Event, Option<&str>)>> = BTreeMap::new();
     for event in begun {
-        if let Deed::AddManifest { repository, digest, tag: Some(tag) } = &event.deed {
+        if let LedgerEntry::AddManifest { repository, digest, tag: Some(tag) } = &event.deed {
             tags.entry((repository.clone(), tag.clone())).or_default().push((event, Some(digest)));
         }
     }
@@ -232,8 +232,8 @@ fn tag_events<'a>(begun: &[&'a Event]) -> BTreeMap<Key, Vec<(&'a Event, Option<&
         let mut removals = Vec::new();
         for event in begun {
             let removes = match &event.deed {
-                Deed::DeleteTag { repository: r, tag: t } => r == repository && t == tag,
-                Deed::DeleteManifest { repository: r, digest } => {
+                LedgerEntry::DeleteTag { repository: r, tag: t } => r == repository && t == tag,
+                LedgerEntry::DeleteManifest { repository: r, digest } => {
                     r == repository && may_show(events, digest, event)
                 }
                 _ => false,
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     /// A ledger of sequential requests, with a position and an acknowledgement each.
-    fn ledger(deeds: Vec<Deed>) -> Ledger {
+    fn ledger(deeds: Vec<LedgerEntry>) -> Ledger {
         let event = |(number, deed)| {
             let number = number as u64;
             Event {
@@ -305,16 +305,16 @@ mod tests {
         Ledger { events: deeds.into_iter().enumerate().map(event).collect(), ..Ledger::default() }
     }
 
-    fn set(digest: &str) -> Deed {
+    fn set(digest: &str) -> LedgerEntry {
         let digest = digest.to_owned();
-        Deed::AddManifest { repository: "r".to_owned(), digest, tag: Some("t".to_owned()) }
+        LedgerEntry::AddManifest { repository: "r".to_owned(), digest, tag: Some("t".to_owned()) }
     }
 
-    fn delete(digest: &str) -> Deed {
-        Deed::DeleteManifest { repository: "r".to_owned(), digest: digest.to_owned() }
+    fn delete(digest: &str) -> LedgerEntry {
+        LedgerEntry::DeleteManifest { repository: "r".to_owned(), digest: digest.to_owned() }
     }
 
-    fn check_tag(deeds: Vec<Deed>, position: u64, digests: &[&str], may_be_absent: bool) {
+    fn check_tag(deeds: Vec<LedgerEntry>, position: u64, digests: &[&str], may_be_absent: bool) {
         let expected = ledger(deeds).expectation(position);
         let states = &expected.tags[&("r".to_owned(), "t".to_owned())];
         assert_eq!(states.digests.iter().collect::<Vec<_>>(), digests);
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_deleted_tag_may_come_back_until_it_is_set_again() {
-        let gone = Deed::DeleteTag { repository: "r".to_owned(), tag: "t".to_owned() };
+        let gone = LedgerEntry::DeleteTag { repository: "r".to_owned(), tag: "t".to_owned() };
         check_tag(vec![set("a"), gone.clone()], 2, &["a"], true);
         check_tag(vec![set("a"), gone, set("b")], 3, &["b"], false);
     }

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::ledger::{Deed, Expectation, Ledger};
+use super::ledger::{Expectation, Ledger, LedgerEntry};
 use super::workload::World;
-use crate::look::{Findings, Look};
+use crate::look::{Findings, StoreComparison};
 use crate::registry::{Setup, Subject};
 
 /// The work beside the clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Beside {
+pub(crate) enum Background {
     Nothing,
     /// Blobs are damaged, two at a time, and `verify --repair` moves them aside; clients push them again.
     Repair,
@@ -25,13 +25,13 @@ pub(crate) enum Beside {
 /// The repository of the images with a damaged layer.
 pub(crate) const VICTIMS: &str = "damaged/app";
 
-/// How many layers are damaged before each repair. Many at once stop it, as those of an ill disk.
+/// How many layers are damaged before each repair. Many at once stop it, as those of a defective disk.
 const AT_ONCE: usize = 2;
 
 /// Exit codes of commands that found something, but did all that they could.
 const DONE: [i32; 2] = [0, 3];
 
-impl Beside {
+impl Background {
     /// Works until `deadline`.
     pub(crate) fn run(
         self,
@@ -53,11 +53,11 @@ fn repair(world: &World, subject: &Subject, root: &Path, scratch: &Path, deadlin
     let mut victims = world.victims();
     while Instant::now() < deadline {
         for victim in victims.split_off(victims.len().saturating_sub(AT_ONCE)) {
-            world.note(Deed::Damage { digest: victim.layer.clone() }, || {
+            world.note(LedgerEntry::Damage { digest: victim.layer.clone() }, || {
                 damage(&data_of(root, &victim.layer))
             })?;
         }
-        world.note(Deed::Maintenance, || {
+        world.note(LedgerEntry::Maintenance, || {
             let (code, output) = verify(subject, root, scratch)?;
             ensure!(DONE.contains(&code), "verify --repair ends with {code}: {output}");
             Ok(())
@@ -68,7 +68,7 @@ fn repair(world: &World, subject: &Subject, root: &Path, scratch: &Path, deadlin
 
 fn migrate(world: &World, subject: &Subject, root: &Path, scratch: &Path, deadline: Instant) -> Result<()> {
     while Instant::now() < deadline {
-        world.note(Deed::Maintenance, || {
+        world.note(LedgerEntry::Maintenance, || {
             let from = subject.config(root, scratch, Setup::default())?;
             let to = subject.config(&target_of(root), scratch, Setup::default())?;
             let (code, output) =
@@ -176,6 +176,6 @@ pub(super) fn check_migration(
         return Ok(());
     }
     let registry = subject.start(&target, scratch, Setup::default())?;
-    Look::new(&registry.client, &ledger.library, findings).at_everything(expected, false);
+    StoreComparison::new(&registry.client, &ledger.library, findings).at_everything(expected, false);
     registry.kill()
 }

@@ -12,7 +12,7 @@ use rustix::fs::Advice;
 
 use super::device::FileSystem;
 use super::disk::{Disk, FILE};
-use super::maintenance::Beside;
+use super::maintenance::Background;
 use super::recording::{Recording, copy_sparsely};
 use super::workload::{Worker, World};
 use crate::registry::{Setup, Subject};
@@ -24,7 +24,7 @@ pub(crate) struct Variant {
     workers: u64,
     grace: Option<Duration>,
     duration: Duration,
-    beside: Beside,
+    beside: Background,
 }
 
 const GRACE: Option<Duration> = Some(Duration::from_secs(3));
@@ -35,28 +35,28 @@ pub(crate) const VARIANTS: [Variant; 4] = [
         workers: 1,
         grace: None,
         duration: Duration::from_secs(5),
-        beside: Beside::Nothing,
+        beside: Background::Nothing,
     },
     Variant {
         name: "three clients and a collector",
         workers: 3,
         grace: GRACE,
         duration: Duration::from_secs(24),
-        beside: Beside::Nothing,
+        beside: Background::Nothing,
     },
     Variant {
         name: "three clients",
         workers: 3,
         grace: None,
         duration: Duration::from_secs(6),
-        beside: Beside::Nothing,
+        beside: Background::Nothing,
     },
     Variant {
         name: "one client and a collector",
         workers: 1,
         grace: GRACE,
         duration: Duration::from_secs(24),
-        beside: Beside::Nothing,
+        beside: Background::Nothing,
     },
 ];
 
@@ -67,14 +67,14 @@ pub(crate) const MAINTENANCE: [Variant; 2] = [
         workers: 2,
         grace: None,
         duration: Duration::from_secs(8),
-        beside: Beside::Repair,
+        beside: Background::Repair,
     },
     Variant {
         name: "two clients and a migration",
         workers: 2,
         grace: None,
         duration: Duration::from_secs(8),
-        beside: Beside::Migration,
+        beside: Background::Migration,
     },
 ];
 
@@ -103,7 +103,7 @@ pub(crate) fn record(
         subject.start(&root, scratch, Setup { grace: variant.grace, mutated: true, is_read_only: false })?;
     let write_out = WriteOut::start(&root)?;
     let world = World::new(registry.client.clone(), disk.position(), variant.grace);
-    if variant.beside != Beside::Nothing {
+    if variant.beside != Background::Nothing {
         world.push_victims(seed)?;
     }
     let deadline = Instant::now() + variant.duration;
@@ -115,7 +115,7 @@ pub(crate) fn record(
         variant.beside.run(&world, subject, &root, scratch, deadline)
     });
     beside.context(variant.name)?;
-    let ledger = world.into_ledger(variant.beside == Beside::Migration);
+    let ledger = world.into_ledger(variant.beside == Background::Migration);
     drop(write_out);
     registry.kill()?;
     mount.unmount()?;

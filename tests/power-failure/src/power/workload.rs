@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::disk::Position;
-use super::ledger::{Deed, Event, Ledger, Victim};
+use super::ledger::{Event, Ledger, LedgerEntry, LostFile};
 use super::maintenance::VICTIMS;
 use crate::client::{Answer, Client, Way, blob_path, manifest_path};
 use crate::content::Blob;
@@ -72,7 +72,7 @@ impl World {
             let (config, layer) = (library.add_blob(config), library.add_blob(layer));
             let image = library.add_image(&config, std::slice::from_ref(&layer));
             let library = library.clone();
-            shared.ledger.victims.push(Victim { image: image.clone(), layer });
+            shared.ledger.victims.push(LostFile { image: image.clone(), layer });
             drop(shared);
             self.client.push_image(&library, VICTIMS, &image, &format!("v{number}"))?;
         }
@@ -80,12 +80,12 @@ impl World {
     }
 
     /// The images with a layer to damage.
-    pub(crate) fn victims(&self) -> Vec<Victim> {
+    pub(crate) fn victims(&self) -> Vec<LostFile> {
         self.shared().ledger.victims.clone()
     }
 
     /// Does something that is no request, and records it.
-    pub(crate) fn note(&self, deed: Deed, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(crate) fn note(&self, deed: LedgerEntry, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let (before, began) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
         work()?;
         let (after, ended) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
@@ -95,7 +95,12 @@ impl World {
     }
 
     /// Makes a request and records its result.
-    fn record(&self, since: Instant, deed: Deed, request: impl FnOnce() -> Result<Answer>) -> Option<Answer> {
+    fn record(
+        &self,
+        since: Instant,
+        deed: LedgerEntry,
+        request: impl FnOnce() -> Result<Answer>,
+    ) -> Option<Answer> {
         let (before, began) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
         let answer = request();
         let (after, ended) = (self.position.get(), self.clock.fetch_add(1, Ordering::SeqCst));
@@ -225,7 +230,7 @@ impl<'a> Worker<'a> {
                 self.push_blob(since, repository, blob);
             }
         }
-        let deed = Deed::AddManifest {
+        let deed = LedgerEntry::AddManifest {
             repository: repository.to_owned(),
             digest: digest.to_owned(),
             tag: tag.map(ToOwned::to_owned),
@@ -239,7 +244,7 @@ impl<'a> Worker<'a> {
     /// Pushes a layer again that a repair has moved aside.
     fn push_victim(&mut self) {
         let victims = self.world.victims();
-        let Some(Victim { layer, .. }) = victims.choose(&mut self.rng) else { return };
+        let Some(LostFile { layer, .. }) = victims.choose(&mut self.rng) else { return };
         if !self.world.client.has_blob(VICTIMS, layer).unwrap_or(true) {
             self.push_blob(Instant::now(), VICTIMS, layer);
         }
@@ -253,7 +258,7 @@ impl<'a> Worker<'a> {
         if !self.world.client.has_blob(from, digest).unwrap_or(false) {
             return false;
         }
-        let deed = Deed::AddBlob { repository: repository.to_owned(), digest: digest.to_owned() };
+        let deed = LedgerEntry::AddBlob { repository: repository.to_owned(), digest: digest.to_owned() };
         let mut is_mounted = false;
         self.world.record(since, deed, || {
             let mut answer = self.world.client.mount(repository, digest, from)?;
@@ -269,13 +274,13 @@ impl<'a> Worker<'a> {
     fn push_blob(&mut self, since: Instant, repository: &str, digest: &str) {
         let bytes = self.world.shared().ledger.library.bytes(digest);
         let way = Way::choose(Blob { seed: self.rng.random(), len: 0 });
-        let deed = Deed::AddBlob { repository: repository.to_owned(), digest: digest.to_owned() };
+        let deed = LedgerEntry::AddBlob { repository: repository.to_owned(), digest: digest.to_owned() };
         self.world.record(since, deed, || self.world.client.push_blob(repository, digest, &bytes, way));
     }
 
     fn delete_tag(&mut self) {
         let (repository, tag) = (self.repository(), self.tag());
-        let deed = Deed::DeleteTag { repository: repository.to_owned(), tag: tag.to_owned() };
+        let deed = LedgerEntry::DeleteTag { repository: repository.to_owned(), tag: tag.to_owned() };
         let path = manifest_path(repository, tag);
         self.world.record(Instant::now(), deed, || self.world.client.delete(&path));
     }
@@ -285,7 +290,7 @@ impl<'a> Worker<'a> {
             return;
         };
         let path = manifest_path(&repository, &digest);
-        let deed = Deed::DeleteManifest { repository, digest };
+        let deed = LedgerEntry::DeleteManifest { repository, digest };
         self.world.record(Instant::now(), deed, || self.world.client.delete(&path));
     }
 
@@ -295,7 +300,7 @@ impl<'a> Worker<'a> {
         let digest = self.blob(100..40_000);
         self.push_blob(Instant::now(), repository, &digest);
         if self.rng.random_bool(0.5) {
-            let deed = Deed::DeleteBlob { repository: repository.to_owned(), digest: digest.clone() };
+            let deed = LedgerEntry::DeleteBlob { repository: repository.to_owned(), digest: digest.clone() };
             let path = blob_path(repository, &digest);
             self.world.record(Instant::now(), deed, || self.world.client.delete(&path));
             if self.rng.random_bool(0.5) {
@@ -329,7 +334,7 @@ impl<'a> Worker<'a> {
         if chunk.is_empty() {
             return;
         }
-        let deed = Deed::Chunk {
+        let deed = LedgerEntry::Chunk {
             repository: upload.repository.to_owned(),
             location: upload.location.clone(),
             digest: upload.digest.clone(),
@@ -361,8 +366,8 @@ impl<'a> Worker<'a> {
         let upload = self.uploads.remove(index);
         let bytes = upload.blob.bytes();
         let (repository, digest) = (upload.repository.to_owned(), upload.digest.clone());
-        let deed = Deed::Finish { repository: repository.clone(), location: upload.location.clone() };
-        let added = Deed::AddBlob { repository, digest };
+        let deed = LedgerEntry::Finish { repository: repository.clone(), location: upload.location.clone() };
+        let added = LedgerEntry::AddBlob { repository, digest };
         let since = Instant::now();
         self.world.record(since, deed, || {
             // Both begin before the request; only the inner event ends with its answer.

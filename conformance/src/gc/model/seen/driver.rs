@@ -1,4 +1,4 @@
-//! The driver of one actor; it hands each operation to [`Seen`].
+//! The driver of one actor; it hands each operation to [`ObservedDriver`].
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use sampan_engine::layout;
 use url::Url;
 
 use super::super::sabotage::Sabotage;
-use super::{Eyes, Role, Seen};
+use super::{ObservedDriver, Observer, Role};
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl StorageDriver for Seen {
+impl StorageDriver for ObservedDriver {
     fn name(&self) -> &'static str {
         "model"
     }
@@ -86,7 +86,7 @@ impl StorageDriver for Seen {
         }
         let root = path.clone();
         // The walk asks for one file after the other, so it may miss what is written meanwhile.
-        let next = move |(eyes, after): (Arc<Eyes>, Option<DriverPath>)| {
+        let next = move |(eyes, after): (Arc<Observer>, Option<DriverPath>)| {
             let root = root.clone();
             async move {
                 let at = after.as_ref().unwrap_or(&root);
@@ -155,7 +155,7 @@ impl StorageDriver for Seen {
 #[derive(Debug)]
 struct SeenWriter {
     inner: Box<dyn FileWriter>,
-    eyes: Arc<Eyes>,
+    eyes: Arc<Observer>,
 }
 
 #[async_trait]

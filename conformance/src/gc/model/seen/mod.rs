@@ -1,4 +1,4 @@
-//! `Seen`: the store as one actor sees it in its turns, with that actor's faults and lies.
+//! `ObservedDriver`: the store as one actor sees it in its turns, with that actor's faults and lies.
 
 mod driver;
 
@@ -21,7 +21,7 @@ use sampan_engine::layout::Entry;
 
 use super::machine::{Fate, Machine};
 use super::sabotage::Sabotage;
-use super::turns::Turn;
+use super::turns::OperationTurn;
 use super::world::World;
 
 /// The side of the protocol on which an actor is.
@@ -32,9 +32,9 @@ pub(super) enum Role {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Seen(pub(super) Arc<Eyes>);
+pub(super) struct ObservedDriver(pub(super) Arc<Observer>);
 
-pub(super) struct Eyes {
+pub(super) struct Observer {
     world: Arc<World>,
     actor: usize,
     role: Role,
@@ -54,13 +54,13 @@ struct Memory {
     own: Option<RunId>,
 }
 
-impl fmt::Debug for Eyes {
+impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Eyes({})", self.actor)
     }
 }
 
-impl Eyes {
+impl Observer {
     pub(super) fn new(world: Arc<World>, actor: usize, role: Role, machine: Machine, is_blind: bool) -> Self {
         Self { world, actor, role, machine, is_blind, memory: Mutex::default() }
     }
@@ -109,7 +109,7 @@ impl Eyes {
         DriverError::new(ErrorKind::Unavailable, "model", operation, path).with_source("no answer came")
     }
 
-    async fn turn(&self, operation: Operation, path: &DriverPath) -> Option<Turn> {
+    async fn turn(&self, operation: Operation, path: &DriverPath) -> Option<OperationTurn> {
         let what = || {
             let text = path.as_str().trim_start_matches("/docker/registry/").to_owned();
             format!("{operation} {text} at {:?}", self.world.begun.elapsed())
@@ -162,8 +162,8 @@ impl Eyes {
     }
 }
 
-impl Seen {
-    pub(super) fn new(eyes: Eyes) -> Self {
+impl ObservedDriver {
+    pub(super) fn new(eyes: Observer) -> Self {
         Self(Arc::new(eyes))
     }
 
@@ -257,7 +257,7 @@ impl Seen {
         if eyes.breaks(Sabotage::DeletionsUnderWayAreDone) {
             return Ok(());
         }
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(ANSWER_TIMEOUT).await;
         Err(eyes.unanswered(Operation::Delete, path))
     }
 
@@ -310,4 +310,4 @@ impl Seen {
 }
 
 /// How long a driver waits for the answer to a deletion.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! `Places` under any order of requests, joins, departures and ends.
+//! `FairSlots` under any order of requests, joins, departures and ends.
 
 use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
@@ -38,14 +38,14 @@ fn client(number: u8) -> Client {
     }
 }
 
-type Waiter = Pin<Box<dyn Future<Output = Place>>>;
+type Waiter = Pin<Box<dyn Future<Output = Slot>>>;
 
 /// What a test knows of the places from outside, and what it may expect.
 struct World {
-    places: Places,
+    places: FairSlots,
     count: usize,
     requests: BTreeMap<Id, (Arc<Ticket>, Waiter)>,
-    held: Vec<Place>,
+    held: Vec<Slot>,
     /// For whom each request was given its place that has not taken it.
     given: HashMap<Id, Client>,
     /// The requests that wait, as each client would have them served.
@@ -57,7 +57,7 @@ struct World {
 impl World {
     fn new(count: usize) -> Self {
         Self {
-            places: Places::new(count),
+            places: FairSlots::new(count),
             count,
             requests: BTreeMap::new(),
             held: Vec::new(),

@@ -1,4 +1,4 @@
-//! `Carried`: the content that an import stores, of a bundle or of a source that is read as it goes.
+//! `PlanReader`: the content that an import stores, of a bundle or of a source that is read as it goes.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use sampan_bundle::{BoxError, ContentSource, ContentStream, Fault, Plan, Reader}
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::Digest;
 
-use crate::{Error, Exported, Planned, Result, Source, Supplement};
+use crate::{Error, Exported, MissingFrom, Planned, Result, Source};
 
 /// Planned content that can be read. An index is a place in the plan's list of content.
 #[async_trait]
-pub trait Carried: Send + Sync {
+pub trait PlanReader: Send + Sync {
     /// The images and their content.
     fn plan(&self) -> &Plan;
 
@@ -21,7 +21,7 @@ pub trait Carried: Send + Sync {
     fn is_seekable(&self) -> bool;
 
     /// Where content is that the plan presumes and a target lacks.
-    fn supplement(&self) -> Supplement;
+    fn supplement(&self) -> MissingFrom;
 
     /// Checks what can be checked before anything is written.
     async fn check(&self) -> Result<()>;
@@ -30,7 +30,7 @@ pub trait Carried: Send + Sync {
     async fn content(&self, index: usize) -> Result<ContentStream>;
 
     /// The bytes of a manifest, verified.
-    async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes>;
+    async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes>;
 
     /// Checks the end, after everything was read.
     async fn finish(&self) -> Result<()>;
@@ -58,7 +58,7 @@ pub trait Carried: Send + Sync {
 }
 
 #[async_trait]
-impl Carried for Reader {
+impl PlanReader for Reader {
     fn plan(&self) -> &Plan {
         Reader::plan(self)
     }
@@ -67,8 +67,8 @@ impl Carried for Reader {
         self.files().is_some()
     }
 
-    fn supplement(&self) -> Supplement {
-        Supplement::Export
+    fn supplement(&self) -> MissingFrom {
+        MissingFrom::Export
     }
 
     async fn check(&self) -> Result<()> {
@@ -79,8 +79,8 @@ impl Carried for Reader {
         Ok(Reader::content(self, index).await?.into_stream().map_err(BoxError::from).boxed())
     }
 
-    async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
-        Ok(Reader::whole(self, index, max_bytes).await?)
+    async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+        Ok(Reader::read_whole(self, index, max_bytes).await?)
     }
 
     async fn finish(&self) -> Result<()> {
@@ -100,12 +100,12 @@ impl Carried for Reader {
 
 /// The content of an export, without a bundle in between.
 #[derive(Debug)]
-pub struct Live {
+pub struct LiveExport {
     plan: Plan,
     exported: Exported,
 }
 
-impl Live {
+impl LiveExport {
     /// The images of `planned`, read from the source that they were planned from.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Live {
 }
 
 #[async_trait]
-impl Carried for Live {
+impl PlanReader for LiveExport {
     fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -127,8 +127,8 @@ impl Carried for Live {
         true
     }
 
-    fn supplement(&self) -> Supplement {
-        Supplement::Export
+    fn supplement(&self) -> MissingFrom {
+        MissingFrom::Export
     }
 
     async fn check(&self) -> Result<()> {
@@ -147,7 +147,7 @@ impl Carried for Live {
         Ok(bounded.boxed())
     }
 
-    async fn whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
+    async fn read_whole(&self, index: usize, max_bytes: u64) -> Result<Bytes> {
         if self.plan.contents[index].size_bytes > max_bytes {
             return Err(self.fault(index, format!("it is longer than {max_bytes} bytes")));
         }
@@ -250,8 +250,8 @@ mod tests {
             places: HashMap::from([(digest.clone(), "a".parse().unwrap())]),
             ..Planned::default()
         };
-        let live = Live::new(Arc::new(Endless(taken.clone())), planned).unwrap();
-        let error = live.whole(0, 1000).await.unwrap_err().to_string();
+        let live = LiveExport::new(Arc::new(Endless(taken.clone())), planned).unwrap();
+        let error = live.read_whole(0, 1000).await.unwrap_err().to_string();
         assert!(error.contains(&digest.to_string()) && error.contains("more bytes than"), "{error}");
         assert_eq!(taken.load(Ordering::Relaxed), 128);
     }

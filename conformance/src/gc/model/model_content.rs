@@ -1,4 +1,4 @@
-//! `Wares`: the content of pushes, and its repositories.
+//! `ModelContent`: the content of pushes, and its repositories.
 
 use std::sync::Arc;
 
@@ -16,34 +16,34 @@ pub(super) const REPOSITORIES: [&str; 2] = ["a", "b"];
 pub(super) const TAGS: [&str; 2] = ["1", "2"];
 
 /// The content of pushes: small, and much of it shared.
-pub(super) struct Wares {
+pub(super) struct ModelContent {
     pub(super) blobs: Vec<Bytes>,
     /// Two images that share a layer, a third image, and an artifact attached to the first.
-    pub(super) images: Vec<Ware>,
+    pub(super) images: Vec<ModelImage>,
     /// An index of the first and the third image.
     pub(super) index: Bytes,
 }
 
 #[derive(Clone)]
-pub(super) struct Ware {
+pub(super) struct ModelImage {
     pub(super) bytes: Bytes,
     pub(super) blobs: Vec<usize>,
 }
 
-impl Ware {
+impl ModelImage {
     pub(super) fn digest(&self) -> Digest {
         Digest::sha256_of(&self.bytes)
     }
 }
 
-impl Wares {
+impl ModelContent {
     pub(super) fn new() -> Self {
         let blobs: Vec<Bytes> = (0..4).map(|number| data::bytes(number, 20)).collect();
         let digest = |number: usize| Digest::sha256_of(&blobs[number]);
         let ware = |layers: &[usize], subject: Option<&Digest>| {
             let digests: Vec<Digest> = layers.iter().map(|layer| digest(*layer)).collect();
             let bytes = image(&digest(0), &digests, subject);
-            Ware { bytes, blobs: [&[0], layers].concat() }
+            ModelImage { bytes, blobs: [&[0], layers].concat() }
         };
         let first = ware(&[1, 2], None);
         let images =

@@ -1,4 +1,4 @@
-//! `Flights`: work that several requests want is done once, by a task of its own that outlives each of them.
+//! `SharedWork`: work that several requests want is done once, by a task of its own that outlives each of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,18 +13,18 @@ use crate::error::{CacheError, Result};
 use crate::ticket::Ticket;
 
 /// The running work by its key.
-pub(crate) struct Flights<K, V>(Arc<Running<K, V>>);
+pub(crate) struct SharedWork<K, V>(Arc<Running<K, V>>);
 
 /// A plain mutex: held to take, add or remove an entry.
 type Running<K, V> = Mutex<HashMap<K, (Shared<BoxFuture<'static, Result<V>>>, Arc<Ticket>)>>;
 
-impl<K, V> Default for Flights<K, V> {
+impl<K, V> Default for SharedWork<K, V> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
+impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> SharedWork<K, V> {
     /// The result of the work that runs under `key`, or of `work`, which is then started. It waits in the turns of all clients
     /// that want it.
     pub(crate) async fn join(
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn what_many_want_is_done_once_and_outlives_the_first() {
         let (flights, count, go) =
-            (Arc::new(Flights::default()), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+            (Arc::new(SharedWork::default()), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let join = || {
             let (flights, count, go) = (flights.clone(), count.clone(), go.clone());
             tokio::spawn(async move {
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_next_request_begins_anew() {
-        let flights: Flights<&str, u32> = Flights::default();
+        let flights: SharedWork<&str, u32> = SharedWork::default();
         let failed = flights.join(&"key", Client::Local, |_| async { panic!("on purpose") }.boxed()).await;
         assert!(matches!(failed, Err(CacheError::Stopped)));
         assert_eq!(flights.join(&"key", Client::Local, |_| async { Ok(1) }.boxed()).await.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! `Place`: what a path below the page's base shows. Parsed once; links are made by its inverse.
+//! `Route`: what a path below the page's base shows. Parsed once; links are made by its inverse.
 //!
 //! A component of a repository's name never begins with `-` (OCI distribution-spec, "Pulling manifests"), so `/-/` ends a name
 //! without doubt.
@@ -10,7 +10,7 @@ use sampan_engine::oci::{Digest, Reference, RepositoryName, Tag};
 
 /// A page or an action.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum Route {
     /// The list of repositories.
     Repositories,
     /// The tags of a repository.
@@ -45,18 +45,18 @@ pub(crate) enum Place {
 
 /// Why a path shows nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum NoPlace {
+pub(crate) enum NoRoute {
     /// There is no such page.
     Unknown,
     /// Another spelling of this place.
-    Moved(Place),
+    Moved(Route),
 }
 
-impl Place {
+impl Route {
     /// Parses a path below the base, which begins with `/`, or is empty.
-    pub(crate) fn parse(path: &str) -> Result<Self, NoPlace> {
-        let decoded = percent_decode_str(path).decode_utf8().map_err(|_| NoPlace::Unknown)?;
-        let path = decoded.strip_prefix('/').ok_or(NoPlace::Moved(Self::Repositories))?;
+    pub(crate) fn parse(path: &str) -> Result<Self, NoRoute> {
+        let decoded = percent_decode_str(path).decode_utf8().map_err(|_| NoRoute::Unknown)?;
+        let path = decoded.strip_prefix('/').ok_or(NoRoute::Moved(Self::Repositories))?;
         if path.is_empty() {
             return Ok(Self::Repositories);
         }
@@ -72,36 +72,36 @@ impl Place {
                 _ => own
                     .strip_prefix("assets/")
                     .map(|name| Self::Asset(name.to_owned()))
-                    .ok_or(NoPlace::Unknown),
+                    .ok_or(NoRoute::Unknown),
             };
         }
         let Some((name, rest)) = path.split_once("/-/") else {
-            let name: RepositoryName = path.trim_end_matches('/').parse().map_err(|_| NoPlace::Unknown)?;
-            return Err(NoPlace::Moved(Self::Tags(name)));
+            let name: RepositoryName = path.trim_end_matches('/').parse().map_err(|_| NoRoute::Unknown)?;
+            return Err(NoRoute::Moved(Self::Tags(name)));
         };
-        let name: RepositoryName = name.parse().map_err(|_| NoPlace::Unknown)?;
+        let name: RepositoryName = name.parse().map_err(|_| NoRoute::Unknown)?;
         match rest.split_once('/') {
             None => match rest {
                 "tags" => Ok(Self::Tags(name)),
                 "compare" => Ok(Self::Compare(name)),
                 "delete" => Ok(Self::Delete(name)),
                 "restore" => Ok(Self::Restore(name)),
-                _ => Err(NoPlace::Unknown),
+                _ => Err(NoRoute::Unknown),
             },
-            Some(("tags", "")) => Err(NoPlace::Moved(Self::Tags(name))),
+            Some(("tags", "")) => Err(NoRoute::Moved(Self::Tags(name))),
             Some(("tags", tag)) => {
-                let tag: Tag = tag.parse().map_err(|_| NoPlace::Unknown)?;
+                let tag: Tag = tag.parse().map_err(|_| NoRoute::Unknown)?;
                 Ok(Self::Image(name, Reference::Tag(tag)))
             }
             Some(("manifests", digest)) => {
-                let digest: Digest = digest.parse().map_err(|_| NoPlace::Unknown)?;
+                let digest: Digest = digest.parse().map_err(|_| NoRoute::Unknown)?;
                 Ok(Self::Image(name, Reference::Digest(digest)))
             }
             Some(("layers", digest)) => {
-                let digest: Digest = digest.parse().map_err(|_| NoPlace::Unknown)?;
+                let digest: Digest = digest.parse().map_err(|_| NoRoute::Unknown)?;
                 Ok(Self::Layer(name, digest))
             }
-            Some(_) => Err(NoPlace::Unknown),
+            Some(_) => Err(NoRoute::Unknown),
         }
     }
 
@@ -120,7 +120,7 @@ impl Place {
 }
 
 /// Formats the path below the base.
-impl fmt::Display for Place {
+impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Repositories => f.write_str("/"),
@@ -156,30 +156,30 @@ mod tests {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
         let tag = |text: &str| Reference::Tag(text.parse().unwrap());
         for (path, place) in [
-            ("/", Place::Repositories),
-            ("/tags/-/tags", Place::Tags(name("tags"))),
-            ("/a/b-c/-/tags/tags", Place::Image(name("a/b-c"), tag("tags"))),
-            ("/a/-/tags/v1.0", Place::Image(name("a"), tag("v1.0"))),
+            ("/", Route::Repositories),
+            ("/tags/-/tags", Route::Tags(name("tags"))),
+            ("/a/b-c/-/tags/tags", Route::Image(name("a/b-c"), tag("tags"))),
+            ("/a/-/tags/v1.0", Route::Image(name("a"), tag("v1.0"))),
             (
                 "/a/-/manifests/sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                Place::Image(name("a"), Reference::Digest(DIGEST.parse().unwrap())),
+                Route::Image(name("a"), Reference::Digest(DIGEST.parse().unwrap())),
             ),
             (
                 "/a/-/layers/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                Place::Layer(name("a"), DIGEST.parse().unwrap()),
+                Route::Layer(name("a"), DIGEST.parse().unwrap()),
             ),
-            ("/a/-/delete", Place::Delete(name("a"))),
-            ("/-/storage", Place::Storage),
+            ("/a/-/delete", Route::Delete(name("a"))),
+            ("/-/storage", Route::Storage),
         ] {
-            assert_eq!(Place::parse(path), Ok(place), "{path}");
+            assert_eq!(Route::parse(path), Ok(place), "{path}");
         }
         for (path, place) in [
-            ("", Place::Repositories),
-            ("/a", Place::Tags(name("a"))),
-            ("/a/b/", Place::Tags(name("a/b"))),
-            ("/a/-/tags/", Place::Tags(name("a"))),
+            ("", Route::Repositories),
+            ("/a", Route::Tags(name("a"))),
+            ("/a/b/", Route::Tags(name("a/b"))),
+            ("/a/-/tags/", Route::Tags(name("a"))),
         ] {
-            assert_eq!(Place::parse(path), Err(NoPlace::Moved(place)), "{path}");
+            assert_eq!(Route::parse(path), Err(NoRoute::Moved(place)), "{path}");
         }
         for path in [
             "/-",
@@ -202,7 +202,7 @@ mod tests {
             "//",
             "/a//-/tags",
         ] {
-            assert_eq!(Place::parse(path), Err(NoPlace::Unknown), "{path}");
+            assert_eq!(Route::parse(path), Err(NoRoute::Unknown), "{path}");
         }
     }
 
@@ -211,23 +211,23 @@ mod tests {
         fn parsing_is_the_inverse_of_writing(name in "[a-z0-9]{1,4}([._/-][a-z0-9]{1,3}){0,4}", tag in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,9}") {
             let name: RepositoryName = name.parse().unwrap();
             for place in [
-                Place::Tags(name.clone()),
-                Place::Image(name.clone(), Reference::Tag(tag.parse().unwrap())),
-                Place::Image(name.clone(), Reference::Digest(DIGEST.parse().unwrap())),
-                Place::Layer(name.clone(), DIGEST.parse().unwrap()),
-                Place::Compare(name.clone()),
-                Place::Delete(name.clone()),
-                Place::Restore(name),
-                Place::Asset(tag),
+                Route::Tags(name.clone()),
+                Route::Image(name.clone(), Reference::Tag(tag.parse().unwrap())),
+                Route::Image(name.clone(), Reference::Digest(DIGEST.parse().unwrap())),
+                Route::Layer(name.clone(), DIGEST.parse().unwrap()),
+                Route::Compare(name.clone()),
+                Route::Delete(name.clone()),
+                Route::Restore(name),
+                Route::Asset(tag),
             ] {
-                prop_assert_eq!(Place::parse(&place.to_string()), Ok(place));
+                prop_assert_eq!(Route::parse(&place.to_string()), Ok(place));
             }
         }
 
         #[test]
         fn no_path_is_a_panic(path in "(/|-|%|tags|manifests|a|\\PC){0,12}") {
-            if let Ok(place) = Place::parse(&format!("/{path}")) {
-                prop_assert_eq!(Place::parse(&place.to_string()), Ok(place));
+            if let Ok(place) = Route::parse(&format!("/{path}")) {
+                prop_assert_eq!(Route::parse(&place.to_string()), Ok(place));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `Lent`: a buffer that is used again for the next chunk. A fresh one for each would cost as much in page faults as the copy.
+//! `PooledBuffer`: a buffer that is used again for the next chunk. A fresh one for each would cost as much in page faults as the copy.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,18 +11,18 @@ use rustix::io::Errno;
 use crate::error::Failure;
 
 /// Holds the buffer while it is unused. A plain mutex: held to move a pointer.
-pub(crate) type Home = Arc<Mutex<Option<Vec<u8>>>>;
+pub(crate) type BufferSlot = Arc<Mutex<Option<Vec<u8>>>>;
 
-/// A buffer that returns to its [`Home`] when its last user drops it.
-pub(crate) struct Lent {
+/// A buffer that returns to its [`BufferSlot`] when its last user drops it.
+pub(crate) struct PooledBuffer {
     buffer: Vec<u8>,
     len: usize,
-    home: Home,
+    home: BufferSlot,
 }
 
-impl Lent {
+impl PooledBuffer {
     /// Takes the buffer, or a new one if it is in use; with `len` bytes of arbitrary content.
-    fn take(home: &Home, len: usize) -> Self {
+    fn take(home: &BufferSlot, len: usize) -> Self {
         let mut buffer = home.lock().take().unwrap_or_default();
         if buffer.len() < len {
             buffer.resize(len, 0);
@@ -31,14 +31,18 @@ impl Lent {
     }
 
     /// What `fill` writes into a buffer of `len` bytes; `None` if that is nothing. It returns how many bytes it has written.
-    pub(crate) fn fill(home: &Home, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Option<Bytes> {
+    pub(crate) fn fill(
+        home: &BufferSlot,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Option<Bytes> {
         let mut lent = Self::take(home, len);
         lent.len = fill(&mut lent.buffer[..len]);
         (lent.len > 0).then(|| Bytes::from_owner(lent))
     }
 
     /// The bytes of a file in `range`, all of which it must have.
-    pub(crate) fn read(home: &Home, file: &File, range: Range<u64>) -> Result<Bytes, Failure> {
+    pub(crate) fn read(home: &BufferSlot, file: &File, range: Range<u64>) -> Result<Bytes, Failure> {
         let len = usize::try_from(range.end - range.start).map_err(|_| Errno::NOMEM)?;
         let mut lent = Self::take(home, len);
         let mut filled = 0;
@@ -55,13 +59,13 @@ impl Lent {
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         *self.home.lock() = Some(std::mem::take(&mut self.buffer));
     }
@@ -73,15 +77,15 @@ mod tests {
 
     #[test]
     fn a_buffer_is_reused_but_never_read_and_written_at_once() {
-        let home = Home::default();
-        let first = Bytes::from_owner(Lent::take(&home, 8));
+        let home = BufferSlot::default();
+        let first = Bytes::from_owner(PooledBuffer::take(&home, 8));
         let address = first.as_ptr();
-        let second = Bytes::from_owner(Lent::take(&home, 8));
+        let second = Bytes::from_owner(PooledBuffer::take(&home, 8));
         assert_ne!(second.as_ptr(), address);
         let part = first.slice(2..);
         drop(first);
         assert!(home.lock().is_none(), "a part of it is still in use");
         drop(part);
-        assert_eq!(Bytes::from_owner(Lent::take(&home, 4)).as_ptr(), address);
+        assert_eq!(Bytes::from_owner(PooledBuffer::take(&home, 4)).as_ptr(), address);
     }
 }

@@ -1,4 +1,4 @@
-//! `Places`: a bounded number of places, which requests that wait get in turn by client.
+//! `FairSlots`: a bounded number of places, which requests that wait get in turn by client.
 //!
 //! Clients take turns; the requests of one client are served in their order. So a client that asks for a thousand blobs delays
 //! another one by one request for each place.
@@ -20,11 +20,11 @@ use crate::ticket::Ticket;
 
 /// A bounded number of places. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Places(Arc<Mutex<State>>);
+pub(crate) struct FairSlots(Arc<Mutex<State>>);
 
 /// A place; dropping it gives it to the request whose turn it is.
 #[derive(Debug)]
-pub(crate) struct Place(Places);
+pub(crate) struct Slot(FairSlots);
 
 /// A plain mutex guards it: held to change it, never across an await.
 ///
@@ -52,19 +52,19 @@ struct Waiting {
     clients: Vec<Client>,
 }
 
-impl Places {
+impl FairSlots {
     /// Creates `count` places, all free.
     pub(crate) fn new(count: usize) -> Self {
         Self(Arc::new(Mutex::new(State { free: count, ..State::default() })))
     }
 
     /// Waits for a place, in the turn of any of the ticket's clients.
-    pub(crate) async fn take(&self, ticket: &Ticket) -> Place {
+    pub(crate) async fn take(&self, ticket: &Ticket) -> Slot {
         let request = ticket.enter(self, |clients| self.0.lock().enter(clients));
         if let Some((id, granted)) = request {
             Wait { places: self, ticket, id, granted, is_over: false }.end().await;
         }
-        Place(self.clone())
+        Slot(self.clone())
     }
 
     /// Lets a request that waits have a turn of another client as well.
@@ -89,7 +89,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.0.0.lock();
         state.free += 1;
@@ -168,7 +168,7 @@ impl State {
 
 /// A request that waits; dropping it is leaving.
 struct Wait<'a> {
-    places: &'a Places,
+    places: &'a FairSlots,
     ticket: &'a Ticket,
     id: Id,
     granted: oneshot::Receiver<Client>,
@@ -198,5 +198,5 @@ impl Drop for Wait<'_> {
 }
 
 #[cfg(test)]
-#[path = "places_tests.rs"]
+#[path = "fair_slots_tests.rs"]
 mod tests;

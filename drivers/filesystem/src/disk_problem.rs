@@ -1,4 +1,4 @@
-//! `Trouble`: why the store currently accepts no writes.
+//! `DiskProblem`: why the store currently accepts no writes.
 //!
 //! A disk that failed to write is not trusted at once. The kernel reports a lost page or directory entry once; the next
 //! sync of the same file succeeds. So after a failed sync the store accepts no writes until
@@ -20,49 +20,49 @@ use crate::error::Failure;
 use crate::root::Root;
 
 /// How long to wait before probing a failed disk again.
-const REST: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The content of a probe: a page.
 const PROBE: [u8; 4096] = [0x53; 4096];
 
 /// The current problem, shared by all operations of a driver.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct DiskProblem {
     /// Whether there is a problem: read before every write.
     is_there: AtomicBool,
     /// A blocking lock, held for look-ups only.
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<Observed>>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct Observed {
     reason: String,
-    ends: Ends,
+    ends: EndsBy,
     /// When the problem was last observed.
     seen: Instant,
 }
 
 /// When a problem ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ends {
+pub(crate) enum EndsBy {
     /// When a probe succeeds.
     ByProbe,
     /// With this process.
     ByRestart,
 }
 
-impl Trouble {
+impl DiskProblem {
     /// Records a problem. One that requires a restart is never replaced by a lesser one.
-    pub(crate) fn note(&self, reason: String, ends: Ends) {
+    pub(crate) fn note(&self, reason: String, ends: EndsBy) {
         let mut known = self.known();
-        if known.as_ref().is_some_and(|known| known.ends == Ends::ByRestart) {
+        if known.as_ref().is_some_and(|known| known.ends == EndsBy::ByRestart) {
             return;
         }
         match &mut *known {
             Some(known) if known.ends == ends && known.reason == reason => known.seen = Instant::now(),
             known => {
                 tracing::error!("the store accepts no more writes: {reason}");
-                *known = Some(Known { reason, ends, seen: Instant::now() });
+                *known = Some(Observed { reason, ends, seen: Instant::now() });
             }
         }
         self.is_there.store(true, Ordering::Release);
@@ -87,7 +87,7 @@ impl Trouble {
     }
 
     /// Why the store accepts no writes, after a probe if one is due.
-    pub(crate) fn look(&self, root: &Root) -> Option<String> {
+    pub(crate) fn probe_if_due(&self, root: &Root) -> Option<String> {
         match self.check(root) {
             Err(Failure::Unwritable(reason)) => Some(reason),
             _ => None,
@@ -98,7 +98,7 @@ impl Trouble {
     fn is_due(&self) -> Option<(String, bool)> {
         let mut known = self.known();
         let known = known.as_mut()?;
-        let is_due = known.ends == Ends::ByProbe && known.seen.elapsed() >= REST;
+        let is_due = known.ends == EndsBy::ByProbe && known.seen.elapsed() >= PROBE_INTERVAL;
         if is_due {
             known.seen = Instant::now();
         }
@@ -108,21 +108,21 @@ impl Trouble {
     fn end(&self) {
         let mut known = self.known();
         // Another operation may have recorded a worse problem meanwhile.
-        if known.as_ref().is_none_or(|known| known.ends == Ends::ByProbe) {
+        if known.as_ref().is_none_or(|known| known.ends == EndsBy::ByProbe) {
             *known = None;
             self.is_there.store(false, Ordering::Release);
             tracing::info!("the store accepts writes again");
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+    fn known(&self) -> MutexGuard<'_, Option<Observed>> {
         self.known.lock()
     }
 
     #[cfg(test)]
     pub(crate) fn let_rest(&self) {
         if let Some(known) = &mut *self.known() {
-            known.seen = known.seen.checked_sub(REST).unwrap();
+            known.seen = known.seen.checked_sub(PROBE_INTERVAL).unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `Opened`: a file being read, whose last close may be slow.
+//! `SharedFile`: a file being read, whose last close may be slow.
 //!
 //! Closing the last handle of a file without a name frees its blocks, which takes tens of milliseconds for a
 //! large one. Its readers may outlast its deletion by a collection or its replacement by a push, and an async
@@ -18,9 +18,9 @@ const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A shared file being read.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened(Option<Arc<File>>);
+pub(crate) struct SharedFile(Option<Arc<File>>);
 
-impl Opened {
+impl SharedFile {
     pub(crate) fn new(file: Arc<File>) -> Self {
         Self(Some(file))
     }
@@ -32,7 +32,7 @@ impl Opened {
     }
 }
 
-impl Deref for Opened {
+impl Deref for SharedFile {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -41,7 +41,7 @@ impl Deref for Opened {
     }
 }
 
-impl Drop for Opened {
+impl Drop for SharedFile {
     fn drop(&mut self) {
         let Some(file) = self.0.take().and_then(Arc::into_inner) else { return };
         let is_freed =
@@ -67,7 +67,8 @@ mod tests {
         let watch = inode(&file);
         runtime.block_on(async {
             let busy = tokio::task::spawn_blocking(move || released.recv().unwrap());
-            let opened = Opened::new(Arc::new(std::mem::replace(&mut file, tempfile::tempfile().unwrap())));
+            let opened =
+                SharedFile::new(Arc::new(std::mem::replace(&mut file, tempfile::tempfile().unwrap())));
             drop(opened.clone());
             drop(opened);
             assert!(is_open(watch), "it was closed here");

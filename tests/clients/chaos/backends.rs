@@ -1,4 +1,4 @@
-//! `Place`: the storage of the registry, with direct access to its files.
+//! `StoreBackend`: the storage of the registry, with direct access to its files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::clients::support::{FlakyProxy, StoreServer, filesystem_config};
 use crate::support::StoreFiles;
 
 /// A directory, or a bucket.
-pub(super) enum Place {
+pub(super) enum StoreBackend {
     Directory(PathBuf),
     Bucket(Bucket),
 }
@@ -65,7 +65,7 @@ impl Bucket {
     }
 }
 
-impl Place {
+impl StoreBackend {
     /// The age at which unreferenced content is garbage. A bucket has times in whole seconds, and every operation takes longer
     /// there.
     pub(super) fn grace(&self) -> Duration {

@@ -1,4 +1,4 @@
-//! `Opened`: the parts that may be missing or forbidden to this process.
+//! `StartParts`: the parts that may be missing or forbidden to this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::maintenance::prepare_store;
 use crate::serve::Security;
 
 /// The parts that may be missing or forbidden to this process. Opens them together, so that one error names all problems.
-pub(super) struct Opened {
+pub(super) struct StartParts {
     pub(super) driver: Arc<dyn StorageDriver>,
     pub(super) access: Access,
     pub(super) security: Security,
@@ -27,7 +27,7 @@ pub(super) struct Opened {
     pub(super) used: Option<InUse>,
 }
 
-impl Opened {
+impl StartParts {
     pub(super) async fn open(config: &Config, drivers: &Drivers) -> Result<Self, AppError> {
         let (driver, access, security) = (
             open_store(config, drivers).await,
@@ -93,7 +93,7 @@ async fn warn_if_filled(driver: &Arc<dyn StorageDriver>) {
         tracing::warn!(
             %from,
             "a migration from {from} that began at {} fills this store{finished}, and its end {harm} here meanwhile: finish \
-             it, or delete {} here if it does not go on",
+             it, or delete {} here if it does not continue",
             rfc3339(Some(at)),
             layout::Entry::MigrationBegun.path()
         );

@@ -1,12 +1,12 @@
-//! `Fitting`: the part of a list that a page has room for.
+//! `FittedList`: the part of a list that a page has room for.
 
 /// The markup of a row, in bytes.
 const MARKUP_BYTES: usize = 200;
 
 /// The room of a page for lists, in bytes.
-pub(crate) struct Room(usize);
+pub(crate) struct PageBudget(usize);
 
-impl Room {
+impl PageBudget {
     pub(crate) fn of(bytes: usize) -> Self {
         Self(bytes)
     }
@@ -19,12 +19,12 @@ impl Room {
 }
 
 /// The part of a list that fits, and the number of the others.
-pub(crate) struct Fitting<T> {
+pub(crate) struct FittedList<T> {
     pub(crate) items: Vec<T>,
     pub(crate) others: usize,
 }
 
-impl<T> Fitting<T> {
+impl<T> FittedList<T> {
     /// A list without items.
     pub(crate) fn empty() -> Self {
         Self { items: Vec::new(), others: 0 }
@@ -36,7 +36,7 @@ impl<T> Fitting<T> {
 
     /// Takes from the beginning of a list as long as there is room. `show` returns an item and the length of its text.
     pub(crate) fn of<A>(
-        room: &mut Room,
+        room: &mut PageBudget,
         all: impl ExactSizeIterator<Item = A>,
         mut show: impl FnMut(A) -> (T, usize),
     ) -> Self {
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn a_list_ends_where_its_room_does() {
-        let mut room = Room::of(3 * (MARKUP_BYTES + 10));
-        let fitting = Fitting::of(&mut room, ["a"; 5].iter(), |text| (*text, 10));
+        let mut room = PageBudget::of(3 * (MARKUP_BYTES + 10));
+        let fitting = FittedList::of(&mut room, ["a"; 5].iter(), |text| (*text, 10));
         assert_eq!((fitting.items.len(), fitting.others, fitting.len()), (3, 2, 5));
-        let none = Fitting::of(&mut room, ["b"].iter(), |text| (*text, 0));
+        let none = FittedList::of(&mut room, ["b"].iter(), |text| (*text, 0));
         assert_eq!((none.items.len(), none.others), (0, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! `Side`: one of the servers, its set-up and its clean-up.
+//! `BenchedServer`: one of the servers, its set-up and its clean-up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use crate::client::Connection;
 use crate::content::Blob;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::job::{Job, Left, push_image};
+use crate::job::{Job, LeftContent, push_image};
 use crate::material::{Material, REPOSITORIES};
 use crate::options::{Kind, Options, Target};
 use crate::process::Process;
-use crate::registry::{Fetch, How, MANIFEST};
-use crate::work::Work;
+use crate::registry::{Fetch, MANIFEST, PushMethod};
+use crate::workload::Workload;
 
 /// A server and the content that a run gave it.
-pub(crate) struct Side {
+pub(crate) struct BenchedServer {
     /// The address.
     pub(crate) endpoint: Arc<Endpoint>,
     /// The kind of server.
@@ -28,11 +28,11 @@ pub(crate) struct Side {
     /// Its process.
     pub(crate) process: Option<Process>,
     /// The content to remove at the end.
-    left: Vec<(String, Left)>,
+    left: Vec<(String, LeftContent)>,
     repository: String,
 }
 
-impl Side {
+impl BenchedServer {
     /// Connects to the server, and finds its process.
     pub(crate) fn new(target: &Target, options: &Options) -> Result<Self> {
         Ok(Self {
@@ -89,11 +89,11 @@ impl Side {
         &self,
         connection: &mut Connection,
         material: &Material,
-        left: &mut Vec<(String, Left)>,
+        left: &mut Vec<(String, LeftContent)>,
     ) -> Result<()> {
         for blob in material.large.iter().chain(&material.small) {
-            left.push((self.repository.clone(), Left::Blob(blob.digest.clone(), blob.size)));
-            connection.push(&self.repository, blob, How::Monolithic).await?;
+            left.push((self.repository.clone(), LeftContent::Blob(blob.digest.clone(), blob.size)));
+            connection.push(&self.repository, blob, PushMethod::Monolithic).await?;
         }
         let further = match (material.repositories, material.images.first()) {
             (true, Some(image)) => (1..=REPOSITORIES).map(|n| (self.further(n), image)).collect(),
@@ -143,12 +143,12 @@ impl Side {
     }
 
     /// Records content for removal.
-    pub(crate) fn remember(&mut self, left: Vec<Left>) {
+    pub(crate) fn remember(&mut self, left: Vec<LeftContent>) {
         self.left.extend(left.into_iter().map(|left| (self.repository.clone(), left)));
     }
 
     /// The job of the work for this server.
-    pub(crate) fn job(&self, work: Work, material: &Material) -> Job {
+    pub(crate) fn job(&self, work: Workload, material: &Material) -> Job {
         let repository = || self.repository.clone();
         let each = |fetches: Vec<Fetch>| fetches.into_iter().map(|fetch| vec![fetch]).collect();
         let blobs = |blobs: &[Blob]| each(blobs.iter().map(|blob| self.blob(blob)).collect());
@@ -162,20 +162,20 @@ impl Side {
         };
         let push = |how| Job::Push { repository: repository(), source: material.large_source.clone(), how };
         match work {
-            Work::PushMonolithic => push(How::Monolithic),
-            Work::PushStreamed => push(How::Streamed),
-            Work::PushChunked => push(How::Chunked),
-            Work::PushSmall => Job::Push {
+            Workload::PushMonolithic => push(PushMethod::Monolithic),
+            Workload::PushStreamed => push(PushMethod::Streamed),
+            Workload::PushChunked => push(PushMethod::Chunked),
+            Workload::PushSmall => Job::Push {
                 repository: repository(),
                 source: material.small_source.clone(),
-                how: How::Monolithic,
+                how: PushMethod::Monolithic,
             },
-            Work::PushImage => {
+            Workload::PushImage => {
                 Job::PushImage { repository: repository(), layers: material.layer_source.clone() }
             }
-            Work::PullLarge => fetch(blobs(&material.large)),
-            Work::PullSmall => fetch(blobs(&material.small)),
-            Work::PullImage => {
+            Workload::PullLarge => fetch(blobs(&material.large)),
+            Workload::PullSmall => fetch(blobs(&material.small)),
+            Workload::PullImage => {
                 let images = material.images.iter();
                 fetch(
                     images
@@ -188,20 +188,20 @@ impl Side {
                         .collect(),
                 )
             }
-            Work::ManifestGetTag => fetch(manifests(Method::GET, Name::Tag)),
-            Work::ManifestGetDigest => fetch(manifests(Method::GET, Name::Digest)),
-            Work::ManifestHeadTag => fetch(manifests(Method::HEAD, Name::Tag)),
-            Work::ManifestHeadDigest => fetch(manifests(Method::HEAD, Name::Digest)),
-            Work::TagsList => fetch(vec![vec![self.list(&format!("{}/tags/list", self.repository))]]),
-            Work::Catalog => fetch(vec![vec![self.list("_catalog?n=100")]]),
-            Work::Mixed => Job::Mixed {
+            Workload::ManifestGetTag => fetch(manifests(Method::GET, Name::Tag)),
+            Workload::ManifestGetDigest => fetch(manifests(Method::GET, Name::Digest)),
+            Workload::ManifestHeadTag => fetch(manifests(Method::HEAD, Name::Tag)),
+            Workload::ManifestHeadDigest => fetch(manifests(Method::HEAD, Name::Digest)),
+            Workload::TagsList => fetch(vec![vec![self.list(&format!("{}/tags/list", self.repository))]]),
+            Workload::Catalog => fetch(vec![vec![self.list("_catalog?n=100")]]),
+            Workload::Mixed => Job::Mixed {
                 jobs: [
-                    Work::ManifestGetTag,
-                    Work::ManifestHeadTag,
-                    Work::ManifestGetDigest,
-                    Work::PullSmall,
-                    Work::TagsList,
-                    Work::PushSmall,
+                    Workload::ManifestGetTag,
+                    Workload::ManifestHeadTag,
+                    Workload::ManifestGetDigest,
+                    Workload::PullSmall,
+                    Workload::TagsList,
+                    Workload::PushSmall,
                 ]
                 .map(|work| self.job(work, material))
                 .into(),
@@ -264,8 +264,8 @@ impl Side {
         // Manifests were pushed last, so they are removed first.
         for (repository, left) in self.left.drain(..).rev() {
             let kind = match &left {
-                Left::Blob(..) => "blobs",
-                Left::Manifest(_) => "manifests",
+                LeftContent::Blob(..) => "blobs",
+                LeftContent::Manifest(_) => "manifests",
             };
             let path = format!("{}/v2/{repository}/{kind}/{}", self.endpoint.prefix, left.digest());
             if !connection.delete(&path).await? {
@@ -296,7 +296,7 @@ enum Name {
     Digest,
 }
 
-impl Left {
+impl LeftContent {
     fn digest(&self) -> &str {
         match self {
             Self::Blob(digest, _) | Self::Manifest(digest) => digest,

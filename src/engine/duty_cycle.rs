@@ -1,4 +1,4 @@
-//! `Rest`: makes long work yield to requests: it pauses after every stretch.
+//! `DutyCycle`: makes long work yield to requests: it pauses after every stretch.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 /// Pauses long work after every stretch of it.
 #[derive(Debug)]
-pub(crate) struct Rest {
+pub(crate) struct DutyCycle {
     /// Seconds of rest for every second of work.
     factor: f32,
     /// A plain mutex: held only to read or set.
@@ -18,7 +18,7 @@ pub(crate) struct Rest {
 /// another request would.
 const MAX_SLICE: Duration = Duration::from_micros(500);
 
-impl Rest {
+impl DutyCycle {
     /// Rests `factor` seconds for every second of work; 0 never rests.
     pub(crate) fn new(factor: f32) -> Self {
         let factor = if factor.is_finite() { factor.clamp(0.0, 1000.0) } else { 0.0 };

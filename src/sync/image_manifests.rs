@@ -1,4 +1,4 @@
-//! `Known`: the manifests of the image being copied.
+//! `ImageManifests`: the manifests of the image being copied.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use sampan_transfer::FoundManifest;
 
 /// The manifests of an image and the lengths of its blobs, so that each is requested from the upstream once.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct ImageManifests {
     manifests: HashMap<Digest, (FoundManifest, Origin)>,
     /// The lengths of blobs by the manifests that refer to them.
     sizes: HashMap<Digest, u64>,
@@ -28,13 +28,13 @@ pub(crate) enum Origin {
 /// The most bytes of manifests that are remembered; the upstream is asked for those beyond again.
 const MAX_BYTES: usize = 32 << 20;
 
-impl Default for Known {
+impl Default for ImageManifests {
     fn default() -> Self {
         Self { manifests: HashMap::new(), sizes: HashMap::new(), left_bytes: MAX_BYTES }
     }
 }
 
-impl Known {
+impl ImageManifests {
     pub(crate) fn manifest(&self, digest: &Digest) -> Option<&FoundManifest> {
         self.manifests.get(digest).map(|(found, _)| found)
     }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_largest_manifests_are_remembered_up_to_the_bound() {
         let largest = 4 << 20;
-        let mut known = Known::default();
+        let mut known = ImageManifests::default();
         let all: Vec<FoundManifest> = (0..12).map(|number| manifest(number, largest)).collect();
         all.iter().for_each(|found| known.learn(found, Origin::Upstream));
         let remembered = all.iter().filter(|found| known.manifest(&found.digest).is_some()).count();
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_the_store_lacked_is_new_and_layers_have_the_length_that_a_manifest_says() {
         let (here, there) = (manifest(1, 500), manifest(2, 500));
-        let mut known = Known::default();
+        let mut known = ImageManifests::default();
         known.learn(&here, Origin::Store);
         known.learn(&there, Origin::Upstream);
         assert!(!known.is_new(&here.digest) && known.is_new(&there.digest));

@@ -1,4 +1,4 @@
-//! `Passed`: how far an import has read a pipe, which does not go back.
+//! `PipePosition`: how far an import has read a pipe, which does not go back.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use sampan_engine::oci::Digest;
 
 /// The place in a pipe, and those where the content of images and referrers begins.
 #[derive(Debug)]
-pub(crate) struct Passed {
+pub(crate) struct PipePosition {
     /// The index of the content behind the last one that was read.
     next: AtomicUsize,
     /// The indexes of the manifests of images and referrers, sorted.
     roots: Vec<usize>,
 }
 
-impl Passed {
+impl PipePosition {
     pub(crate) fn new(plan: &Plan) -> Self {
         let places = plan.contents.iter().enumerate();
         let places: HashMap<&Digest, usize> = places.map(|(index, it)| (&it.digest, index)).collect();
@@ -71,7 +71,7 @@ mod tests {
             repositories: vec![PlannedRepository { name, complete: false, images }],
             ..Plan::default()
         };
-        let passed = Passed::new(&plan);
+        let passed = PipePosition::new(&plan);
         assert_eq!(passed.rest_of(0, 7), 0..3);
         passed.add(0);
         assert_eq!(passed.rest_of(0, 7), 1..3);

@@ -1,11 +1,11 @@
-//! `Work`: a kind of load on a registry.
+//! `Workload`: a kind of load on a registry.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A kind of work. An operation may consist of several requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Work {
+pub enum Workload {
     /// A large blob by POST and one PUT.
     PushMonolithic,
     /// A large blob by POST, one PATCH without a length, and PUT, as in docker, podman and containerd.
@@ -38,7 +38,7 @@ pub enum Work {
     Mixed,
 }
 
-impl Work {
+impl Workload {
     /// All works, in the order of a run.
     pub const ALL: [Self; 15] = [
         Self::PushMonolithic,
@@ -103,13 +103,13 @@ impl Work {
     }
 }
 
-impl fmt::Display for Work {
+impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Work {
+impl FromStr for Workload {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -126,10 +126,10 @@ mod tests {
 
     #[test]
     fn every_work_is_found_by_its_name() {
-        for work in Work::ALL {
+        for work in Workload::ALL {
             assert_eq!(work.name().parse(), Ok(work));
         }
-        let error = "push".parse::<Work>().unwrap_err();
+        let error = "push".parse::<Workload>().unwrap_err();
         assert!(error.contains("push-streamed"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! `Book`: the images of the upstream and the acknowledged pushes.
+//! `ExpectedState`: the images of the upstream and the acknowledged pushes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ const REMEMBERED: Duration = Duration::from_secs(61);
 
 /// The expected state.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct ExpectedState {
     /// Layers of the upstream's images, which clients push, too.
     pub(super) layers: Vec<Bytes>,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ pub(super) struct Pushed {
     pub(super) blobs: Vec<Digest>,
 }
 
-impl Book {
+impl ExpectedState {
     pub(super) fn new(seed: u64) -> Self {
         let sizes = [100, 3000, 70_000, 90_000, 120_000, 150_000, 200_000, 250_000];
         let layer = |(number, size): (usize, &usize)| {

@@ -1,4 +1,4 @@
-//! `Shown`: a client's text for our log and the audit record, which never has the secret of an access token.
+//! `LoggedText`: a client's text for our log and the audit record, which never has the secret of an access token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,9 +10,9 @@ const MAX_CHARS: usize = 100;
 
 /// A client's text for our log: without secrets, truncated, and escaped when part of a sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Shown(String);
+pub(super) struct LoggedText(String);
 
-impl Shown {
+impl LoggedText {
     pub(super) fn new(text: &str) -> Self {
         let text = without_secrets(text);
         let mut shown: String = text.chars().take(MAX_CHARS).collect();
@@ -28,7 +28,7 @@ impl Shown {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for LoggedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.0.escape_debug())
     }
@@ -79,7 +79,7 @@ mod tests {
             assert_eq!(without_secrets(&text), expected);
         }
         // Text is cut only when it has no secrets any more.
-        let cut = Shown::new(&format!("{}{a}", "x".repeat(60)));
+        let cut = LoggedText::new(&format!("{}{a}", "x".repeat(60)));
         assert_eq!(cut.as_str(), format!("{}{x}", "x".repeat(60)));
     }
 }
