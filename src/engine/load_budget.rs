@@ -1,55 +1,74 @@
-//! `LoadBudget`: limits the bytes of large manifests that are being read from the store.
+//! `LoadBudget`: limits the large manifests that are being read from the store.
 //!
-//! Clients may request any number of them at a time, and a store may be slow. Here counts what is read; what is kept afterwards
-//! counts where it is kept.
+//! Clients may request any number of them at a time, and a store may be slow. A manifest counts here while it is read; what is
+//! kept afterwards counts where it is kept.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// A manifest up to this size does not count: to open it takes more.
+/// A manifest up to this size waits for no other.
 const SMALL_BYTES: u64 = 64 * 1024;
 
-/// The most bytes that are being read.
-const MAX_BYTES: u64 = 64 << 20;
+/// The most manifests that are read without a look at their sizes, and the most large ones.
+const MAX_READS: usize = 16;
 
-/// The bytes of large manifests that are being read, in units of [`SMALL_BYTES`].
+/// The reads that are running; small manifests beyond [`MAX_READS`] are not among them.
 #[derive(Debug)]
 pub(crate) struct LoadBudget(Semaphore);
 
 impl Default for LoadBudget {
     fn default() -> Self {
-        Self(Semaphore::new((MAX_BYTES / SMALL_BYTES) as usize))
+        Self(Semaphore::new(MAX_READS))
     }
 }
 
 impl LoadBudget {
-    /// Waits until so many bytes may be read. Dropping the result ends that; there is none for few bytes.
-    pub(crate) async fn room(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        if bytes <= SMALL_BYTES {
-            return None;
+    /// Waits until a manifest may be read. Dropping the result ends the read; there is none for a small manifest beside many.
+    ///
+    /// `size_bytes` costs a request to the store, so it is polled only when [`MAX_READS`] are running.
+    ///
+    /// # Errors
+    ///
+    /// That of `size_bytes`.
+    pub(crate) async fn room<E>(
+        &self,
+        size_bytes: impl Future<Output = Result<u64, E>>,
+    ) -> Result<Option<SemaphorePermit<'_>>, E> {
+        if let Ok(room) = self.0.try_acquire() {
+            return Ok(Some(room));
         }
-        let units = u32::try_from(bytes.min(MAX_BYTES).div_ceil(SMALL_BYTES)).unwrap_or(u32::MAX);
-        // It is never closed.
-        self.0.acquire_many(units).await.ok()
+        match size_bytes.await? <= SMALL_BYTES {
+            true => Ok(None),
+            // It is never closed.
+            false => Ok(self.0.acquire().await.ok()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::{pending, ready};
+
     use futures::FutureExt;
 
     use super::*;
 
     #[test]
-    fn large_manifests_wait_for_each_other_and_small_ones_for_none() {
+    fn beside_many_reads_large_manifests_wait_and_small_ones_do_not() {
         let budget = LoadBudget::default();
-        let room = |bytes| budget.room(bytes).now_or_never();
-        let all = room(u64::MAX).unwrap();
-        assert!(all.is_some() && room(SMALL_BYTES + 1).is_none());
-        assert!(room(SMALL_BYTES).unwrap().is_none());
-        drop(all);
-        let held: Vec<_> = std::iter::from_fn(|| room(4 << 20)).collect();
-        assert_eq!(held.len(), 16);
-        drop(held);
-        assert!(room(MAX_BYTES).is_some());
+        let room = |size_bytes| budget.room(ready(Ok::<u64, Infallible>(size_bytes))).now_or_never();
+        let unasked = || budget.room(pending::<Result<u64, Infallible>>()).now_or_never();
+        let mut held: Vec<_> = std::iter::from_fn(|| unasked().map(|room| room.unwrap().unwrap())).collect();
+        assert_eq!(held.len(), MAX_READS);
+        assert!(room(SMALL_BYTES + 1).is_none());
+        assert!(room(SMALL_BYTES).unwrap().unwrap().is_none());
+        drop(held.pop());
+        assert!(room(u64::MAX).unwrap().unwrap().is_some());
+    }
+
+    #[test]
+    fn an_error_of_the_store_is_passed_on() {
+        let budget = LoadBudget(Semaphore::new(0));
+        assert_eq!(budget.room(ready(Err("away"))).now_or_never().unwrap().unwrap_err(), "away");
     }
 }

@@ -1,14 +1,13 @@
 //! Reading: by tag or digest, with the bytes or without.
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use sampan_driver::{ByteRange, DriverPath, FileReader};
+use sampan_driver::{DriverPath, StorageDriverExt};
 
 use super::ManifestStore;
 use crate::cache::CachedManifest;
 use crate::descriptors::CachedDescriptor;
 use crate::layout::Entry;
-use crate::oci::{Digest, LARGEST_BYTES, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::{Error, EventKind, ManifestEvent, Result};
 
 /// An existing manifest.
@@ -140,28 +139,21 @@ impl ManifestStore {
             return Ok(manifest);
         }
         let path = Entry::Blob(canonical.clone()).path();
-        let reader = match self.driver().reader(&path, ByteRange::ALL).await {
-            // A power failure empties data that were never synced.
-            Ok(reader) if reader.is_empty() => None,
-            Ok(reader) => Some(reader),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error.into()),
+        let size_bytes = async {
+            let info = self.driver().stat_if_any(&path).await?;
+            Ok::<_, Error>(info.map_or(0, |info| info.size_bytes))
         };
-        let Some(reader) = reader else {
+        let _room = self.repository.registry.inner.loads.room(size_bytes).await?;
+        // It may have been read meanwhile.
+        if let Some(manifest) = cache.get(canonical) {
+            return Ok(manifest);
+        }
+        // A power failure empties data that were never synced.
+        let bytes = self.driver().get_content_if_any(&path).await?.filter(|bytes| !bytes.is_empty());
+        let Some(bytes) = bytes else {
             tracing::error!(repository = %self.repository.name, %reference, %path, "the data of manifest {canonical} are missing: push the image again");
             return Err(Error::ManifestUnknown(reference.clone(), self.repository.name.clone()));
         };
-        if reader.len() > LARGEST_BYTES {
-            return Err(Error::Corrupt(path, format!("no manifest has {} bytes", reader.len()).into()));
-        }
-        let room = self.repository.registry.inner.loads.room(reader.len()).await;
-        // It may have been read meanwhile.
-        if room.is_some()
-            && let Some(manifest) = cache.get(canonical)
-        {
-            return Ok(manifest);
-        }
-        let bytes = content(reader).await?;
         check_digest(&path, canonical, &bytes)?;
         let manifest = CachedManifest { media_type: MediaType::of_manifest(&bytes), bytes };
         cache.insert(canonical, &manifest);
@@ -193,19 +185,6 @@ impl ManifestStore {
             EventKind::ManifestPulled(ManifestEvent { digest, media_type, bytes, tag })
         });
     }
-}
-
-async fn content(reader: FileReader) -> Result<Bytes> {
-    let reader = match reader.into_content() {
-        Ok(content) => return Ok(content),
-        Err(reader) => reader,
-    };
-    let mut content = Vec::with_capacity(usize::try_from(reader.len()).unwrap_or_default());
-    let mut chunks = reader.into_stream();
-    while let Some(chunk) = chunks.try_next().await? {
-        content.extend_from_slice(&chunk);
-    }
-    Ok(content.into())
 }
 
 /// Serve anything that matches its digest; a push, here or elsewhere, has checked that it is a valid manifest.
