@@ -46,7 +46,8 @@ async fn a_changed_file_is_used_and_a_broken_one_is_not() {
     assert_eq!(reload_if_changed(), "");
 
     write_atomically(&jwks, set("two").as_bytes(), 0o600, Existing::Replace).unwrap();
-    assert!(reload_if_changed().contains("have changed and are in use"));
+    let reloaded = reload_if_changed();
+    assert!(reloaded.contains("have changed and are in use"), "{reloaded}");
     assert!(has(&keys, "two") && !has(&keys, "one"));
 
     for broken in ["", "{", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#] {
