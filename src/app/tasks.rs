@@ -80,7 +80,7 @@ mod tests {
             pending::<()>().await;
         });
         let failure = tasks.failure().await;
-        assert!(failure.starts_with("the purge of uploads has ended unexpectedly"), "{failure}");
+        assert!(failure.starts_with("the purge of uploads ended unexpectedly: "), "{failure}");
         assert!(!dropped.is_terminated(), "the other task continues");
         tasks.stop().await;
         assert!(dropped.await.is_err());

@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
         let error = Process::new(u32::MAX >> 1).unwrap_err();
-        assert!(error.to_string().contains("cannot be watched"), "{error}");
+        assert!(error.to_string().contains("cannot watch process"), "{error}");
     }
 }

@@ -180,6 +180,6 @@ mod tests {
         let path = |text: &str| -> DriverPath { text.parse().unwrap() };
         let full = DriverError::new(ErrorKind::StorageFull, "test", Operation::Write, &path("/staged/1"));
         let error = Error::at(Side::Target, full).of(&path("/blobs/2"));
-        assert!(error.to_string().contains(": /blobs/2 and what follows is missing there"), "{error}");
+        assert!(error.to_string().contains(": /blobs/2 and all that follows is missing there"), "{error}");
     }
 }

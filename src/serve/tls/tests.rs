@@ -17,7 +17,7 @@ use crate::test_log::TestLog;
 use sampan_host::atomic_write::Existing;
 
 fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/serve/tls/testdata").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tls/testdata").join(name)
 }
 
 /// The section of a certificate and its key.
