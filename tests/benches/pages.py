@@ -80,11 +80,16 @@ def peak_mib(pid):
 
 
 def visitors(port, paths, directory):
-    """50 visitors that read a page a second; they would be on other machines, so they come after the registry, and are cheap."""
-    addresses = directory / "pages"
-    addresses.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths))
-    command = ["nice", "-n", "19", "h2load", "--h1", "-c", "50", "--rps", "1", "-D", "60", "-H", "Accept: text/html", "-i", addresses]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    """50 visitors that read a page a second, each time other ones; they would be on other machines, so they come after the registry."""
+    running = []
+    for first in range(len(paths)):
+        addresses = directory / f"pages-{first}"
+        addresses.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths[first:] + paths[:first]))
+        clients = len(range(first, 50, len(paths)))
+        command = ["nice", "-n", "19", "h2load", "--h1", "-c", str(clients), "--rps", "1", "-D", "60", "-H", "Accept: text/html",
+                   "-i", addresses]
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+    return running
 
 
 def pulls(registry, port):
@@ -157,9 +162,10 @@ def measure(options, root, port, pid):
             alone = pulls(options.registry, port)
             others = visitors(port, path, root)
             beside = pulls(options.registry, port)
-            assert others.poll() is None, "the visitors are gone"
-            others.terminate()
-            others.wait()
+            for visitor in others:
+                assert visitor.poll() is None, "the visitors are gone"
+                visitor.terminate()
+                visitor.wait()
             for work, rate in alone.items():
                 ratios.setdefault(work, []).append(beside[work] / rate)
         for work, all_of_work in ratios.items():
