@@ -41,6 +41,7 @@ mod hooked;
 mod last_operation;
 mod one_by_one;
 mod process;
+mod refusing;
 mod run;
 pub mod sabotage;
 mod slow;

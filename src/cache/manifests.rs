@@ -121,7 +121,7 @@ impl CachedRepository {
             media_type: MediaType::named(&media_type).unwrap_or_else(|| MediaType::of_manifest(&bytes)),
             bytes: bytes.clone(),
         };
-        if let Some(reason) = self.inner.fills.refusal(&self.bare(), bytes.len() as u64) {
+        if let Err(reason) = self.inner.fills.admit(&self.bare(), bytes.len() as u64) {
             self.inner.statistics.unstored.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 repository = %self.name.stored, digest = %served.digest,

@@ -53,11 +53,11 @@ struct Budget {
 struct BudgetUse {
     bytes: usize,
     by_client: HashMap<IpAddr, usize>,
-    documents: HashMap<Place, Holders>,
+    documents: HashMap<DocumentPlace, Holders>,
 }
 
-/// The address of a document in memory, and its length.
-type Place = (usize, usize);
+/// Where the bytes of a document are in memory: their address and number.
+type DocumentPlace = (usize, usize);
 
 /// How many responses hold a document.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ struct Holders {
 struct BudgetShare {
     budget: Arc<Budget>,
     client: Option<IpAddr>,
-    place: Place,
+    place: DocumentPlace,
     bytes: usize,
 }
 
@@ -142,7 +142,7 @@ impl Budget {
 }
 
 impl BudgetUse {
-    fn add(&mut self, client: Option<IpAddr>, place: Place, bytes: usize) {
+    fn add(&mut self, client: Option<IpAddr>, place: DocumentPlace, bytes: usize) {
         let holders = self.documents.entry(place).or_default();
         holders.all += 1;
         if holders.all == 1 {
@@ -156,7 +156,7 @@ impl BudgetUse {
         }
     }
 
-    fn remove(&mut self, client: Option<IpAddr>, place: Place, bytes: usize) {
+    fn remove(&mut self, client: Option<IpAddr>, place: DocumentPlace, bytes: usize) {
         let Some(holders) = self.documents.get_mut(&place) else { return };
         if let Some(client) = client
             && less(&mut holders.by_client, client, 1)

@@ -26,13 +26,8 @@ impl Collector {
                 }
                 is_known = true;
             }
-            let wait = match bytes.exceeds(evict) || !bytes.has_made_room() {
-                true => EVICTION_INTERVAL,
-                // Young content is not evicted, and stays young for a while.
-                false => evict.grace.max(EVICTION_INTERVAL),
-            };
             let is_due = bytes.exceeds(evict) || bytes.wants_room();
-            if is_due && !is_offline() && Instant::now() >= rested + wait {
+            if is_due && !is_offline() && Instant::now() >= rested + bytes.rest(evict) {
                 return;
             }
             sleep(CHECK_INTERVAL).await;
@@ -48,9 +43,6 @@ impl fmt::Debug for IsOffline {
         (self.0)().fmt(f)
     }
 }
-
-/// The shortest time from one collection to the next that begins because caches exceed their bounds.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How often the bytes of caches are compared with their bounds.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);

@@ -19,7 +19,7 @@ use crate::job::{Job, JobRepository, NoVersions};
 use crate::prune::prune;
 use crate::running::Running;
 use crate::source::UpstreamSource;
-use crate::target::CopyTarget;
+use crate::target::{CopyTarget, RunTarget};
 
 /// How a run proceeds.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub async fn run(
         options,
         running,
         tell,
-        target: CopyTarget::new(registry.clone()),
+        target: RunTarget::new(registry.clone()),
         patience: FailureBudget::default(),
         origins: HashMap::new(),
         catalog: None,
@@ -94,7 +94,7 @@ struct Run<'a> {
     options: RunOptions,
     running: &'a Running,
     tell: &'a (dyn Fn(&Change) + Send + Sync),
-    target: CopyTarget,
+    target: RunTarget,
     patience: FailureBudget,
     /// The repository of the upstream that each ordinary one is copied from; at most as many as the configuration names or the
     /// catalog lists, which has a bound.
@@ -193,7 +193,7 @@ impl Run<'_> {
         if chosen.is_empty() && entry.is_exact {
             return Err(Failed::One(format!("none of its {} tags is wanted by `tags`", all.len())));
         }
-        self.target.begin_repository(upstream.clone());
+        let copy = self.target.of(upstream.clone());
         let registry = self.registry.clone();
         let source = UpstreamSource::new(upstream, registry, target.clone(), &all, self.job.reserve);
         let source = Arc::new(source);
@@ -202,7 +202,7 @@ impl Run<'_> {
             let image = format!("{target}:{tag}");
             self.running.begin_image(image.clone());
             self.wait_for_upstream().await;
-            match self.image(entry, &source, &target, tag, in_cache).await {
+            match self.image(entry, &source, &copy, &target, tag, in_cache).await {
                 Ok(()) => self.patience.renew(),
                 Err(failed) => {
                     is_whole = false;
@@ -217,7 +217,7 @@ impl Run<'_> {
             }
         }
         if entry.prune && is_whole && !self.options.dry_run {
-            self.running.add_removed(prune(&self.target, &target, &all).await?);
+            self.running.add_removed(prune(&copy, &target, &all).await?);
         }
         Ok(())
     }
@@ -267,11 +267,12 @@ impl Run<'_> {
         &self,
         entry: &JobRepository,
         source: &Arc<UpstreamSource>,
+        copy: &CopyTarget,
         target: &RepositoryName,
         tag: &Tag,
         in_cache: bool,
     ) -> Result<(), Failed> {
-        let before = self.target.tag(target, tag).await?;
+        let before = copy.tag(target, tag).await?;
         if self.options.dry_run {
             let to = source.digest(tag).await?;
             let to =
@@ -292,7 +293,7 @@ impl Run<'_> {
         let manifests = contents.filter(|content| content.kind == ContentKind::Manifest);
         let manifests: Vec<Digest> = manifests.map(|content| content.digest.clone()).collect();
         let live = LiveExport::new(source.clone(), planned)?;
-        let imported = import(&live, &self.target, &self.import_options(), self.running.progress()).await?;
+        let imported = import(&live, copy, &self.import_options(), self.running.progress()).await?;
         self.running.add(&imported);
         self.running.count(imported.imported > 0);
         if in_cache {
@@ -300,7 +301,7 @@ impl Run<'_> {
             let repository = self.registry.repository(target.clone());
             manifests.iter().for_each(|digest| repository.note_used(digest));
         }
-        if let Some(to) = self.target.tag(target, tag).await? {
+        if let Some(to) = copy.tag(target, tag).await? {
             self.tell(target, tag, before, &to);
         }
         Ok(())

@@ -2,6 +2,7 @@
 //! sent it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,12 +15,18 @@ use sampan_transfer::{Error, NewManifest, Result, StoreTarget, Target};
 
 /// The store, for one run of a job.
 #[derive(Debug)]
-pub(crate) struct CopyTarget {
+pub(crate) struct RunTarget {
     store: StoreTarget,
     /// A plain mutex: held to read or add.
-    sent: Mutex<StoredBlobs>,
-    /// The repository of the upstream that is copied now. A plain mutex: held to read or replace.
-    upstream: Mutex<Option<UpstreamRepository>>,
+    sent: Arc<Mutex<StoredBlobs>>,
+}
+
+/// The store, for the copy of one repository of the upstream.
+#[derive(Debug)]
+pub(crate) struct CopyTarget {
+    store: StoreTarget,
+    sent: Arc<Mutex<StoredBlobs>>,
+    upstream: UpstreamRepository,
 }
 
 /// A repository in which this run has stored each blob.
@@ -42,21 +49,26 @@ impl StoredBlobs {
     }
 }
 
-impl CopyTarget {
+impl RunTarget {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { store: StoreTarget::of_upstream(registry), sent: Mutex::default(), upstream: Mutex::default() }
+        Self { store: StoreTarget::of_upstream(registry), sent: Arc::default() }
     }
 
-    /// What comes from now on is of this repository of the upstream.
-    pub(crate) fn begin_repository(&self, upstream: UpstreamRepository) {
-        *self.upstream.lock() = Some(upstream);
+    /// The target for what comes from a repository of the upstream.
+    pub(crate) fn of(&self, upstream: UpstreamRepository) -> CopyTarget {
+        CopyTarget { store: self.store.clone(), sent: self.sent.clone(), upstream }
     }
 
-    /// Whether the upstream has the blob in the repository that is copied now: a manifest may name what is in others alone.
+    /// Waits until no blob is being stored.
+    pub(crate) async fn flush(&self) {
+        self.store.flush().await;
+    }
+}
+
+impl CopyTarget {
+    /// Whether the upstream has the blob in the repository that is copied: a manifest may name what is in others alone.
     async fn has_upstream(&self, digest: &Digest) -> Result<bool> {
-        let upstream = self.upstream.lock().clone();
-        let Some(upstream) = upstream else { return Ok(false) };
-        let found = upstream.blob_info(digest).await.map_err(|error| Error::Other(Box::new(error)))?;
+        let found = self.upstream.blob_info(digest).await.map_err(|error| Error::Other(Box::new(error)))?;
         Ok(found.is_some())
     }
 }

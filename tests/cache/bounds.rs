@@ -85,9 +85,12 @@ async fn a_collection_makes_room_for_what_had_none() {
     let caches = world.server.registry.cache_bytes();
     assert!(!has_data(&world, large).await && caches.wants_room() && caches.all() < bound);
     ahead_secs.store(24 * 60 * 60, Ordering::Relaxed);
-    let report = gc::collect(&world.server.registry, &evicting(None, Some(bound))).await.unwrap();
+    let options = evicting(None, Some(bound));
+    let report = gc::collect(&world.server.registry, &options).await.unwrap();
     assert_eq!(report.evicted.size.count, 1, "{report:?}");
-    assert!(!caches.wants_room() && caches.has_made_room());
+    let grace = Duration::from_secs(12 * 60 * 60);
+    let bounds = Eviction { grace, ..options.evict.unwrap() };
+    assert_eq!((caches.wants_room(), caches.rest(&bounds)), (false, grace));
     world.blob(large).await.expect(200);
     assert!(has_data(&world, large).await && !has_data(&world, oldest).await);
 }

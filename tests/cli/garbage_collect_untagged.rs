@@ -29,7 +29,7 @@ fn what_a_tag_has_left_goes_without_a_question_in_read_only_mode() {
     assert!(has(&garbage));
 }
 
-/// As a schedule does, which nobody watches.
+/// As a schedule does, without a person who sees it.
 #[test]
 fn what_a_tag_has_left_asks_where_clients_may_push() {
     let directory = tempfile::tempdir().unwrap();

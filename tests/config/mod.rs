@@ -9,6 +9,7 @@ mod fail_closed;
 mod mistakes;
 mod show;
 mod slips;
+mod warnings;
 
 use sampan::config::{Config, ConfigError, Environment, Loaded, Source};
 

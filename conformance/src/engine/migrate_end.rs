@@ -1,12 +1,7 @@
 //! What a migration reads and removes, and what it never does: its end, finished parts, and content that cannot be read.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use bytes::Bytes;
-use sampan_driver::{
-    DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt,
-};
+use sampan_driver::{ErrorKind, Operation, PutMode, StorageDriver, StorageDriverExt};
 use sampan_engine::StoreIdentity;
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::migrate::{Begun, DifferenceKind, Error, Migration, Moved, Options};
@@ -17,7 +12,7 @@ use super::store::is_valid;
 use super::two_stores::{Stores, fill, is_complete, only, pulls_all};
 use crate::below::Below;
 use crate::check::{ensure, equal};
-use crate::hooked::{Hook, Hooked};
+use crate::refusing::Refusing;
 use crate::{Clause, Context, Failed, clause::table};
 
 fn confirmed() -> Options {
@@ -237,22 +232,6 @@ async fn a_guard_of_an_earlier_version_goes_on(ctx: Context) -> Result<(), Faile
     ensure(begun.is_some_and(|begun| begun.source.is_some()), "the identity of the source is not recorded")
 }
 
-/// Denies reading one file.
-#[derive(Debug)]
-struct Denied(DriverPath);
-
-#[async_trait]
-impl Hook for Denied {
-    const SPLITS_PUT_ALL: bool = true;
-
-    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        match *path == self.0 && matches!(operation, Operation::Reader | Operation::GetContent) {
-            true => Err(DriverError::new(ErrorKind::PermissionDenied, "denied", operation, path)),
-            false => Ok(()),
-        }
-    }
-}
-
 async fn content_that_may_not_be_read_is_named_and_left_behind(ctx: Context) -> Result<(), Failed> {
     for is_manifest in [false, true] {
         ctx.delete_tree("/").await?;
@@ -264,8 +243,9 @@ async fn content_that_may_not_be_read_is_named_and_left_behind(ctx: Context) -> 
             true => Image::new(2).digest(),
             false => Digest::sha256_of(&Image::new(2).layers[0]),
         };
-        let denied = Denied(Entry::Blob(digest.clone()).path());
-        let from: Arc<dyn StorageDriver> = Arc::new(Hooked::new(stores.source.clone(), Arc::new(denied)));
+        let prefix = Entry::Blob(digest.clone()).path().to_string();
+        let operations = &[Operation::Reader, Operation::GetContent];
+        let from = Refusing { operations, prefix, kind: ErrorKind::PermissionDenied }.over(&stores.source);
         let migration =
             Migration::begin(from, stores.target.clone(), "the source", Options::default()).await?;
         let pass = migration.pass().await?;

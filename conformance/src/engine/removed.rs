@@ -1,12 +1,10 @@
 //! Removed tags are recorded before they go, and can be pointed again at what they were removed from.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use sampan_driver::{DirEntry, DriverError, DriverPath, ErrorKind, Operation, PutMode, StorageDriver};
+use sampan_driver::{DirEntry, ErrorKind, Operation, PutMode, StorageDriver};
 use sampan_engine::gc::{self, Options};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::{Algorithm, Digest, Reference};
@@ -15,7 +13,7 @@ use sampan_engine::{Clock, Error, OnExistingTag, Registry, Remover, RestoreOutco
 use super::client::{Client, Image, index, name, tag, walk};
 use super::store::is_valid;
 use crate::check::{ensure, equal};
-use crate::hooked::{Hook, Hooked};
+use crate::refusing::Refusing;
 use crate::{Clause, Context, Failed, clause::table};
 
 async fn a_removed_tag_is_recorded_and_comes_back(ctx: Context) -> Result<(), Failed> {
@@ -177,22 +175,6 @@ async fn a_tag_comes_back_with_the_digest_that_it_was_pushed_by(ctx: Context) ->
     equal(found.digest, pushed, "the digest of the tag")
 }
 
-/// Denies every write of a record.
-#[derive(Debug)]
-struct Unrecorded(ErrorKind);
-
-#[async_trait]
-impl Hook for Unrecorded {
-    const SPLITS_PUT_ALL: bool = true;
-
-    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        match path.starts_with(&layout::removed_root()) && operation == Operation::PutContent {
-            true => Err(DriverError::new(self.0, "unrecorded", operation, path)),
-            false => Ok(()),
-        }
-    }
-}
-
 /// The client requested the deletion. After a failure that may pass, the client can repeat it.
 async fn a_tag_goes_where_no_record_can_be_written(ctx: Context) -> Result<(), Failed> {
     let (client, image) = (Client::new(ctx.driver()), Image::new(1));
@@ -203,8 +185,8 @@ async fn a_tag_goes_where_no_record_can_be_written(ctx: Context) -> Result<(), F
         ("full", ErrorKind::StorageFull, false),
     ] {
         client.push_image(repository, &image, "latest").await?;
-        let driver: Arc<dyn StorageDriver> =
-            Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Unrecorded(kind))));
+        let (operations, prefix) = (&[Operation::PutContent], layout::removed_root().to_string());
+        let driver = Refusing { operations, prefix, kind }.over(ctx.driver());
         let deleting = Client::new(&driver);
         let deleted = deleting.repository(repository).manifests().delete(&tag("latest").into()).await;
         equal(deleted.is_ok(), goes, format_args!("whether a deletion succeeds beside the failure {kind}"))?;

@@ -15,6 +15,7 @@ use super::evicts::{Caching, weekly};
 use super::seed::{MANIFEST, Seed, name};
 use crate::check::{ensure, equal};
 use crate::hooked::{Hook, Hooked};
+use crate::refusing::Refusing;
 use crate::{Clause, Context, Failed, clause::table};
 
 /// Fetches the same manifest just before a push of it writes its link.
@@ -73,27 +74,12 @@ async fn nothing_that_a_client_pushed_while_it_was_fetched(ctx: Context) -> Resu
     equal(report.evicted.ttl.count, 0, "what was evicted of what a client pushed")
 }
 
-/// Lets no notice of a process that was offline be removed.
-#[derive(Debug)]
-struct Kept;
-
-#[async_trait]
-impl Hook for Kept {
-    const SPLITS_PUT_ALL: bool = false;
-
-    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        match operation == Operation::Delete && path.starts_with(&layout::cache_offline_root()) {
-            true => Err(DriverError::new(ErrorKind::PermissionDenied, "test", operation, path)),
-            false => Ok(()),
-        }
-    }
-}
-
 async fn what_is_due_beside_an_old_notice_that_stays(ctx: Context) -> Result<(), Failed> {
     let notice = layout::cache_offline_root().join("00000000-0000-4000-8000-000000000000")?;
     ctx.driver().put_content(&notice, "1".into(), PutMode::Overwrite).await?;
     Seed::new(ctx.driver()).image("hub/app", 1).await?;
-    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Kept)));
+    let (operations, prefix) = (&[Operation::Delete], layout::cache_offline_root().to_string());
+    let driver = Refusing { operations, prefix, kind: ErrorKind::PermissionDenied }.over(ctx.driver());
     let caching = Caching::new(&driver);
     let report = collect(caching.at(12), &weekly()).await?;
     equal(report.evicted.ttl.count, 1, "what was evicted")?;

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -29,6 +29,9 @@ pub struct StoredBytes {
     /// Whether the last collection made room for what was wanted, as far as it could.
     has_made_room: AtomicBool,
 }
+
+/// The shortest time from one collection for the bounds to the next.
+const MIN_REST: Duration = Duration::from_secs(5 * 60);
 
 /// How many repositories a warning names.
 const MAX_NAMED: usize = 10;
@@ -112,9 +115,13 @@ impl StoredBytes {
         self.counts.iter().any(|count| count.wanted.load(Ordering::Relaxed) > 0)
     }
 
-    /// Whether the last collection made room, as far as it could: another one soon after it finds the same young content.
-    pub fn has_made_room(&self) -> bool {
-        self.has_made_room.load(Ordering::Relaxed)
+    /// The least time from one collection for the bounds to the next. If the last one made what room it could, the next waits until
+    /// content that was young, which is not evicted, is young no more.
+    pub fn rest(&self, bounds: &Eviction) -> Duration {
+        match self.exceeds(bounds) || !self.has_made_room.load(Ordering::Relaxed) {
+            true => MIN_REST,
+            false => bounds.grace.max(MIN_REST),
+        }
     }
 
     /// Reserves so many bytes for content that comes into the repository, if its caches may store them: up to 105 % of their
@@ -257,9 +264,11 @@ mod tests {
     fn transfers_that_run_count_for_the_bound_and_what_has_no_room_is_wanted() {
         let stored = StoredBytes::new(CachePrefixes::below(["a".parse().unwrap()]));
         let name = "a/x".parse().unwrap();
-        let bounds = Eviction { max_bytes: Some(100), ..Eviction::default() };
+        let hour = Duration::from_secs(3600);
+        let bounds = Eviction { max_bytes: Some(100), grace: hour, ..Eviction::default() };
         let reserve = |bytes| stored.reserve(&name, bytes, &bounds);
         assert!(reserve(60) && !reserve(46) && stored.wants_room());
+        assert_eq!(stored.rest(&bounds), MIN_REST);
         assert_eq!((stored.wanted(Some(0)), stored.wanted(None)), (0, 46));
         assert!(reserve(45) && !reserve(1));
         // One has failed, and the other is stored.
@@ -272,7 +281,10 @@ mod tests {
 
         let size = |prefix: Option<&str>| CacheSize { prefix: prefix.map(str::to_owned), bytes: 50 };
         stored.counted(&[size(Some("a")), size(None)], &stored.begin(), SystemTime::UNIX_EPOCH);
-        assert!(stored.has_made_room() && !stored.wants_room());
+        assert!(!stored.wants_room());
+        assert_eq!(stored.rest(&bounds), hour);
+        stored.add(&name, 60);
+        assert_eq!(stored.rest(&bounds), MIN_REST, "beyond the bound");
         // It never has room.
         assert!(!reserve(101) && !stored.wants_room());
     }

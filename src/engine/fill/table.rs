@@ -196,9 +196,10 @@ impl Fills {
         Fill::new(Client::new(self.0.clone(), key, id), progress, repository)
     }
 
-    /// Why the store must not take so many bytes for the repository; `None` if it may.
-    pub fn refusal(&self, repository: &Repository, bytes: u64) -> Option<UnstoredReason> {
-        self.0.options.admission.reserve(repository, bytes).err()
+    /// Whether the store may take so many bytes for the repository, or why it must not. What has no room is noted, and the next
+    /// collection makes it.
+    pub fn admit(&self, repository: &Repository, bytes: u64) -> Result<(), UnstoredReason> {
+        self.0.options.admission.reserve(repository, bytes).map(drop)
     }
 
     /// Whether a transfer of `digest` from `group` is running.

@@ -18,6 +18,7 @@ use super::find::kind_of;
 use super::seed::{damage, later, options};
 use crate::check::{ensure, equal};
 use crate::hooked::{Hook, Hooked};
+use crate::refusing::Refusing;
 use crate::{Context, Failed};
 
 /// Does not answer for one file, and from then on for nothing that is read if it is an outage.
@@ -117,9 +118,8 @@ pub(super) async fn a_file_that_the_store_never_gives_is_reported(ctx: Context) 
     // So is the place of a link that the store does not let the registry look for.
     let link = Entry::LayerLink(name("app"), Digest::sha256_of(&images[0].layers[0])).path();
     ctx.driver().delete(&link).await?;
-    let (operation, kind) = (Operation::Stat, ErrorKind::PermissionDenied);
-    let failing = Arc::new(Failing { operation, prefix: link.to_string(), kind });
-    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), failing));
+    let (operations, kind) = (&[Operation::Stat], ErrorKind::PermissionDenied);
+    let driver = Refusing { operations, prefix: link.to_string(), kind }.over(ctx.driver());
     let registry = Registry::builder(driver).blob_cache_bytes(0).build();
     let report = verify(&registry, &Options { structure: true, ..impatient(Start::Beginning) }).await?;
     let expected = (link.as_str(), "unreadable");
@@ -163,26 +163,6 @@ pub(super) async fn an_outage_keeps_what_was_found_before_it(ctx: Context) -> Re
     Ok(())
 }
 
-/// Fails one kind of operation on paths that begin so.
-#[derive(Debug)]
-struct Failing {
-    operation: Operation,
-    prefix: String,
-    kind: ErrorKind,
-}
-
-#[async_trait]
-impl Hook for Failing {
-    const SPLITS_PUT_ALL: bool = false;
-
-    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        match operation == self.operation && path.as_str().starts_with(&self.prefix) {
-            true => Err(DriverError::new(self.kind, "test", operation, path)),
-            false => Ok(()),
-        }
-    }
-}
-
 /// Collections wait for a lock that is left, and pushes of what was to be moved. They must do so while a store that copies files
 /// may carry out the move.
 pub(super) async fn a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_due(
@@ -196,15 +176,15 @@ pub(super) async fn a_repair_that_fails_keeps_its_lock_only_while_an_answer_is_d
     let (batches, notes) =
         (format!("{}/doomed-", layout::collection_root()), layout::damaged_root().to_string());
     let data = layout::blobs_root().to_string();
-    for (operation, prefix, kind, stays) in [
-        (Operation::PutContent, batches, ErrorKind::PermissionDenied, false),
-        (Operation::PutContent, notes, ErrorKind::PermissionDenied, false),
-        (Operation::Rename, data.clone(), ErrorKind::PermissionDenied, false),
-        (Operation::Rename, data, ErrorKind::Unavailable, flat),
+    let (put, rename) = (&[Operation::PutContent], &[Operation::Rename]);
+    for (operations, prefix, kind, stays) in [
+        (put, batches, ErrorKind::PermissionDenied, false),
+        (put, notes, ErrorKind::PermissionDenied, false),
+        (rename, data.clone(), ErrorKind::PermissionDenied, false),
+        (rename, data, ErrorKind::Unavailable, flat),
     ] {
-        let failing = Arc::new(Failing { operation, prefix, kind });
-        let driver: Arc<dyn StorageDriver> =
-            Arc::new(Hooked::new(later(&ctx).await?.registry.driver().clone(), failing));
+        let operation = operations[0];
+        let driver = Refusing { operations, prefix, kind }.over(later(&ctx).await?.registry.driver());
         let now = SystemTime::now() + Duration::from_secs(3600);
         let clock = Clock::new(move || now);
         let registry = Registry::builder(driver).clock(clock).blob_cache_bytes(0).build();

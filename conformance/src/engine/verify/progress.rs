@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-use sampan_driver::{DriverError, DriverPath, ErrorKind, Operation, StorageDriver};
+use sampan_driver::{ErrorKind, Operation, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
@@ -18,7 +17,7 @@ use super::super::client::name;
 use super::seed::{damage, files, options, seeded};
 use crate::check::{ensure, equal};
 use crate::faulty::{Fault, Faulty};
-use crate::hooked::{Hook, Hooked};
+use crate::refusing::Refusing;
 use crate::{Context, Failed};
 
 pub(super) async fn a_run_that_was_stopped_goes_on_where_it_was(ctx: Context) -> Result<(), Failed> {
@@ -148,30 +147,14 @@ pub(super) async fn what_the_structure_shows_is_read_again_until_it_is_reported(
     ensure(!is_due().await?, "a run that hashes nothing has read the structure, too")
 }
 
-/// A store without space.
-#[derive(Debug)]
-struct Full;
-
-#[async_trait]
-impl Hook for Full {
-    const SPLITS_PUT_ALL: bool = true;
-
-    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        match operation {
-            Operation::PutContent | Operation::PutAll | Operation::Writer => {
-                Err(DriverError::new(ErrorKind::StorageFull, "full", operation, path))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 pub(super) async fn what_is_found_is_reported_where_no_progress_can_be_written(
     ctx: Context,
 ) -> Result<(), Failed> {
     let (_, [image, _]) = seeded(&ctx).await?;
     let digest = damage(&ctx, &image.layers[1]).await?;
-    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), Arc::new(Full)));
+    let operations = &[Operation::PutContent, Operation::PutAll, Operation::Writer];
+    let full = Refusing { operations, prefix: "/".to_owned(), kind: ErrorKind::StorageFull };
+    let driver = full.over(ctx.driver());
     let report = verify(&Registry::builder(driver).build(), &options(false)).await?;
     equal(report.ending, EndReason::Finished, "the end of the run")?;
     equal(report.data.map(|data| data.blobs), Some(11), "the blobs that are hashed")?;

@@ -12,7 +12,7 @@ use fuser::Errno;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-const PAGE: usize = 4096;
+use super::file_content::FileContent;
 
 /// The length of an upload's name, in bytes.
 const UUID_LEN: usize = 36;
@@ -36,17 +36,8 @@ pub(crate) struct Node {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    File(Content),
+    File(FileContent),
     Directory(Names),
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Content {
-    /// The content that reads see: the page cache.
-    pub(crate) cached: Vec<u8>,
-    durable: Vec<u8>,
-    /// Pages of the cache that the disk does not have and that a sync will write.
-    dirty: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,7 +70,7 @@ impl Files {
         self.nodes.get_mut(&inode).ok_or(Errno::ENOENT)
     }
 
-    fn content(&mut self, inode: u64) -> CallResult<&mut Content> {
+    fn content(&mut self, inode: u64) -> CallResult<&mut FileContent> {
         match &mut self.node_mut(inode)?.kind {
             Kind::File(content) => Ok(content),
             Kind::Directory(_) => Err(Errno::EISDIR),
@@ -121,7 +112,7 @@ impl Files {
             return Err(Errno::EEXIST);
         }
         let kind =
-            if is_directory { Kind::Directory(Names::default()) } else { Kind::File(Content::default()) };
+            if is_directory { Kind::Directory(Names::default()) } else { Kind::File(FileContent::default()) };
         let inode = self.add(kind, mode);
         self.names_mut(parent)?.insert(name.to_owned(), inode);
         Ok(inode)
@@ -155,22 +146,13 @@ impl Files {
     }
 
     pub(crate) fn write(&mut self, inode: u64, offset: usize, data: &[u8]) -> CallResult<()> {
-        let end = offset + data.len();
-        let content = self.content(inode)?;
-        let first = offset.min(content.cached.len());
-        if content.cached.len() < end {
-            content.cached.resize(end, 0);
-        }
-        content.cached[offset..end].copy_from_slice(data);
-        content.dirty.extend(first / PAGE..end.div_ceil(PAGE));
+        self.content(inode)?.write(offset, data);
         self.node_mut(inode)?.modified = SystemTime::now();
         Ok(())
     }
 
     pub(crate) fn truncate(&mut self, inode: u64, size: usize) -> CallResult<()> {
-        let content = self.content(inode)?;
-        content.cached.resize(size, 0);
-        content.dirty.insert(size / PAGE);
+        self.content(inode)?.truncate(size);
         Ok(())
     }
 
@@ -186,9 +168,7 @@ impl Files {
     /// Whether a sync would write anything.
     pub(crate) fn is_dirty(&self, inode: u64) -> bool {
         match self.nodes.get(&inode).map(|node| &node.kind) {
-            Some(Kind::File(content)) => {
-                !content.dirty.is_empty() || content.durable.len() != content.cached.len()
-            }
+            Some(Kind::File(content)) => content.is_dirty(),
             Some(Kind::Directory(names)) => names.durable != names.cached,
             None => false,
         }
@@ -209,9 +189,7 @@ impl Files {
     /// A sync that fails. As in the kernel, the pages stay in the cache and count as clean: no later sync writes them.
     pub(crate) fn fail_sync(&mut self, inode: u64) -> CallResult<()> {
         if let Kind::File(content) = &mut self.node_mut(inode)?.kind {
-            // The new size comes with the journal; the pages read as zeros.
-            content.durable.resize(content.cached.len(), 0);
-            content.dirty.clear();
+            content.fail_sync();
         }
         Ok(())
     }
@@ -220,12 +198,7 @@ impl Files {
     pub(crate) fn remount(&mut self) {
         for node in self.nodes.values_mut() {
             match &mut node.kind {
-                Kind::File(content) => {
-                    if !content.dirty.is_empty() {
-                        content.sync();
-                    }
-                    content.cached = content.durable.clone();
-                }
+                Kind::File(content) => content.remount(),
                 Kind::Directory(names) => names.durable = names.cached.clone(),
             }
         }
@@ -235,13 +208,7 @@ impl Files {
     pub(crate) fn cut_power(&mut self, mut luck: Option<&mut StdRng>) {
         for node in self.nodes.values_mut() {
             match &mut node.kind {
-                Kind::File(content) => {
-                    if let Some(rng) = luck.as_deref_mut() {
-                        content.keep_some(rng);
-                    }
-                    content.dirty.clear();
-                    content.cached = content.durable.clone();
-                }
+                Kind::File(content) => content.cut_power(luck.as_deref_mut()),
                 Kind::Directory(names) => {
                     if let Some(rng) = luck.as_deref_mut() {
                         names.keep_some(rng);
@@ -297,35 +264,6 @@ impl Files {
             inode = self.lookup(inode, OsStr::new(name)).ok()?;
         }
         Some(&mut self.content(inode).ok()?.cached)
-    }
-}
-
-impl Content {
-    fn sync(&mut self) {
-        self.durable.resize(self.cached.len(), 0);
-        for page in std::mem::take(&mut self.dirty) {
-            self.write_page(page);
-        }
-    }
-
-    fn write_page(&mut self, page: usize) {
-        let start = (page * PAGE).min(self.cached.len()).min(self.durable.len());
-        let end = ((page + 1) * PAGE).min(self.cached.len()).min(self.durable.len());
-        self.durable[start..end].copy_from_slice(&self.cached[start..end]);
-    }
-
-    fn keep_some(&mut self, rng: &mut StdRng) {
-        if self.dirty.is_empty() {
-            return;
-        }
-        if rng.random_bool(0.5) {
-            self.durable.resize(self.cached.len(), 0);
-        }
-        for page in self.dirty.clone() {
-            if rng.random_bool(0.5) {
-                self.write_page(page);
-            }
-        }
     }
 }
 

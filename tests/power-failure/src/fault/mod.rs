@@ -1,6 +1,7 @@
 //! Faults of the operating system below a running registry.
 
 mod actor;
+mod file_content;
 mod files;
 mod plan;
 mod run;
