@@ -162,7 +162,9 @@ impl<'a> Compared<'a> {
 impl Pattern {
     fn new(glob: String) -> Self {
         let has_wildcard = glob.contains(['*', '?']);
-        let matcher = has_wildcard.then(|| compile(&glob).ok()).flatten();
+        // `*` matches whatever the user's name is, and `?` only a name of one character.
+        let not_user = format!("[!{ANY_USER}/]");
+        let matcher = has_wildcard.then(|| compile(&glob.replace('?', &not_user)).ok()).flatten();
         Self { matcher: matcher.map(|glob| glob.compile_matcher()), glob }
     }
 

@@ -323,6 +323,21 @@ rules:
 }
 
 #[test]
+fn a_users_name_is_more_than_one_character() {
+    let contained = |on: &str| {
+        let rule = "  - {who: users, may: pull, on:";
+        let text = format!("rules:\n{rule} 'x/${{user}}/a'}}\n{rule} '{on}'}}\n");
+        !check(&parse_policy("p", &text).unwrap().rules, None).is_empty()
+    };
+    for on in ["x/**", "x/*/a", "x/*/?", "*/*/*", "**/?"] {
+        assert!(contained(on), "{on}");
+    }
+    for on in ["x/?/a", "?/?/?", "x/?/**", "x/??/a", "**/?/*"] {
+        assert!(!contained(on), "{on}");
+    }
+}
+
+#[test]
 fn what_is_open_below_a_folder_follows_from_one_rule() {
     let is_open = |rule: &str| {
         let policy = policy(&format!("rules:\n- {rule}\n- {{who: users, may: pull, on: '**'}}\n"));
