@@ -10,7 +10,7 @@ use sampan_engine::caches::CachePrefixes;
 use sampan_engine::gc::{Amount, Error, Eviction, Options, Scope, UNASKED_BYTES, collect};
 use sampan_engine::layout::{self, Entry};
 use sampan_engine::oci::Digest;
-use sampan_engine::{Clock, Registry};
+use sampan_engine::{Clock, Limits, Registry};
 
 use super::collector::{expect_gone, options, paths};
 use super::seed::{Image, Seed, image, index, name, tag};
@@ -36,7 +36,9 @@ impl Caching {
         let ahead_secs = Arc::new(AtomicU64::new(DAY));
         let (base, ahead) = (SystemTime::now(), ahead_secs.clone());
         let clock = Clock::new(move || base + Duration::from_secs(ahead.load(Ordering::Relaxed)));
-        Self { registry: Registry::builder(driver.clone()).caches(caches).clock(clock).build(), ahead_secs }
+        let limits = Limits { delete: true, ..Limits::default() };
+        let registry = Registry::builder(driver.clone()).limits(limits).caches(caches).clock(clock).build();
+        Self { registry, ahead_secs }
     }
 
     /// Records a use on this day.

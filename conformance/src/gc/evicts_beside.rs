@@ -9,7 +9,8 @@ use sampan_driver::{
 };
 use sampan_engine::gc::collect;
 use sampan_engine::layout::{self, Entry};
-use sampan_engine::{CachedPut, PutManifest, Registry};
+use sampan_engine::oci::Digest;
+use sampan_engine::{CachedPut, Error, PutManifest, Registry};
 
 use super::evicts::{Caching, weekly};
 use super::seed::{MANIFEST, Seed, name};
@@ -18,27 +19,46 @@ use crate::hooked::{Hook, Hooked};
 use crate::refusing::Refusing;
 use crate::{Clause, Context, Failed, clause::table};
 
-/// Fetches the same manifest just before a push of it writes its link.
+/// Stores the same manifest in another way just before its data or link is written.
 #[derive(Debug)]
-struct Fetch {
+struct Meanwhile {
     registry: Registry,
-    put: CachedPut,
+    put: Put,
     has_begun: AtomicBool,
 }
 
+#[derive(Clone, Debug)]
+enum Put {
+    Fetched(CachedPut),
+    Pushed(PutManifest),
+}
+
+impl Put {
+    fn digest(&self) -> Digest {
+        let (Self::Fetched(CachedPut { bytes, .. }) | Self::Pushed(PutManifest { bytes, .. })) = self;
+        Digest::sha256_of(bytes)
+    }
+
+    async fn run(&self, registry: &Registry) -> Result<(), Error> {
+        let repository = registry.repository(name("hub/app"));
+        match self.clone() {
+            Self::Fetched(put) => repository.manifests().put_cached(put).await.map(|_| ()),
+            Self::Pushed(put) => repository.manifests().put(put).await.map(|_| ()),
+        }
+    }
+}
+
 #[async_trait]
-impl Hook for Fetch {
+impl Hook for Meanwhile {
     const SPLITS_PUT_ALL: bool = false;
 
     async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
-        let data = Entry::Blob(self.put.digest.clone()).path();
-        let link = Entry::RevisionLink(name("hub/app"), self.put.digest.clone()).path();
+        let data = Entry::Blob(self.put.digest()).path();
+        let link = Entry::RevisionLink(name("hub/app"), self.put.digest()).path();
         let is_it =
             matches!(operation, Operation::PutAll | Operation::PutContent) && [data, link].contains(path);
         if is_it && !self.has_begun.swap(true, Ordering::SeqCst) {
-            let fetched =
-                self.registry.repository(name("hub/app")).manifests().put_cached(self.put.clone()).await;
-            fetched.map_err(|error| {
+            self.put.run(&self.registry).await.map_err(|error| {
                 DriverError::new(ErrorKind::Other, "test", operation, path).with_source(error)
             })?;
         }
@@ -46,32 +66,60 @@ impl Hook for Fetch {
     }
 }
 
-async fn nothing_that_a_client_pushed_while_it_was_fetched(ctx: Context) -> Result<(), Failed> {
+/// An image without its manifest's link; how a pull fetches that and how a client pushes it.
+async fn image(ctx: &Context) -> Result<(Put, Put), Failed> {
     let seed = Seed::new(ctx.driver());
     let image = seed.image("hub/app", 1).await?;
     for entry in [Entry::RevisionLink, Entry::Fetched] {
         seed.remove(entry(name("hub/app"), image.manifest.clone())).await?;
     }
-    let put = CachedPut {
+    let fetched = Put::Fetched(CachedPut {
         bytes: image.bytes.clone(),
         media_type: MANIFEST.to_owned(),
         digest: image.manifest.clone(),
         tags: Vec::new(),
-    };
-    let (registry, has_begun) = (Caching::new(ctx.driver()).registry, AtomicBool::new(false));
-    let fetch = Arc::new(Fetch { registry, put, has_begun });
-    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), fetch.clone()));
-    let push = PutManifest {
+    });
+    let pushed = Put::Pushed(PutManifest {
         bytes: image.bytes.clone(),
         media_type: None,
         reference: image.manifest.clone().into(),
         tags: Vec::new(),
         left_out: Vec::new(),
-    };
-    Caching::new(&driver).registry.repository(name("hub/app")).manifests().put(push).await?;
-    ensure(fetch.has_begun.load(Ordering::SeqCst), "nothing was fetched")?;
+    });
+    Ok((fetched, pushed))
+}
+
+/// Stores a manifest with `put`, and in between with `other`. Nothing is evicted later.
+async fn check_stays(ctx: &Context, put: Put, other: Put) -> Result<(), Failed> {
+    let (registry, has_begun) = (Caching::new(ctx.driver()).registry, AtomicBool::new(false));
+    let meanwhile = Arc::new(Meanwhile { registry, put: other, has_begun });
+    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), meanwhile.clone()));
+    put.run(&Caching::new(&driver).registry).await?;
+    ensure(meanwhile.has_begun.load(Ordering::SeqCst), "the manifest was not stored in between")?;
     let report = collect(Caching::new(ctx.driver()).at(100), &weekly()).await?;
     equal(report.evicted.ttl.count, 0, "what was evicted of what a client pushed")
+}
+
+async fn nothing_that_a_client_pushed_while_it_was_fetched(ctx: Context) -> Result<(), Failed> {
+    let (fetched, pushed) = image(&ctx).await?;
+    check_stays(&ctx, pushed, fetched).await
+}
+
+/// The pull found no link, and marks the manifest after the push has answered.
+async fn nothing_that_a_client_pushed_before_a_pull_marked_it(ctx: Context) -> Result<(), Failed> {
+    let (fetched, pushed) = image(&ctx).await?;
+    check_stays(&ctx, fetched, pushed).await
+}
+
+/// Else it would stay with all that a pull fetches again.
+async fn what_was_pushed_deleted_and_fetched(ctx: Context) -> Result<(), Failed> {
+    let (fetched, pushed) = image(&ctx).await?;
+    let registry = Caching::new(ctx.driver()).registry;
+    pushed.run(&registry).await?;
+    registry.repository(name("hub/app")).manifests().delete(&fetched.digest().into()).await?;
+    fetched.run(&registry).await?;
+    let report = collect(Caching::new(ctx.driver()).at(100), &weekly()).await?;
+    equal(report.evicted.ttl.count, 1, "what was evicted")
 }
 
 async fn what_is_due_beside_an_old_notice_that_stays(ctx: Context) -> Result<(), Failed> {
@@ -90,5 +138,7 @@ async fn what_is_due_beside_an_old_notice_that_stays(ctx: Context) -> Result<(),
 
 pub(crate) const CLAUSES: &[Clause] = table!["gc::evicts_beside":
     nothing_that_a_client_pushed_while_it_was_fetched,
+    nothing_that_a_client_pushed_before_a_pull_marked_it,
+    what_was_pushed_deleted_and_fetched,
     what_is_due_beside_an_old_notice_that_stays,
 ];

@@ -26,9 +26,9 @@ pub(super) async fn apply(cx: &mut Context<'_>, inventory: &mut Inventory) -> Re
         let contents = inventory.find_mut(&name);
         match contents {
             Some(contents) if !contents.tags.is_empty() => {
-                let Some(newest) = contents.pushed else { continue };
+                let Some(newest) = contents.last_push else { continue };
                 if let Some(dates) = TagDates::read(cx.driver(), &name).await? {
-                    contents.pushed = Some(dates.latest(newest));
+                    contents.last_push = Some(dates.latest(newest));
                 }
             }
             _ if cx.cutoff.is_young(file.modified) => {}

@@ -10,6 +10,7 @@ use super::interner::{DigestInterner, Id, IdHashSet, IdMap, IdSet};
 use super::inventory::{Age, Attached, Contents, Data, Inventory};
 use super::mark::{Marks, RepositoryMarks};
 use super::report::Amount;
+use crate::layout::Entry;
 use crate::oci::{RepositoryName, Tag};
 use crate::upload::UploadId;
 
@@ -25,8 +26,8 @@ pub(super) struct Plan {
     pub(super) aliases: Vec<DeadAlias>,
     /// Data that would be garbage if they were older.
     pub(super) young: Amount,
-    /// Marks that manifests were fetched, of `revisions` and of manifests without a link.
-    pub(super) marks: Vec<(RepositoryName, Id)>,
+    /// Marks that say where manifests came from, of `revisions` and of manifests without a link.
+    pub(super) marks: Vec<OriginMark>,
     /// With their sizes in bytes.
     pub(super) blobs: Vec<(Id, u64)>,
     pub(super) uploads: Vec<(RepositoryName, UploadId)>,
@@ -48,6 +49,22 @@ pub(super) struct Plan {
 struct Linked<'a> {
     live: &'a IdHashSet,
     dead: &'a [Id],
+}
+
+/// A mark that says where a manifest came from.
+#[derive(Debug)]
+pub(super) struct OriginMark {
+    pub(super) manifest: (RepositoryName, Id),
+    /// A client pushed it; else it was fetched.
+    is_pushed: bool,
+}
+
+impl OriginMark {
+    pub(super) fn entry(&self, ids: &DigestInterner) -> Entry {
+        let (name, id) = &self.manifest;
+        let entry = if self.is_pushed { Entry::Pushed } else { Entry::Fetched };
+        entry(name.clone(), ids.digest(*id))
+    }
 }
 
 /// An entry of a referrer index.
@@ -206,11 +223,13 @@ impl Plan {
                 _ => left += 1,
             }
         }
-        let old = contents
-            .marks
-            .iter()
-            .filter(|(id, age)| !live_revisions.contains(*id) && (dead.contains(*id) || **age == Age::Old));
-        self.marks.extend(old.map(|(id, _)| (name.clone(), *id)));
+        for (marks, is_pushed) in [(&contents.fetched, false), (&contents.pushed, true)] {
+            let old = marks.iter().filter(|(id, age)| {
+                !live_revisions.contains(*id) && (dead.contains(*id) || **age == Age::Old)
+            });
+            let mark = |(id, _): (&Id, _)| OriginMark { manifest: (name.clone(), *id), is_pushed };
+            self.marks.extend(old.map(mark));
+        }
         let linked = Linked { live: &live_revisions, dead: &dead_revisions };
         left += self.add_referrers(contents, marks, data, graph, linked);
         self.revisions.extend(referring_first(&dead_revisions, contents, graph).map(|id| (name.clone(), id)));
@@ -270,6 +289,15 @@ impl Plan {
             aliases.entry((&alias.name, alias.canonical)).or_default().push(alias.id);
         }
         aliases
+    }
+
+    /// The marks that will be deleted, by their manifest.
+    pub(super) fn marks_by_manifest(&self) -> HashMap<&(RepositoryName, Id), Vec<&OriginMark>> {
+        let mut marks: HashMap<_, Vec<_>> = HashMap::new();
+        for mark in &self.marks {
+            marks.entry(&mark.manifest).or_default().push(mark);
+        }
+        marks
     }
 
     /// The entries of referrer indexes that will be deleted, by the attached manifest.

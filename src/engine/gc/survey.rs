@@ -143,7 +143,7 @@ impl<'a> Surveyor<'a> {
         let mut figures = RepositoryFigures {
             tags: contents.tags.iter().filter(|history| history.is_current).count() as u64,
             manifests: self.manifests(contents).count() as u64,
-            pushed_ms: contents.pushed.map(millis),
+            pushed_ms: contents.last_push.map(millis),
             bytes: 0,
             own_bytes: 0,
         };

@@ -16,7 +16,7 @@ use super::interner::{DigestInterner, Id, IdMap};
 use super::inventory::data_path;
 use super::links::alias_entry;
 use super::lock::RENEW_INTERVAL;
-use super::plan::Plan;
+use super::plan::{OriginMark, Plan};
 use super::references::References;
 use super::report::Report;
 use crate::layout::{self, Entry};
@@ -58,7 +58,8 @@ impl<'a, 'c> Sweep<'a, 'c> {
             self.sweep_revisions(revisions).await?;
         }
         let linked: HashSet<_> = plan.revisions.iter().collect();
-        self.delete_marks(plan.marks.iter().filter(|manifest| !linked.contains(manifest))).await?;
+        let marks = self.paths(plan.marks.iter().filter(|mark| !linked.contains(&mark.manifest)));
+        self.delete(&marks).await?;
         self.sweep_misplaced_referrers(plan).await?;
         for manifests in rounds(&plan.unlinked_referrers(), batch) {
             self.sweep_referrers(manifests).await?;
@@ -91,7 +92,7 @@ impl<'a, 'c> Sweep<'a, 'c> {
         let plan = self.mark_again(round.iter().map(|(_, id)| *id)).await?;
         let dead: HashSet<_> = plan.revisions.iter().collect();
         let (aliases, referrers) = (plan.aliases_by_target(true), plan.referrers_by_manifest());
-        let marks: HashSet<_> = plan.marks.iter().collect();
+        let marks = plan.marks_by_manifest();
         for batch in round.chunks(self.cx.batch()) {
             let dead: Vec<_> = batch.iter().filter(|revision| dead.contains(revision)).collect();
             self.sweep_tags_of(&plan, &dead).await?;
@@ -105,7 +106,9 @@ impl<'a, 'c> Sweep<'a, 'c> {
             }
             self.delete_durably(&paths).await?;
             self.delete_referrers(&referrers, &dead).await?;
-            self.delete_marks(dead.iter().filter(|revision| marks.contains(**revision)).copied()).await?;
+            let marks = dead.iter().filter_map(|revision| marks.get(*revision)).flatten();
+            let marks = self.paths(marks.copied());
+            self.delete(&marks).await?;
             self.report.manifests += dead.len() as u64;
             for (name, id) in &dead {
                 self.report.evicted.add_manifest(self.references.victims.reason(name, *id));
@@ -116,11 +119,8 @@ impl<'a, 'c> Sweep<'a, 'c> {
         Ok(())
     }
 
-    /// Deletes marks of manifests that have no link any more.
-    async fn delete_marks(&mut self, marks: impl Iterator<Item = &(RepositoryName, Id)>) -> Result<()> {
-        let mark = |(name, id): &(RepositoryName, Id)| Entry::Fetched(name.clone(), self.cx.ids.digest(*id));
-        let paths: Vec<DriverPath> = marks.map(|manifest| mark(manifest).path()).collect();
-        self.delete(&paths).await
+    fn paths<'m>(&self, marks: impl Iterator<Item = &'m OriginMark>) -> Vec<DriverPath> {
+        marks.map(|mark| mark.entry(&self.cx.ids).path()).collect()
     }
 
     /// Deletes layer links first, then the data behind them.

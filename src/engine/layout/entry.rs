@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     ACCESS_TOKENS, CACHE_COMPARISONS, CACHE_OFFLINE, CACHE_USES, COLLECTION, COMPLETE, DAMAGED, DATES,
     MIGRATION, MOVED, OWN, PURGES, REMOVED, REPOSITORIES, RESERVE, SNAPSHOTS, STORE_ID, SURVEY, SURVEYS,
-    SYNC, TAG_LINK, VERIFICATION, blob_directory, fetched_directory, layer_directory, own, path,
+    SYNC, TAG_LINK, VERIFICATION, blob_directory, layer_directory, mark_directory, own, path,
     referrer_directory, revision_directory,
 };
 use crate::access_token_id::AccessTokenId;
@@ -50,7 +50,7 @@ pub enum Entry {
     DamagedNote(Digest, u64),
     /// Makes a blob visible in a repository.
     LayerLink(RepositoryName, Digest),
-    /// The mark that a manifest of the repository was fetched from another registry. No client has pushed it.
+    /// The mark that a manifest of the repository was fetched from another registry.
     Fetched(RepositoryName, Digest),
     /// The notice of a deletion that is about to remove a manifest with all its tags.
     ManifestRemoval(RepositoryName, Digest, Uuid),
@@ -60,6 +60,8 @@ pub enum Entry {
     MigrationStaged(Uuid),
     /// The marker of a store that was moved elsewhere.
     Moved,
+    /// The mark that a client pushed a manifest of a cache, whether it was fetched before, after or meanwhile.
+    Pushed(RepositoryName, Digest),
     /// A hint that the manifest with the second digest is attached to the first by its `subject`; see
     /// [`Referrers`](crate::Referrers).
     Referrer(RepositoryName, Digest, Digest),
@@ -131,7 +133,9 @@ impl Entry {
             Self::DamagedNote(digest, ms) => {
                 format!("{DAMAGED}/{}/{}/{ms}/note", digest.algorithm(), digest.hex())
             }
-            Self::Fetched(name, digest) => fetched_directory(name, digest.algorithm()) + "/" + digest.hex(),
+            Self::Fetched(name, digest) => {
+                mark_directory(name, "fetched", digest.algorithm()) + "/" + digest.hex()
+            }
             Self::LayerLink(name, digest) => layer_directory(name, digest) + "/link",
             Self::ManifestRemoval(name, digest, id) => {
                 let (algorithm, hex) = (digest.algorithm(), digest.hex());
@@ -140,6 +144,9 @@ impl Entry {
             Self::MigrationBegun => format!("{MIGRATION}/begun"),
             Self::MigrationStaged(id) => format!("{MIGRATION}/staged/{id}"),
             Self::Moved => MOVED.to_owned(),
+            Self::Pushed(name, digest) => {
+                mark_directory(name, "pushed", digest.algorithm()) + "/" + digest.hex()
+            }
             Self::Referrer(name, subject, digest) => {
                 referrer_directory(name, subject, digest.algorithm()) + "/" + digest.hex()
             }
@@ -236,6 +243,7 @@ impl Entry {
             }
             ("_sampan", ["digests", tag]) => Some(Self::TagDigest(name, tag.parse().ok()?)),
             ("_sampan", ["fetched", algorithm, hex]) => Some(Self::Fetched(name, digest(algorithm, hex)?)),
+            ("_sampan", ["pushed", algorithm, hex]) => Some(Self::Pushed(name, digest(algorithm, hex)?)),
             ("_sampan", ["referrers", COMPLETE]) => Some(Self::ReferrersComplete(name)),
             ("_sampan", ["referrers", algorithm, hex, of, referrer]) => {
                 Some(Self::Referrer(name, digest(algorithm, hex)?, digest(of, referrer)?))
@@ -293,7 +301,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..42_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..43_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -329,6 +337,7 @@ mod tests {
                 36 => Entry::StoreId,
                 37 => Entry::Reserve,
                 38 => Entry::Fetched(name, digest),
+                42 => Entry::Pushed(name, digest),
                 39 => Entry::CacheOffline(Uuid::from_u128(offset.into())),
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),

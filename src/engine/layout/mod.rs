@@ -11,6 +11,7 @@
 //!     _uploads/<id>/{data,startedat,hashstates/<alg>/<n>}    an upload in progress
 //!     _sampan/digests/<tag>                                  the digest of the tag's push, if that is no sha256 one
 //!     _sampan/fetched/<alg>/<hex>                            the manifest was fetched from another registry
+//!     _sampan/pushed/<alg>/<hex>                             a client pushed the manifest while this was a cache
 //!     _sampan/referrers/<alg>/<hex>/<alg>/<hex>              the second manifest is attached to the first by its `subject`
 //!     _sampan/referrers/complete                             there is such an entry for each attached manifest
 //!     _sampan/removals/manifests/<alg>/<hex>/<uuid>          a deletion is about to remove the manifest
@@ -99,8 +100,9 @@ fn revision_directory(name: &RepositoryName, digest: &Digest) -> String {
     [REPOSITORIES, name.as_str(), "_manifests/revisions", digest.algorithm().as_str(), digest.hex()].join("/")
 }
 
-fn fetched_directory(name: &RepositoryName, algorithm: Algorithm) -> String {
-    [REPOSITORIES, name.as_str(), "_sampan/fetched", algorithm.as_str()].join("/")
+/// The directory of the marks that say where manifests came from: `fetched` or `pushed`.
+fn mark_directory(name: &RepositoryName, origin: &str, algorithm: Algorithm) -> String {
+    [REPOSITORIES, name.as_str(), "_sampan", origin, algorithm.as_str()].join("/")
 }
 
 fn referrer_directory(name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> String {

@@ -136,7 +136,6 @@ impl ManifestStore {
             }
         }
         *is_linked_by_us |= !was_linked;
-        let mark = Entry::Fetched(name.clone(), canonical.clone());
         if digest != canonical {
             let alias = Entry::RevisionLink(name.clone(), digest.clone());
             files.push(link::file(&alias, canonical));
@@ -146,14 +145,21 @@ impl ManifestStore {
             files.push(referrers.file(subject, canonical));
         }
         files.push(link::file(&revision, canonical));
-        if origin == Origin::Fetched && !was_linked {
-            // Last: a crash before it leaves a manifest that no collection evicts, never a mark on one that a client pushes.
-            files.push(link::file(&mark, canonical));
+        let fetched = Entry::Fetched(name.clone(), canonical.clone());
+        let is_cache = self.repository.registry.caches().contains(name);
+        match origin {
+            // Last: a crash before it leaves a manifest that no collection evicts.
+            Origin::Fetched if !was_linked => files.push(link::file(&fetched, canonical)),
+            // A pull that found no link may write its mark at any time from here on, and this one counts for more.
+            Origin::Pushed if is_cache => {
+                files.push(link::file(&Entry::Pushed(name.clone(), canonical.clone()), canonical));
+            }
+            _ => {}
         }
         self.put_files(canonical, &files).await?;
-        if origin == Origin::Pushed && (was_linked || self.repository.registry.caches().contains(name)) {
-            // What was only fetched, perhaps meanwhile, is what a client relies on from here on.
-            link::remove_if_any(self.driver(), &mark).await?;
+        if origin == Origin::Pushed && (was_linked || is_cache) {
+            // What was only fetched is what a client relies on from here on, also in a registry whose configuration has no cache.
+            link::remove_if_any(self.driver(), &fetched).await?;
         }
         if let Some(subject) = subject {
             // A deletion of the same manifest may have removed the entry meanwhile.

@@ -231,9 +231,11 @@ impl ManifestStore {
         tags.sync_removals().await?;
         // A failed request may still be running in the store, so the notice stays.
         link::remove(self.driver(), &link).await?;
-        let mark = Entry::Fetched(self.repository.name.clone(), canonical.clone());
-        if let Err(error) = link::remove_if_any(self.driver(), &mark).await {
-            tracing::debug!(%error, "the mark of a deleted manifest is left to the next collection");
+        for mark in [Entry::Fetched, Entry::Pushed] {
+            let mark = mark(self.repository.name.clone(), canonical.clone());
+            if let Err(error) = link::remove_if_any(self.driver(), &mark).await {
+                tracing::debug!(%error, "a mark of a deleted manifest is left to the next collection");
+            }
         }
         if let Some(subject) = subject {
             referrers.remove(&subject, canonical).await;

@@ -119,8 +119,9 @@ async fn remove_from(
         let links = revisions.into_iter().map(|digest| Entry::RevisionLink(name.clone(), digest).path());
         delete(target, links.collect()).await?;
     }
-    // One that the source has no more is of a manifest that a client has pushed since.
-    let marks = extra.referrers.iter().filter(|entry| matches!(entry, Entry::Fetched(..)));
+    // Such as that of a fetched manifest that a client has pushed since.
+    let marks =
+        extra.referrers.iter().filter(|entry| matches!(entry, Entry::Fetched(..) | Entry::Pushed(..)));
     delete(target, marks.map(Entry::path).collect()).await?;
     removed.layer_links += extra.layers.len() as u64;
     let links = extra.layers.into_iter().map(|digest| Entry::LayerLink(name.clone(), digest).path());

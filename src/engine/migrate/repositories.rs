@@ -62,7 +62,7 @@ pub(super) struct Files {
     pub(super) layers: Vec<Digest>,
     pub(super) revisions: Vec<Digest>,
     pub(super) history: Vec<(Tag, Digest)>,
-    /// Entries of the index of referrers, and marks of fetched manifests.
+    /// Entries of the index of referrers, and marks of fetched and pushed manifests.
     pub(super) referrers: Vec<Entry>,
     /// The index of referrers is complete.
     pub(super) has_index: bool,
@@ -265,7 +265,7 @@ impl RepositoryPair {
                 files.into_iter().for_each(|files| files.history.push((tag.clone(), digest.clone())));
             }
             Some(Entry::TagDigest(_, tag)) => self.digests.push(TagInBoth::of(tag, pair)),
-            Some(entry @ (Entry::Referrer(..) | Entry::Fetched(..))) => {
+            Some(entry @ (Entry::Referrer(..) | Entry::Fetched(..) | Entry::Pushed(..))) => {
                 files.into_iter().for_each(|files| files.referrers.push(entry.clone()));
             }
             Some(Entry::ReferrersComplete(_)) => files.into_iter().for_each(|files| files.has_index = true),

@@ -13,7 +13,7 @@ impl Plan {
     pub(in crate::gc) fn leave_others(&mut self, is_cache: impl Fn(&RepositoryName) -> bool) {
         self.uploads.retain(|(name, _)| is_cache(name));
         self.repositories.retain(&is_cache);
-        self.marks.retain(|(name, _)| is_cache(name));
+        self.marks.retain(|mark| is_cache(&mark.manifest.0));
         self.temporary.retain(|file| place_in_repository(&file.path).is_none_or(|(name, _)| is_cache(&name)));
     }
 
@@ -31,7 +31,7 @@ impl Plan {
         self.revisions.retain(|(name, id)| victims.reason(name, *id).is_some());
         self.layers.retain(|(name, _)| is_cache(name));
         let dead: HashSet<_> = self.revisions.iter().cloned().collect();
-        self.marks.retain(|manifest| dead.contains(manifest));
+        self.marks.retain(|mark| dead.contains(&mark.manifest));
         self.aliases.retain(|alias| is_cache(&alias.name));
         self.tag_entries.retain(|(name, _, _)| is_cache(name));
         self.referrers.retain(|entry| dead.contains(&(entry.name.clone(), entry.manifest)));

@@ -27,7 +27,7 @@ pub(in crate::gc) struct Contents {
     alias_places: HashMap<(Id, bool), usize, BuildHasherDefault<IdHasher>>,
     pub(in crate::gc) tags: Vec<History>,
     /// When a tag was last pointed at a manifest.
-    pub(in crate::gc) pushed: Option<SystemTime>,
+    pub(in crate::gc) last_push: Option<SystemTime>,
     /// The referrer index.
     pub(in crate::gc) referrers: Vec<Attached>,
     /// Whether the referrer index is marked as complete.
@@ -39,7 +39,9 @@ pub(in crate::gc) struct Contents {
     /// Links that stay, whatever refers to them, by whether they are of manifests. See [`keep`](Self::keep).
     kept: [IdHashSet; 2],
     /// Marks of manifests that were fetched from another registry.
-    pub(in crate::gc) marks: IdMap<Age>,
+    pub(in crate::gc) fetched: IdMap<Age>,
+    /// Marks of manifests that a client pushed while the repository was a cache.
+    pub(in crate::gc) pushed: IdMap<Age>,
     /// Manifests that Distribution's cache fetched, by the record of that.
     pub(in crate::gc) scheduled: IdHashSet,
     /// Manifests that a snapshot has.
@@ -145,13 +147,14 @@ impl Contents {
             aliases: Vec::new(),
             alias_places: HashMap::default(),
             tags: Vec::new(),
-            pushed: None,
+            last_push: None,
             referrers: Vec::new(),
             has_index: false,
             uploads: BTreeMap::new(),
             odd: Vec::new(),
             kept: Default::default(),
-            marks: IdMap::default(),
+            fetched: IdMap::default(),
+            pushed: IdMap::default(),
             scheduled: IdHashSet::default(),
             in_snapshots: Arc::default(),
             is_obscure: false,
@@ -180,18 +183,19 @@ impl Contents {
             && self.tags.is_empty()
             && self.referrers.is_empty()
             && !self.has_index
-            && self.marks.is_empty()
+            && self.fetched.is_empty()
+            && self.pushed.is_empty()
             && self.uploads.is_empty()
     }
 
     /// Whether a manifest was fetched from another registry, and no client has pushed it.
     pub(in crate::gc) fn is_fetched(&self, id: Id) -> bool {
-        self.marks.contains_key(&id) || self.scheduled.contains(&id)
+        (self.fetched.contains_key(&id) || self.scheduled.contains(&id)) && !self.pushed.contains_key(&id)
     }
 
     /// Whether the repository has manifests that were fetched, or had them a short while ago.
     pub(in crate::gc) fn has_fetched(&self) -> bool {
-        !self.marks.is_empty() || !self.scheduled.is_empty()
+        !self.fetched.is_empty() || !self.scheduled.is_empty()
     }
 
     /// Whether it has manifests that a client pushed.

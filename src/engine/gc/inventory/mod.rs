@@ -203,10 +203,14 @@ impl Inventory {
             }
             Entry::Fetched(name, digest) if digest.is_canonical() => {
                 let id = ids.intern(&digest);
-                self.contents(&name).marks.insert(id, age);
+                self.contents(&name).fetched.insert(id, age);
+            }
+            Entry::Pushed(name, digest) if digest.is_canonical() => {
+                let id = ids.intern(&digest);
+                self.contents(&name).pushed.insert(id, age);
             }
             // A mark names a manifest by the digest under which it is stored.
-            Entry::Fetched(..) => self.foreign.push(file.path),
+            Entry::Fetched(..) | Entry::Pushed(..) => self.foreign.push(file.path),
             Entry::Referrer(name, subject, digest) if digest.is_canonical() => {
                 let (subject, manifest) = (ids.intern(&subject), ids.intern(&digest));
                 self.contents(&name).referrers.push(Attached { subject, manifest, young });
@@ -228,7 +232,7 @@ impl Inventory {
             }
             Entry::TagCurrent(name, tag) => {
                 let contents = self.contents(&name);
-                contents.pushed = contents.pushed.max(Some(file.modified));
+                contents.last_push = contents.last_push.max(Some(file.modified));
                 let history = contents.history(&tag);
                 history.is_current = true;
                 history.is_odd = file.size_bytes != link::BYTES;
