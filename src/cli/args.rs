@@ -162,18 +162,27 @@ pub(super) enum Command {
     },
 }
 
+/// A truth value in the forms that Distribution's flags take: those of Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        _ => Err("neither `true` nor `false`"),
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct CollectOptions {
     /// Only show what would be removed
-    #[arg(short = 'd', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(short = 'd', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean)]
     pub(super) dry_run: bool,
 
     /// Also remove manifests that no tag, index or subject references
-    #[arg(short = 'm', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(short = 'm', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean)]
     pub(super) delete_untagged: bool,
 
     /// Print only errors
-    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean)]
     pub(super) quiet: bool,
 
     /// The output format
@@ -187,7 +196,7 @@ pub(super) struct CollectOptions {
 
     /// Delete even if most of the store would be removed, or repositories have vanished: check with --dry-run
     /// first
-    #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = boolean)]
     pub(super) yes: bool,
 
     #[command(flatten)]
@@ -329,6 +338,25 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_takes_what_gos_flags_take() {
+        let parse = |flags: &[&str]| {
+            let words = ["registry", "garbage-collect"].iter().chain(flags).chain(&["c.yml"]).copied();
+            match Args::try_parse_from(words).map(|args| args.command) {
+                Ok(Some(Command::GarbageCollect(options))) => {
+                    Ok((options.dry_run, options.delete_untagged, options.quiet))
+                }
+                Ok(_) => panic!("another command"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert_eq!(parse(&["-d=T", "--delete-untagged=1", "--quiet"]), Ok((true, true, true)));
+        assert_eq!(parse(&["-d=0", "-m", "--quiet=False"]), Ok((false, true, false)));
+        assert_eq!(parse(&["-dm"]), Ok((true, true, false)));
+        let problem = parse(&["--dry-run=yes"]).unwrap_err();
+        assert!(problem.contains("'yes'") && problem.contains("neither `true` nor `false`"), "{problem}");
     }
 
     #[test]
