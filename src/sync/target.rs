@@ -87,6 +87,10 @@ impl Target for CopyTarget {
         self.store.has_manifest(repository, digest).await
     }
 
+    async fn keeps_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        self.store.keeps_manifest(repository, digest).await
+    }
+
     async fn has_referrer(
         &self,
         repository: &RepositoryName,

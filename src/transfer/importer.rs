@@ -249,7 +249,7 @@ impl<'a> Importer<'a> {
         self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await
     }
 
-    /// Whether the repository has the manifest, attached to its subject. To attach it may be another request than to store it,
+    /// Whether the repository keeps the manifest, attached to its subject. To attach it may be another request than to store it,
     /// which an interrupted import has not made.
     async fn is_there(
         &self,
@@ -257,7 +257,7 @@ impl<'a> Importer<'a> {
         digest: &Digest,
         subject: Option<&Digest>,
     ) -> Result<bool> {
-        if !self.target.has_manifest(repository, digest).await? {
+        if !self.target.keeps_manifest(repository, digest).await? {
             return Ok(false);
         }
         match subject {

@@ -88,6 +88,11 @@ impl Target for RegistryTarget {
         Ok(found.is_some())
     }
 
+    /// A cache of the registry takes no push.
+    async fn keeps_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        self.has_manifest(repository, digest).await
+    }
+
     async fn has_referrer(
         &self,
         repository: &RepositoryName,

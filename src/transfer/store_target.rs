@@ -90,6 +90,15 @@ impl Target for StoreTarget {
         }
     }
 
+    async fn keeps_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let is_there = self.has_manifest(repository, digest).await?;
+        if !is_there || self.is_of_upstream {
+            return Ok(is_there);
+        }
+        let is_kept = self.at(repository).manifests().is_kept(digest).await;
+        is_kept.or_else(|error| is_lacking(error).map(|()| false))
+    }
+
     /// The engine attaches a manifest as it stores it.
     async fn has_referrer(&self, _: &RepositoryName, _: &Digest, _: &Digest) -> Result<bool> {
         Ok(true)

@@ -34,6 +34,9 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Whether the repository has the manifest.
     async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool>;
 
+    /// Whether the repository has the manifest as one that was pushed: a collection may evict what a cache has fetched.
+    async fn keeps_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool>;
+
     /// Whether a manifest that the repository has, and whose subject is `subject`, is among the referrers of that.
     async fn has_referrer(
         &self,

@@ -89,6 +89,20 @@ impl ManifestStore {
         Ok(link::resolve(self.driver(), canonical, layer).await?.is_some())
     }
 
+    /// Whether no collection evicts the manifest: the repository is no cache, or the manifest was pushed since it is one.
+    ///
+    /// # Errors
+    ///
+    /// `ManifestUnknown`; `Corrupt` if its link is damaged; any error of the store.
+    pub async fn is_kept(&self, digest: &Digest) -> Result<bool> {
+        let name = &self.repository.name;
+        if !self.repository.registry.caches().contains(name) {
+            return Ok(true);
+        }
+        let (_, canonical) = self.resolve(&Reference::Digest(digest.clone())).await?;
+        Ok(self.driver().exists(&Entry::Pushed(name.clone(), canonical).path()).await?)
+    }
+
     pub(super) async fn contains(&self, digest: &Digest) -> Result<bool> {
         match self.resolve(&Reference::Digest(digest.clone())).await {
             Ok((_, canonical)) => {
