@@ -32,19 +32,34 @@ impl Caching {
         Self::with(driver, CachePrefixes::below([name("hub"), name("quay")]))
     }
 
+    /// The same, with a grace period for which it renews leases.
+    pub(super) fn with_grace(driver: &Arc<dyn StorageDriver>, grace: Duration) -> Self {
+        Self::of(driver, CachePrefixes::below([name("hub")]), Some(grace))
+    }
+
     fn with(driver: &Arc<dyn StorageDriver>, caches: CachePrefixes) -> Self {
+        Self::of(driver, caches, None)
+    }
+
+    fn of(driver: &Arc<dyn StorageDriver>, caches: CachePrefixes, grace: Option<Duration>) -> Self {
         let ahead_secs = Arc::new(AtomicU64::new(DAY));
         let (base, ahead) = (SystemTime::now(), ahead_secs.clone());
         let clock = Clock::new(move || base + Duration::from_secs(ahead.load(Ordering::Relaxed)));
         let limits = Limits { delete: true, ..Limits::default() };
-        let registry = Registry::builder(driver.clone()).limits(limits).caches(caches).clock(clock).build();
-        Self { registry, ahead_secs }
+        let builder = Registry::builder(driver.clone()).limits(limits).gc_grace(grace);
+        Self { registry: builder.caches(caches).clock(clock).build(), ahead_secs }
     }
 
     /// Records a use on this day.
     fn used(&self, day: u64, repository: &str, manifest: &Digest) {
         self.ahead_secs.store(day * DAY, Ordering::Relaxed);
         self.registry.cache_uses().note_used(&name(repository), manifest);
+    }
+
+    /// The registry, so many hours after the store was written.
+    pub(super) fn after_hours(self, hours: u64) -> Registry {
+        self.ahead_secs.store(hours * HOUR, Ordering::Relaxed);
+        self.registry
     }
 
     pub(super) fn at(&self, day: u64) -> &Registry {

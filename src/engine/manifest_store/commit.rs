@@ -177,7 +177,9 @@ impl ManifestStore {
         if is_together && self.find_pending(&look, [canonical]).is_some() {
             return Ok(Attempt::Collecting(canonical.clone()));
         }
-        if renewal == RefreshPolicy::Nothing {
+        // In a cache, a lease file may be old for the collector and not due for renewal.
+        let is_pushed_to_cache = origin == Origin::Pushed && is_cache;
+        if renewal == RefreshPolicy::Nothing || is_pushed_to_cache {
             // Writing the link may have outlasted a whole run, which saw neither the link nor fresh lease files.
             if let Some(pending) = self.find_pending(&look, canonicals.iter()) {
                 return Ok(Attempt::Collecting(pending.clone()));

@@ -229,14 +229,15 @@ impl ManifestStore {
             return is_kept.map(|_| false);
         }
         tags.sync_removals().await?;
-        // A failed request may still be running in the store, so the notice stays.
-        link::remove(self.driver(), &link).await?;
+        // Before the link: a push that comes after that writes a mark that stays.
         for mark in [Entry::Fetched, Entry::Pushed] {
             let mark = mark(self.repository.name.clone(), canonical.clone());
             if let Err(error) = link::remove_if_any(self.driver(), &mark).await {
                 tracing::debug!(%error, "a mark of a deleted manifest is left to the next collection");
             }
         }
+        // A failed request may still be running in the store, so the notice stays.
+        link::remove(self.driver(), &link).await?;
         if let Some(subject) = subject {
             referrers.remove(&subject, canonical).await;
         }
