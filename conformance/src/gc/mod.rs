@@ -10,6 +10,7 @@ mod crash;
 mod dry_run;
 mod evicts;
 mod evicts_beside;
+mod evicts_copied;
 mod generated;
 mod keeps_live;
 mod lost_manifests;
@@ -31,6 +32,7 @@ pub(crate) const TOPICS: &[&[Clause]] = &[
     sweeps_dead::CLAUSES,
     evicts::CLAUSES,
     evicts_beside::CLAUSES,
+    evicts_copied::CLAUSES,
     referrers::CLAUSES,
     dry_run::CLAUSES,
     crash::CLAUSES,

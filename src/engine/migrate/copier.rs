@@ -35,6 +35,8 @@ pub(super) struct Copier {
     pub(super) target: Arc<dyn StorageDriver>,
     pub(super) manner: PassKind,
     pub(super) caches: CachePrefixes,
+    /// The target has content of its own.
+    pub(super) is_merge: bool,
     dry_run: bool,
     rate: Rate,
     progress: Arc<Progress>,
@@ -77,6 +79,7 @@ impl Copier {
             target: target.clone(),
             manner: manner.clone(),
             caches: options.caches.clone(),
+            is_merge: options.merge,
             dry_run: options.dry_run,
             rate: Rate::new(options.rate),
             progress: options.progress.clone(),

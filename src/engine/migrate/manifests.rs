@@ -201,6 +201,9 @@ impl RepositoryCopy {
         }
         if has_to_link {
             files.push(link::file(&Entry::RevisionLink(self.name.clone(), digest.clone()), digest));
+            if self.copier.manner.counts_as_push() && self.copier.caches.contains(&self.name) {
+                files.push(link::file(&Entry::Pushed(self.name.clone(), digest.clone()), digest));
+            }
         }
         self.copier.put_all(&files, |copied| copied.revisions += u64::from(has_to_link)).await
     }

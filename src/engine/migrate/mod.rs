@@ -44,6 +44,7 @@ mod merged;
 mod moved;
 mod needed;
 mod options;
+mod origin_marks;
 mod others;
 mod pass;
 mod recorder;
@@ -120,6 +121,11 @@ impl PassKind {
     /// Content goes along that no manifest needs.
     fn copies_all(&self) -> bool {
         matches!(self, Self::Migrate)
+    }
+
+    /// What comes into a cache was not fetched, also where the mark of a fetched manifest was left.
+    fn counts_as_push(&self) -> bool {
+        matches!(self, Self::Restore { .. })
     }
 
     /// A tag that was pushed to the target since the pass began stays.

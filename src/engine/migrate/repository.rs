@@ -17,7 +17,7 @@ use super::error::NameStore;
 use super::recorder::{Recorded, gone};
 use super::repositories::{Files, RepositoryPair, TagInBoth};
 use super::tags::Target;
-use super::{CONCURRENCY, Result};
+use super::{CONCURRENCY, Result, origin_marks};
 use crate::layout::Entry;
 use crate::link;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -62,7 +62,8 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: RepositoryPair) -> Res
     let is_in_source = repository.is_in_source();
     let RepositoryPair {
         name,
-        missing,
+        mut missing,
+        extra,
         layers_there,
         revisions_there,
         revisions_here,
@@ -74,7 +75,14 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: RepositoryPair) -> Res
     } = repository;
     let recorder = copier.manner.recorder().cloned();
     let copies_all = copier.manner.copies_all();
-    let is_done = tags.iter().all(TagInBoth::is_gone) && missing.is_empty() && history.is_empty();
+    let pushed_here = match copier.is_merge {
+        true => origin_marks::merge(&mut missing, &extra, &revisions_here, &revisions_there),
+        false => Vec::new(),
+    };
+    let is_done = tags.iter().all(TagInBoth::is_gone)
+        && missing.is_empty()
+        && history.is_empty()
+        && pushed_here.is_empty();
     if is_done && !(is_in_source && (recorder.is_some() || !copier.manner.trusts_links())) {
         if let Some(recorder) = recorder {
             recorder.record(Recorded::gone(name, &tags));
@@ -107,6 +115,7 @@ pub(super) async fn copy(copier: Arc<Copier>, repository: RepositoryPair) -> Res
         copy.copy_layers(std::mem::take(&mut layers)).await?;
     }
     copy.copy_referrers(missing.referrers).await?;
+    copy.mark_pushed(&pushed_here).await?;
     copy.copy_revisions(revisions).await?;
     copy.copy_needed_layers(layers, &revisions_here).await?;
     let has_new_history = !missing.history.is_empty();
@@ -187,6 +196,15 @@ impl RepositoryCopy {
         };
         let mut copies = stream::iter(entries).map(copy).buffer_unordered(CONCURRENCY);
         while copies.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Marks manifests of the target as pushed.
+    async fn mark_pushed(&self, digests: &[Digest]) -> Result<()> {
+        for digest in digests {
+            let (path, content) = link::file(&Entry::Pushed(self.name.clone(), digest.clone()), digest);
+            self.copier.create(&path, &content).await?;
+        }
         Ok(())
     }
 
