@@ -5,8 +5,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{PutMode, StorageDriver, StorageDriverExt};
+use sampan_driver::{Deadline, DriverPath, PutMode, StorageDriver, StorageDriverExt};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,8 @@ use super::view::SnapshotView;
 use super::{Error, Result, SnapshotId, Totals};
 use crate::FirstItems;
 use crate::gc::{self, CollectorLock};
-use crate::layout;
+use crate::layout::{self, Entry};
+use crate::link::delete_durably;
 use crate::migrate::{self, Migration, Pass, PassKind, Progress, Side, TagThere};
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::{Registry, Selection};
@@ -220,19 +222,34 @@ async fn compare(
 }
 
 /// Copies the access tokens of the last backup to a store that has none. The end of a token comes before its record: a token
-/// that has ended is never valid.
+/// that has ended is never valid. A marker lets the next restore continue a copy that was interrupted.
 async fn copy_tokens(from: &Arc<dyn StorageDriver>, to: &Arc<dyn StorageDriver>) -> Result<u64> {
-    let root = layout::access_tokens_root();
-    if to.walk(&root, None).try_next().await?.is_some() {
+    let (root, marker) = (layout::access_tokens_root(), Entry::TokenRestore.path());
+    let continues = to.exists(&marker).await?;
+    if !continues && to.walk(&root, None).try_next().await?.is_some() {
         return Ok(0);
     }
-    let mut files = from.walk(&root, None);
+    let files = from.walk(&root, None).map_ok(|file| file.path);
+    let mut paths: Vec<DriverPath> = files.try_collect().await?;
+    match continues {
+        // Everything before the last file that is there was copied; what is missing there was revoked since.
+        true => {
+            let mut copied = paths.len();
+            while copied > 0 && !to.exists(&paths[copied - 1]).await? {
+                copied -= 1;
+            }
+            paths.drain(..copied);
+        }
+        false if paths.is_empty() => return Ok(0),
+        false => to.put_content(&marker, Bytes::new(), PutMode::Overwrite).await?,
+    }
     let mut copied = 0;
-    while let Some(file) = files.try_next().await? {
-        if let Some(content) = from.get_content_if_any(&file.path).await? {
-            to.put_content(&file.path, content, PutMode::Overwrite).await?;
+    for path in paths {
+        if let Some(content) = from.get_content_if_any(&path).await? {
+            to.put_content(&path, content, PutMode::Overwrite).await?;
             copied += 1;
         }
     }
+    delete_durably(to, vec![marker.clone()], &[marker], Deadline::NONE).await?;
     Ok(copied)
 }

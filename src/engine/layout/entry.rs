@@ -99,6 +99,8 @@ pub enum Entry {
     UploadData(RepositoryName, UploadId),
     /// When an upload began.
     UploadStartedAt(RepositoryName, UploadId),
+    /// The marker that a restore copies the access tokens.
+    TokenRestore,
     /// How far the verification of the store has come.
     Verification,
     /// The record of a part of a verification, finished or running; the latest has the highest number.
@@ -179,6 +181,7 @@ impl Entry {
             Self::TagRemoval(name, tag, id) => {
                 format!("{REPOSITORIES}/{name}/_sampan/removals/tags/{tag}/{id}")
             }
+            Self::TokenRestore => format!("{MIGRATION}/tokens"),
             Self::UploadPurge(number) => format!("{PURGES}/{number}"),
             Self::UploadData(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/data"),
             Self::UploadStartedAt(name, id) => format!("{REPOSITORIES}/{name}/_uploads/{id}/startedat"),
@@ -301,7 +304,7 @@ mod tests {
         let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text: String| text.parse::<Tag>().unwrap());
         let id = Just(()).prop_map(|()| UploadId::random());
         let algorithm = prop::sample::select(&Algorithm::ALL[..]);
-        (0..43_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
+        (0..44_usize, name, tag, digests(), id, algorithm, any::<u64>()).prop_map(
             |(which, name, tag, digest, id, algorithm, offset)| match which {
                 0 => Entry::Blob(digest),
                 1 => Entry::LayerLink(name, digest),
@@ -338,6 +341,7 @@ mod tests {
                 37 => Entry::Reserve,
                 38 => Entry::Fetched(name, digest),
                 42 => Entry::Pushed(name, digest),
+                43 => Entry::TokenRestore,
                 39 => Entry::CacheOffline(Uuid::from_u128(offset.into())),
                 23 => Entry::SurveyTurn(offset),
                 24 => Entry::Damaged(digest, offset),

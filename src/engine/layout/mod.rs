@@ -35,6 +35,7 @@
 //! /docker/registry/sampan/dates/<name…>/_tags                when tags were pushed in the store that a migration has copied
 //! /docker/registry/sampan/migration/begun                    a migration fills this store
 //! /docker/registry/sampan/migration/staged/<uuid>            a blob that it copies
+//! /docker/registry/sampan/migration/tokens                   a restore copies the access tokens
 //! /docker/registry/sampan/moved                              this store was moved elsewhere
 //! /docker/registry/sampan/sync/<job>/<number>                a run of a job that copies from another registry, and its result
 //! /docker/registry/sampan/snapshots/of                       this store holds backups of another

@@ -41,6 +41,7 @@ pub(super) fn parse(rest: &str) -> Option<Entry> {
             Some(Entry::SyncRun(job.parse().ok()?, parse_number(number)?))
         }
         Some(("migration", "begun")) => Some(Entry::MigrationBegun),
+        Some(("migration", "tokens")) => Some(Entry::TokenRestore),
         Some(("migration", rest)) => rest.strip_prefix("staged/").and_then(uuid).map(Entry::MigrationStaged),
         Some(_) => None,
     }

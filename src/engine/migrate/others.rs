@@ -52,26 +52,68 @@ pub(super) fn may_change(path: &DriverPath) -> bool {
     !matches!(Entry::parse(path), Some(Entry::RemovedTag(..) | Entry::Snapshot(_)))
 }
 
+/// Which files of a directory are copied at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sweep {
+    All,
+    /// All but the records of access tokens.
+    BeforeRecords,
+    /// The records of access tokens.
+    Records,
+}
+
+impl Sweep {
+    fn has(self, path: &DriverPath) -> bool {
+        let is_record = || matches!(Entry::parse(path), Some(Entry::AccessTokenRecord(_)));
+        match self {
+            Self::All => true,
+            Self::BeforeRecords => !is_record(),
+            Self::Records => is_record(),
+        }
+    }
+}
+
 /// Copies all of them. The end of a token comes before its record: a token that has ended is never valid at the target.
 pub(super) async fn copy_all(copier: &Arc<Copier>, selection: &Selection) -> Result<()> {
     // A backup makes snapshots of its own.
     let is_backup = copier.manner.recorder().is_some();
     for root in roots().into_iter().filter(|root| !is_backup || *root != layout::snapshots_root()) {
-        let merged = Merged::new(&copier.source, &copier.target, &root);
-        let files = stream::try_unfold(merged, |mut merged| async move {
-            let next = merged.next().await?;
-            Ok(next.map(|pair| ((pair, merged.take_unseen()), merged)))
-        });
-        let copies = files.map_ok(|(pair, unseen)| {
-            let (copier, selection) = (copier.clone(), selection.clone());
-            async move {
-                copier.find(|pass| unseen.into_iter().for_each(|place| pass.unseen.push(place)));
-                copy_one(&copier, &pair, &selection).await
-            }
-        });
-        let mut copies = Box::pin(copies.try_buffered(CONCURRENCY));
-        while copies.try_next().await?.is_some() {}
+        let sweeps: &[Sweep] = match root == layout::access_tokens_root() {
+            true => &[Sweep::BeforeRecords, Sweep::Records],
+            false => &[Sweep::All],
+        };
+        for sweep in sweeps {
+            copy_below(copier, selection, &root, *sweep).await?;
+        }
     }
+    Ok(())
+}
+
+async fn copy_below(
+    copier: &Arc<Copier>,
+    selection: &Selection,
+    root: &DriverPath,
+    sweep: Sweep,
+) -> Result<()> {
+    let merged = Merged::new(&copier.source, &copier.target, root);
+    let files = stream::try_unfold(merged, |mut merged| {
+        let copier = copier.clone();
+        async move {
+            let next = merged.next().await?;
+            let unseen = merged.take_unseen();
+            // The sweep before has found them.
+            if sweep != Sweep::Records && !unseen.is_empty() {
+                copier.find(|pass| unseen.into_iter().for_each(|place| pass.unseen.push(place)));
+            }
+            Ok(next.map(|pair| (pair, merged)))
+        }
+    });
+    let copies = files.map_ok(|pair| {
+        let (copier, selection) = (copier.clone(), selection.clone());
+        async move { if sweep.has(&pair.path) { copy_one(&copier, &pair, &selection).await } else { Ok(()) } }
+    });
+    let mut copies = Box::pin(copies.try_buffered(CONCURRENCY));
+    while copies.try_next().await?.is_some() {}
     Ok(())
 }
 

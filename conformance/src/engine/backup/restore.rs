@@ -1,8 +1,15 @@
 //! A store is brought back to a snapshot.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use sampan_driver::DriverError;
+use sampan_driver::DriverPath;
+use sampan_driver::ErrorKind;
+use sampan_driver::Operation;
 use sampan_driver::PutMode;
 use sampan_driver::StorageDriver;
 use sampan_driver::StorageDriverExt;
@@ -38,6 +45,8 @@ use crate::engine::store::is_valid;
 use crate::engine::two_stores::fill;
 use crate::faulty::Fault;
 use crate::faulty::Faulty;
+use crate::hooked::Hook;
+use crate::hooked::Hooked;
 
 /// The store is valid after each failure, and the same command completes the restore.
 pub(super) async fn a_restore_that_is_killed_anywhere_goes_on(ctx: Context) -> Result<(), Failed> {
@@ -49,6 +58,10 @@ pub(super) async fn a_restore_that_is_killed_anywhere_goes_on(ctx: Context) -> R
         let Stores { source, target, .. } = &pristine;
         source.put_image("image", &Image::new(1), "one").await?;
         source.push_manifest("image", &index(&[&Image::new(1)]), tag("all"), &[]).await?;
+        let tokens = [(); 6].map(|()| AccessTokenId::random());
+        for token in &tokens {
+            put_token(&source.registry, token).await?;
+        }
         let id = pristine.run().await?.snapshot.id;
         target.put_image("image", &Image::new(2), "one").await?;
         let replace = RestoreOptions { replace: true, ..RestoreOptions::default() };
@@ -67,6 +80,8 @@ pub(super) async fn a_restore_that_is_killed_anywhere_goes_on(ctx: Context) -> R
         pristine.restore(id, replace).await?;
         target.pulls("image", &Image::new(1), tag("one")).await.map_err(within)?;
         is_valid(target.registry.driver()).await.map_err(within)?;
+        let there: HashSet<AccessTokenId> = target.registry.access_tokens().await?.into_iter().collect();
+        equal(there, tokens.into(), "the access tokens").map_err(within)?;
         if !faulty.has_failed() {
             break;
         }
@@ -190,14 +205,10 @@ pub(super) async fn damage_is_named_and_not_restored(ctx: Context) -> Result<(),
 
 pub(super) async fn access_tokens_come_back_as_they_were_last(ctx: Context) -> Result<(), Failed> {
     let stores = Stores::of(ctx.driver());
-    let put = async |registry: &Registry, id: &AccessTokenId| {
-        let record = Entry::AccessTokenRecord(*id).path();
-        registry.driver().put_content(&record, Bytes::from_static(b"{}"), PutMode::Overwrite).await
-    };
     let (kept, revoked) = (AccessTokenId::random(), AccessTokenId::random());
     stores.source.put_image("image", &Image::new(1), "one").await?;
-    put(&stores.source.registry, &kept).await?;
-    put(&stores.source.registry, &revoked).await?;
+    put_token(&stores.source.registry, &kept).await?;
+    put_token(&stores.source.registry, &revoked).await?;
     stores.run().await?;
     let record = Entry::AccessTokenRecord(revoked).path();
     stores.source.registry.driver().delete(&record).await?;
@@ -207,8 +218,75 @@ pub(super) async fn access_tokens_come_back_as_they_were_last(ctx: Context) -> R
     ensure(!stores.target.registry.driver().exists(&record).await?, "a token that was deleted comes back")?;
     // A store with tokens of its own gets none.
     let other = Client::new(&Below::at(ctx.driver(), "/other"));
-    put(&other.registry, &revoked).await?;
+    put_token(&other.registry, &revoked).await?;
     let options = RestoreOptions::default();
     let restored = backup::restore(&stores.backup.registry, &other.registry, id, &options).await?;
-    equal(restored.tokens, 0, "the tokens that a store with tokens gets")
+    equal(restored.tokens, 0, "the tokens that a store with tokens gets")?;
+    no_token_without_its_end(&stores).await?;
+    a_token_that_was_revoked_meanwhile_stays_away(&ctx, &stores, revoked).await
+}
+
+/// A backup that breaks off has no token that is valid for longer than at the source.
+async fn no_token_without_its_end(stores: &Stores) -> Result<(), Failed> {
+    let ended = AccessTokenId::random();
+    put_token(&stores.source.registry, &ended).await?;
+    stores.source.registry.end_access_token(ended, SystemTime::UNIX_EPOCH).await?;
+    let backups = stores.backup.registry.driver();
+    let hooked: Arc<dyn StorageDriver> = Arc::new(Hooked::new(backups.clone(), Arc::new(EndsFail)));
+    let backup = Client::new(&hooked).registry;
+    let run = backup::run(&stores.source.registry, &backup, "the source", &RunOptions::default()).await;
+    ensure(run.is_err(), "a backup succeeds without the end of a token")?;
+    let record = Entry::AccessTokenRecord(ended).path();
+    ensure(!backups.exists(&record).await?, "a token has its record before its end")
+}
+
+/// A restore that goes on brings back no token that was revoked since it broke off.
+async fn a_token_that_was_revoked_meanwhile_stays_away(
+    ctx: &Context,
+    stores: &Stores,
+    revoked: AccessTokenId,
+) -> Result<(), Failed> {
+    let more = [(); 2].map(|()| AccessTokenId::random());
+    for token in &more {
+        put_token(&stores.source.registry, token).await?;
+    }
+    let id = stores.run().await?.snapshot.id;
+    let mut tokens = stores.source.registry.access_tokens().await?;
+    // One that was deleted may have left a directory.
+    tokens.retain(|token| *token != revoked);
+    let [first, second, rest @ ..] = tokens.as_slice() else { return Err(Failed::new("tokens are missing")) };
+    let target = Client::new(&Below::at(ctx.driver(), "/interrupted"));
+    put_token(&target.registry, second).await?;
+    let marker = Entry::TokenRestore.path();
+    target.registry.driver().put_content(&marker, Bytes::new(), PutMode::Overwrite).await?;
+    let options = RestoreOptions::default();
+    backup::restore(&stores.backup.registry, &target.registry, id, &options).await?;
+    let there = target.registry.access_tokens().await?;
+    ensure(!there.contains(first), "a token that was revoked comes back")?;
+    ensure(rest.iter().all(|token| there.contains(token)), "a restore does not go on")?;
+    ensure(!target.registry.driver().exists(&marker).await?, "the marker stays")
+}
+
+async fn put_token(registry: &Registry, id: &AccessTokenId) -> Result<(), Failed> {
+    let record = Entry::AccessTokenRecord(*id).path();
+    Ok(registry.driver().put_content(&record, Bytes::from_static(b"{}"), PutMode::Overwrite).await?)
+}
+
+/// Writes the end of no token, after other operations have had their turn.
+#[derive(Debug)]
+struct EndsFail;
+
+#[async_trait]
+impl Hook for EndsFail {
+    const SPLITS_PUT_ALL: bool = true;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        if operation != Operation::PutContent || path.name() != Some("ends") {
+            return Ok(());
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        Err(DriverError::new(ErrorKind::Unavailable, "test", operation, path))
+    }
 }

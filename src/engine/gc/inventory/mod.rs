@@ -182,6 +182,7 @@ impl Inventory {
             | Entry::Survey
             | Entry::SurveyTurn(_)
             | Entry::SyncRun(..)
+            | Entry::TokenRestore
             | Entry::Damaged(..)
             | Entry::DamagedNote(..)
             | Entry::Verification
