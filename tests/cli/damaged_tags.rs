@@ -171,3 +171,46 @@ fn a_backup_keeps_the_tag_that_it_has_and_names_it() {
         assert!(backup.has(&current()) && backup.has(&pushed_as), "{damage:?}");
     }
 }
+
+/// The path of a link says what it names, so its manifest is not lost.
+#[test]
+fn a_manifest_with_a_directory_in_the_place_of_its_link_is_copied() {
+    for command in ["migrate --from a.yml --to b.yml", "backup run --to b.yml a.yml"] {
+        let site = tempfile::tempdir().unwrap();
+        let at = site.path();
+        let (store, new) = migrated(at);
+        let untagged = store.image("app", "untagged", &["of it alone".to_owned()]);
+        let link = Entry::RevisionLink("app".parse().unwrap(), untagged.clone());
+        Damage::of(Damage::Directory, &store.path(&link));
+        for _ in 0..2 {
+            let ended = run(at, command);
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            assert!(new.has(&link) && new.has(&Entry::Blob(untagged.clone())), "{command}: {ended:?}");
+        }
+        if command.starts_with("migrate") {
+            let ended = run(at, "migrate --from read-only.yml --to b.yml --finish");
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            continue;
+        }
+        // Each snapshot has it.
+        fs::write(at.join("c.yml"), "version: 0.1\nstorage:\n  filesystem: {rootdirectory: third}\n")
+            .unwrap();
+        let ended = run(at, "backup restore --at latest --from b.yml --to c.yml");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(StoreFiles::new(&at.join("third")).has(&link), "{ended:?}");
+    }
+}
+
+/// A place that cannot be seen after the last file of a walk.
+#[test]
+fn removed_tags_that_cannot_be_seen_are_named() {
+    let site = tempfile::tempdir().unwrap();
+    let at = site.path();
+    let (_store, _new) = migrated(at);
+    let removed = at.join("old/docker/registry/sampan/removed");
+    fs::create_dir_all(removed.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("not-mounted", removed).unwrap();
+    let ended = run(at, "migrate --from a.yml --to b.yml");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stdout.contains("/docker/registry/sampan/removed"), "{ended:?}");
+}

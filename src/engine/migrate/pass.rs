@@ -36,8 +36,11 @@ pub(crate) async fn pass(migration: &Migration) -> Result<Pass> {
 }
 
 async fn copy_repositories(migration: &Migration, copier: &Arc<Copier>) -> Result<()> {
-    let Migration { source, target, options, .. } = migration;
-    let repositories = Repositories::new(source, target, options.selection.clone());
+    let Migration { source, target, options, manner, .. } = migration;
+    let mut repositories = Repositories::new(source, target, options.selection.clone());
+    if matches!(manner, PassKind::Restore { .. }) {
+        repositories = repositories.of_snapshot();
+    }
     let found = stream::try_unfold(repositories, |mut repositories| {
         let copier = copier.clone();
         async move {

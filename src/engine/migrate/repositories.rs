@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_driver::{DriverPath, StorageDriver};
+use sampan_driver::{DriverError, DriverPath, ErrorKind, StorageDriver};
 
 use super::digest_set::DigestSet;
 use super::error::NameStore;
@@ -15,7 +15,7 @@ use super::{CONCURRENCY, Result};
 use crate::Selection;
 use crate::layout::{self, Entry};
 use crate::link;
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 
 /// Walks both stores and gathers the files of each repository. A walk yields them together, since no file of another
 /// repository lies between them.
@@ -23,6 +23,8 @@ pub(super) struct Repositories {
     source: Arc<dyn StorageDriver>,
     merged: Merged,
     selection: Selection,
+    /// The source has directories, of which some may be in the places of links.
+    has_directories: bool,
     /// The first file of the next repository.
     next: Option<Pair>,
     /// Files of the source that belong to no registry.
@@ -85,7 +87,13 @@ impl Repositories {
         selection: Selection,
     ) -> Self {
         let merged = Merged::new(source, target, &layout::repositories_root());
-        Self { source: source.clone(), merged, selection, next: None, foreign: Vec::new() }
+        let has_directories = !source.capabilities().flat;
+        Self { source: source.clone(), merged, selection, has_directories, next: None, foreign: Vec::new() }
+    }
+
+    /// The same for a snapshot as the source, which says itself what it links.
+    pub(super) fn of_snapshot(self) -> Self {
+        Self { has_directories: false, ..self }
     }
 
     /// The next repository that is selected.
@@ -122,7 +130,9 @@ impl Repositories {
             }
         }
         let Some((mut repository, _)) = found else { return Ok(None) };
-        find_obstructed(&self.source, &mut repository).await?;
+        if self.has_directories {
+            find_obstructed(&self.source, &mut repository).await?;
+        }
         Ok(Some(repository))
     }
 
@@ -133,39 +143,68 @@ impl Repositories {
 }
 
 /// Finds tags and links in whose places the source has directories, which a walk does not show: they are damaged, and not gone.
+/// The path of a link says what it names.
 async fn find_obstructed(source: &Arc<dyn StorageDriver>, found: &mut RepositoryPair) -> Result<()> {
-    if source.capabilities().flat {
-        return Ok(());
+    let tag = |tag: &Tag| Entry::TagCurrent(found.name.clone(), tag.clone());
+    let tags = obstructed(source, found.without_link().into_iter().collect(), tag).await?;
+    tags.into_iter().for_each(|tag| found.add_obstructed(tag));
+    let name = found.name.clone();
+    let layer = |digest: &Digest| Entry::LayerLink(name.clone(), digest.clone());
+    let layers = obstructed(source, found.extra.layers.clone(), layer).await?;
+    found.extra.layers.retain(|digest| !layers.contains(digest));
+    found.in_source[LAYERS] += layers.len() as u64;
+    let revision = |digest: &Digest| Entry::RevisionLink(name.clone(), digest.clone());
+    let mut unlinked: BTreeSet<Digest> = found.extra.revisions.iter().cloned().collect();
+    unlinked.extend(listed_manifests(source, found).await?);
+    let revisions = obstructed(source, unlinked.into_iter().collect(), revision).await?;
+    found.in_source[REVISIONS] += revisions.len() as u64;
+    for digest in &revisions {
+        found.revisions_here.insert(digest);
+        if !found.revisions_there.contains(digest) {
+            found.missing.revisions.push(digest.clone());
+        }
     }
-    let look = |tag: Tag| {
-        let path = Entry::TagCurrent(found.name.clone(), tag.clone()).path();
-        async move { link::is_obstructed(source, &path).await.at_source().map(|is| is.then_some(tag)) }
-    };
-    let looks = stream::iter(found.without_link()).map(look).buffered(CONCURRENCY);
-    let obstructed: Vec<Tag> = looks.try_filter_map(|tag| std::future::ready(Ok(tag))).try_collect().await?;
-    obstructed.into_iter().for_each(|tag| found.add_obstructed(tag));
-    let (name, extra) = (&found.name, &mut found.extra);
-    let revision = |digest| Entry::RevisionLink(name.clone(), digest);
-    found.in_source[REVISIONS] += leave_obstructed(source, &mut extra.revisions, revision).await?;
-    let layer = |digest| Entry::LayerLink(name.clone(), digest);
-    found.in_source[LAYERS] += leave_obstructed(source, &mut extra.layers, layer).await?;
+    found.extra.revisions.retain(|digest| !revisions.contains(digest));
     Ok(())
 }
 
-/// Takes from the links that only the target has those in whose places the source has directories. Returns how many.
-async fn leave_obstructed(
+/// Those in the place of whose link the source has a directory.
+async fn obstructed<T>(
     source: &Arc<dyn StorageDriver>,
-    links: &mut Vec<Digest>,
-    entry: impl Fn(Digest) -> Entry,
-) -> Result<u64> {
-    let before = links.len();
-    let look = |digest: Digest| {
-        let path = entry(digest.clone()).path();
-        async move { link::is_obstructed(source, &path).await.at_source().map(|is| (!is).then_some(digest)) }
+    candidates: Vec<T>,
+    entry: impl Fn(&T) -> Entry,
+) -> Result<BTreeSet<T>>
+where
+    T: Ord + Send,
+{
+    let look = |candidate: T| {
+        let path = entry(&candidate).path();
+        async move { link::is_obstructed(source, &path).await.at_source().map(|is| is.then_some(candidate)) }
     };
-    let looks = stream::iter(std::mem::take(links)).map(look).buffered(CONCURRENCY);
-    *links = looks.try_filter_map(|digest| std::future::ready(Ok(digest))).try_collect().await?;
-    Ok((before - links.len()) as u64)
+    let looks = stream::iter(candidates).map(look).buffered(CONCURRENCY);
+    looks.try_filter_map(|found| std::future::ready(Ok(found))).try_collect().await
+}
+
+/// The manifests that have a directory at the source, and whose links the walk has not shown.
+async fn listed_manifests(source: &Arc<dyn StorageDriver>, found: &RepositoryPair) -> Result<Vec<Digest>> {
+    let mut entries = source.list(&layout::revisions(&found.name, Algorithm::Sha256), None);
+    let mut listed = Vec::new();
+    loop {
+        let entry = match entries.try_next().await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(listed),
+            // The walk has found a directory that cannot be listed.
+            Err(error) if is_unlistable(&error) => return Ok(listed),
+            Err(error) => return Err(error).at_source(),
+        };
+        let hash = Digest::canonical_hash_of(entry.name());
+        let digest = hash.map(|hash| Digest::from_hash(Algorithm::Sha256, &hash));
+        listed.extend(digest.filter(|digest| !found.revisions_here.contains(digest)));
+    }
+}
+
+fn is_unlistable(error: &DriverError) -> bool {
+    matches!(error.kind(), ErrorKind::Unseen | ErrorKind::PermissionDenied | ErrorKind::Other)
 }
 
 impl RepositoryPair {
