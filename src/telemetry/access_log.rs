@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::thread;
 
+use super::patient_writer::PatientWriter;
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// Starts the thread and returns its input. The thread ends when the input is dropped.
@@ -18,7 +19,7 @@ use crate::line_queue::{LineReceiver, LineSender, line_queue};
 pub(crate) fn to_stdout() -> io::Result<LineSender> {
     let (sender, mut lines) = line_queue();
     // Not through `io::stdout()`: while the reader stalls, its lock would stall the end of the process too.
-    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let stdout = PatientWriter(File::from(io::stdout().as_fd().try_clone_to_owned()?));
     thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(stdout, &mut lines))?;
     Ok(sender)
 }

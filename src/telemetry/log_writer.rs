@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::patient_writer::PatientWriter;
 use crate::line_queue::{LineReceiver, LineSender, line_queue};
 
 /// Writes to standard error.
@@ -68,7 +69,7 @@ pub(super) enum LineOutput<'a> {
 impl Write for LineOutput<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stderr(stderr) => stderr.write(line),
+            Self::Stderr(stderr) => PatientWriter(stderr).write(line),
             Self::Queued(queued) => {
                 queued.write(line);
                 Ok(line.len())
@@ -98,8 +99,10 @@ impl QueuedLog {
         match self.stderr.try_lock() {
             // Behind queued lines, this one would come too early.
             Some(mut stderr) if self.queue.is_written() && line.len() <= PIPE_BUF && takes_bytes(&stderr) => {
-                // As in the thread, an error has no other place to go.
-                let _ = stderr.write_all(line);
+                let rest = write_at_once(&mut *stderr, line);
+                if !rest.is_empty() {
+                    self.queue.send(String::from_utf8_lossy(rest).into_owned());
+                }
             }
             _ => self.queue.send(String::from_utf8_lossy(line).into_owned()),
         }
@@ -112,10 +115,24 @@ fn takes_bytes(stderr: &File) -> bool {
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
+/// Writes what is taken without waiting, and returns the rest. Another error, such as that of a full disk or of a reader that
+/// is gone, has no other place to go.
+fn write_at_once<'a>(stderr: &mut impl Write, mut line: &'a [u8]) -> &'a [u8] {
+    while !line.is_empty() {
+        match stderr.write(line) {
+            Ok(written) if written > 0 => line = &line[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return line,
+            _ => return &[],
+        }
+    }
+    line
+}
+
 fn write_all(lines: &mut LineReceiver, stderr: &Mutex<File>) {
     while let Some(queued) = lines.next() {
-        // The error of a full disk or of a reader that is gone has no other place to go.
-        let _ = stderr.lock().write_all(queued.concat().as_bytes());
+        // As above, an error has no other place to go.
+        let _ = PatientWriter(&*stderr.lock()).write_all(queued.concat().as_bytes());
         let lost = lines.take_dropped();
         if lost > 0 {
             tracing::warn!(

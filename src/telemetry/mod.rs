@@ -5,6 +5,7 @@ pub mod format;
 mod log_writer;
 pub mod logging;
 pub mod metrics;
+mod patient_writer;
 pub mod traces;
 
 pub use logging::LevelSwitch;
