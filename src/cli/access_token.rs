@@ -29,7 +29,7 @@ pub(super) fn explain_token(
     let token = token_in(&read(file)?);
     let loaded = find(drivers, config)?;
     print_warnings(&loaded.warnings);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let examined = runtime.block_on(examine(drivers, &loaded, &token))?;
     match format {
         ReportFormat::Text => say(printable(&examined.to_string())),

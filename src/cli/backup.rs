@@ -185,7 +185,7 @@ impl FromStr for SnapshotTime {
 }
 
 pub(super) fn run(drivers: &Drivers, command: BackupCommand) -> Result<ExitCode, Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let (stop, is_list) = (CancellationToken::new(), matches!(command, BackupCommand::List(_)));
     runtime.block_on(async {
         let work = async {

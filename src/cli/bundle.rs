@@ -49,7 +49,7 @@ pub(super) enum BundleCommand {
 }
 
 pub(super) fn run(drivers: &Drivers, command: BundleCommand) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = super::runtime::start;
     match command {
         BundleCommand::Ls { file, format } => {
             let (plan, name) = runtime()?.block_on(plan_of(file))?;

@@ -68,7 +68,7 @@ type Failure = Box<dyn std::error::Error>;
 
 pub(super) fn run(drivers: &Drivers, command: CacheCommand) -> Result<ExitCode, Failure> {
     let CacheCommand::Complete(args) = command;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(complete(drivers, args))
 }
 

@@ -37,7 +37,7 @@ fn check(
 ) -> CommandResult {
     let loaded = find(drivers, config)?;
     print_warnings(&loaded.warnings);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     print_warnings(&runtime.block_on(app::check(&loaded, drivers, files))?);
     say(format!("{} can be served", loaded.source));
     match other {

@@ -169,7 +169,7 @@ impl CopyArgs {
 }
 
 pub(super) fn run(drivers: &Drivers, args: CopyArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(copy(drivers, args))
 }
 

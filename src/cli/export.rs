@@ -70,7 +70,7 @@ impl Job {
 }
 
 pub(super) fn run(drivers: &Drivers, args: ExportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let result = runtime.block_on(export(drivers, args));
     // A write to standard output that nothing reads does not end. Files are closed by now.
     runtime.shutdown_background();

@@ -44,7 +44,7 @@ pub(super) fn run(
         observer: observer.as_ref().map(|(observer, _)| observer.clone()),
         ..Options::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let collected = async {
         let work = app::collect(&config, drivers, &options);
         tokio::pin!(work);

@@ -113,7 +113,7 @@ impl From<TagChoice> for TagPolicy {
 }
 
 pub(super) fn run(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let result = runtime.block_on(run_import(drivers, args));
     // A read of standard input cannot be interrupted.
     runtime.shutdown_background();

@@ -55,7 +55,7 @@ pub(super) struct InventoryArgs {
 }
 
 pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         let selectors = selectors(&args.selectors)?;
         let progress = Arc::new(Progress::default());
@@ -92,7 +92,7 @@ pub(super) fn inventory(drivers: &Drivers, args: InventoryArgs) -> CommandResult
 }
 
 pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         reject_others("ls", &options)?;
         let source = source(drivers, &options).await?;
@@ -137,7 +137,7 @@ pub(super) fn ls(drivers: &Drivers, options: InventoryOptions) -> CommandResult 
 }
 
 pub(super) fn du(drivers: &Drivers, options: InventoryOptions) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         reject_others("du", &options)?;
         let source = source(drivers, &options).await?;

@@ -84,7 +84,7 @@ const FEW_FILES: u64 = 100;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) fn run(drivers: &Drivers, args: MigrateArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async { until_interrupted(migrate(drivers, args)).await? })
 }
 

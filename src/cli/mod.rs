@@ -42,6 +42,7 @@ mod prune;
 mod record;
 mod report;
 mod running_args;
+mod runtime;
 mod selected;
 mod serve;
 mod since;

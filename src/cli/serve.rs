@@ -33,7 +33,7 @@ fn explain(source: &Source, error: Box<dyn Error>) -> Box<dyn Error> {
 /// Serves the registry of a configuration.
 pub(super) fn serve(drivers: &Drivers, source: &Source, environment: Environment) -> CommandResult {
     let loaded = check::load(drivers, source.clone(), &environment)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let served = runtime.block_on(async { App::build(loaded, environment, drivers).await?.run().await });
     runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
     Ok(served?)

@@ -48,7 +48,7 @@ pub(super) struct SyncArgs {
 type Failure = Box<dyn std::error::Error>;
 
 pub(super) fn run(drivers: &Drivers, args: SyncArgs) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(sync(drivers, args))
 }
 

@@ -72,7 +72,7 @@ fn repository(text: &str) -> Result<RepositoryName, String> {
 }
 
 pub(super) fn run(drivers: &Drivers, command: TagCommand) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         match command {
             TagCommand::Removed { repository, tag, limit, common } => {

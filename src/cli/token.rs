@@ -21,7 +21,7 @@ use crate::auth::{
 use crate::drivers::Drivers;
 
 pub(super) fn run(drivers: &Drivers, command: TokenCommand) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         match command {
             TokenCommand::Create(options) => create(drivers, options).await,

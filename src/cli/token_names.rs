@@ -62,7 +62,7 @@ pub(super) fn check_user(drivers: &Drivers, loaded: &Loaded, user: &str) -> Resu
     if is_known || !has_store {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     match runtime.block_on(token_named(drivers, loaded, user)) {
         Ok(None) => Ok(()),
         Ok(Some(token)) => {
@@ -86,7 +86,7 @@ pub(super) fn robot(drivers: &Drivers, loaded: &Loaded, name: &str) -> Result<Op
     if loaded.config.storage.driver.name() == "inmemory" {
         return Ok(None);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let Some(StoredToken { id, record, .. }) = runtime.block_on(token_named(drivers, loaded, name))? else {
         return Ok(None);
     };

@@ -37,7 +37,7 @@ pub(super) struct UsageOptions {
 }
 
 pub(super) fn run(drivers: &Drivers, options: UsageOptions) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     runtime.block_on(async {
         let (selection, matched) = selected::noted(&options.repositories, "only repositories have a usage")?;
         let survey = survey(drivers, options.config, options.walk).await?;

@@ -93,7 +93,7 @@ pub(super) fn run(drivers: &Drivers, options: VerifyOptions) -> Result<ExitCode,
     if !matches!(options.heal_from, Some(Endpoint::Registry(_))) {
         options.login.refuse_without("--heal-from with a registry")?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = super::runtime::start()?;
     let Verified { report, registry, engine_options } =
         runtime.block_on(verified(drivers, &options, selection))?;
     let is_nothing = report.structure.is_some_and(|structure| structure.repositories == 0);
