@@ -4,12 +4,15 @@
 //! [`find_resumption`](crate::find_resumption) continues.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use sampan_engine::oci::Algorithm;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -165,12 +168,15 @@ impl Writer {
         let index = self.offset / len;
         let (path, within) = (self.options.part(index), self.offset % len);
         let partial = partial_name(&path);
-        if within > 0 && path.exists() {
+        if within > 0 && self.options.split_bytes.is_some() && path.exists() {
             // A resumed export continues in a part that was finished: that is what was checked, and not a partial file beside it.
             fs::rename(&path, &partial).map_err(Error::file(&path))?;
         }
-        let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&partial);
-        let mut file = opened.map_err(Error::file(&partial))?;
+        // One that continues does so behind bytes that were checked, and never behind a gap.
+        let mut options = OpenOptions::new();
+        options.create(within == 0).truncate(false).read(true).write(true);
+        let mut file = options.open(&partial).map_err(Error::file(&partial))?;
+        take(&file, &partial, within).map_err(Error::file(&partial))?;
         let mut hash = self.options.split_bytes.map(|_| ContentHash::new(Algorithm::Sha256));
         rewind(&mut file, within, hash.as_mut()).map_err(Error::file(&partial))?;
         let end = len.saturating_mul(index + 1).min(self.options.len_bytes);
@@ -197,6 +203,25 @@ impl Writer {
             part.file.sync_all().map_err(Error::file(&part.partial))?;
         }
         Ok(self.written)
+    }
+}
+
+/// Locks an unfinished file, of which `len` bytes were checked, until it is closed: two exports that write it at once would leave
+/// gaps, and the first to end would publish them.
+fn take(file: &File, partial: &Path, len: u64) -> io::Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            let problem = "another export is writing it: wait for its end, or choose another name";
+            return Err(io::Error::other(problem));
+        }
+        // Some network file systems have no locks.
+        Ok(()) | Err(_) => {}
+    }
+    let opened = file.metadata()?;
+    let is_same = |found: Metadata| (opened.dev(), opened.ino()) == (found.dev(), found.ino());
+    match fs::metadata(partial).is_ok_and(is_same) && opened.len() >= len {
+        true => Ok(()),
+        false => Err(io::Error::other("another export has changed it meanwhile: repeat the command")),
     }
 }
 

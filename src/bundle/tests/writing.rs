@@ -14,8 +14,8 @@ use futures::{StreamExt, stream};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use sampan_bundle::{
-    BoxError, Bundle, ContentKind, ContentSource, ContentStream, Output, PartSum, Plan, PlannedContent,
-    Reader, find_resumption, index_json, verify,
+    BoxError, Bundle, ContentKind, ContentSource, ContentStream, FileOutput, Output, OutputOptions, PartSum,
+    Plan, PlannedContent, Reader, find_resumption, index_json, part_name, verify,
 };
 use sampan_engine::oci::Digest;
 use support::{bytes, pipe, random, range, runtime, small, write};
@@ -214,6 +214,74 @@ fn a_finished_part_counts_and_not_the_beginning_of_another_one() {
         let joined: Vec<u8> =
             reader.files().unwrap().paths().flat_map(|path| std::fs::read(path).unwrap()).collect();
         assert!(joined == whole);
+    });
+}
+
+/// As where an export that seems to hang is continued beside itself.
+#[test]
+fn two_exports_do_not_write_one_file_at_once() {
+    runtime().block_on(async {
+        let (contents, bundle) = small();
+        let (whole, directory) = (bytes(&bundle, &contents).await, tempfile::tempdir().unwrap());
+        let len = whole.len() as u64;
+        for split_bytes in [None, Some(len - 512)] {
+            let path = directory.path().join(format!("{split_bytes:?}.tar"));
+            let part = split_bytes.map_or(path.clone(), |_| part_name(&path, 1, 2));
+            let partial = part.with_extension("001.partial");
+            let partial = if split_bytes.is_some() { partial } else { path.with_extension("tar.partial") };
+            let output = |start| {
+                FileOutput::new(OutputOptions { path: path.clone(), split_bytes, len_bytes: len, start })
+            };
+            let mut first = output(0);
+            let half = bundle.layout().header(bundle.layout().count() - 1);
+            bundle.write(0..half, &contents, &mut first).await.unwrap();
+            while std::fs::metadata(&partial).map_or(0, |found| found.len()) < half {
+                tokio::task::yield_now().await;
+            }
+            let found = find_resumption(&path, split_bytes).await.unwrap().unwrap();
+            let mut second = output(found.offset);
+            // The end may be refused here, or by the thread that writes.
+            let _ = bundle.write(found.offset..len, &contents, &mut second).await;
+            let error = second.finish().await.unwrap_err().to_string();
+            assert!(error.contains("another export is writing it"), "{error}");
+            assert!(std::fs::read(&partial).unwrap() == whole[..half as usize]);
+            bundle.write(half..len, &contents, &mut first).await.unwrap();
+            first.finish().await.unwrap();
+            let reader = Reader::open(&[path]).await.unwrap();
+            assert_eq!(verify(reader.files().unwrap(), reader.bundle(), 1, &|_| {}).unwrap().faults, []);
+        }
+    });
+}
+
+/// As where the export that had begun the file has ended while another one checked it.
+#[test]
+fn an_export_does_not_go_on_behind_a_gap() {
+    runtime().block_on(async {
+        let (contents, bundle) = small();
+        let (len, directory) = (bundle.layout().len_bytes(), tempfile::tempdir().unwrap());
+        let path = directory.path().join("b.tar");
+        write(&bundle, &contents, &path, None, 0..bundle.layout().header(bundle.layout().count() - 1)).await;
+        let start = find_resumption(&path, None).await.unwrap().unwrap().offset;
+        let options = OutputOptions { path: path.clone(), split_bytes: None, len_bytes: len, start };
+        let partial = path.with_extension("tar.partial");
+        for begun in [None, Some(start as usize - 1)] {
+            match begun {
+                None => std::fs::remove_file(&partial).unwrap(),
+                Some(begun) => std::fs::write(&partial, vec![0; begun]).unwrap(),
+            }
+            let mut output = FileOutput::new(options.clone());
+            let _ = bundle.write(start..len, &contents, &mut output).await;
+            output.finish().await.unwrap_err();
+            assert!(!path.exists());
+        }
+        // A whole bundle under the final name stays as it is.
+        std::fs::remove_file(&partial).unwrap();
+        write(&bundle, &contents, &path, None, 0..len).await;
+        let before = std::fs::read(&path).unwrap();
+        let mut output = FileOutput::new(options);
+        let _ = bundle.write(start..len - 512, &contents, &mut output).await;
+        output.finish().await.unwrap_err();
+        assert!(std::fs::read(&path).unwrap() == before);
     });
 }
 
