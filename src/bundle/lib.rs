@@ -30,6 +30,7 @@ mod part_names;
 mod parts;
 mod plan;
 mod read;
+mod references;
 mod resume;
 mod sign;
 mod sums;

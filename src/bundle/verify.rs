@@ -8,8 +8,10 @@ use sampan_engine::oci::{Digest, Manifest};
 use serde::Deserialize;
 
 use crate::faults::Faults;
+use crate::layout::PLAN;
 use crate::read::{find_framing_faults, hashes_to};
-use crate::{Bundle, ContentHash, ContentKind, Fault, PartFiles, PlannedImage, Result};
+use crate::references::{MAX_STEPS, MissingReference, References, TooIntricate};
+use crate::{Bundle, ContentHash, ContentKind, Fault, PartFiles, Result};
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -53,7 +55,7 @@ pub fn verify(
         progress,
         next: AtomicUsize::new(0),
         faults: Mutex::new(faults),
-        references: Mutex::default(),
+        references: Mutex::new(References::new(bundle.plan())),
     };
     let threads = threads.min(bundle.plan().contents.len()).clamp(1, MAX_THREADS);
     std::thread::scope(|scope| {
@@ -78,8 +80,7 @@ struct ParallelCheck<'a> {
     progress: &'a (dyn Fn(u64) + Sync),
     next: AtomicUsize,
     faults: Mutex<Faults>,
-    /// The references of each manifest, and whether a copy may lack them.
-    references: Mutex<HashMap<Digest, Vec<(Digest, bool)>>>,
+    references: Mutex<References<'a>>,
 }
 
 impl ParallelCheck<'_> {
@@ -123,9 +124,8 @@ impl ParallelCheck<'_> {
         } else if is_parsed {
             match Manifest::parse(&manifest, None) {
                 Ok(manifest) => {
-                    let all = manifest.config.iter().chain(&manifest.layers).chain(&manifest.manifests);
-                    let references = all.map(|it| (it.digest.clone(), manifest.may_lack(it))).collect();
-                    self.references.lock().insert(content.digest.clone(), references);
+                    let missing = self.references.lock().add(index, &manifest);
+                    add_missing(self.files, self.bundle, missing, &mut self.faults.lock());
                 }
                 Err(problem) => fault(problem.to_string()),
             }
@@ -136,49 +136,31 @@ impl ParallelCheck<'_> {
     }
 }
 
-/// Finds a fault for each reference that the bundle neither carries, nor presumes, nor leaves out.
-fn find_missing_references(
-    files: &PartFiles,
-    bundle: &Bundle,
-    references: &HashMap<Digest, Vec<(Digest, bool)>>,
-    faults: &mut Faults,
-) {
-    let (plan, layout) = (bundle.plan(), bundle.layout());
-    let carried = plan.contents.iter().map(|content| &content.digest);
-    let here: HashSet<&Digest> =
-        carried.chain(plan.presumed.iter().map(|presumed| &presumed.digest)).collect();
-    let places: HashMap<&Digest, usize> =
-        plan.contents.iter().enumerate().map(|(index, content)| (&content.digest, index)).collect();
-    let mut found = HashSet::new();
-    for (_, image) in plan.images() {
-        let left_out: HashSet<&Digest> = image.left_out.iter().map(|left_out| &left_out.digest).collect();
-        let mut pending: Vec<&Digest> = roots(image).collect();
-        let mut seen: HashSet<&Digest> = pending.iter().copied().collect();
-        while let Some(manifest) = pending.pop() {
-            for (reference, may_be_absent) in references.get(manifest).into_iter().flatten() {
-                if !here.contains(reference) {
-                    if !may_be_absent || !left_out.contains(reference) {
-                        found.insert((manifest, reference));
-                    }
-                } else if references.contains_key(reference) && seen.insert(reference) {
-                    pending.push(reference);
-                }
-            }
-        }
-    }
-    for (manifest, reference) in found {
-        let Some(index) = places.get(manifest) else { continue };
-        let content = &plan.contents[*index];
+/// Adds the fault of references that the bundle neither carries, nor presumes, nor leaves out.
+fn add_missing(files: &PartFiles, bundle: &Bundle, missing: Vec<MissingReference>, faults: &mut Faults) {
+    for MissingReference { manifest, digest } in missing {
         faults.add(|| {
-            let problem =
-                format!("it refers to {reference}, which is neither here, nor presumed, nor left out");
-            files.fault(&content.path(), layout.data(*index, content).start, problem)
+            let content = &bundle.plan().contents[manifest];
+            let problem = format!("it refers to {digest}, which is neither here, nor presumed, nor left out");
+            files.fault(&content.path(), bundle.layout().data(manifest, content).start, problem)
         });
     }
 }
 
-fn roots(image: &PlannedImage) -> impl Iterator<Item = &Digest> {
-    [&image.digest].into_iter().chain(image.referrers.iter().map(|referrer| &referrer.digest))
+/// Finds the references that an image needs, and that only other images leave out.
+fn find_missing_references(
+    files: &PartFiles,
+    bundle: &Bundle,
+    references: &References<'_>,
+    faults: &mut Faults,
+) {
+    match references.not_left_out(bundle.plan(), MAX_STEPS) {
+        Ok(missing) => add_missing(files, bundle, missing, faults),
+        Err(TooIntricate) => faults.add(|| {
+            let problem = "its images share so many incomplete indexes that they are not compared";
+            files.fault(PLAN, 0, problem)
+        }),
+    }
 }
 
 #[derive(Deserialize)]
@@ -190,7 +172,17 @@ struct Index {
 struct Entry {
     digest: Digest,
     #[serde(default)]
-    annotations: HashMap<String, String>,
+    annotations: Names,
+}
+
+/// The annotations that name an image; others take no memory.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    #[serde(rename = "io.containerd.image.name")]
+    full: Option<String>,
+    #[serde(rename = "org.opencontainers.image.ref.name")]
+    short: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -213,17 +205,17 @@ fn find_wrong_names(files: &PartFiles, bundle: &Bundle, faults: &mut Faults) {
         })
         .collect();
     let paths: HashSet<String> = plan.contents.iter().map(|content| content.path()).collect();
-    let in_plan =
-        |name: &str| names.get(name.strip_prefix(&format!("{}/", plan.source)).unwrap_or(name)).copied();
+    let in_plan = |name: &str| {
+        let without_host = name.strip_prefix(&plan.source).and_then(|rest| rest.strip_prefix('/'));
+        names.get(without_host.unwrap_or(name)).copied()
+    };
     let mut fault = |name: &str, problem: String| faults.add(|| files.fault(name, 0, problem));
     for (planned, content) in plan.files.iter().zip(&bundle.head().files) {
         match planned.name.as_str() {
             "index.json" => match serde_json::from_slice::<Index>(content) {
                 Ok(index) => {
                     for entry in index.manifests {
-                        let name = |key: &str| entry.annotations.get(key);
-                        let named =
-                            name("io.containerd.image.name").or(name("org.opencontainers.image.ref.name"));
+                        let named = entry.annotations.full.or(entry.annotations.short);
                         if let Some(named) = named.filter(|named| in_plan(named) != Some(&entry.digest)) {
                             fault("index.json", format!("{named:?} means another image in the plan"));
                         }

@@ -6,10 +6,14 @@ mod support;
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use sampan_bundle::{Bundle, Error, Fault, LeadingFiles, Plan, Reader, verify};
-use sampan_engine::oci::Digest;
-use support::{bytes, pipe, runtime, small, tiny};
+use sampan_bundle::{
+    Bundle, ContentKind, Error, Fault, LeadingFiles, LeftOut, Plan, PlannedContent, PlannedImage,
+    PlannedRepository, Reader, verify,
+};
+use sampan_engine::oci::{Digest, Manifest, media_type};
+use support::{Contents, bytes, pipe, runtime, small, tiny};
 
 /// Opens and verifies a bundle with these bytes; the error, or all faults.
 async fn problems(content: &[u8]) -> Vec<String> {
@@ -201,6 +205,55 @@ fn a_reference_that_is_nowhere_is_found() {
             found.iter().any(|problem| problem.contains(&format!("refers to {}", gone.digest))),
             "{found:?}"
         );
+    });
+}
+
+/// A copy of the host for each name would take minutes.
+#[test]
+fn names_under_a_long_host_are_compared_in_time() {
+    runtime().block_on(async {
+        let begun = Instant::now();
+        let (contents, bundle) = tiny();
+        let (digest, mut plan) = (&bundle.plan().contents[0].digest, bundle.plan().clone());
+        plan.source = "h".repeat(16 << 20);
+        let entry = |number: u32| {
+            format!(r#"{{"digest":"{digest}","annotations":{{"io.containerd.image.name":"x/a:{number}"}}}}"#)
+        };
+        let entries: Vec<String> = (0..20_000).map(entry).collect();
+        let index = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
+        let hostile = Bundle::assemble(plan, index.into(), None, None).unwrap();
+        let found = problems(&bytes(&hostile, &contents).await).await;
+        assert!(found[0].contains("means another image in the plan"), "{}", found[0]);
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    });
+}
+
+/// A walk over the index for each image would take hours.
+#[test]
+fn images_over_one_large_index_are_verified_in_time() {
+    runtime().block_on(async {
+        let begun = Instant::now();
+        let mut contents = Contents::default();
+        let index = contents.absent_index(20_000);
+        let children = Manifest::parse(&contents.0[&index], None).unwrap().manifests;
+        let mut plan = Plan { docker_platform: "linux/amd64".to_owned(), ..Plan::default() };
+        let size_bytes = contents.0[&index].len() as u64;
+        plan.contents.push(PlannedContent { digest: index.clone(), size_bytes, kind: ContentKind::Manifest });
+        for (number, child) in children.iter().enumerate() {
+            let image = PlannedImage {
+                digest: index.clone(),
+                tags: Vec::new(),
+                media_type: media_type::OCI_INDEX.to_owned(),
+                left_out: vec![LeftOut { digest: child.digest.clone(), platform: String::new() }],
+                referrers: Vec::new(),
+            };
+            let name = format!("r{number}").parse().unwrap();
+            plan.repositories.push(PlannedRepository { name, complete: false, images: vec![image] });
+        }
+        let hostile = Bundle::assemble(plan, r#"{"manifests":[]}"#.into(), None, None).unwrap();
+        let found = problems(&bytes(&hostile, &contents).await).await;
+        assert!(found[0].contains("share so many incomplete indexes"), "{found:?}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     });
 }
 

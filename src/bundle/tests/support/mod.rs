@@ -61,6 +61,18 @@ impl Contents {
         self.add(Algorithm::Sha256, index.to_string())
     }
 
+    /// Adds an index of manifests that are nowhere.
+    pub(crate) fn absent_index(&mut self, count: usize) -> Digest {
+        let children: Vec<_> = (0..count)
+            .map(|number| {
+                let digest = Digest::sha256_of(&number.to_be_bytes());
+                json!({ "mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": 1 })
+            })
+            .collect();
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": children });
+        self.add(Algorithm::Sha256, index.to_string())
+    }
+
     /// The bundle of these images, each with its repository and tag.
     pub(crate) fn bundle(&self, images: &[(&str, &str, Digest)]) -> Bundle {
         let mut plan = Plan {
