@@ -4,12 +4,13 @@
 //! What an interrupted import has stored stays: whole images with their tags, and blobs that the collector takes after its
 //! grace period. The same import again passes over what is there. A tag never names an image that is not whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::import_checks::{select, tag_changes};
+use crate::import_checks::select;
 use crate::import_root::Root;
-use crate::importer::{Importer, PreparedRoot};
+use crate::import_tags::tag_changes;
+use crate::importer::{Importer, PreparedRoot, StoredRoot};
 use crate::in_order::in_order;
 use crate::missing::check_presumed;
 use crate::plan_reader::PlanReader;
@@ -84,28 +85,33 @@ pub async fn import(
         check_space(carried.plan(), target, free_bytes).await?;
     }
     let mut report = ImportReport::default();
-    let changes = tag_changes(target, &selected, options).await?;
+    let changes = tag_changes(target, &selected, options.tags).await?;
     let kept: HashSet<String> = changes.iter().filter(|it| it.kept).map(|it| it.tag.clone()).collect();
+    let checked: HashMap<_, _> = changes.iter().map(|it| (it.tag.clone(), it.from.clone())).collect();
     report.moved_tags = changes;
     if options.dry_run {
         report.imported = selected.len() as u64;
         return Ok(report);
     }
-    let importer = Importer::new(carried, target, options, progress, presumed);
+    let importer = Importer::new(carried, target, options, progress, presumed, checked);
     let roots = selected.iter().flat_map(|image| Root::of_image(image, &kept));
     let (mut is_new, mut named) = (false, Vec::new());
     let finish = async |root: Root<'_>, prepared: Result<PreparedRoot>| {
         if root.is_image {
-            is_new = false;
-            named = if options.receipt { root.named() } else { Vec::new() };
+            (is_new, named) = (false, Vec::new());
         }
         let stored = match prepared {
-            _ if root.has_failed() => Ok(false),
+            _ if root.has_failed() => Ok(StoredRoot::default()),
             Ok(prepared) => importer.finish(&root, prepared, &mut report).await,
             Err(error) => Err(error),
         };
         match stored {
-            Ok(was_new) => is_new |= was_new,
+            Ok(stored) => {
+                is_new |= stored.is_new;
+                if options.receipt {
+                    named.extend(root.named(&stored.kept));
+                }
+            }
             Err(error) if options.keep_going && error.is_of_image() => {
                 root.fail();
                 // An image whose referrer failed has its tags.

@@ -1,16 +1,12 @@
-//! The checks of an import before it writes anything: the selection, the names, the tags.
+//! The checks of an import before it writes anything: the selection and the names. `import_tags.rs` has the tags.
 
 use std::collections::HashMap;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{PlannedImage, PlannedRepository};
-use sampan_engine::oci::{Digest, ManifestKind, RepositoryName, Tag};
+use sampan_engine::oci::{Digest, RepositoryName, Tag};
 
 use crate::attachments::Attachments;
-use crate::{Error, ImportOptions, PlanReader, Result, Selector, TagChange, TagPolicy, Target};
-
-/// How many questions to the target are open at a time.
-const CONCURRENT_CHECKS: usize = 16;
+use crate::{Error, ImportOptions, PlanReader, Result, Selector};
 
 /// An image of the bundle, and its repository in the target.
 pub(crate) struct SelectedImage<'a> {
@@ -105,36 +101,4 @@ fn only(
     }
     let tags = image.tags.iter().zip(has_tag).filter(|(_, has_tag)| *has_tag);
     is_selected.then(|| tags.map(|(tag, _)| tag.clone()).collect())
-}
-
-/// The tags that are there with another digest.
-pub(crate) async fn tag_changes(
-    target: &dyn Target,
-    selected: &[SelectedImage<'_>],
-    options: &ImportOptions,
-) -> Result<Vec<TagChange>> {
-    let tags = selected.iter().flat_map(|image| image.tags.iter().map(move |tag| (image, tag)));
-    let present = stream::iter(tags).map(|(image, tag)| async move {
-        Ok::<_, Error>((image, tag, target.tag(&image.target, tag).await?))
-    });
-    let mut present = present.buffered(CONCURRENT_CHECKS);
-    let mut changes = Vec::new();
-    while let Some((image, tag, present)) = present.try_next().await? {
-        let Some(present) = present.filter(|present| *present != image.planned.digest) else { continue };
-        let kind = ManifestKind::from_media_type(&image.planned.media_type);
-        if target.merges(tag) && kind.is_some_and(ManifestKind::is_index) {
-            continue;
-        }
-        if options.tags == TagPolicy::Fail {
-            let (repository, tag) = (image.target.clone(), tag.to_string());
-            return Err(Error::TagTaken { repository, tag, present });
-        }
-        changes.push(TagChange {
-            tag: format!("{}:{tag}", image.target),
-            to: image.planned.digest.clone(),
-            from: present,
-            kept: options.tags == TagPolicy::Keep,
-        });
-    }
-    Ok(changes)
 }

@@ -43,9 +43,10 @@ impl<'a> Root<'a> {
         })
     }
 
-    /// The lines of its tags in a receipt.
-    pub(crate) fn named(&self) -> Vec<String> {
-        self.tags.iter().map(|tag| format!("{}:{tag} {}", self.image.target, self.digest)).collect()
+    /// The lines of its tags in a receipt, without those that were `kept` as they are.
+    pub(crate) fn named(&self, kept: &[Tag]) -> impl Iterator<Item = String> {
+        let set = self.tags.iter().filter(|tag| !kept.contains(tag));
+        set.map(|tag| format!("{}:{tag} {}", self.image.target, self.digest))
     }
 
     /// Whether it sets this tag, shown with its repository.

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_bundle::{ContentKind, ImageWalk, PlannedContent, Presumed, Role, WalkedBlob};
 use sampan_engine::Error as EngineError;
-use sampan_engine::oci::{Digest, Manifest, RepositoryName};
+use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::import_root::Root;
+use crate::import_tags::tags_to_set;
 use crate::pipe_position::PipePosition;
 use crate::placed::PlacedBlobs;
 use crate::plan_reader::PlanReader;
@@ -36,6 +37,8 @@ pub(crate) struct Importer<'a> {
     presumed: HashMap<&'a Digest, &'a Presumed>,
     /// The repository of the target in which presumed content was found.
     presumed_in: HashMap<Digest, RepositoryName>,
+    /// The tags that were there with another digest before the import, and these.
+    checked_tags: HashMap<String, Digest>,
     spool: Mutex<Spool>,
     /// How far a pipe is; `None` for a file.
     passed: Option<PipePosition>,
@@ -60,6 +63,15 @@ pub(crate) struct PreparedRoot {
     is_new: bool,
 }
 
+/// A root that is stored.
+#[derive(Default)]
+pub(crate) struct StoredRoot {
+    /// Whether anything was new.
+    pub(crate) is_new: bool,
+    /// The tags that clients gave to other images since the checks, and that stay.
+    pub(crate) kept: Vec<Tag>,
+}
+
 /// The manifests of a root that were read.
 struct Walked {
     walk: ImageWalk,
@@ -73,6 +85,7 @@ impl<'a> Importer<'a> {
         options: &'a ImportOptions,
         progress: &'a Progress,
         presumed_in: HashMap<Digest, RepositoryName>,
+        checked_tags: HashMap<String, Digest>,
     ) -> Self {
         let plan = carried.plan();
         let places = plan.contents.iter().enumerate();
@@ -84,6 +97,7 @@ impl<'a> Importer<'a> {
             progress,
             places: places.map(|(index, content)| (&content.digest, index)).collect(),
             presumed_in,
+            checked_tags,
             presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
             spool: Mutex::default(),
             passed: (!carried.is_seekable()).then(|| PipePosition::new(plan)),
@@ -153,16 +167,23 @@ impl<'a> Importer<'a> {
         Ok(PreparedRoot { manifests: walk.bottom_up(), blobs: walk.blobs().to_vec(), subjects, is_new })
     }
 
-    /// Stores the manifests of a root whose blobs are there, and sets its tags; returns whether anything was new.
+    /// Stores the manifests of a root whose blobs are there, and sets its tags.
     pub(crate) async fn finish(
         &self,
         root: &Root<'_>,
         prepared: PreparedRoot,
         report: &mut ImportReport,
-    ) -> Result<bool> {
+    ) -> Result<StoredRoot> {
         let PreparedRoot { manifests, blobs, subjects, mut is_new } = prepared;
+        let mut kept = Vec::new();
         for digest in &manifests {
-            is_new |= self.put_manifest(root, digest, subjects.get(digest)).await?;
+            let mut tags = Vec::new();
+            if digest == root.digest {
+                let (target, policy) = (self.target, self.options.tags);
+                let found = tags_to_set(target, root, policy, &self.checked_tags, report).await?;
+                (tags, kept) = (found.tags, found.kept);
+            }
+            is_new |= self.put_manifest(root, digest, subjects.get(digest), tags).await?;
         }
         if self.options.receipt {
             let target = &root.image.target;
@@ -170,7 +191,7 @@ impl<'a> Importer<'a> {
             let lines = stored.map(|digest| format!("{digest} {} {target}", self.size_bytes(digest)));
             report.receipt.extend(lines);
         }
-        Ok(is_new)
+        Ok(StoredRoot { is_new, kept })
     }
 
     /// Writes the number of blobs into the report.
@@ -223,17 +244,16 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Stores a manifest, attaches it to its subject, and sets its tags; returns whether anything of that was new.
-    async fn put_manifest(&self, root: &Root<'_>, digest: &Digest, subject: Option<&Digest>) -> Result<bool> {
+    /// Stores a manifest, attaches it to its subject, and sets these tags; returns whether anything of that was new.
+    async fn put_manifest(
+        &self,
+        root: &Root<'_>,
+        digest: &Digest,
+        subject: Option<&Digest>,
+        tags: Vec<Tag>,
+    ) -> Result<bool> {
         let repository = &root.image.target;
-        let tags = if digest == root.digest { root.tags.as_slice() } else { &[] };
-        let mut missing = Vec::new();
-        for tag in tags {
-            if self.target.tag(repository, tag).await?.as_ref() != Some(digest) {
-                missing.push(tag.clone());
-            }
-        }
-        if missing.is_empty() && self.is_there(repository, digest, subject).await? {
+        if tags.is_empty() && self.is_there(repository, digest, subject).await? {
             return Ok(false);
         }
         let bytes = self.manifest(digest).await?;
@@ -246,7 +266,7 @@ impl<'a> Importer<'a> {
                 left_out.map(|reference| reference.digest.clone()).collect()
             }
         };
-        self.target.put_manifest(repository, NewManifest { digest, bytes, tags: missing, left_out }).await
+        self.target.put_manifest(repository, NewManifest { digest, bytes, tags, left_out }).await
     }
 
     /// Whether the repository keeps the manifest, attached to its subject. To attach it may be another request than to store it,

@@ -20,6 +20,7 @@ mod holdings;
 mod import;
 mod import_checks;
 mod import_root;
+mod import_tags;
 mod importer;
 mod in_order;
 mod intact;
