@@ -4,6 +4,7 @@
 //! earlier one had: blobs, and images of an index that have a link. That is presumed: the target must have it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use sampan_bundle::{ContentKind, Presumed};
 use sampan_engine::layout::Entry;
@@ -17,11 +18,14 @@ use crate::image_name::ImageName;
 use crate::listing::{ListedImage, Naming};
 use crate::reader::Notice;
 use crate::unreadable::{UnreadableImages, UnreadablePolicy};
-use crate::walk::{MAX_MANIFEST_BYTES, add_repository};
+use crate::walk::{MAX_MANIFEST_BYTES, MAX_REFERENCES, add_repository};
 use crate::{Error, Result};
 
 /// The longest link, in bytes: a digest, and perhaps a line feed.
 const MAX_LINK_BYTES: u64 = 256;
+
+/// A longer manifest is read once, however many repositories link it, in bytes.
+const SMALL_BYTES: u64 = 64 << 10;
 
 /// The repositories of an archive.
 pub(crate) struct DataDirectory<'a> {
@@ -31,6 +35,10 @@ pub(crate) struct DataDirectory<'a> {
     pub(crate) unreadable: UnreadableImages,
     /// The sha256 digest of content that another algorithm names.
     aliases: HashMap<Digest, Digest>,
+    /// The images of each long index that was read.
+    children: HashMap<Digest, Rc<[Digest]>>,
+    /// How many of them the repositories have together.
+    references: u64,
 }
 
 /// The links of one repository.
@@ -53,6 +61,8 @@ impl<'a> DataDirectory<'a> {
             notices: Vec::new(),
             unreadable: UnreadableImages::new(policy),
             aliases: HashMap::new(),
+            children: HashMap::new(),
+            references: 0,
         };
         let mut repositories: BTreeMap<RepositoryName, Links> = BTreeMap::new();
         let mut alias_links = Vec::new();
@@ -117,7 +127,7 @@ impl<'a> DataDirectory<'a> {
         known.extend(links.revisions.iter().filter_map(|digest| self.aliases.get(digest).cloned()));
         for digest in &links.revisions {
             match self.children(digest) {
-                Ok(children) => known.extend(children),
+                Ok(children) => known.extend(children.iter().cloned()),
                 // Its image is passed over when that is planned.
                 Err(error) => self.unreadable.ignore(error)?,
             }
@@ -141,11 +151,30 @@ impl<'a> DataDirectory<'a> {
     }
 
     /// The images of an index; none if the manifest is not there.
-    fn children(&self, digest: &Digest) -> Result<Vec<Digest>> {
-        let Some(extent) = self.find(digest)? else { return Ok(Vec::new()) };
+    fn children(&mut self, digest: &Digest) -> Result<Rc<[Digest]>> {
+        let children = match self.children.get(digest) {
+            Some(known) => known.clone(),
+            None => self.read_children(digest)?,
+        };
+        self.references += children.len() as u64;
+        match self.references {
+            ..=MAX_REFERENCES => Ok(children),
+            _ => {
+                let problem = format!("the indexes of the file have more than {MAX_REFERENCES} references");
+                Err(Error::damaged(digest, problem))
+            }
+        }
+    }
+
+    fn read_children(&mut self, digest: &Digest) -> Result<Rc<[Digest]>> {
+        let Some(extent) = self.find(digest)? else { return Ok(Rc::default()) };
         let manifest = Manifest::parse(&extent.read_whole(MAX_MANIFEST_BYTES)?, None);
         let manifest = manifest.map_err(|problem| extent.damaged(format!("as a manifest, {problem}")))?;
-        Ok(manifest.manifests.into_iter().map(|child| child.digest).collect())
+        let children: Rc<[Digest]> = manifest.manifests.into_iter().map(|child| child.digest).collect();
+        if extent.size_bytes > SMALL_BYTES {
+            self.children.insert(digest.clone(), children.clone());
+        }
+        Ok(children)
     }
 
     /// The digest in a link; `None` if there is no such link.

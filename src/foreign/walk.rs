@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub(crate) const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 /// The most references that are looked up, so that indexes of indexes end.
-const MAX_REFERENCES: u64 = 5_000_000;
+pub(crate) const MAX_REFERENCES: u64 = 5_000_000;
 
 /// How much may be missing before the search ends.
 const MAX_MISSING: usize = 100_000;

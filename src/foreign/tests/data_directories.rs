@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use sampan_bundle::ContentKind;
 use sampan_engine::oci::Digest;
@@ -215,6 +216,26 @@ async fn hostile_data_directories_are_refused_with_the_entry() {
     let (mut data, ..) = self::data();
     data.link("Team/App/_manifests/tags/1.0/current", "x");
     assert_eq!(foreign_tar(data.tar()).await.unwrap().notices(), [Notice::Ignored { count: 1 }]);
+}
+
+/// A parse for each repository would take minutes.
+#[tokio::test]
+async fn a_manifest_of_many_repositories_is_read_once() {
+    const COUNT: usize = 300;
+    let begun = Instant::now();
+    let mut data = Data::default();
+    let empty = data.blobs.blob("{}");
+    let digest = data.blobs.blob(format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":
+        "application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[],"of":[{}0]}}"#,
+        "0,".repeat(4 << 20)
+    ));
+    for number in 0..COUNT {
+        data.revision(&format!("r{number}"), &digest);
+    }
+    let reader = foreign_tar(data.tar()).await.unwrap();
+    assert_eq!(reader.plan().images().count(), COUNT);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
