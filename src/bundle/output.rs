@@ -209,13 +209,10 @@ impl Writer {
 /// Locks an unfinished file, of which `len` bytes were checked, until it is closed: two exports that write it at once would leave
 /// gaps, and the first to end would publish them.
 fn take(file: &File, partial: &Path, len: u64) -> io::Result<()> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => {
-            let problem = "another export is writing it: wait for its end, or choose another name";
-            return Err(io::Error::other(problem));
-        }
-        // Some network file systems have no locks.
-        Ok(()) | Err(_) => {}
+    // Some network file systems have no locks, which is another error.
+    if let Err(Errno::WOULDBLOCK) = flock(file, FlockOperation::NonBlockingLockExclusive) {
+        let problem = "another export is writing it: wait for its end, or choose another name";
+        return Err(io::Error::other(problem));
     }
     let opened = file.metadata()?;
     let is_same = |found: Metadata| (opened.dev(), opened.ino()) == (found.dev(), found.ino());
