@@ -111,10 +111,11 @@ impl Runs {
                 seen.entry(run).or_default().insert(sign);
             }
         }
-        // The files of a run of long ago do not count. The newest file decides: a batch may be published for as long as a
-        // walk takes.
+        // The files of a run of long ago do not count, unless this process knows the run: then the wall clock has jumped. The
+        // newest file decides: a batch may be published for as long as a walk takes.
         let forgotten = now.checked_sub(LOCK + AFTERLIFE + TOLERANCE).unwrap_or(SystemTime::UNIX_EPOCH);
-        seen.retain(|_, signs| signs.iter().any(|(_, modified)| *modified > forgotten));
+        let is_known = |run: &Option<RunId>| self.0.get(run).is_some_and(Run::is_remembered);
+        seen.retain(|run, signs| is_known(run) || signs.iter().any(|(_, modified)| *modified > forgotten));
         self.0.retain(|run, _| seen.contains_key(run));
         for (id, signs) in seen {
             let run = self.0.entry(id).or_insert_with(|| Run {
@@ -228,6 +229,17 @@ mod tests {
         assert!(!must_be_respected(&mut runs, &signs, now + 2 * TOLERANCE));
         // A clock that is an hour ahead is no reason to forget.
         assert!(must_be_respected(&mut runs, &signs, now + Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_the_clock_ends_no_run_that_is_known() {
+        let (mut runs, run, now) = (Runs::default(), RunId::random(), SystemTime::now());
+        let signs = [notice(run, 0), (Entry::CollectionPending(run, 7), now)];
+        assert!(must_be_respected(&mut runs, &signs, now));
+        let years = 1000 * TOLERANCE;
+        assert!(must_be_respected(&mut runs, &signs, now + years));
+        after(LOCK + AFTERLIFE).await;
+        assert!(!must_be_respected(&mut runs, &signs, now + years));
     }
 
     #[tokio::test(start_paused = true)]
