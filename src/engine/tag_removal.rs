@@ -65,6 +65,8 @@ pub(crate) enum Stale<'a> {
     Evicted(&'a Digest),
     /// Tags that point at no manifest of the repository.
     Dangling,
+    /// The same, and tags whose manifest has a damaged link.
+    Broken,
 }
 
 /// The descendants of the manifest of one or more tags, once they are read.
@@ -202,7 +204,11 @@ impl TagStore {
             }
             (Stale::PointsAtDeleted(_), _) => Ok(false),
             (Stale::Dangling, Some(target)) => Ok(!manifests.is_linked(&target).await?),
-            (Stale::Any, _) | (Stale::Dangling, None) => Ok(true),
+            (Stale::Broken, Some(target)) => match manifests.is_linked(&target).await {
+                Err(Error::Corrupt(..)) => Ok(true),
+                linked => Ok(!linked?),
+            },
+            (Stale::Any, _) | (Stale::Dangling | Stale::Broken, None) => Ok(true),
         }
     }
 

@@ -108,21 +108,16 @@ async fn target(repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Er
     }
 }
 
-/// Deletes a tag while it points where it did, and returns whether it did. One that pointed at no manifest goes while that is so.
+/// Deletes a tag while it points where it did, and returns whether it did. One that pointed at no manifest goes while that is so,
+/// and not with an image that is pushed meanwhile.
 pub(crate) async fn delete_tag(
     repository: &Repository,
     tag: &Tag,
     digest: Option<&Digest>,
 ) -> Result<bool, Error> {
     let manifests = repository.manifests();
-    if let Some(digest) = digest {
-        return manifests.delete_tag_of(tag, digest).await;
-    }
-    if target(repository, tag).await?.is_some() {
-        return Ok(false);
-    }
-    match manifests.delete(&Reference::Tag(tag.clone())).await {
-        Ok(()) | Err(Error::ManifestUnknown(..)) => Ok(true),
-        Err(error) => Err(error),
+    match digest {
+        Some(digest) => manifests.delete_tag_of(tag, digest).await,
+        None => manifests.delete_broken_tag(tag).await,
     }
 }

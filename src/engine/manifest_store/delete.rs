@@ -91,6 +91,19 @@ impl ManifestStore {
         }
     }
 
+    /// Deletes a tag that points at no manifest, or is damaged, and returns whether it did. A push that sets the tag meanwhile
+    /// keeps it.
+    ///
+    /// # Errors
+    ///
+    /// `Disabled` when the configuration forbids deletion, `ReadOnly`.
+    pub async fn delete_broken_tag(&self, tag: &Tag) -> Result<bool> {
+        let _write = self.repository.registry.begin_deletion()?;
+        let (store, tag) = (self.clone(), tag.clone());
+        let removal = async move { store.untag_one(tag, Stale::Broken, &KnownDescendants::new()).await };
+        self.repository.registry.remove_tag(removal).await
+    }
+
     /// Removes a tag from a cache, if it is there: the other registry has it no more. Clients need not be allowed to delete.
     ///
     /// # Errors
