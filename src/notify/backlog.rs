@@ -53,16 +53,16 @@ impl Backlog {
         }
     }
 
-    /// The first event.
-    pub(super) fn first(&mut self) -> io::Result<Option<String>> {
+    /// The first event. A damaged file may have anything in its place.
+    pub(super) fn first(&mut self) -> io::Result<Option<Vec<u8>>> {
         match self {
-            Self::Memory(lines) => Ok(lines.front().cloned()),
+            Self::Memory(lines) => Ok(lines.front().map(|line| line.clone().into_bytes())),
             Self::Disk(disk) => disk.first(),
         }
     }
 
     /// Removes the first event, which has the length of `line`.
-    pub(super) fn remove(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn remove(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
             Self::Memory(lines) => {
                 lines.pop_front();
@@ -142,7 +142,7 @@ impl Disk {
         Ok(())
     }
 
-    fn first(&mut self) -> io::Result<Option<String>> {
+    fn first(&mut self) -> io::Result<Option<Vec<u8>>> {
         while self.segments.len() > 1 && self.segments[0].events == 0 {
             self.drop_segment()?;
         }
@@ -151,9 +151,9 @@ impl Disk {
         }
         let mut reader = BufReader::new(File::open(path_of(&self.folder, self.segments[0].number))?);
         reader.seek(SeekFrom::Start(self.delivered_bytes))?;
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        if line.pop() != Some('\n') {
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment shrank"));
         }
         Ok(Some(line))

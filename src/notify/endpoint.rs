@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::envelope::{CONTENT_TYPE, Record, envelope};
-use super::queue::Queue;
+use super::queue::{PendingEvent, Queue};
 use crate::blocking::on_blocking_pool;
 use crate::http_client;
 
@@ -77,7 +77,11 @@ impl Endpoint {
             let queue = self.queue.clone();
             match on_blocking_pool(move || queue.first()).await {
                 Ok(Some(waiting)) => {
-                    if let Err(trouble) = self.post(&waiting.line).await {
+                    let Some(line) = waiting.line() else {
+                        self.drop_damaged(waiting).await;
+                        continue;
+                    };
+                    if let Err(trouble) = self.post(line).await {
                         failures += 1;
                         self.log_failure(failures, &trouble);
                         sleep(self.pause(failures)).await;
@@ -129,6 +133,15 @@ impl Endpoint {
         }
     }
 
+    /// Drops what a damaged file has in place of an event: no endpoint would accept it, and all others wait behind it.
+    async fn drop_damaged(&self, damaged: PendingEvent) {
+        let (queue, name) = (self.queue.clone(), &self.settings.name);
+        tracing::error!(endpoint = name, "the notification queue of {name} is damaged, and an event is lost");
+        if let Err(error) = on_blocking_pool(move || queue.drop_damaged(&damaged)).await {
+            self.complain_of_the_queue(&error).await;
+        }
+    }
+
     /// A short delay for the first retries, then `backoff`, randomized so that replicas do not retry
     /// together.
     fn pause(&self, failures: u32) -> Duration {
@@ -164,4 +177,86 @@ fn signature(secret: &str, body: &[u8]) -> HeaderValue {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
     let text = format!("sha256={}", data_encoding::HEXLOWER.encode(tag.as_ref()));
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("sha256="))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::notify::backlog::Disk;
+    use crate::notify::write_buffer::Wait;
+
+    /// Accepts every request, and passes on its body.
+    async fn accept_all(listener: TcpListener, bodies: mpsc::UnboundedSender<String>) {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut received = String::new();
+            let body = loop {
+                let mut bytes = [0; 4096];
+                let read = client.read(&mut bytes).await.unwrap();
+                received.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+                let Some((head, body)) = received.split_once("\r\n\r\n") else { continue };
+                let length = head.to_lowercase().split_once("content-length: ").unwrap().1.to_owned();
+                if body.len() >= length.lines().next().unwrap().parse().unwrap() {
+                    break body;
+                }
+            };
+            bodies.send(body.to_owned()).unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(answer).await.unwrap();
+        }
+    }
+
+    fn settings(url: Url) -> EndpointSettings {
+        EndpointSettings {
+            name: "test".to_owned(),
+            url,
+            headers: HeaderMap::new(),
+            timeout: Duration::from_secs(60),
+            threshold: 10,
+            backoff: Duration::from_secs(1),
+            ignored: Ignored::default(),
+            secret: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn damaged_events_do_not_hold_up_those_behind_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = || {
+            let (disk, events, bytes) = Disk::open(dir.path()).unwrap();
+            Queue::on_disk("test", 1 << 20, disk, events, bytes).unwrap()
+        };
+        let before = queue();
+        (1..=5).for_each(|number| before.push(&format!(r#"{{"n":{number}}}"#), Wait::UntilWritten));
+        drop(before);
+        let segment = dir.path().join(format!("{:020}.events", 1));
+        let mut bytes = fs::read(&segment).unwrap();
+        assert_eq!(bytes.len(), 5 * 8);
+        // A byte that is no text, another letter, and a page that a power failure left empty.
+        bytes[8] = 0xff;
+        bytes[17] = b'n';
+        bytes[24..31].fill(0);
+        fs::write(&segment, bytes).unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let (sender, mut bodies) = mpsc::unbounded_channel();
+        let receiving = tokio::spawn(accept_all(listener, sender));
+        let client = http_client::client(Duration::from_secs(60), None).unwrap();
+        let endpoint = Endpoint::new(settings(url), client, queue());
+        let both = async { [bodies.recv().await.unwrap(), bodies.recv().await.unwrap()] };
+        let both = tokio::select! {
+            both = tokio::time::timeout(Duration::from_secs(60), both) => both.expect("they are not sent"),
+            () = endpoint.run() => panic!("it never ends"),
+        };
+        assert!(both[0].contains("\"n\": 1") && both[1].contains("\"n\": 5"), "{both:?}");
+        assert_eq!(endpoint.queue.counts().dropped(), 3);
+        receiving.abort();
+    }
 }

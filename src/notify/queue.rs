@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 
 use parking_lot::{Mutex, MutexGuard};
+use serde::de::IgnoredAny;
 use tokio::sync::Notify;
 
 use super::backlog::{Backlog, Disk};
@@ -85,7 +86,7 @@ impl Counts {
         self.0.errors.load(Relaxed)
     }
 
-    /// Events lost because the queue was full or not writable.
+    /// Events lost because the queue was full, not writable or damaged.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Relaxed)
     }
@@ -116,8 +117,16 @@ impl Counts {
 
 /// An event to send.
 pub(super) struct PendingEvent {
-    pub(super) line: String,
+    line: Vec<u8>,
     removed: u64,
+}
+
+impl PendingEvent {
+    /// The event; `None` if the file of the queue was damaged.
+    pub(super) fn line(&self) -> Option<&str> {
+        let line = std::str::from_utf8(&self.line).ok()?;
+        serde_json::from_str::<IgnoredAny>(line).is_ok().then_some(line)
+    }
 }
 
 impl Queue {
@@ -161,16 +170,18 @@ impl Queue {
         counts.0.events.fetch_add(1, Relaxed);
         counts.0.pending.fetch_add(1, Relaxed);
         let Some(buffer) = buffer else { return self.0.write(line) };
-        if let Enqueued::Waits { is_first, dropped } = buffer.enqueue(line, wait) {
-            counts.0.pending.fetch_sub(dropped, Relaxed);
-            counts.0.dropped.fetch_add(dropped, Relaxed);
-            if is_first {
-                tracing::error!(
-                    endpoint,
-                    "the disk does not accept the notifications for {endpoint}: they stay in memory until it does, and are lost \
-                     if the registry stops before; make sure that notifications.queue.directory is on a working disk"
-                );
-            }
+        let (dropped, is_first) = match buffer.enqueue(line, wait) {
+            Enqueued::Written { dropped } => (dropped, false),
+            Enqueued::Waits { is_first, dropped } => (dropped, is_first),
+        };
+        counts.0.pending.fetch_sub(dropped, Relaxed);
+        counts.0.dropped.fetch_add(dropped, Relaxed);
+        if is_first {
+            tracing::error!(
+                endpoint,
+                "the disk does not accept the notifications for {endpoint}: they stay in memory until it does, and are lost \
+                 if the registry stops before; make sure that notifications.queue.directory is on a working disk"
+            );
         }
     }
 
@@ -183,12 +194,25 @@ impl Queue {
 
     /// Removes a delivered event, unless it was dropped meanwhile. Blocks to write.
     pub(super) fn delivered(&self, sent: &PendingEvent) -> io::Result<()> {
+        self.remove(sent).map(drop)
+    }
+
+    /// Drops a damaged event, unless it was dropped meanwhile. Blocks to write.
+    pub(super) fn drop_damaged(&self, damaged: &PendingEvent) -> io::Result<()> {
+        if self.remove(damaged)? {
+            self.0.counts.0.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Removes an event if it still is the first, and returns whether it was.
+    fn remove(&self, first: &PendingEvent) -> io::Result<bool> {
         let mut state = self.0.lock();
-        if state.removed != sent.removed {
-            return Ok(());
+        if state.removed != first.removed {
+            return Ok(false);
         }
         self.0.counts.0.pending.fetch_sub(1, Relaxed);
-        state.remove(&sent.line)
+        state.remove(&first.line).map(|()| true)
     }
 
     /// Waits until an event is added.
@@ -293,7 +317,7 @@ impl State {
         Ok(true)
     }
 
-    fn remove(&mut self, line: &str) -> io::Result<()> {
+    fn remove(&mut self, line: &[u8]) -> io::Result<()> {
         self.removed += 1;
         self.bytes = self.bytes.saturating_sub(line.len() as u64 + 1);
         self.backlog.remove(line)

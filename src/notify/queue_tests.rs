@@ -25,7 +25,7 @@ fn push(queue: &Queue, line: &str) {
 fn take(queue: &Queue) -> Option<String> {
     let waiting = queue.first().unwrap()?;
     queue.delivered(&waiting).unwrap();
-    Some(waiting.line)
+    Some(String::from_utf8(waiting.line).unwrap())
 }
 
 fn all(queue: &Queue) -> Vec<String> {
@@ -191,4 +191,32 @@ fn a_pull_does_not_wait_and_is_written_nevertheless() {
     // Events are written in order, so after this one all are.
     push(&queue, "event 01000");
     assert_eq!(all(&queue), numbers(0..1001));
+}
+
+/// A push that takes the room of older events and is written at once: these were never sent, and no longer wait.
+#[test]
+fn events_that_a_written_one_replaces_are_counted_as_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queue, pipe) = hanging(dir.path(), 2 << 20);
+    let long = "x".repeat(600_000);
+    for _ in 0..3 {
+        queue.push(&long, Wait::Not);
+    }
+    let pushed = queue.clone();
+    let push = std::thread::spawn(move || push(&pushed, &format!("last{}", "x".repeat(600_000))));
+    while queue.counts().events() < 5 {
+        std::thread::yield_now();
+    }
+    // The disk works again while the push waits for it.
+    let mut written = 0;
+    for line in BufReader::new(fs::File::open(pipe).unwrap()).lines() {
+        written += 1;
+        if line.unwrap().starts_with("last") {
+            break;
+        }
+    }
+    push.join().unwrap();
+    let counts = queue.counts();
+    // The first one is on disk.
+    assert_eq!((counts.pending(), counts.dropped()), (1 + written, 4 - written));
 }

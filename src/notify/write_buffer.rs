@@ -49,7 +49,10 @@ pub(super) enum Wait {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Enqueued {
     /// The event is written, or was lost in the attempt.
-    Written,
+    Written {
+        /// How many older events were dropped to make room.
+        dropped: u64,
+    },
     /// The event is in memory until it is written.
     Waits {
         /// Whether this is the first wait that timed out.
@@ -85,7 +88,7 @@ impl WriteBuffer {
         let unwritten = |state: &mut State| state.written < number;
         self.went.wait_while_for(&mut state, unwritten, WRITE_TIMEOUT);
         if state.written >= number {
-            return Enqueued::Written;
+            return Enqueued::Written { dropped };
         }
         let is_first = !std::mem::replace(&mut state.is_late, true);
         Enqueued::Waits { is_first, dropped }
