@@ -14,7 +14,7 @@ use super::*;
 const WHO: &str =
     "everyone|anonymous|users|user:ann|user:a\\.b|user:Ann|group:g|group:h|\\[user:ann, group:h\\]";
 const MAY: &str = "pull|push|delete|'\\*'|\\[push, delete\\]";
-const PATTERN: &str = "'((a|b|ann|\\*|a\\*|\\?|\\*\\*|\\$\\{user\\}|x-\\$\\{user\\}|\\{a,b\\})/){0,2}(a|b|ann|\\*|\\*b|\\*\\*|\\$\\{user\\}|\\{a,\\*\\*\\})'";
+const PATTERN: &str = "'((a|b|ann|\\*|a\\*|\\?|\\*\\*|\\$\\{user\\}|x-\\$\\{user\\}|\\{a,b\\}|\\*\\.b)/){0,2}(a|b|ann|a\\.b|\\*|\\*b|\\*\\.b|\\*\\*|\\$\\{user\\}|\\{a,\\*\\*\\})'";
 const ACTIONS: [Action; 4] = [Action::Pull, Action::Push, Action::Delete, Action::All];
 
 fn rule() -> impl Strategy<Value = String> {
@@ -41,7 +41,7 @@ fn identities() -> Vec<Identity> {
     identities
 }
 
-const NAME: &str = "((a|b|ann|ab|x-ann|x-a\\.b|a\\.b)/){0,3}(a|b|ann|ab|bob)";
+const NAME: &str = "((a|b|ann|ab|x-ann|x-a\\.b|a\\.b)/){0,3}(a|b|ann|ab|bob|a\\.b)";
 
 proptest! {
     #[test]
