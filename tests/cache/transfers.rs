@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures::FutureExt;
@@ -11,7 +12,7 @@ use sampan_engine::fill::{Admission, FillOptions, UnstoredReason};
 use sampan_engine::gc::Eviction;
 use sampan_engine::oci::Digest;
 
-use super::support::{World, impatient};
+use super::support::World;
 use crate::support::failing_driver::Misbehaviour;
 use crate::support::hostile_server::{Gate, Reply, Seen};
 use crate::support::image::noise;
@@ -110,7 +111,8 @@ async fn a_transfer_without_a_client_makes_way_for_one_that_waits() {
 
 #[tokio::test]
 async fn a_transfer_that_breaks_goes_on_where_it_broke() {
-    let world = World::with(|upstream, _| impatient(upstream)).await;
+    // An answer takes its time on a busy machine, and only one part is to come too late.
+    let world = World::with(|upstream, _| upstream.client.timeouts.stall = Duration::from_secs(2)).await;
     let script = |number, _: &Seen, bytes: &[u8], reply| match number {
         0 => Reply::new(200).body(bytes).cut_after(100_000),
         1 => error(503, "UNAVAILABLE"),
