@@ -88,6 +88,8 @@ async fn save(registry: &Registry) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::SystemTime;
 
     use futures::TryStreamExt;
     use sampan_driver::StorageDriver;
@@ -137,7 +139,7 @@ mod tests {
         early.save(&driver).await.unwrap();
         assert_eq!(files(&driver).await, 2);
 
-        let later = std::time::SystemTime::now() + Duration::from_secs(25 * 60 * 60);
+        let later = SystemTime::now() + Duration::from_secs(25 * 60 * 60);
         let second = UseTable::new(Clock::new(move || later));
         second.load_all(&driver, Duration::ZERO).await.unwrap();
         second.save(&driver).await.unwrap();
@@ -146,6 +148,25 @@ mod tests {
         third.load_all(&driver, Duration::ZERO).await.unwrap();
         assert_eq!(third.last_used(&name, &digest), first.last_used(&name, &digest));
         assert_eq!(third.since(), first.since());
+    }
+
+    /// A machine without a battery starts with a time of long ago.
+    #[tokio::test]
+    async fn uses_that_a_clock_behind_has_read_are_read_again() {
+        let driver: Arc<dyn StorageDriver> = Arc::new(InMemoryDriver::new());
+        let (name, digest): (RepositoryName, _) = ("a/b".parse().unwrap(), Digest::sha256_of(b"manifest"));
+        let first = UseTable::new(Clock::default());
+        first.note_used(&name, &digest);
+        first.save(&driver).await.unwrap();
+        let behind_secs = Arc::new(AtomicU64::new(365 * 24 * 60 * 60));
+        let behind = behind_secs.clone();
+        let second = UseTable::new(Clock::new(move || {
+            SystemTime::now() - Duration::from_secs(behind.load(Ordering::Relaxed))
+        }));
+        second.load_all(&driver, Duration::ZERO).await.unwrap();
+        behind_secs.store(0, Ordering::Relaxed);
+        second.load_all(&driver, Duration::ZERO).await.unwrap();
+        assert_eq!(second.last_used(&name, &digest), first.last_used(&name, &digest));
     }
 
     async fn files(driver: &Arc<dyn StorageDriver>) -> usize {

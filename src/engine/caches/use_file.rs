@@ -106,7 +106,10 @@ impl UseTable {
                 tracing::warn!(%path, reason, "the record {path} of the use of caches is damaged, and left out: {reason}");
             }
         }
-        self.merged.lock().insert(replica, file.modified);
+        // Until it has asked for the time, a machine without a battery is behind, and would take these uses for old ones.
+        if file.modified <= self.clock.now() {
+            self.merged.lock().insert(replica, file.modified);
+        }
         Ok(())
     }
 
