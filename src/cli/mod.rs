@@ -72,6 +72,8 @@ use sampan_driver::with_causes;
 
 /// Runs the command of this process with `drivers`, and returns its exit code.
 pub fn main(drivers: Drivers) -> ExitCode {
+    // A bundle may have more parts than the usual limit. A command that needs fewer files works without.
+    let _ = crate::serve::raise_file_limit();
     let code = run(drivers);
     match terminal::output_failure() {
         Some(error) => {

@@ -100,6 +100,29 @@ fn a_file_system_of_short_files_gets_parts() {
     gap.expect(0, &["bundle", "verify", "b.tar"]);
 }
 
+/// Those of a bundle in parts that fit into a mail are many.
+#[test]
+fn a_bundle_may_have_more_parts_than_the_usual_limit_of_files() {
+    let gap = Gap::new();
+    let layers: Vec<String> = (0..40).map(|number| format!("{number:02}").repeat(500_000)).collect();
+    let image = gap.near.image("many", "many", &layers);
+    gap.near.tag("many", "1", &image);
+    let limited = |args: &[&str]| {
+        let ours = binary(&gap.path(""));
+        let mut limited = tool("sh");
+        limited.current_dir(gap.path(""));
+        limited.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.args(["-c", "ulimit -S -n 40; exec \"$0\" \"$@\""]).arg(ours.get_program());
+        let ended = end(limited.args(args), "");
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
+    };
+    limited(&["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);
+    assert!(gap.path("b.tar.040").exists());
+    limited(&["bundle", "verify", "b.tar"]);
+    limited(&["import", "b.tar", "-c", "far.yml"]);
+    assert_eq!(gap.images("far"), gap.images("near"));
+}
+
 #[test]
 fn rules_and_selectors_that_match_nothing_are_named() {
     let gap = Gap::new();
