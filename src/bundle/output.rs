@@ -209,10 +209,11 @@ impl Writer {
 /// Locks an unfinished file, of which `len` bytes were checked, until it is closed: two exports that write it at once would leave
 /// gaps, and the first to end would publish them.
 fn take(file: &File, partial: &Path, len: u64) -> io::Result<()> {
-    // Some network file systems have no locks, which is another error.
-    if let Err(Errno::WOULDBLOCK) = flock(file, FlockOperation::NonBlockingLockExclusive) {
-        let problem = "another export is writing it: wait for its end, or choose another name";
-        return Err(io::Error::other(problem));
+    // Some network file systems have no locks.
+    if flock(file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(io::Error::other(
+            "another export is writing it: wait for its end, or choose another name",
+        ));
     }
     let opened = file.metadata()?;
     let is_same = |found: Metadata| (opened.dev(), opened.ino()) == (found.dev(), found.ino());

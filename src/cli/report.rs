@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sampan_driver::HumanSize;
 use sampan_transfer::{ImportOptions, ImportReport, PlanReader, Progress, Target, import};
@@ -13,6 +14,9 @@ use super::progress::{ProgressMode, TransferSize, show};
 use super::prune;
 use super::terminal::{count, printable, say, warn};
 use super::transfer::{DAMAGED, Failed, INCOMPLETE};
+
+/// How long an interrupted import takes back the blobs that it was storing.
+const MAX_FLUSH: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct ReportOptions {
@@ -50,9 +54,15 @@ impl ReportOptions {
         let shown = show(mode, progress.clone(), TransferSize { bytes, images: Some(images) });
         let outcome = until_interrupted(import(carried, target, options, &progress)).await;
         drop(shown);
-        let report = outcome.map_err(|Failed(problem)| {
-            Failed(format!("{problem}\nWhat was {verb} stays; run the same command again to continue."))
-        })??;
+        let report = match outcome {
+            Ok(imported) => imported?,
+            Err(Failed(problem)) => {
+                // A store that does not answer keeps the rest of a blob until the next purge.
+                let _ = tokio::time::timeout(MAX_FLUSH, target.flush()).await;
+                let way_on = format!("What was {verb} stays; run the same command again to continue.");
+                return Err(Failed(format!("{problem}\n{way_on}")).into());
+            }
+        };
         for failure in &report.failures {
             warn(printable(&format!("not {verb}: {}: {}", failure.image, failure.problem)));
         }
