@@ -127,7 +127,9 @@ impl Cursor {
     pub(crate) fn fault_at(&self, entry: &str, offset: u64, problem: impl Into<String>) -> Fault {
         match self {
             Self::Files { files, .. } => files.fault(entry, offset, problem),
-            Self::Pipe(_) => Fault { entry: entry.to_owned(), offset, part: None, problem: problem.into() },
+            Self::Pipe(_) => {
+                Fault { entry: entry.to_owned(), offset, file: None, part: None, problem: problem.into() }
+            }
         }
     }
 }

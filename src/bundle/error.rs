@@ -82,7 +82,7 @@ impl Error {
     pub fn names_file(&self) -> bool {
         match self {
             Self::File { .. } | Self::PartMissing { .. } | Self::PartLength { .. } => true,
-            Self::Damaged(fault) => fault.part.is_some(),
+            Self::Damaged(fault) => fault.file.is_some(),
             Self::Pipe(_) | Self::NotABundle(_) | Self::NewerVersion(_) | Self::Plan(_) => false,
         }
     }
@@ -103,6 +103,8 @@ pub struct Fault {
     pub entry: String,
     /// The offset in the whole bundle, in bytes.
     pub offset: u64,
+    /// The file, without the number of a part; `None` for a pipe.
+    pub file: Option<Box<Path>>,
     /// The part of a split bundle.
     pub part: Option<PathBuf>,
     /// The problem.
@@ -111,7 +113,10 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entry, offset, part, problem } = self;
+        let Self { entry, offset, file, part, problem } = self;
+        if let Some(file) = file.as_ref().filter(|_| part.is_none()) {
+            write!(f, "{}: ", file.display())?;
+        }
         write!(f, "the bundle is damaged at byte {offset}, {entry}")?;
         if let Some(part) = part {
             write!(f, " in {}", part.display())?;

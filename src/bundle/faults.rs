@@ -42,7 +42,7 @@ mod tests {
         let mut faults = Faults::default();
         for offset in (0..1_500).rev() {
             let problem = format!("wrong at {offset}");
-            faults.add(|| Fault { entry: "entry".to_owned(), part: None, offset, problem });
+            faults.add(|| Fault { entry: "entry".to_owned(), file: None, part: None, offset, problem });
         }
         let (kept, further) = faults.into_sorted();
         assert_eq!((kept.len(), further), (MAX_FAULTS, 500));

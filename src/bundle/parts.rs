@@ -214,7 +214,8 @@ impl PartFiles {
     pub(crate) fn fault(&self, entry: &str, offset: u64, problem: impl Into<String>) -> Fault {
         let part = self.part_bytes.and_then(|_| self.files.get(&self.locate(offset).0));
         let part = part.map(|part| part.path.clone());
-        Fault { entry: entry.to_owned(), offset, part, problem: problem.into() }
+        let file = Some(self.path.as_path().into());
+        Fault { entry: entry.to_owned(), offset, file, part, problem: problem.into() }
     }
 
     /// A fault somewhere in a range of the bundle, which may reach over several parts.

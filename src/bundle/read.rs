@@ -178,7 +178,9 @@ impl Reader {
         let entry = content.path();
         match &self.medium {
             BundleSource::Files(files) => files.fault_within(&entry, data, problem),
-            BundleSource::Pipe(..) => crate::Fault { entry, offset: data.start, part: None, problem },
+            BundleSource::Pipe(..) => {
+                crate::Fault { entry, offset: data.start, file: None, part: None, problem }
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use super::args::ReportFormat;
 use super::endpoint::Endpoint;
 use super::export_args::positive;
+use super::input_error::of_input;
 use super::interruption::until_interrupted;
 use super::login::LoginOptions;
 use super::missing::name_missing;
@@ -60,8 +61,9 @@ pub(super) fn run(
     if !matches!(against, Some(Endpoint::Registry(_))) {
         login.refuse_without("--against URL")?;
     }
-    let reader = runtime.block_on(Reader::open(&files))?;
-    verify_signature(&reader, key.as_deref())?;
+    let opened = runtime.block_on(Reader::open(&files)).map_err(Into::into);
+    let checked = opened.and_then(|reader| verify_signature(&reader, key.as_deref()).map(|()| reader));
+    let reader = checked.map_err(|error| of_input(error, &files))?;
     let jobs = jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let verification = verify_all(&reader, jobs, report.progress())?;
     let is_damaged = !verification.faults.is_empty();

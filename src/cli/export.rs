@@ -28,6 +28,7 @@ use super::export_parts::{
 };
 use super::export_report::report;
 use super::image_lists::listed_selectors;
+use super::input_error::of_input;
 use super::interruption::until_interrupted;
 use super::misunderstood;
 use super::progress::{TransferSize, show};
@@ -278,7 +279,8 @@ async fn part(
         .into());
     };
     let split = std::fs::metadata(&first)?.len();
-    let bundle = Reader::head_of(std::slice::from_ref(&first)).await?;
+    let opened = Reader::head_of(std::slice::from_ref(&first)).await;
+    let bundle = opened.map_err(|error| of_input(error.into(), std::slice::from_ref(&first)))?;
     let len = bundle.layout().len_bytes();
     check_first_part(output, &first, len, split_bytes)?;
     let count = len.div_ceil(split);

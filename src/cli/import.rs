@@ -13,6 +13,7 @@ use super::endpoint::{Endpoint, OpenTarget};
 use super::export::selectors;
 use super::export_args::positive;
 use super::import_input::{ImportInput, MapRule, OpenedInput};
+use super::input_error::of_input;
 use super::login::LoginOptions;
 use super::missing::name_missing;
 use super::misunderstood;
@@ -191,8 +192,10 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
         verify_key: args.verify_key.as_deref(),
         quiet: args.report.quiet,
     };
-    let OpenedInput { carried, unreadable } = input.open().await?;
-    let left_out = name_unreadable(&unreadable, &only, args.keep_going)?;
+    let named = |error| of_input(error, &args.files);
+    let OpenedInput { carried, unreadable } = input.open().await.map_err(named)?;
+    let left_out =
+        name_unreadable(&unreadable, &only, args.keep_going).map_err(|error| named(error.into()))?;
     if !only.is_empty() && !carried.is_seekable() {
         let problem = "--only needs an uncompressed bundle, since a compressed one does not go back: decompress it first";
         return Err(misunderstood(problem.to_owned()).into());
@@ -215,7 +218,7 @@ async fn run_import(drivers: &Drivers, args: ImportArgs) -> Result<ExitCode, Box
     };
     let pruning = args.prune.prepare(carried.plan(), &*target, &options.renames, args.dry_run).await?;
     let imported = args.report.import(&*carried, &*target, &options, "imported").await;
-    let mut report = imported.map_err(|error| name_missing(error, args.missing_out.as_deref()))?;
+    let mut report = imported.map_err(|error| named(name_missing(error, args.missing_out.as_deref())))?;
     if let Some(pruning) = pruning {
         pruning.finish(&*target, &mut report).await?;
     }

@@ -30,6 +30,7 @@ mod htpasswd;
 mod image_lists;
 mod import;
 mod import_input;
+mod input_error;
 mod interruption;
 mod inventory;
 mod login;

@@ -12,6 +12,7 @@ use sampan_bundle::{KeyError, MAX_PLAN_BYTES, Plan, Reader, VerifyingKey};
 use sampan_engine::oci::Digest;
 use sampan_transfer::{PlannedFailure, RewrittenImage};
 
+use super::input_error::of_input;
 use super::terminal::{printable, warn};
 use crate::atomic_write::{Existing, write_atomically};
 
@@ -96,7 +97,7 @@ pub(super) async fn existing_plan(path: &Path) -> Result<MaybePlan, Box<dyn Erro
     match Reader::head_of(&[path.to_owned()]).await {
         Ok(bundle) => return Ok(MaybePlan::Plan(Box::new(bundle.plan().clone()), bundle.name())),
         Err(sampan_bundle::Error::NotABundle(_)) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(of_input(error.into(), &[path.to_owned()])),
     }
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut file = File::open(path).map_err(failed)?;
@@ -107,7 +108,8 @@ pub(super) async fn existing_plan(path: &Path) -> Result<MaybePlan, Box<dyn Erro
         return Ok(MaybePlan::Other(Box::new(Cursor::new(content).chain(file))));
     }
     file.take(MAX_PLAN_BYTES).read_to_end(&mut content).map_err(failed)?;
-    Ok(MaybePlan::Plan(Box::new(Plan::decode(&content)?), Digest::sha256_of(&content)))
+    let plan = Plan::decode(&content).map_err(|error| of_input(error.into(), &[path.to_owned()]))?;
+    Ok(MaybePlan::Plan(Box::new(plan), Digest::sha256_of(&content)))
 }
 
 /// Names the images that a plan leaves out because they cannot be read.

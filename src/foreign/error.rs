@@ -150,6 +150,26 @@ impl Error {
         }
     }
 
+    /// Whether the message has the name of a file, or is about none.
+    pub fn names_file(&self) -> bool {
+        match self {
+            Self::Bundle(error) => error.names_file(),
+            Self::File { .. }
+            | Self::Unrecognised { .. }
+            | Self::DataDirectory(_)
+            | Self::InSeveral(_)
+            | Self::UnusedRule(_)
+            | Self::SpoolFull { .. }
+            | Self::Spool { .. } => true,
+            Self::Input(_)
+            | Self::Compressed { .. }
+            | Self::UnknownCompression { .. }
+            | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::Unnamed(_) => false,
+        }
+    }
+
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { path: path.to_owned(), source }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
-use sampan_bundle::{BoxError, ContentSource, ContentStream, Fault, Plan, Reader};
+use sampan_bundle::{BoxError, ContentSource, ContentStream, Plan, Reader};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::Digest;
 
@@ -92,9 +92,7 @@ impl PlanReader for Reader {
     }
 
     fn fault(&self, index: usize, problem: String) -> Error {
-        let entry = self.plan().contents[index].digest.to_string();
-        let offset = self.layout().header(index);
-        Error::Bundle(Fault { entry, offset, part: None, problem }.into())
+        Error::Bundle(Reader::fault(self, index, problem).into())
     }
 }
 

@@ -124,6 +124,53 @@ fn a_bundle_may_have_more_parts_than_the_usual_limit_of_files() {
 }
 
 #[test]
+fn a_damaged_file_is_named_once() {
+    let gap = Gap::new();
+    gap.expect(0, &["export", "**", "-c", "near.yml", "-o", "whole.tar"]);
+    let whole = fs::read(gap.path("whole.tar")).unwrap();
+    let with = |file: &str, text: &[u8], by: &[u8]| {
+        let mut bytes = whole.clone();
+        let place = bytes.windows(text.len()).position(|bytes| bytes == text).unwrap();
+        bytes[place..place + by.len()].copy_from_slice(by);
+        fs::write(gap.path(file), bytes).unwrap();
+    };
+    with("plan.tar", b"\"version\":1", b"\"version\":0");
+    with("newer.tar", b"\"version\":1", b"\"version\":7");
+    with("layer.tar", b"ownownown", b"oWnownown");
+    fs::write(gap.path("short.tar"), &whole[..whole.len() - 5000]).unwrap();
+    let plan = whole.windows(11).position(|bytes| bytes == b"{\"version\":").unwrap();
+    fs::write(gap.path("first.json"), &whole[plan..plan + 200]).unwrap();
+    let mut zipped =
+        GzEncoder::new(fs::File::create(gap.path("zip.gz")).unwrap(), flate2::Compression::fast());
+    zipped.write_all(&whole[..whole.len() - 5000]).unwrap();
+    zipped.finish().unwrap();
+    let key = ["--verify-key", "key.pem"];
+    fs::copy(super::bundles::key("ed25519.pub.pem"), gap.path("key.pem")).unwrap();
+    let import = ["import", "-c", "far.yml"];
+    for (code, file, commands) in [
+        (
+            4,
+            "plan.tar",
+            &[&["bundle", "verify"][..], &["bundle", "ls"], &["bundle", "diff", "whole.tar"], &import][..],
+        ),
+        (1, "newer.tar", &[&["bundle", "verify"], &["bundle", "ls"], &import]),
+        (4, "layer.tar", &[&["bundle", "verify"], &import]),
+        (4, "short.tar", &[&["bundle", "verify"], &import]),
+        (4, "first.json", &[&["bundle", "ls"], &["export", "**", "-c", "near.yml", "--dry-run", "--have"]]),
+        (4, "zip.gz", &[&import]),
+        (4, "whole.tar", &[&[&import[..], &key].concat()]),
+    ] {
+        for command in commands {
+            let failed = gap.expect(code, &[command, &[file][..]].concat()).stderr;
+            assert!(failed.contains(&format!("{file}: ")), "{command:?}: {failed}");
+            assert_eq!(failed.matches(file).count(), 1, "{command:?}: {failed}");
+        }
+    }
+    let piped = end(binary(&gap.path("")).args(["import", "-", "-c", "far.yml"]), "rubbish");
+    assert!(piped.stderr.contains("registry: standard input"), "{piped:?}");
+}
+
+#[test]
 fn rules_and_selectors_that_match_nothing_are_named() {
     let gap = Gap::new();
     let export = ["export", "**", "-c", "near.yml", "-o", "b.tar", "--exclude", "*:1.*"];

@@ -53,7 +53,7 @@ impl Gap {
     }
 }
 
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bundle/tests").join(name).display().to_string()
 }
 
