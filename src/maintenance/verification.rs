@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sampan_engine::verify::{
-    EndReason, Options, Problem, Progress, Report, Start, VerificationTurn, acknowledge, verify_in_turn,
+    self, EndReason, Options, Problem, Progress, Report, Start, VerificationTurn, acknowledge, verify_in_turn,
 };
-use sampan_engine::{EventSink, Registry};
+use sampan_engine::{Error, EventSink, Registry};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -211,6 +211,8 @@ impl Verifier {
                 interval
             }
             Ok(Ok(VerificationTurn::NotDue(due_in))) => due_in,
+            // It became read-only before its turn.
+            Ok(Err(verify::Error::Registry(Error::ReadOnly))) => interval,
             Ok(Err(error)) => {
                 part.failed(&error);
                 self.failed(&error, interval)

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use sampan_driver::{DriverPath, with_causes};
 
-use super::Result;
 use super::data::{hash_all, is_too_much};
 use super::findings::{Findings, Users};
 use super::heal::{HealSource, heal, write_link};
@@ -19,6 +18,7 @@ use super::report::{DataReport, EndReason, Report, StructureReport};
 use super::sizes::{Hash, Sizes};
 use super::structure::{StructureFindings, StructurePass};
 use super::verdicts::Verdicts;
+use super::{Error, Result};
 use crate::clock::millis;
 use crate::turn::{PeriodicTask, TurnState};
 use crate::{Registry, Selection};
@@ -151,6 +151,10 @@ pub async fn verify_in_turn(
     let done = match verify(registry, options).await {
         Ok(report) if report.ending == EndReason::Failed => Err(Ok(report)),
         Ok(report) => Ok(report),
+        // It became read-only since the turn was taken, which stops a run that has begun, too.
+        Err(Error::Registry(crate::Error::ReadOnly)) => {
+            Ok(Report { ending: EndReason::Stopped, ..Report::default() })
+        }
         Err(error) => Err(Err(error)),
     };
     match registry.end_turn(turn, done).await {

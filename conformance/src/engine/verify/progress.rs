@@ -1,10 +1,11 @@
 //! A verification continues where it was, and one registry does each part.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use sampan_driver::{ErrorKind, Operation, StorageDriver};
+use async_trait::async_trait;
+use sampan_driver::{DriverPath, ErrorKind, Operation, StorageDriver};
 use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 use sampan_engine::verify::{
@@ -17,6 +18,7 @@ use super::super::client::name;
 use super::seed::{damage, files, options, seeded};
 use crate::check::{ensure, equal};
 use crate::faulty::{Fault, Faulty};
+use crate::hooked::{Hook, Hooked};
 use crate::refusing::Refusing;
 use crate::{Context, Failed};
 
@@ -112,7 +114,36 @@ pub(super) async fn of_several_registries_one_verifies_a_part(ctx: Context) -> R
     equal(is_done(&at(2)).await?, true, "whether one does two hours later")?;
     let turns: Vec<_> =
         files(ctx.driver()).await?.into_keys().filter(|it| it.as_str().contains("/turns/")).collect();
-    equal(turns.len(), 1, "the records of turns")
+    equal(turns.len(), 1, "the records of turns")?;
+    // One that becomes read-only as soon as its turn is recorded has not failed.
+    let hook = Arc::new(ReadOnlyAtTurn::default());
+    let driver: Arc<dyn StorageDriver> = Arc::new(Hooked::new(ctx.driver().clone(), hook.clone()));
+    let later = SystemTime::now() + 4 * hour;
+    let registry = Registry::builder(driver).clock(Clock::new(move || later)).build();
+    _ = hook.0.set(registry.clone());
+    match verify_in_turn(&registry, &options(true), hour).await? {
+        VerificationTurn::Done(report) => equal(report.ending, EndReason::Stopped, "its end"),
+        VerificationTurn::NotDue(_) => Err(Failed::new("the part is not due")),
+    }
+}
+
+/// Makes the registry read-only before the record of a turn is written.
+#[derive(Debug, Default)]
+struct ReadOnlyAtTurn(OnceLock<Registry>);
+
+#[async_trait]
+impl Hook for ReadOnlyAtTurn {
+    const SPLITS_PUT_ALL: bool = true;
+
+    async fn before(&self, operation: Operation, path: &DriverPath) -> sampan_driver::Result<()> {
+        if operation == Operation::PutContent
+            && matches!(Entry::parse(path), Some(Entry::VerificationTurn(_)))
+            && let Some(registry) = self.0.get()
+        {
+            registry.set_read_only(true);
+        }
+        Ok(())
+    }
 }
 
 /// A run that is killed after it has read the structure has shown its findings to no one.
