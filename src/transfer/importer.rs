@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use sampan_bundle::{ContentKind, ImageWalk, PlannedContent, Presumed, Role, WalkedBlob};
+use sampan_bundle::{ContentKind, ImageWalk, PlannedContent, Role, WalkedBlob};
 use sampan_engine::Error as EngineError;
 use sampan_engine::oci::{Digest, Manifest, RepositoryName, Tag};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::import_root::Root;
 use crate::import_tags::tags_to_set;
+use crate::known_content::KnownContent;
 use crate::pipe_position::PipePosition;
 use crate::placed::PlacedBlobs;
 use crate::plan_reader::PlanReader;
@@ -32,9 +33,7 @@ pub(crate) struct Importer<'a> {
     target: &'a dyn Target,
     options: &'a ImportOptions,
     progress: &'a Progress,
-    /// Where each content is in the bundle.
-    places: HashMap<&'a Digest, usize>,
-    presumed: HashMap<&'a Digest, &'a Presumed>,
+    known: KnownContent<'a>,
     /// The repository of the target in which presumed content was found.
     presumed_in: HashMap<Digest, RepositoryName>,
     /// The tags that were there with another digest before the import, and these.
@@ -88,17 +87,15 @@ impl<'a> Importer<'a> {
         checked_tags: HashMap<String, Digest>,
     ) -> Self {
         let plan = carried.plan();
-        let places = plan.contents.iter().enumerate();
         let jobs = jobs(carried, options);
         Self {
             carried,
             target,
             options,
             progress,
-            places: places.map(|(index, content)| (&content.digest, index)).collect(),
+            known: KnownContent::new(plan),
             presumed_in,
             checked_tags,
-            presumed: plan.presumed.iter().map(|presumed| (&presumed.digest, presumed)).collect(),
             spool: Mutex::default(),
             passed: (!carried.is_seekable()).then(|| PipePosition::new(plan)),
             placed: PlacedBlobs::default(),
@@ -133,7 +130,7 @@ impl<'a> Importer<'a> {
 
     /// Keeps the rest of a root that is passed over: other images may need it, and a pipe does not go back.
     async fn keep_rest(&self, root: &Root<'_>, passed: &PipePosition) -> Result<()> {
-        let own = self.places.get(root.digest).copied().unwrap_or_default();
+        let own = self.known.place(root.digest).unwrap_or_default();
         for index in passed.rest_of(own, self.carried.plan().contents.len()) {
             let content = &self.carried.plan().contents[index];
             let kept = match content.kind {
@@ -188,7 +185,7 @@ impl<'a> Importer<'a> {
         if self.options.receipt {
             let target = &root.image.target;
             let stored = manifests.iter().chain(blobs.iter().map(|blob| &blob.digest));
-            let lines = stored.map(|digest| format!("{digest} {} {target}", self.size_bytes(digest)));
+            let lines = stored.map(|digest| format!("{digest} {} {target}", self.known.size_bytes(digest)));
             report.receipt.extend(lines);
         }
         Ok(StoredRoot { is_new, kept })
@@ -209,10 +206,12 @@ impl<'a> Importer<'a> {
             let bytes = self.manifest(&digest).await?;
             let manifest = Manifest::parse(&bytes, None).map_err(EngineError::ManifestInvalid)?;
             let mut unknown = None;
-            walk.add(&digest, &manifest, |reference| match self.kind(&reference.digest) {
+            walk.add(&digest, &manifest, |reference| match self.known.kind(&reference.digest) {
                 _ if root.leaves_out(&manifest, reference) => Role::LeftOut,
                 // The target has it, with everything below it.
-                Some(ContentKind::Manifest) if self.presumed.contains_key(&reference.digest) => Role::LeftOut,
+                Some(ContentKind::Manifest) if self.known.presumed(&reference.digest).is_some() => {
+                    Role::LeftOut
+                }
                 Some(ContentKind::Manifest) if manifest.kind.is_index() => Role::Manifest,
                 Some(_) => Role::Blob,
                 None => {
@@ -228,20 +227,6 @@ impl<'a> Importer<'a> {
             subjects.extend(manifest.subject.map(|subject| (digest, subject.digest)));
         }
         Ok(Walked { walk, subjects })
-    }
-
-    fn size_bytes(&self, digest: &Digest) -> u64 {
-        match self.places.get(digest) {
-            Some(index) => self.carried.plan().contents[*index].size_bytes,
-            None => self.presumed.get(digest).map_or(0, |presumed| presumed.size_bytes),
-        }
-    }
-
-    fn kind(&self, digest: &Digest) -> Option<ContentKind> {
-        match self.places.get(digest) {
-            Some(index) => Some(self.carried.plan().contents[*index].kind),
-            None => self.presumed.get(digest).map(|presumed| presumed.kind),
-        }
     }
 
     /// Stores a manifest, attaches it to its subject, and sets these tags; returns whether anything of that was new.
@@ -328,11 +313,11 @@ impl<'a> Importer<'a> {
         digest: &Digest,
         mut hints: Vec<RepositoryName>,
     ) -> Result<Option<u64>> {
-        let Some(index) = self.places.get(digest).copied() else {
-            let presumed = self.presumed.get(digest);
+        let Some(index) = self.known.place(digest) else {
+            let presumed = self.known.presumed(digest);
             hints.extend(self.presumed_in.get(digest).cloned());
             hints.extend(presumed.into_iter().flat_map(|presumed| presumed.repositories.iter().cloned()));
-            return match self.target.place(repository, digest, self.size_bytes(digest), &hints).await? {
+            return match self.target.place(repository, digest, self.known.size_bytes(digest), &hints).await? {
                 true => Ok(None),
                 // The collector took it since the check.
                 false => {
@@ -378,7 +363,7 @@ impl<'a> Importer<'a> {
         if let Some(bytes) = self.spool.lock().await.get(digest)? {
             return Ok(bytes);
         }
-        let Some(index) = self.places.get(digest).copied() else {
+        let Some(index) = self.known.place(digest) else {
             return Err(self.fault(digest, "it is not carried".to_owned()));
         };
         self.pass(index);
@@ -397,7 +382,7 @@ impl<'a> Importer<'a> {
     }
 
     fn fault(&self, digest: &Digest, problem: String) -> Error {
-        self.carried.fault(self.places.get(digest).copied().unwrap_or_default(), problem)
+        self.carried.fault(self.known.place(digest).unwrap_or_default(), problem)
     }
 }
 

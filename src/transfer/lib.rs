@@ -25,6 +25,7 @@ mod importer;
 mod in_order;
 mod intact;
 mod inventory;
+mod known_content;
 mod missing;
 mod pipe_position;
 mod placed;

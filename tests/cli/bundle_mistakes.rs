@@ -10,7 +10,7 @@ use sampan_engine::layout::Entry;
 use sampan_engine::oci::Digest;
 
 use super::bundles::Gap;
-use super::support::{binary, end};
+use super::support::{Ended, binary, end};
 use crate::clients::support::tool;
 
 /// The files beside the stores, with their content.
@@ -18,6 +18,16 @@ fn files(gap: &Gap) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(gap.path("")).unwrap().map(Result::unwrap);
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
+/// Runs a command after these words of a shell, which limit it.
+fn under_limit(gap: &Gap, limit: &str, args: &[&str]) -> Ended {
+    let ours = binary(&gap.path(""));
+    let mut limited = tool("sh");
+    limited.current_dir(gap.path(""));
+    limited.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.args(["-c", &format!("{limit}; exec \"$0\" \"$@\"")]).arg(ours.get_program());
+    end(limited.args(args), "")
 }
 
 #[test]
@@ -74,15 +84,8 @@ fn a_damaged_layer_is_named_with_its_images_and_the_way_out() {
 #[test]
 fn a_file_system_of_short_files_gets_parts() {
     let gap = Gap::new();
-    let limited = |args: &[&str]| {
-        let ours = binary(&gap.path(""));
-        let mut limited = tool("sh");
-        limited.current_dir(gap.path(""));
-        limited.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        // In blocks of 512 or 1024 bytes; the signal would end the process.
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 2100; exec \"$0\" \"$@\""]).arg(ours.get_program());
-        end(limited.args(args), "")
-    };
+    // In blocks of 512 or 1024 bytes; the signal would end the process.
+    let limited = |args: &[&str]| under_limit(&gap, "trap '' XFSZ; ulimit -f 2100", args);
     let export = ["export", "**", "-c", "near.yml", "-o", "b.tar"];
     for command in [&export[..], &["export", "--resume", "-c", "near.yml", "-o", "b.tar"]] {
         let failed = limited(command);
@@ -108,12 +111,7 @@ fn a_bundle_may_have_more_parts_than_the_usual_limit_of_files() {
     let image = gap.near.image("many", "many", &layers);
     gap.near.tag("many", "1", &image);
     let limited = |args: &[&str]| {
-        let ours = binary(&gap.path(""));
-        let mut limited = tool("sh");
-        limited.current_dir(gap.path(""));
-        limited.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        limited.args(["-c", "ulimit -S -n 40; exec \"$0\" \"$@\""]).arg(ours.get_program());
-        let ended = end(limited.args(args), "");
+        let ended = under_limit(&gap, "ulimit -S -n 40", args);
         assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
     };
     limited(&["export", "**", "-c", "near.yml", "-o", "b.tar", "--split", "1MiB"]);

@@ -23,6 +23,14 @@ use crate::hooked::{Hook, Hooked};
 use crate::refusing::Refusing;
 use crate::{Clause, Context, Failed, clause::table};
 
+/// The failure of what a hook does before an operation.
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    operation: Operation,
+    path: &DriverPath,
+) -> impl FnOnce(E) -> DriverError {
+    move |error| DriverError::new(ErrorKind::Other, "test", operation, path).with_source(error)
+}
+
 /// Stores the same manifest in another way just before its data or link is written.
 #[derive(Debug)]
 struct Meanwhile {
@@ -62,9 +70,7 @@ impl Hook for Meanwhile {
         let is_it =
             matches!(operation, Operation::PutAll | Operation::PutContent) && [data, link].contains(path);
         if is_it && !self.has_begun.swap(true, Ordering::SeqCst) {
-            self.put.run(&self.registry).await.map_err(|error| {
-                DriverError::new(ErrorKind::Other, "test", operation, path).with_source(error)
-            })?;
+            self.put.run(&self.registry).await.map_err(failed(operation, path))?;
         }
         Ok(())
     }
@@ -172,10 +178,7 @@ impl Hook for AfterLink {
         let (registry, fetched) = (Caching::new(&driver).registry, self.fetched.clone());
         *pull = Some(tokio::spawn(async move { fetched.run(&registry).await }));
         self.gate.is_reached.notified().await;
-        self.pushed
-            .run(&Caching::new(&self.driver).registry)
-            .await
-            .map_err(|error| DriverError::new(ErrorKind::Other, "test", operation, path).with_source(error))
+        self.pushed.run(&Caching::new(&self.driver).registry).await.map_err(failed(operation, path))
     }
 }
 
@@ -219,9 +222,7 @@ impl Hook for Collect {
         {
             let evict = Eviction { max_bytes: Some(0), ..Eviction::default() };
             let options = Options { evict: Some(evict), ..Options::default() };
-            collect(&self.registry, &options).await.map_err(|error| {
-                DriverError::new(ErrorKind::Other, "test", operation, path).with_source(error)
-            })?;
+            collect(&self.registry, &options).await.map_err(failed(operation, path))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ mod support;
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sampan_bundle::{
     Bundle, ContentKind, Error, Fault, LeadingFiles, LeftOut, Plan, PlannedContent, PlannedImage,
@@ -208,31 +208,35 @@ fn a_reference_that_is_nowhere_is_found() {
     });
 }
 
-/// A copy of the host for each name would take minutes.
+/// A copy of the host for each name would take a hundred times as long for a hundred times the names.
 #[test]
-fn names_under_a_long_host_are_compared_in_time() {
+fn a_long_host_is_not_copied_for_each_name() {
     runtime().block_on(async {
-        let begun = Instant::now();
         let (contents, bundle) = tiny();
         let (digest, mut plan) = (&bundle.plan().contents[0].digest, bundle.plan().clone());
         plan.source = "h".repeat(16 << 20);
         let entry = |number: u32| {
             format!(r#"{{"digest":"{digest}","annotations":{{"io.containerd.image.name":"x/a:{number}"}}}}"#)
         };
-        let entries: Vec<String> = (0..20_000).map(entry).collect();
-        let index = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
-        let hostile = Bundle::assemble(plan, index.into(), None, None).unwrap();
-        let found = problems(&bytes(&hostile, &contents).await).await;
-        assert!(found[0].contains("means another image in the plan"), "{}", found[0]);
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+        let mut times = Vec::new();
+        for count in [200, 20_000] {
+            let entries: Vec<String> = (0..count).map(entry).collect();
+            let index = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
+            let hostile = Bundle::assemble(plan.clone(), index.into(), None, None).unwrap();
+            let hostile = bytes(&hostile, &contents).await;
+            let begun = Instant::now();
+            let found = problems(&hostile).await;
+            times.push(begun.elapsed());
+            assert!(found[0].contains("means another image in the plan"), "{}", found[0]);
+        }
+        assert!(times[1] < 20 * times[0], "{times:?}");
     });
 }
 
-/// A walk over the index for each image would take hours.
+/// A walk over the index for each image would take hours, and find nothing.
 #[test]
-fn images_over_one_large_index_are_verified_in_time() {
+fn a_walk_over_one_large_index_for_each_image_ends() {
     runtime().block_on(async {
-        let begun = Instant::now();
         let mut contents = Contents::default();
         let index = contents.absent_index(20_000);
         let children = Manifest::parse(&contents.0[&index], None).unwrap().manifests;
@@ -253,7 +257,6 @@ fn images_over_one_large_index_are_verified_in_time() {
         let hostile = Bundle::assemble(plan, r#"{"manifests":[]}"#.into(), None, None).unwrap();
         let found = problems(&bytes(&hostile, &contents).await).await;
         assert!(found[0].contains("share so many incomplete indexes"), "{found:?}");
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     });
 }
 
